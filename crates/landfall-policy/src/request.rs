@@ -1,0 +1,114 @@
+//! What a policy decides on: a caller, an action, a resource, a context.
+
+use landfall_types::Arn;
+
+/// One call, before it is decided.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Who calls.
+    pub principal: Principal,
+    /// `ecr:PutImage`, `sts:AssumeRoleWithWebIdentity`, …
+    pub action: String,
+    /// The resource's ARN, or `*` for actions without one.
+    pub resource: String,
+    /// The account that owns the resource; decides between the same-account and cross-account rules.
+    pub resource_account: String,
+    /// The condition keys that are present.
+    pub context: Context,
+}
+
+/// Who calls, as policies name them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Principal {
+    /// Nobody has been identified (an anonymous call).
+    Anonymous,
+    /// A token of a federated provider, before it has a role: the provider's ARN or, for built-in
+    /// providers, its host.
+    Federated {
+        /// `arn:aws:iam::ACCOUNT:oidc-provider/HOST`.
+        provider: String,
+    },
+    /// An account's root user.
+    Root {
+        /// Its ARN, `arn:aws:iam::ACCOUNT:root`.
+        arn: Arn,
+    },
+    /// An IAM user.
+    User {
+        /// Its ARN.
+        arn: Arn,
+    },
+    /// A role session.
+    Session {
+        /// `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
+        session: Arn,
+        /// `arn:aws:iam::ACCOUNT:role/PATH/ROLE`.
+        role: Arn,
+    },
+    /// An AWS service, `ecs-tasks.amazonaws.com`.
+    Service {
+        /// The service principal.
+        name: String,
+    },
+}
+
+impl Principal {
+    /// The caller's ARN as AWS prints it in refusals; none for anonymous callers and tokens.
+    pub fn arn(&self) -> Option<&Arn> {
+        match self {
+            Self::Anonymous | Self::Federated { .. } | Self::Service { .. } => None,
+            Self::Root { arn } | Self::User { arn } => Some(arn),
+            Self::Session { session, .. } => Some(session),
+        }
+    }
+
+    /// The caller's account; empty when it has none.
+    pub fn account(&self) -> &str {
+        self.arn().map_or("", |arn| &arn.account)
+    }
+}
+
+/// The condition keys of a request. Key names ignore case; a key can be present with no value
+/// (an empty multi-valued key), which is not the same as being absent.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Context {
+    keys: Vec<ContextKey>,
+}
+
+/// One key of a [`Context`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ContextKey {
+    /// The name as AWS documents it, `token.actions.githubusercontent.com:sub`.
+    pub name: String,
+    /// The values; more than one only for multi-valued keys.
+    pub values: Vec<String>,
+}
+
+impl Context {
+    /// No keys.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a key to one value.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.set_all(name, vec![value.into()]);
+    }
+
+    /// Sets a key to a list of values, possibly none.
+    pub fn set_all(&mut self, name: impl Into<String>, values: Vec<String>) {
+        let name = name.into();
+        self.keys.retain(|key| !key.name.eq_ignore_ascii_case(&name));
+        self.keys.push(ContextKey { name, values });
+    }
+
+    /// The values of a key; none when the key is absent.
+    pub fn get(&self, name: &str) -> Option<&[String]> {
+        self.keys.iter().find(|key| key.name.eq_ignore_ascii_case(name)).map(|key| key.values.as_slice())
+    }
+
+    /// All keys in the order in which they were set.
+    pub fn iter(&self) -> impl Iterator<Item = &ContextKey> {
+        self.keys.iter()
+    }
+}

@@ -1,0 +1,116 @@
+//! What an ID token says.
+
+use std::fmt;
+
+/// The claims of an ID token in the order in which they stand there.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Claims(Vec<(String, ClaimValue)>);
+
+/// A claim's value, as far as anyone looks into it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ClaimValue {
+    /// JSON null.
+    Null,
+    /// true or false.
+    Bool(bool),
+    /// A number, as it was written.
+    Number(String),
+    /// A string.
+    Text(String),
+    /// An array.
+    List(Vec<ClaimValue>),
+    /// An object.
+    Map(Vec<(String, ClaimValue)>),
+}
+
+impl Claims {
+    /// No claims yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a claim; the last value of a repeated name counts (as STS does: FACTS, captured).
+    pub fn set(&mut self, name: impl Into<String>, value: ClaimValue) {
+        let name = name.into();
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// Sets a claim to a string.
+    pub fn set_text(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.set(name, ClaimValue::Text(value.into()));
+    }
+
+    /// Removes a claim.
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
+    /// A claim's value.
+    pub fn get(&self, name: &str) -> Option<&ClaimValue> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// A claim's value when it is a string.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            Some(ClaimValue::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// All claims in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ClaimValue)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+/// An OIDC issuer: the `iss` of its tokens, an https URL.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Issuer(String);
+
+/// github.com's issuer.
+pub const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
+
+impl Issuer {
+    /// Reads an issuer URL.
+    ///
+    /// # Errors
+    /// A sentence for the user when it is not an https URL with a host, or has a query or fragment.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let rest = text
+            .strip_prefix("https://")
+            .ok_or_else(|| format!("issuer `{text}` must begin with https://"))?;
+        if rest.is_empty() || rest.starts_with('/') || rest.contains(['?', '#', ' ']) {
+            return Err(format!("issuer `{text}` must be https://HOST[/PATH] without query or fragment"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// github.com's issuer.
+    pub fn github() -> Self {
+        Self(GITHUB_ISSUER.to_owned())
+    }
+
+    /// The URL as it stands in `iss`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Host and path without scheme: what provider ARNs and condition keys carry. `:443` is dropped,
+    /// a trailing slash is kept (two different providers for IAM: FACTS 5.1, captured).
+    pub fn host_and_path(&self) -> String {
+        let rest = self.0.strip_prefix("https://").unwrap_or(&self.0);
+        let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+        let host = host.strip_suffix(":443").unwrap_or(host);
+        path.map_or_else(|| host.to_owned(), |path| format!("{host}/{path}"))
+    }
+}
+
+impl fmt::Display for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,1 +1,27 @@
-//! Placeholder.
+//! The client in CI: an ID token becomes a session, a session becomes a registry login, and an image
+//! goes into a registry without a daemon.
+//!
+//! Calls to AWS go through the official SDK, so the same code works against AWS and against any
+//! endpoint that `AWS_ENDPOINT_URL` names. Environment, randomness and files to write to are
+//! arguments: the binary supplies them.
+
+pub mod assemble;
+pub mod aws;
+pub mod blob;
+pub mod docker_config;
+pub mod ecr;
+pub mod environment;
+pub mod failure;
+pub mod github;
+pub mod http;
+pub mod id_token;
+pub mod layout;
+pub mod login;
+pub mod push;
+pub mod registry;
+
+pub use environment::Environment;
+pub use failure::{Failure, FailureKind};
+
+#[cfg(test)]
+mod testing;

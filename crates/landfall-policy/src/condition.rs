@@ -1,1 +1,277 @@
 //! Condition operators.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>
+//!
+//! A key that is present without values counts as absent. Without a qualifier a key with several
+//! values satisfies a positive operator when one value does, and a negated one when all do.
+
+use std::cmp::Ordering;
+use std::net::IpAddr;
+
+use landfall_types::Timestamp;
+
+use crate::ast::{ComparisonKind, Condition, Qualifier, Relation};
+use crate::pattern;
+use crate::request::Context;
+
+/// Whether a condition holds. `variables` says whether the policy's version has them.
+pub fn holds(condition: &Condition, context: &Context, variables: bool) -> bool {
+    let operator = condition.operator;
+    let present = context.get(&condition.key.value).filter(|values| !values.is_empty());
+    if operator.comparison.kind == ComparisonKind::Null {
+        let wanted = if present.is_none() { "true" } else { "false" };
+        return condition.values.iter().any(|value| value.value.eq_ignore_ascii_case(wanted));
+    }
+    let Some(values) = present else {
+        return operator.if_exists
+            || match operator.qualifier {
+                Some(Qualifier::ForAllValues) => true,
+                Some(Qualifier::ForAnyValue) => false,
+                None => operator.comparison.negated,
+            };
+    };
+    let mut outcomes = values.iter().map(|value| value_holds(condition, value, context, variables));
+    match operator.qualifier {
+        Some(Qualifier::ForAllValues) => outcomes.all(|holds| holds),
+        Some(Qualifier::ForAnyValue) => outcomes.any(|holds| holds),
+        None if operator.comparison.negated => outcomes.all(|holds| holds),
+        None => outcomes.any(|holds| holds),
+    }
+}
+
+/// Whether one value of the request satisfies a condition: one of the policy's values fits or, for a
+/// negated operator, none does.
+///
+/// A policy value whose variable can't be filled in fits nothing, and makes a negated operator fail:
+/// a statement does not match on the strength of a value that isn't there.
+pub fn value_holds(condition: &Condition, got: &str, context: &Context, variables: bool) -> bool {
+    let comparison = condition.operator.comparison;
+    let mut unresolved = false;
+    for wanted in &condition.values {
+        match fits(comparison.kind, &wanted.value, got, context, variables) {
+            Some(true) => return !comparison.negated,
+            Some(false) => {}
+            None => unresolved = true,
+        }
+    }
+    comparison.negated && !unresolved
+}
+
+/// Whether a request's value stands in the relation to a policy's value, before any negation. None
+/// when the policy's value holds a variable that the request can't fill.
+pub fn fits(
+    kind: ComparisonKind,
+    wanted: &str,
+    got: &str,
+    context: &Context,
+    variables: bool,
+) -> Option<bool> {
+    if variables && has_variables(kind) && pattern::has_variable(wanted) {
+        return fits_expanded(kind, wanted, got, context);
+    }
+    Some(match kind {
+        ComparisonKind::StringEquals | ComparisonKind::Binary => wanted == got,
+        ComparisonKind::StringEqualsIgnoreCase => pattern::equal_but_for_case(wanted, got),
+        ComparisonKind::StringLike => pattern::glob(wanted, got),
+        ComparisonKind::Arn => pattern::arn(wanted, got),
+        ComparisonKind::Numeric(relation) => compare(relation, Number::parse(got), Number::parse(wanted)),
+        ComparisonKind::Date(relation) => compare(relation, date(got), date(wanted)),
+        ComparisonKind::Bool => boolean(wanted).is_some_and(|wanted| boolean(got) == Some(wanted)),
+        ComparisonKind::IpAddress => in_range(wanted, got),
+        // Decided on the key's presence alone, before there is a value to look at.
+        ComparisonKind::Null => false,
+    })
+}
+
+/// Variables have a meaning under String and Arn operators only.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html>
+fn has_variables(kind: ComparisonKind) -> bool {
+    match kind {
+        ComparisonKind::StringEquals
+        | ComparisonKind::StringEqualsIgnoreCase
+        | ComparisonKind::StringLike
+        | ComparisonKind::Arn => true,
+        ComparisonKind::Numeric(_)
+        | ComparisonKind::Date(_)
+        | ComparisonKind::Bool
+        | ComparisonKind::Binary
+        | ComparisonKind::IpAddress
+        | ComparisonKind::Null => false,
+    }
+}
+
+fn fits_expanded(kind: ComparisonKind, wanted: &str, got: &str, context: &Context) -> Option<bool> {
+    let tokens = pattern::expand(wanted, context).ok()?;
+    let written = || tokens.iter().map(|token| token.char());
+    Some(match kind {
+        ComparisonKind::StringLike => pattern::glob_tokens(&tokens, got),
+        ComparisonKind::Arn => pattern::arn_tokens(&tokens, got),
+        ComparisonKind::StringEqualsIgnoreCase => {
+            pattern::equal_but_for_case(&written().collect::<String>(), got)
+        }
+        _ => written().eq(got.chars()),
+    })
+}
+
+fn compare<T: PartialOrd>(relation: Relation, got: Option<T>, wanted: Option<T>) -> bool {
+    let (Some(got), Some(wanted)) = (got, wanted) else { return false };
+    match (relation, got.partial_cmp(&wanted)) {
+        (Relation::Equals, Some(Ordering::Equal))
+        | (Relation::Less | Relation::LessOrEqual, Some(Ordering::Less))
+        | (Relation::Greater | Relation::GreaterOrEqual, Some(Ordering::Greater))
+        | (Relation::LessOrEqual | Relation::GreaterOrEqual, Some(Ordering::Equal)) => true,
+        (
+            Relation::Equals
+            | Relation::Less
+            | Relation::LessOrEqual
+            | Relation::Greater
+            | Relation::GreaterOrEqual,
+            _,
+        ) => false,
+    }
+}
+
+/// Whether a text is a decimal number, as Numeric operators read it.
+pub fn is_number(text: &str) -> bool {
+    Number::parse(text).is_some()
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        text if text.eq_ignore_ascii_case("true") => Some(true),
+        text if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+/// A decimal number, exactly: ids of GitHub and epoch times in nanoseconds don't fit a float.
+#[derive(PartialEq, Eq, Debug)]
+struct Number<'a> {
+    negative: bool,
+    /// Without leading zeros.
+    whole: &'a str,
+    /// Without trailing zeros.
+    fraction: &'a str,
+}
+
+impl<'a> Number<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let text = text.trim();
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if (whole.is_empty() && fraction.is_empty()) || !are_digits(whole) || !are_digits(fraction) {
+            return None;
+        }
+        let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+        let is_zero = whole.is_empty() && fraction.is_empty();
+        Some(Self { negative: negative && !is_zero, whole, fraction })
+    }
+}
+
+impl PartialOrd for Number<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        let magnitude = || {
+            (self.whole.len().cmp(&other.whole.len()))
+                .then_with(|| self.whole.cmp(other.whole))
+                .then_with(|| self.fraction.cmp(other.fraction))
+        };
+        Some(match (self.negative, other.negative) {
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            (false, false) => magnitude(),
+            (true, true) => magnitude().reverse(),
+        })
+    }
+}
+
+/// Milliseconds since 1970 of a W3C date (`2026`, `2026-09`, `2026-09-11`, `2026-09-11T11:48Z`,
+/// `2026-09-11T11:48:27.5+02:00`) or of epoch seconds.
+pub fn date(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let seconds = text.strip_prefix('-').unwrap_or(text);
+    if seconds.len() != 4 && !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse::<i64>().ok()?.checked_mul(1000);
+    }
+    let (day, time) = text.split_once(['T', 't']).map_or((text, None), |(day, time)| (day, Some(time)));
+    let mut parts = day.split('-');
+    let year = digits(parts.next()?, 4)?;
+    let mut two_or_one = || parts.next().map_or(Some(1), |part| digits(part, 2));
+    let (month, day) = (two_or_one()?, two_or_one()?);
+    if parts.next().is_some() {
+        return None;
+    }
+    let midnight = Timestamp::from_civil(year, month, day, 0, 0, 0)?.0;
+    time.map_or(Some(midnight), |time| time_of_day(time)?.checked_add(midnight))
+}
+
+/// Milliseconds from midnight UTC; the zone is part of the text.
+fn time_of_day(text: &str) -> Option<i64> {
+    let zone_at = text.find(['Z', 'z', '+', '-'])?;
+    let (clock, zone) = text.split_at_checked(zone_at)?;
+    let (clock, fraction) = clock.split_once('.').map_or((clock, None), |(clock, rest)| (clock, Some(rest)));
+    let mut parts = clock.split(':');
+    let (hour, minute) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
+    let second = parts.next().map_or(Some(0), |part| digits(part, 2))?;
+    if parts.next().is_some() || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let milliseconds = fraction.map_or(Some(0), milliseconds)?;
+    Some((hour * 3600 + minute * 60 + second - zone_seconds(zone)?) * 1000 + milliseconds)
+}
+
+/// The first three digits of a fraction of a second.
+fn milliseconds(fraction: &str) -> Option<i64> {
+    if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let padded: String = fraction.chars().chain("00".chars()).take(3).collect();
+    padded.parse().ok()
+}
+
+fn zone_seconds(zone: &str) -> Option<i64> {
+    let (sign, rest) = match zone.split_at_checked(1)? {
+        ("Z" | "z", "") => return Some(0),
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':').or_else(|| rest.split_at_checked(2))?;
+    Some(sign * (digits(hours, 2)? * 3600 + digits(minutes, 2)? * 60))
+}
+
+fn digits(text: &str, count: usize) -> Option<i64> {
+    let fits = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then(|| text.parse().ok())?
+}
+
+/// Whether an address is in a CIDR range; without a prefix length the range is one address.
+fn in_range(range: &str, address: &str) -> bool {
+    let Some((network, length)) = cidr(range) else { return false };
+    match (network, address.trim().parse()) {
+        (IpAddr::V4(network), Ok(IpAddr::V4(address))) => {
+            let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
+            network.to_bits() & mask == address.to_bits() & mask
+        }
+        (IpAddr::V6(network), Ok(IpAddr::V6(address))) => {
+            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+            network.to_bits() & mask == address.to_bits() & mask
+        }
+        _ => false,
+    }
+}
+
+/// Network and prefix length of `203.0.113.0/24`, `2001:db8::/32` or a single address.
+pub fn cidr(text: &str) -> Option<(IpAddr, u32)> {
+    let (network, length) = text.trim().split_once('/').map_or((text.trim(), None), |(n, l)| (n, Some(l)));
+    let network: IpAddr = network.parse().ok()?;
+    let longest = if network.is_ipv4() { 32 } else { 128 };
+    let length = match length {
+        Some(length) if length.bytes().all(|byte| byte.is_ascii_digit()) => length.parse().ok()?,
+        Some(_) => return None,
+        None => longest,
+    };
+    (length <= longest).then_some((network, length))
+}

@@ -47,7 +47,7 @@ pub enum Denial {
     },
 }
 
-/// The kinds of policy that take part in a decision. FACTS 5.4;
+/// The kinds of policy that take part in a decision.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Layer {

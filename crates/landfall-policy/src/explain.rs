@@ -1,11 +1,195 @@
 //! Reasons as text: AWS's own sentence for the client, a finding for the person who must act.
 
-use crate::decision::Decision;
-use crate::request::Request;
+mod insight;
+mod subject;
 
-/// AWS's refusal sentence (FACTS 5.5): `User: ARN is not authorized to perform: ACTION on resource:
-/// ARN because no identity-based policy allows the ACTION action`.
+use landfall_types::{Finding, Severity, SourceMap};
+
+use crate::decision::{Clause, Decision, Denial, Layer, Miss, Outcome, StatementRef};
+use crate::matching::caller_name;
+use crate::request::{Principal, Request};
+
+pub use insight::{Insight, insight, name_of};
+pub use subject::{Difference, difference as subject_difference};
+
+/// AWS's refusal sentence: `User: ARN is not authorized to perform: ACTION on resource: ARN because no
+/// identity-based policy allows the ACTION action`. Empty for an allowed request. To a token that is
+/// refused a role STS says no more than that; see the decision's reasons instead.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>
 pub fn aws_sentence(decision: &Decision, request: &Request) -> String {
-    let _ = (decision, request);
-    todo!()
+    let Outcome::Denied(denial) = &decision.outcome else { return String::new() };
+    let action = &request.action;
+    if matches!(request.principal, Principal::Federated { .. }) {
+        return format!("Not authorized to perform {action}");
+    }
+    let reason = match denial {
+        Denial::Explicit { by } => {
+            format!("with an explicit deny in {}{}", layer_in_explicit(by.layer), arn_of(by, request))
+        }
+        Denial::Implicit { layer } => {
+            format!("because no {} allows the {action} action", layer_in_implicit(*layer))
+        }
+    };
+    let caller = caller_name(&request.principal);
+    format!(
+        "User: {caller} is not authorized to perform: {action} on resource: {} {reason}",
+        request.resource
+    )
+}
+
+fn layer_in_implicit(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Trust => "role trust policy",
+        Layer::Identity => "identity-based policy",
+        Layer::Resource => "resource-based policy",
+        Layer::Boundary => "permissions boundary",
+        Layer::Session => "session policy",
+        Layer::ServiceControl => "service control policy",
+        Layer::ResourceControl => "resource control policy",
+    }
+}
+
+fn layer_in_explicit(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Trust => "the role trust policy",
+        Layer::Identity => "an identity-based policy",
+        Layer::Resource => "a resource-based policy",
+        Layer::Boundary => "a permissions boundary",
+        Layer::Session => "a session policy",
+        Layer::ServiceControl => "a service control policy",
+        Layer::ResourceControl => "a resource control policy",
+    }
+}
+
+/// Since 2026 AWS names the policy of an explicit denial within an account, if it has an ARN.
+/// <https://aws.amazon.com/blogs/security/enhanced-access-denied-error-messages-with-policy-arns/>
+fn arn_of(by: &StatementRef, request: &Request) -> String {
+    let is_within = request.principal.account() == request.resource_account;
+    if is_within && by.policy.starts_with("arn:") { format!(": {}", by.policy) } else { String::new() }
+}
+
+/// What a decision means for the person who must act: for a denial the nearest statement with the
+/// clauses that failed, what each wanted and got, and what to do.
+///
+/// A place in a source that `sources` doesn't hold can't be shown, so what would stand there becomes a
+/// note.
+pub fn finding(decision: &Decision, request: &Request, sources: &SourceMap) -> Finding {
+    let finding = match &decision.outcome {
+        Outcome::Allowed => allowed(decision, request),
+        Outcome::Denied(Denial::Explicit { by }) => explicit(by, request),
+        Outcome::Denied(Denial::Implicit { layer }) => implicit(*layer, decision, request),
+    };
+    let finding = decision
+        .unknown
+        .iter()
+        .fold(finding, |finding, unknown| finding.note(format!("{unknown}, which could change the answer")));
+    keep_visible_labels(finding, sources)
+}
+
+/// What to do about a denial, most useful first; empty for an allowed request.
+pub fn advice(decision: &Decision, request: &Request) -> Vec<String> {
+    if decision.is_allowed() {
+        return Vec::new();
+    }
+    finding(decision, request, &SourceMap::new()).help
+}
+
+fn allowed(decision: &Decision, request: &Request) -> Finding {
+    let message = format!("`{}` on `{}` is allowed", request.action, request.resource);
+    let mut finding = Finding::warning("allowed", message);
+    finding.severity = Severity::Note;
+    decision
+        .allowed_by
+        .iter()
+        .fold(finding, |finding, by| finding.at(by.span, format!("allowed by {}", name_of(by))))
+}
+
+fn explicit(by: &StatementRef, request: &Request) -> Finding {
+    let action = &request.action;
+    let what = name_of(by);
+    let help = match by.layer {
+        Layer::ServiceControl | Layer::ResourceControl => {
+            format!("only the organization's administrators can change {what}")
+        }
+        _ => format!("narrow or remove {what}: no `Allow` outweighs it"),
+    };
+    Finding::error("explicit-deny", format!("`{action}` on `{}` is denied by {what}", request.resource))
+        .at(by.span, format!("denies `{action}`, whatever else allows it"))
+        .help(help)
+}
+
+fn implicit(layer: Layer, decision: &Decision, request: &Request) -> Finding {
+    let Some(nearest) = nearest_miss(layer, decision) else { return nothing_allows(layer, request) };
+    let insights: Vec<Insight> =
+        telling_clauses(nearest).map(|clause| insight(clause, &nearest.statement, request)).collect();
+    let Some(first) = insights.first() else { return nothing_allows(layer, request) };
+    let mut finding = Finding::error(first.rule, first.message.clone());
+    for insight in &insights {
+        finding = finding.at(insight.span, insight.label.clone());
+        finding.help.extend(insight.help.iter().cloned());
+    }
+    if insights.len() > 1 {
+        finding = finding.note(format!("{} clauses of {} fail", insights.len(), name_of(&nearest.statement)));
+    }
+    let others =
+        decision.misses.iter().filter(|miss| miss.statement.layer == nearest.statement.layer).count();
+    match others.saturating_sub(1) {
+        0 => finding,
+        1 => finding.note("1 other statement was looked at and is further from this request"),
+        count => {
+            finding.note(format!("{count} other statements were looked at and are further from this request"))
+        }
+    }
+}
+
+/// The nearest miss of the layer that AWS names; the resource's policy could have granted in place of
+/// the caller's, so its miss is taken when it alone names the action.
+fn nearest_miss(layer: Layer, decision: &Decision) -> Option<&Miss> {
+    let names_action =
+        |miss: &&Miss| !miss.failed.iter().any(|clause| matches!(clause, Clause::Action { .. }));
+    let of = |layer: Layer| decision.misses.iter().find(move |miss| miss.statement.layer == layer);
+    let named = of(layer);
+    if layer == Layer::Identity && !named.as_ref().is_some_and(names_action) {
+        return of(Layer::Resource).filter(names_action).or(named);
+    }
+    named
+}
+
+/// Where the caller isn't even named, conditions on keys that it doesn't have say nothing more.
+fn telling_clauses(miss: &Miss) -> impl Iterator<Item = &Clause> {
+    let is_other_caller = miss.failed.iter().any(|clause| matches!(clause, Clause::Principal { .. }));
+    miss.failed
+        .iter()
+        .filter(move |clause| !(is_other_caller && matches!(clause, Clause::Condition { got: None, .. })))
+}
+
+fn nothing_allows(layer: Layer, request: &Request) -> Finding {
+    let Request { action, resource, .. } = request;
+    let (message, help) = match layer {
+        Layer::Trust => (
+            format!("no statement of the role's trust policy allows `{action}`"),
+            format!("add a statement that allows `{action}` to `{}`", caller_name(&request.principal)),
+        ),
+        Layer::Resource => (
+            format!(
+                "the resource's policy has to allow `{action}` on `{resource}` to another account, and does not"
+            ),
+            format!(
+                "let the policy of `{resource}` allow `{action}` to `{}`",
+                caller_name(&request.principal)
+            ),
+        ),
+        _ => (
+            format!("no {} allows `{action}` on `{resource}`", layer_in_implicit(layer)),
+            format!("add a statement that allows `{action}` on `{resource}` to {}", layer_in_explicit(layer)),
+        ),
+    };
+    Finding::error("action-not-allowed", message).help(help)
+}
+
+fn keep_visible_labels(mut finding: Finding, sources: &SourceMap) -> Finding {
+    let (visible, hidden): (Vec<_>, Vec<_>) =
+        finding.labels.into_iter().partition(|label| !sources.text(label.span.source).is_empty());
+    finding.labels = visible;
+    hidden.into_iter().fold(finding, |finding, label| finding.note(label.text))
 }

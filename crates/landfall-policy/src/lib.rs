@@ -18,12 +18,17 @@ pub mod decision;
 pub mod explain;
 pub mod json;
 pub mod managed;
+pub mod matching;
 pub mod parse;
 pub mod pattern;
 pub mod request;
+pub mod write_time;
 
 pub use ast::Policy;
 pub use decide::{Layers, decide};
 pub use decision::{Clause, Decision, Denial, Layer, Miss, Outcome, StatementRef};
 pub use parse::{PolicyKind, Problem};
 pub use request::{Context, Principal, Request};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,26 @@
-//! Placeholder.
+//! A dress rehearsal: a workflow file runs end to end on this machine, against a local AWS side made
+//! from the repository's own Terraform.
+//!
+//! The steps really run, in a copy of the repository. The actions that belong to the crossing are the
+//! `landfall` commands themselves, run over the wire with GitHub's file protocol; there is no second
+//! implementation. Nothing leaves the machine: endpoints, credentials files and registry names all lead
+//! to the local side.
+//!
+//! A rehearsal goes [`world::seed`] (the AWS side) → [`plan`](landfall_check::github::plan) (which jobs,
+//! with which permissions) → [`run::run`] (jobs, steps, decisions) → [`event::Summary`].
+
+pub mod actions;
+pub mod event;
+pub mod home;
+pub mod job;
+pub mod library;
+pub mod payload;
+pub mod process;
+pub mod run;
+pub mod snapshot;
+pub mod step;
+pub mod teach;
+pub mod world;
+
+pub use event::{Event, Observer, Outcome, Summary};
+pub use run::{Rehearsal, run};

@@ -1,1 +1,32 @@
-//! Placeholder.
+//! The local AWS side: IAM, STS, ECR with its registry, and the issuers whose tokens STS exchanges.
+//!
+//! It verifies: signatures, tokens, trust policies, and the caller's permissions on every call. A
+//! handler takes a [`Permit`](authz::Permit), and only [`authz`] makes one, so that no state can
+//! change without a decision; every decision, with its reasons, goes to the [`log`].
+//!
+//! A call goes `http` → [`authn`] (who) → [`authz`] (may they) → one function for the operation
+//! ([`iam`], [`sts`], [`ecr`], [`registry`]) → [`store`].
+
+pub mod authn;
+pub mod authz;
+pub mod blobs;
+pub mod caller;
+pub mod clock;
+pub mod control;
+pub mod ecr;
+mod http;
+pub mod iam;
+pub mod issuer;
+pub mod log;
+pub mod policies;
+pub mod registry;
+mod server;
+pub mod store;
+pub mod sts;
+#[cfg(test)]
+mod testing;
+pub mod vault;
+pub mod world;
+
+pub use server::{Config, Running, StartError, start};
+pub use world::World;

@@ -1,0 +1,464 @@
+//! From evaluated resources to the typed model.
+
+use std::rc::Rc;
+
+use landfall_types::{Finding, Span, Spanned, Tree};
+
+use super::eval::Evaluator;
+use super::json_text;
+use super::model::{
+    Attachment, CustomerPolicy, Infra, InlinePolicy, OidcProvider, Output, Repository, Role,
+};
+use super::scope::Scope;
+use super::syntax::Block;
+use super::value::{Kind, Object, Value};
+
+/// Builds the model of the evaluator's module.
+pub(super) fn build(evaluator: &Evaluator) -> Infra {
+    let mut infra = Infra { region: region(evaluator), ..Infra::default() };
+    let reader = Reader { evaluator };
+    for (block, object) in reader.instances("aws_iam_openid_connect_provider") {
+        infra.providers.extend(reader.provider(&object, Some(block)));
+    }
+    for (_, object) in reader.looked_up("aws_iam_openid_connect_provider") {
+        infra.looked_up_providers.extend(reader.provider(&object, None));
+    }
+    for (_, object) in reader.instances("aws_iam_policy") {
+        infra.policies.push(reader.policy(&object));
+    }
+    for (block, object) in reader.instances("aws_iam_role") {
+        infra.roles.push(reader.role(&object, block, &infra.policies));
+    }
+    for (block, object) in reader.instances("aws_ecr_repository") {
+        infra.repositories.push(reader.repository(&object, block));
+    }
+    reader.inline_policies(&mut infra);
+    reader.attachments(&mut infra);
+    reader.repository_policies(&mut infra);
+    infra.outputs = reader.outputs();
+    report_unread_modules(evaluator);
+    infra
+}
+
+fn region(evaluator: &Evaluator) -> Option<Spanned<String>> {
+    let region = evaluator.provider_region(None)?;
+    Some(Spanned::new(region.as_text()?.to_string(), region.span))
+}
+
+fn report_unread_modules(evaluator: &Evaluator) {
+    for (name, block) in &evaluator.module.modules {
+        let message = format!("module `{name}` is not read, so what it makes is unknown");
+        let finding = Finding::warning("terraform-module", message)
+            .at(block.header, "resources behind this block are not seen");
+        evaluator.report(finding);
+    }
+}
+
+struct Reader<'e, 'a> {
+    evaluator: &'e Evaluator<'a>,
+}
+
+/// A resource's own name.
+struct Name {
+    name: Spanned<String>,
+    unknown: Option<String>,
+}
+
+impl<'e, 'a> Reader<'e, 'a> {
+    /// All instances of the managed resources of a type, in written order.
+    fn instances(&self, kind: &str) -> Vec<(&'a Block, Rc<Object>)> {
+        let module = self.evaluator.module;
+        let of_kind = module.resource_order.iter().filter(|(other, _)| *other == kind);
+        let blocks = of_kind.filter_map(|key| module.resources.get(key).map(|block| (key.1, *block)));
+        blocks
+            .flat_map(|(name, block)| {
+                let all = self.evaluator.managed(kind, name, block.header);
+                self.objects(&all).into_iter().map(move |object| (block, object))
+            })
+            .collect()
+    }
+
+    fn looked_up(&self, kind: &str) -> Vec<(&'a Block, Rc<Object>)> {
+        let module = self.evaluator.module;
+        let of_kind = module.data_order.iter().filter(|(other, _)| *other == kind);
+        let blocks = of_kind.filter_map(|key| module.data.get(key).map(|block| (key.1, *block)));
+        blocks
+            .flat_map(|(name, block)| {
+                let all = self.evaluator.data_instances(kind, name, block.header);
+                self.objects(&all).into_iter().map(move |object| (block, object))
+            })
+            .collect()
+    }
+
+    fn objects(&self, all: &Value) -> Vec<Rc<Object>> {
+        let of = |value: &Value| self.evaluator.object_of(value);
+        match &all.kind {
+            Kind::List(items) => items.iter().filter_map(of).collect(),
+            Kind::Map(entries) => entries.iter().filter_map(|(_, value)| of(value)).collect(),
+            _ => of(all).into_iter().collect(),
+        }
+    }
+
+    /// A string argument; when it is there and unknown, that is noted.
+    fn text(&self, object: &Object, name: &str) -> Option<Spanned<String>> {
+        let value = object.attribute(name, object.span);
+        if value.is_null() || object.written(name).is_none() && value.cause().is_some() {
+            return None;
+        }
+        self.known_text(&value, || format!("`{name}` of `{}`", object.address))
+    }
+
+    /// A value as text; when it is unknown, that is noted.
+    fn known_text(&self, value: &Value, what: impl Fn() -> String) -> Option<Spanned<String>> {
+        match (value.as_text(), value.cause()) {
+            (Some(text), _) => Some(Spanned::new(text.to_string(), value.span)),
+            (None, Some(cause)) => {
+                self.evaluator.note_unknown(&cause, value.span, format!("{} is unknown", what()));
+                None
+            }
+            (None, None) if value.is_null() => None,
+            (None, None) => {
+                let message = format!(
+                    "Incorrect attribute value type: {} must be a string, found {}",
+                    what(),
+                    value.kind_name()
+                );
+                self.evaluator.fail("terraform-value", message, value.span, "this is not a string");
+                None
+            }
+        }
+    }
+
+    /// The texts of a list; what is unknown is left out and noted.
+    fn texts(&self, object: &Object, name: &str) -> Vec<Spanned<String>> {
+        let Some(value) = object.written(name) else { return Vec::new() };
+        let what = || format!("an element of `{name}` of `{}`", object.address);
+        match value.items() {
+            Some(items) => items.iter().filter_map(|item| self.known_text(item, what)).collect(),
+            None => {
+                if self.known_text(value, what).is_some() {
+                    let message = format!(
+                        "Inappropriate value for attribute \"{name}\": set of string required, found a string"
+                    );
+                    self.evaluator.fail("terraform-value", message, value.span, "put it into [ ]");
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// The name, or a stand-in made from the address when it isn't known.
+    fn name(&self, object: &Object) -> Name {
+        let value = object.attribute("name", object.span);
+        if let Some(text) = value.as_text() {
+            return Name { name: Spanned::new(text.to_string(), value.span), unknown: None };
+        }
+        let cause: Rc<str> = value.cause_or("is not a name").into();
+        let what = format!("the name of `{}` is unknown", object.address);
+        self.evaluator.note_unknown(&cause, value.span, what);
+        Name { name: Spanned::new(stand_in(&object.address), value.span), unknown: Some(cause.to_string()) }
+    }
+
+    /// The ARN; one with a stand-in name when the name isn't known.
+    fn arn(&self, object: &Object, name: &Name, resource: impl Fn(&str) -> String) -> String {
+        let arn = object.attribute("arn", object.span).as_text().map(|arn| arn.to_string());
+        arn.unwrap_or_else(|| resource(&name.name.value))
+    }
+
+    fn path(&self, object: &Object) -> String {
+        let path = self.text(object, "path").map(|path| path.value);
+        path.unwrap_or_else(|| "/".to_owned())
+    }
+
+    fn document(&self, object: &Object, name: &str) -> Tree {
+        match object.written(name) {
+            Some(value) => self.evaluator.document(name, value),
+            None => {
+                let cause = format!("`{}` has no {name}", object.address);
+                Tree::new(landfall_types::Node::Unknown(cause), object.span)
+            }
+        }
+    }
+
+    fn provider(&self, object: &Object, managed: Option<&Block>) -> Option<OidcProvider> {
+        let url = self.text(object, "url")?;
+        let list = object.written("client_id_list");
+        let thumbprints = object.written("thumbprint_list").and_then(Value::items).unwrap_or_default();
+        Some(OidcProvider {
+            address: object.address.to_string(),
+            arn: object.attribute("arn", object.span).as_text()?.to_string(),
+            client_ids: if managed.is_some() { self.texts(object, "client_id_list") } else { Vec::new() },
+            client_ids_span: list.map_or(object.span, |list| list.span),
+            // Mostly looked up over the network, and AWS hardly uses them any more.
+            thumbprints: thumbprints.iter().filter_map(Value::as_text).map(|text| text.to_string()).collect(),
+            url,
+            span: object.span,
+        })
+    }
+
+    fn policy(&self, object: &Object) -> CustomerPolicy {
+        let name = self.name(object);
+        let path = self.path(object);
+        let account = self.evaluator.settings.account;
+        CustomerPolicy {
+            address: object.address.to_string(),
+            arn: self.arn(object, &name, |name| landfall_types::Arn::policy(account, &path, name).to_string()),
+            name: name.name,
+            name_unknown: name.unknown,
+            path,
+            document: self.document(object, "policy"),
+            span: object.span,
+        }
+    }
+
+    fn role(&self, object: &Object, block: &Block, policies: &[CustomerPolicy]) -> Role {
+        let name = self.name(object);
+        let path = self.path(object);
+        let account = self.evaluator.settings.account;
+        let arn = self.arn(object, &name, |name| landfall_types::Arn::role(account, &path, name).to_string());
+        let attached = object.written("managed_policy_arns");
+        let boundary = object.written("permissions_boundary");
+        Role {
+            address: object.address.to_string(),
+            arn,
+            path,
+            description: self.text(object, "description").map(|text| text.value),
+            trust: self.document(object, "assume_role_policy"),
+            max_session_duration: self.seconds(object, "max_session_duration"),
+            boundary: boundary.and_then(|value| self.policy_arn(value, policies)),
+            inline: self.inline_blocks(object),
+            attached: attached.map(|arns| self.attached(arns, policies, object.span)).unwrap_or_default(),
+            tags: self.tags(object, block),
+            name: name.name,
+            name_unknown: name.unknown,
+            span: object.span,
+        }
+    }
+
+    fn seconds(&self, object: &Object, name: &str) -> Option<Spanned<u32>> {
+        let value = object.written(name)?;
+        if let Some(cause) = value.cause() {
+            self.evaluator.note_unknown(&cause, value.span, format!("`{name}` of `{}`", object.address));
+            return None;
+        }
+        match value.as_index().and_then(|seconds| u32::try_from(seconds).ok()) {
+            Some(seconds) => Some(Spanned::new(seconds, value.span)),
+            None => {
+                let message = format!("Inappropriate value for attribute \"{name}\": a number of seconds is required");
+                self.evaluator.fail("terraform-value", message, value.span, "this value");
+                None
+            }
+        }
+    }
+
+    fn inline_blocks(&self, object: &Object) -> Vec<InlinePolicy> {
+        let blocks = object.written("inline_policy").and_then(Value::items).unwrap_or_default();
+        let mut policies = Vec::new();
+        for block in blocks {
+            let find = |name: &str| {
+                let mut entries = block.entries().unwrap_or_default().iter();
+                entries.find(|(key, value)| key.text == name && !value.is_null()).map(|(_, value)| value)
+            };
+            // `inline_policy {}` means that the role has none.
+            let Some(policy) = find("policy") else { continue };
+            let name = find("name").and_then(Value::as_text);
+            policies.push(InlinePolicy {
+                name: name.map_or_else(|| stand_in(&object.address), |name| name.to_string()),
+                document: self.evaluator.document("policy", policy),
+                span: block.span,
+            });
+        }
+        policies
+    }
+
+    fn attached(&self, arns: &Value, policies: &[CustomerPolicy], span: Span) -> Vec<Attachment> {
+        let items = arns.items().map_or_else(|| vec![arns.clone()], <[Value]>::to_vec);
+        let arns = items.iter().filter_map(|item| self.policy_arn(item, policies));
+        arns.map(|policy_arn| Attachment { policy_arn, span }).collect()
+    }
+
+    /// A policy's ARN. One of this module whose name is unknown is found by its address.
+    fn policy_arn(&self, value: &Value, policies: &[CustomerPolicy]) -> Option<Spanned<String>> {
+        let of = value.as_unknown().and_then(|unknown| unknown.of.clone());
+        if let Some(policy) = of.and_then(|of| policies.iter().find(|policy| *policy.address == *of)) {
+            return Some(Spanned::new(policy.arn.clone(), value.span));
+        }
+        self.known_text(value, || "the ARN of a policy".to_owned())
+    }
+
+    fn repository(&self, object: &Object, block: &Block) -> Repository {
+        let name = self.name(object);
+        let region = self.evaluator.region(object, block).to_string();
+        let account = self.evaluator.settings.account;
+        let mutability = self.text(object, "image_tag_mutability");
+        Repository {
+            address: object.address.to_string(),
+            arn: self.arn(object, &name, |name| {
+                landfall_types::Arn::repository(&region, account, name).to_string()
+            }),
+            name: name.name,
+            name_unknown: name.unknown,
+            region,
+            immutable_tags: mutability.is_some_and(|it| it.value.starts_with("IMMUTABLE")),
+            policy: None,
+            tags: self.tags(object, block),
+            span: object.span,
+        }
+    }
+
+    /// The resource's tags over the provider's.
+    fn tags(&self, object: &Object, block: &Block) -> Vec<(String, String)> {
+        let mut tags: Vec<(String, String)> = Vec::new();
+        let own = object.written("tags").cloned();
+        for all in self.evaluator.default_tags(block).into_iter().chain(own) {
+            let what = || format!("the tags of `{}`", object.address);
+            let Some(entries) = all.entries() else {
+                self.known_text(&all, what);
+                continue;
+            };
+            for (key, value) in entries.iter().filter(|(_, value)| !value.is_null()) {
+                let what = || format!("the tag `{}` of `{}`", key.text, object.address);
+                let Some(text) = self.known_text(value, what) else { continue };
+                tags.retain(|(other, _)| *other != key.text);
+                tags.push((key.text.clone(), text.value));
+            }
+        }
+        tags.sort();
+        tags
+    }
+
+    fn inline_policies(&self, infra: &mut Infra) {
+        for (_, object) in self.instances("aws_iam_role_policy") {
+            let Some(role) = object.written("role") else { continue };
+            let policy = InlinePolicy {
+                name: self.inline_name(&object),
+                document: self.document(&object, "policy"),
+                span: object.span,
+            };
+            if let Some(role) = self.role_of(role, &object, &mut infra.roles) {
+                role.inline.push(policy);
+            }
+        }
+    }
+
+    fn inline_name(&self, object: &Object) -> String {
+        let name = self.text(object, "name").map(|name| name.value);
+        let prefix = || self.text(object, "name_prefix").map(|prefix| format!("{}landfall", prefix.value));
+        name.or_else(prefix).unwrap_or_else(|| stand_in(&object.address))
+    }
+
+    fn attachments(&self, infra: &mut Infra) {
+        for (kind, role_argument, policy_argument) in [
+            ("aws_iam_role_policy_attachment", "role", "policy_arn"),
+            ("aws_iam_policy_attachment", "roles", "policy_arn"),
+            ("aws_iam_role_policy_attachments_exclusive", "role_name", "policy_arns"),
+        ] {
+            for (_, object) in self.instances(kind) {
+                let (Some(roles), Some(arns)) = (object.written(role_argument), object.written(policy_argument))
+                else {
+                    continue;
+                };
+                let attached = self.attached(arns, &infra.policies, object.span);
+                let roles = roles.items().map_or_else(|| vec![roles.clone()], <[Value]>::to_vec);
+                for role in &roles {
+                    let Some(role) = self.role_of(role, &object, &mut infra.roles) else { continue };
+                    for attachment in &attached {
+                        let known = role.attached.iter().any(|it| it.policy_arn.value == attachment.policy_arn.value);
+                        if !known {
+                            role.attached.push(attachment.clone());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The role that an argument names.
+    fn role_of<'r>(&self, value: &Value, object: &Object, roles: &'r mut [Role]) -> Option<&'r mut Role> {
+        if let Some(of) = value.as_unknown().and_then(|unknown| unknown.of.clone()) {
+            return roles.iter_mut().find(|role| *role.address == *of);
+        }
+        let name = self.known_text(value, || format!("the role of `{}`", object.address))?;
+        let found = roles.iter().position(|role| role.name_unknown.is_none() && role.name.value == name.value);
+        if let Some(position) = found {
+            return roles.get_mut(position);
+        }
+        let finding = if name.value.contains([':', '/']) {
+            let message = format!(
+                "`{}` names its role with `{}`: a role's name was expected, which has neither `:` nor `/`",
+                object.address, name.value
+            );
+            Finding::error("terraform-role-name", message).at(name.span, "AWS refuses this as a role name").help(
+                "give the name alone, such as `aws_iam_role.deploy.name`",
+            )
+        } else {
+            let message = format!(
+                "`{}` belongs to the role `{}`, which is not among these files; it is left out",
+                object.address, name.value
+            );
+            Finding::warning("terraform-unknown", message).at(name.span, "no role here has this name")
+        };
+        self.evaluator.report(finding);
+        None
+    }
+
+    fn repository_policies(&self, infra: &mut Infra) {
+        for (_, object) in self.instances("aws_ecr_repository_policy") {
+            let (Some(name), Some(_)) = (object.written("repository"), object.written("policy")) else { continue };
+            let document = self.document(&object, "policy");
+            let of = name.as_unknown().and_then(|unknown| unknown.of.clone());
+            let text = match &of {
+                Some(_) => None,
+                None => self.known_text(name, || format!("the repository of `{}`", object.address)),
+            };
+            let is_it = |repository: &&mut Repository| match (&of, &text) {
+                (Some(of), _) => *repository.address == **of,
+                (None, Some(text)) => repository.name_unknown.is_none() && repository.name.value == text.value,
+                (None, None) => false,
+            };
+            match (infra.repositories.iter_mut().find(is_it), text) {
+                (Some(repository), _) => repository.policy = Some(document),
+                (None, Some(text)) => {
+                    let message = format!(
+                        "`{}` belongs to the repository `{}`, which is not among these files; it is left out",
+                        object.address, text.value
+                    );
+                    let finding = Finding::warning("terraform-unknown", message)
+                        .at(text.span, "no repository here has this name");
+                    self.evaluator.report(finding);
+                }
+                (None, None) => {}
+            }
+        }
+    }
+
+    fn outputs(&self) -> Vec<Output> {
+        let outputs = self.evaluator.module.outputs.iter().map(|(name, block)| {
+            let value = block.body.attribute("value").map(|attribute| {
+                let value = self.evaluator.eval(&attribute.value, &Scope::default());
+                self.evaluator.limited(name, value)
+            });
+            if value.is_none() {
+                self.evaluator.report(super::resources::missing_argument("value", block.header));
+            }
+            let text = value.and_then(|value| match (value.as_text(), value.cause()) {
+                (Some(text), _) => Some(text.to_string()),
+                (None, None) if !value.is_null() => {
+                    let tree = value.to_tree();
+                    json_text::first_unknown(&tree).is_none().then(|| json_text::to_json(&tree))
+                }
+                _ => None,
+            });
+            Output { name: (*name).to_owned(), value: text, span: block.header }
+        });
+        outputs.collect()
+    }
+}
+
+/// A name for a resource whose own is unknown: its label, with the key of its instance behind it.
+fn stand_in(address: &str) -> String {
+    let label = address.split_once('.').map_or(address, |(_, label)| label);
+    let name: String =
+        label.chars().map(|c| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '-' }).collect();
+    name.trim_matches('-').replace("--", "-")
+}

@@ -1,0 +1,165 @@
+//! What a Terraform root module says about keyless deliveries: the typed model that the rest of
+//! `check` and the rehearsal build on.
+
+use std::collections::BTreeMap;
+
+use landfall_types::{AccountId, Span, Spanned, Tree};
+
+/// What Terraform would learn from outside the files.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The account that the module is applied in.
+    pub account: AccountId,
+    /// The region of every resource when no `provider "aws"` block says one.
+    pub region: String,
+    /// Values given on the command line (`--var K=V`) as raw text: taken as it stands for a string
+    /// variable, read as an expression for every other type, as Terraform does it.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// All that was understood of one root module.
+///
+/// What could not be worked out is unknown and said so: inside a document as
+/// [`Node::Unknown`](landfall_types::Node::Unknown), for a name in the resource's `name_unknown`,
+/// everywhere else as a finding.
+#[derive(Clone, Default, Debug)]
+pub struct Infra {
+    /// `aws_iam_openid_connect_provider` resources.
+    pub providers: Vec<OidcProvider>,
+    /// Providers that the module only looks up (`data "aws_iam_openid_connect_provider"`): they
+    /// exist, but their client ids are not to be seen here.
+    pub looked_up_providers: Vec<OidcProvider>,
+    /// `aws_iam_role` resources, each with all that is attached to it.
+    pub roles: Vec<Role>,
+    /// `aws_iam_policy` resources.
+    pub policies: Vec<CustomerPolicy>,
+    /// `aws_ecr_repository` resources.
+    pub repositories: Vec<Repository>,
+    /// The region of the default `provider "aws"` block, where it says one.
+    pub region: Option<Spanned<String>>,
+    /// The module's outputs.
+    pub outputs: Vec<Output>,
+}
+
+/// An IAM OIDC provider.
+#[derive(Clone, Debug)]
+pub struct OidcProvider {
+    /// `aws_iam_openid_connect_provider.github`, with `[0]` or `["key"]` behind it for one of many.
+    pub address: String,
+    /// The issuer's URL as it is written.
+    pub url: Spanned<String>,
+    /// The audiences that the provider takes.
+    pub client_ids: Vec<Spanned<String>>,
+    /// The whole `client_id_list`.
+    pub client_ids_span: Span,
+    /// The thumbprints that are written down; the ones that are looked up are left out.
+    pub thumbprints: Vec<String>,
+    /// `arn:aws:iam::ACCOUNT:oidc-provider/HOST/PATH`.
+    pub arn: String,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An IAM role with everything that belongs to it.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// `aws_iam_role.deploy`, with `[0]` or `["key"]` behind it for one of many.
+    pub address: String,
+    /// The role's name.
+    pub name: Spanned<String>,
+    /// Why the name isn't known; `name` then holds the resource's label as a stand-in.
+    pub name_unknown: Option<String>,
+    /// `/` or `/x/`.
+    pub path: String,
+    /// `arn:aws:iam::ACCOUNT:role/PATH/NAME`.
+    pub arn: String,
+    /// The description.
+    pub description: Option<String>,
+    /// The trust policy; every value's span is where that value is written.
+    pub trust: Tree,
+    /// Seconds, 3600 when absent.
+    pub max_session_duration: Option<Spanned<u32>>,
+    /// The ARN of the permissions boundary.
+    pub boundary: Option<Spanned<String>>,
+    /// Inline policies, from `aws_iam_role_policy` and `inline_policy` blocks.
+    pub inline: Vec<InlinePolicy>,
+    /// Attached managed policies.
+    pub attached: Vec<Attachment>,
+    /// Tags with the provider's `default_tags`, in the order of their keys.
+    pub tags: Vec<(String, String)>,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// A policy that lives in a role.
+#[derive(Clone, Debug)]
+pub struct InlinePolicy {
+    /// Its name.
+    pub name: String,
+    /// The document.
+    pub document: Tree,
+    /// The header of the block it comes from.
+    pub span: Span,
+}
+
+/// A managed policy on a role.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// The policy's ARN.
+    pub policy_arn: Spanned<String>,
+    /// The header of the block it comes from.
+    pub span: Span,
+}
+
+/// An `aws_iam_policy`.
+#[derive(Clone, Debug)]
+pub struct CustomerPolicy {
+    /// `aws_iam_policy.push`.
+    pub address: String,
+    /// The policy's name.
+    pub name: Spanned<String>,
+    /// Why the name isn't known; `name` and `arn` then hold a stand-in.
+    pub name_unknown: Option<String>,
+    /// `/` or `/x/`.
+    pub path: String,
+    /// `arn:aws:iam::ACCOUNT:policy/PATH/NAME`.
+    pub arn: String,
+    /// The document.
+    pub document: Tree,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An `aws_ecr_repository`.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    /// `aws_ecr_repository.app`.
+    pub address: String,
+    /// The repository's name.
+    pub name: Spanned<String>,
+    /// Why the name isn't known; `name` and `arn` then hold a stand-in.
+    pub name_unknown: Option<String>,
+    /// `arn:aws:ecr:REGION:ACCOUNT:repository/NAME`.
+    pub arn: String,
+    /// The region it lies in.
+    pub region: String,
+    /// Whether `image_tag_mutability` is `IMMUTABLE` (or that with exclusions).
+    pub immutable_tags: bool,
+    /// The document of its `aws_ecr_repository_policy`.
+    pub policy: Option<Tree>,
+    /// Tags with the provider's `default_tags`, in the order of their keys.
+    pub tags: Vec<(String, String)>,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An output of the module.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Its name.
+    pub name: String,
+    /// Its value when that is known: text as it is, everything else as JSON.
+    pub value: Option<String>,
+    /// The block's header.
+    pub span: Span,
+}

@@ -1,0 +1,198 @@
+//! What a root module declares, before anything is evaluated.
+
+use std::collections::BTreeMap;
+
+use landfall_types::{Finding, SourceId, SourceMap, Span};
+
+use super::syntax::{self, Attribute, Block, Body};
+
+/// A parsed file.
+#[derive(Debug)]
+pub(super) struct File {
+    name: String,
+    body: Body,
+    role: FileRole,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum FileRole {
+    Configuration,
+    /// `terraform.tfvars` is read first, `*.auto.tfvars` after it in the order of their names.
+    Values,
+    AutoValues,
+}
+
+/// Every declaration of a root module by its name.
+#[derive(Default, Debug)]
+pub(super) struct Module<'a> {
+    pub variables: BTreeMap<&'a str, &'a Block>,
+    /// Values from tfvars files; a later file wins.
+    pub values: BTreeMap<&'a str, &'a Attribute>,
+    pub locals: BTreeMap<&'a str, &'a Attribute>,
+    /// By type and name.
+    pub resources: BTreeMap<(&'a str, &'a str), &'a Block>,
+    /// Managed resources in written order.
+    pub resource_order: Vec<(&'a str, &'a str)>,
+    /// Data sources by type and name.
+    pub data: BTreeMap<(&'a str, &'a str), &'a Block>,
+    pub data_order: Vec<(&'a str, &'a str)>,
+    pub modules: BTreeMap<&'a str, &'a Block>,
+    pub outputs: Vec<(&'a str, &'a Block)>,
+    pub providers: Vec<&'a Block>,
+    /// Some file could not be read whole, so what seems undeclared may stand there.
+    pub incomplete: bool,
+}
+
+/// Parses the module's files. Files of other kinds are left to `file()` and `templatefile()`.
+pub(super) fn parse(sources: &SourceMap, files: &[SourceId]) -> (Vec<File>, Vec<Finding>, bool) {
+    let mut parsed = Vec::new();
+    let mut findings = Vec::new();
+    for &id in files {
+        let name = sources.name(id);
+        let base = name.rsplit(['/', '\\']).next().unwrap_or("");
+        let role = match base {
+            "terraform.tfvars" => FileRole::Values,
+            base if base.ends_with(".auto.tfvars") => FileRole::AutoValues,
+            base if base.ends_with(".tf") && !is_override(base) => FileRole::Configuration,
+            base => {
+                findings.extend(not_read(base, id));
+                continue;
+            }
+        };
+        let (body, found) = syntax::parse_file(id, &name, &sources.text(id));
+        findings.extend(found);
+        parsed.push(File { name: name.to_string(), body, role });
+    }
+    parsed.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
+    let incomplete = !findings.is_empty();
+    (parsed, findings, incomplete)
+}
+
+fn is_override(base: &str) -> bool {
+    base == "override.tf" || base.ends_with("_override.tf")
+}
+
+/// What Terraform would read of a file that isn't read here.
+fn not_read(base: &str, id: SourceId) -> Option<Finding> {
+    let what = if is_override(base) {
+        "override files are not merged into the module here"
+    } else if base.ends_with(".tf.json") || base.ends_with(".tfvars.json") {
+        "Terraform's JSON syntax is not read here"
+    } else {
+        return None;
+    };
+    let message = format!("{base} is not read: {what}, so all that it says is unknown");
+    Some(Finding::warning("terraform-unknown", message).at(Span::new(id, 0, 0), "not read"))
+}
+
+impl<'a> Module<'a> {
+    /// Collects the declarations; what is declared twice keeps its first place.
+    pub fn collect(files: &'a [File], incomplete: bool, findings: &mut Vec<Finding>) -> Self {
+        let mut module = Module { incomplete, ..Module::default() };
+        for file in files.iter().filter(|file| file.role == FileRole::Configuration) {
+            for block in &file.body.blocks {
+                module.declare(block, findings);
+            }
+        }
+        for file in files.iter().filter(|file| file.role != FileRole::Configuration) {
+            for attribute in &file.body.attributes {
+                module.values.insert(&attribute.name, attribute);
+            }
+        }
+        module.report_undeclared_values(findings);
+        module
+    }
+
+    fn declare(&mut self, block: &'a Block, findings: &mut Vec<Finding>) {
+        let labels: Vec<&str> = block.labels.iter().map(String::as_str).collect();
+        let first = match (block.kind.as_str(), labels.as_slice()) {
+            ("resource", [kind, name]) => {
+                let first = declare_once(&mut self.resources, (kind, name), block);
+                if first.is_none() {
+                    self.resource_order.push((kind, name));
+                }
+                first.map(|first| (format!("a {kind} resource named \"{name}\""), first))
+            }
+            ("data", [kind, name]) => {
+                let first = declare_once(&mut self.data, (kind, name), block);
+                if first.is_none() {
+                    self.data_order.push((kind, name));
+                }
+                first.map(|first| (format!("a {kind} data resource named \"{name}\""), first))
+            }
+            ("variable", [name]) => declare_once(&mut self.variables, name, block)
+                .map(|first| (format!("a variable named \"{name}\""), first)),
+            ("module", [name]) => declare_once(&mut self.modules, name, block)
+                .map(|first| (format!("a module call named \"{name}\""), first)),
+            ("output", [name]) => {
+                let first = self.outputs.iter().find(|(other, _)| other == name).map(|(_, first)| *first);
+                if first.is_none() {
+                    self.outputs.push((name, block));
+                }
+                first.map(|first| (format!("an output named \"{name}\""), first))
+            }
+            ("locals", []) => return self.declare_locals(block, findings),
+            ("provider", [_]) => {
+                self.providers.push(block);
+                None
+            }
+            ("resource" | "data", _) => return findings.push(wrong_labels(block, "a type and a name")),
+            ("variable" | "module" | "output" | "provider", _) => {
+                return findings.push(wrong_labels(block, "a name"));
+            }
+            _ => None,
+        };
+        if let Some((what, first)) = first {
+            findings.push(duplicate(&what, first.header, block.header));
+        }
+    }
+
+    fn declare_locals(&mut self, block: &'a Block, findings: &mut Vec<Finding>) {
+        for attribute in &block.body.attributes {
+            if let Some(first) = declare_once(&mut self.locals, attribute.name.as_str(), attribute) {
+                let what = format!("a local value named \"{}\"", attribute.name);
+                findings.push(duplicate(&what, first.name_span, attribute.name_span));
+            }
+        }
+    }
+
+    fn report_undeclared_values(&self, findings: &mut Vec<Finding>) {
+        let undeclared = self.values.iter().filter(|(name, _)| !self.variables.contains_key(*name));
+        for (name, attribute) in undeclared.filter(|_| !self.incomplete) {
+            let message = format!(
+                "Value for undeclared variable: the root module does not declare a variable named \"{name}\""
+            );
+            findings.push(
+                Finding::warning("terraform-reference", message)
+                    .at(attribute.name_span, "this value is not used")
+                    .help(format!("declare it with `variable \"{name}\" {{}}` or remove the line")),
+            );
+        }
+    }
+}
+
+/// Keeps the first declaration of a name and gives it back when there is one already.
+fn declare_once<K: Ord, T: Copy>(all: &mut BTreeMap<K, T>, name: K, declared: T) -> Option<T> {
+    match all.entry(name) {
+        std::collections::btree_map::Entry::Vacant(entry) => {
+            entry.insert(declared);
+            None
+        }
+        std::collections::btree_map::Entry::Occupied(entry) => Some(*entry.get()),
+    }
+}
+
+fn duplicate(what: &str, first: Span, second: Span) -> Finding {
+    Finding::error("terraform-duplicate", format!("Duplicate declaration: {what} was already declared"))
+        .at(second, "declared again here; this one is left out")
+        .at(first, "first declared here")
+}
+
+fn wrong_labels(block: &Block, wanted: &str) -> Finding {
+    let message = format!(
+        "Wrong labels: a `{}` block has {wanted} before its brace, found {} labels",
+        block.kind,
+        block.labels.len()
+    );
+    Finding::error("terraform-syntax", message).at(block.header, "this block is left out")
+}

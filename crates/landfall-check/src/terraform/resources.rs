@@ -1,0 +1,256 @@
+//! Resources and data sources: their instances, and an instance's attributes.
+
+use std::rc::Rc;
+
+use landfall_types::{Finding, Span};
+
+use super::eval::Evaluator;
+use super::references;
+use super::scope::Scope;
+use super::syntax::{Block, Body};
+use super::value::{self, Kind, Object, Value};
+use super::{computed, module::Module};
+
+/// Instances of one resource.
+const INSTANCES_MAX: usize = 1_000;
+/// Blocks that one `dynamic` block makes.
+const DYNAMIC_BLOCKS_MAX: usize = 1_000;
+
+/// Arguments and blocks that belong to Terraform, not to the resource.
+const META: [&str; 9] = [
+    "count", "for_each", "provider", "depends_on", "lifecycle", "provisioner", "connection", "timeouts",
+    "dynamic",
+];
+
+/// What the provider requires of the resources that the model is made of.
+const REQUIRED: &[(&str, &[&str])] = &[
+    ("aws_iam_openid_connect_provider", &["url", "client_id_list"]),
+    ("aws_iam_role", &["assume_role_policy"]),
+    ("aws_iam_role_policy", &["role", "policy"]),
+    ("aws_iam_role_policy_attachment", &["role", "policy_arn"]),
+    ("aws_iam_role_policy_attachments_exclusive", &["role_name", "policy_arns"]),
+    ("aws_iam_policy", &["policy"]),
+    ("aws_iam_policy_attachment", &["name", "policy_arn"]),
+    ("aws_ecr_repository", &["name"]),
+    ("aws_ecr_repository_policy", &["repository", "policy"]),
+];
+
+impl Evaluator<'_> {
+    /// All instances of a block: one, a list with `count`, a map with `for_each`.
+    pub fn instances(&self, block: &Block, address: &str) -> Value {
+        let body = &block.body;
+        let scope = Scope::default();
+        if let Some(count) = body.attribute("count") {
+            let value = self.eval(&count.value, &scope);
+            return self.counted(block, address, &value, count.value.span);
+        }
+        if let Some(for_each) = body.attribute("for_each") {
+            let value = self.eval(&for_each.value, &scope);
+            return self.keyed(block, address, &value, for_each.value.span);
+        }
+        self.instance(block, address.to_owned(), &scope)
+    }
+
+    fn counted(&self, block: &Block, address: &str, count: &Value, span: Span) -> Value {
+        if let Some(unknown) = count.as_unknown() {
+            let what = format!("how many of `{address}` there are; none is read");
+            self.note_unknown(&unknown.cause, span, what);
+            return count.clone();
+        }
+        let Some(count) = count.as_index().filter(|count| *count <= INSTANCES_MAX) else {
+            let message = format!(
+                "Invalid count argument: expected a whole number from 0 to {INSTANCES_MAX}, found {}",
+                count.as_text().unwrap_or_else(|| count.kind_name().into())
+            );
+            return self.fail("terraform-value", message, span, "this is the count");
+        };
+        let instances = (0..count).map(|index| {
+            let counter = vec![(value::key("index", span), Value::count(index, span))];
+            let scope = Scope::default().with("count", Value::map(counter, span));
+            self.instance(block, format!("{address}[{index}]"), &scope)
+        });
+        Value::list(instances.collect(), block.header)
+    }
+
+    fn keyed(&self, block: &Block, address: &str, elements: &Value, span: Span) -> Value {
+        let pairs: Vec<(Value, Value)> = match &elements.kind {
+            Kind::Unknown(unknown) => {
+                let what = format!("which of `{address}` there are; none is read");
+                self.note_unknown(&unknown.cause, span, what);
+                return elements.clone();
+            }
+            Kind::Map(_) | Kind::Set(_) => match self.elements(elements, span) {
+                Ok(pairs) => pairs,
+                Err(unknown) => return unknown,
+            },
+            _ => {
+                let message = format!(
+                    "Invalid for_each argument: the given \"for_each\" argument value is unsuitable: it must be \
+                     a map, or set of strings, and you have provided {}",
+                    elements.kind_name()
+                );
+                let finding = Finding::error("terraform-value", message.clone())
+                    .at(span, "this is neither a map nor a set of strings")
+                    .help("put a list into toset(…)");
+                self.report(finding);
+                return Value::failed(message, span);
+            }
+        };
+        let mut instances = Vec::new();
+        for (key, element) in pairs.into_iter().take(INSTANCES_MAX) {
+            let Some(name) = key.as_text() else {
+                let cause = key.cause().unwrap_or_else(|| "a key of for_each is not a string".into());
+                self.note_unknown(&cause, span, format!("a key of `{address}`; that instance is not read"));
+                continue;
+            };
+            let key_span = key.span;
+            let scope = Scope::default().with("each", references::each(key, element));
+            let instance = self.instance(block, format!("{address}[\"{name}\"]"), &scope);
+            instances.push((value::key(&*name, key_span), instance));
+        }
+        Value::map(instances, block.header)
+    }
+
+    fn instance(&self, block: &Block, address: String, scope: &Scope) -> Value {
+        let kind = block.labels.first().map_or("", String::as_str);
+        let written = self.contents(&block.body, scope);
+        let mut object = Object { address: address.into(), span: block.header, written, computed: Vec::new() };
+        if block.kind == "resource" {
+            self.report_missing(kind, &object);
+            object.computed = computed::managed(self, kind, &object, block);
+        } else {
+            object.computed = computed::data(self, kind, &object, block);
+        }
+        self.keep(object)
+    }
+
+    fn report_missing(&self, kind: &str, object: &Object) {
+        let required = REQUIRED.iter().find(|(other, _)| *other == kind).map_or(&[][..], |(_, names)| names);
+        for name in required.iter().filter(|name| object.written(name).is_none()) {
+            self.report(missing_argument(name, object.span));
+        }
+    }
+
+    /// Attributes and nested blocks of a body; blocks of one kind are a list of maps, the `dynamic`
+    /// ones spelled out.
+    fn contents(&self, body: &Body, scope: &Scope) -> Vec<(landfall_types::tree::Key, Value)> {
+        let mut contents = Vec::new();
+        for attribute in body.attributes.iter().filter(|it| !META.contains(&it.name.as_str())) {
+            let key = value::key(attribute.name.as_str(), attribute.name_span);
+            contents.push((key, self.limited(&attribute.name, self.eval(&attribute.value, scope))));
+        }
+        let mut lists: Vec<(landfall_types::tree::Key, Vec<Value>)> = Vec::new();
+        for block in &body.blocks {
+            let (kind, made) = if block.kind == "dynamic" {
+                (block.labels.first().map_or("", String::as_str), self.dynamic(block, scope))
+            } else if META.contains(&block.kind.as_str()) {
+                continue;
+            } else {
+                (block.kind.as_str(), vec![self.nested(block.header, &block.body, scope)])
+            };
+            match lists.iter_mut().find(|(key, _)| key.text == kind) {
+                Some((_, list)) => list.extend(made),
+                None => lists.push((value::key(kind, block.header), made)),
+            }
+        }
+        contents.extend(lists.into_iter().map(|(key, list)| {
+            let span = key.span;
+            (key, Value::list(list, span))
+        }));
+        contents
+    }
+
+    fn nested(&self, header: Span, body: &Body, scope: &Scope) -> Value {
+        Value::map(self.contents(body, scope), header)
+    }
+
+    /// The blocks that a `dynamic` block makes; one unknown value when nobody can tell which.
+    fn dynamic(&self, block: &Block, scope: &Scope) -> Vec<Value> {
+        let label = block.labels.first().map_or("", String::as_str);
+        let content = block.body.blocks.iter().find(|inner| inner.kind == "content");
+        let (Some(for_each), Some(content)) = (block.body.attribute("for_each"), content) else {
+            let missing = if content.is_some() { "for_each" } else { "content" };
+            self.report(missing_argument(missing, block.header));
+            return Vec::new();
+        };
+        let iterator = match block.body.attribute("iterator").map(|attribute| &attribute.value.kind) {
+            Some(super::syntax::ExprKind::Name(name)) => name,
+            _ => label,
+        };
+        let elements = self.eval(&for_each.value, scope);
+        let elements = match self.elements(&elements, for_each.value.span) {
+            Ok(elements) => elements,
+            Err(unknown) => return vec![unknown.at(block.header)],
+        };
+        let blocks = elements.into_iter().take(DYNAMIC_BLOCKS_MAX).map(|(key, element)| {
+            let inner = scope.with(iterator, references::each(key, element));
+            self.nested(content.header, &content.body, &inner)
+        });
+        blocks.collect()
+    }
+
+    /// The region of a resource: its own argument, then its provider's, then the settings'.
+    pub fn region(&self, object: &Object, block: &Block) -> Rc<str> {
+        if let Some(region) = object.written("region").and_then(Value::as_text) {
+            return region;
+        }
+        let alias = block.body.attribute("provider").and_then(|provider| provider_alias(&provider.value));
+        let region = self.provider_region(alias).and_then(|region| region.as_text());
+        region.unwrap_or_else(|| self.settings.region.as_str().into())
+    }
+
+    /// What a `provider "aws"` block says as region.
+    pub fn provider_region(&self, alias: Option<&str>) -> Option<Value> {
+        let block = provider(self.module, alias)?;
+        let region = block.body.attribute("region")?;
+        let name = format!("provider.aws.{}", alias.unwrap_or("default"));
+        Some(self.once(&name, region.value.span, || {
+            let value = self.eval(&region.value, &Scope::default());
+            if let Some(unknown) = value.as_unknown() {
+                let what = format!("the provider's region; {} is taken", self.settings.region);
+                self.note_unknown(&unknown.cause, region.value.span, what);
+            }
+            value
+        }))
+    }
+
+    /// The tags that a resource gets from its provider.
+    pub fn default_tags(&self, block: &Block) -> Option<Value> {
+        let alias = block.body.attribute("provider").and_then(|provider| provider_alias(&provider.value));
+        let provider = provider(self.module, alias)?;
+        let default_tags = provider.body.blocks.iter().find(|inner| inner.kind == "default_tags")?;
+        let tags = default_tags.body.attribute("tags")?;
+        let name = format!("provider.aws.{}.default_tags", alias.unwrap_or("default"));
+        Some(self.once(&name, tags.value.span, || self.eval(&tags.value, &Scope::default())))
+    }
+}
+
+/// Terraform's sentence for an argument that must be there.
+pub(super) fn missing_argument(name: &str, span: Span) -> Finding {
+    let message = format!("The argument \"{name}\" is required, but no definition was found.");
+    Finding::error("terraform-missing-argument", message).at(span, "this block lacks it")
+}
+
+/// `aws.alias` in a `provider` argument.
+fn provider_alias(expr: &super::syntax::Expr) -> Option<&str> {
+    use super::syntax::{ExprKind, Step};
+    match &expr.kind {
+        ExprKind::Traversal(_, steps) => match steps.first() {
+            Some(Step::Attribute(alias)) => Some(alias),
+            _ => None,
+        },
+        ExprKind::Text(text) => text.split_once('.').map(|(_, alias)| alias),
+        _ => None,
+    }
+}
+
+fn provider<'a>(module: &Module<'a>, alias: Option<&str>) -> Option<&'a Block> {
+    use super::syntax::ExprKind;
+    module.providers.iter().copied().find(|block| {
+        let own = block.body.attribute("alias").and_then(|attribute| match &attribute.value.kind {
+            ExprKind::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        block.labels.first().is_some_and(|label| label == "aws") && own == alias
+    })
+}

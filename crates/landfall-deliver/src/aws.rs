@@ -1,0 +1,243 @@
+//! What every call through the AWS SDK has in common: connections, retries, and the reading of errors.
+
+use std::time::Duration;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_sts::config::http::HttpResponse;
+use aws_sdk_sts::config::retry::RetryConfig;
+use aws_sdk_sts::config::timeout::TimeoutConfig;
+use aws_sdk_sts::config::{BehaviorVersion, Credentials, ProvideCredentials as _, Region, SharedHttpClient};
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::RequestId as _;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::{Builder, Connector};
+use reqwest::Url;
+
+use crate::environment::Environment;
+use crate::failure::{Failure, FailureKind};
+use crate::http::{self, Backoff};
+
+/// The SDK's connections to one endpoint (none: AWS's own). Plain http on loopback reads no
+/// certificate store and asks no proxy; everything else obeys `HTTPS_PROXY` and `NO_PROXY`.
+pub fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
+    let is_local =
+        endpoint.and_then(|text| Url::parse(text).ok()).is_some_and(|url| http::is_plain_loopback(&url));
+    Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut builder = Connector::builder().connector_settings(settings.cloned().unwrap_or_default());
+        if let Some(sleep) = components.and_then(|components| components.sleep_impl()) {
+            builder = builder.sleep_impl(sleep);
+        }
+        let builder =
+            builder.proxy_config(if is_local { ProxyConfig::disabled() } else { ProxyConfig::from_env() });
+        let mut builder = builder.tls_provider(Provider::rustls(CryptoMode::AwsLc));
+        if is_local && let Ok(context) = TlsContext::builder().with_trust_store(TrustStore::empty()).build() {
+            builder = builder.tls_context(context);
+        }
+        builder.build()
+    })
+}
+
+/// Retries of codes that the SDK calls retryable: throttling, 5xx, `IDPCommunicationError`, broken
+/// connections. A refusal is never among them.
+pub fn retries(backoff: Backoff) -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(backoff.attempts.max(1)).with_initial_backoff(backoff.first)
+}
+
+/// Time limits for a single attempt.
+pub fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_SECONDS_MAX)
+        .operation_attempt_timeout(ATTEMPT_SECONDS_MAX)
+        .build()
+}
+
+/// The keys in the environment, when both halves are there.
+///
+/// # Errors
+/// A sentence for the user when only one half is there.
+pub fn environment_keys(environment: &Environment) -> Result<Option<Credentials>, String> {
+    let token = environment.get("AWS_SESSION_TOKEN").map(str::to_owned);
+    match (environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")) {
+        (Some(id), Some(secret)) => Ok(Some(Credentials::new(id, secret, token, None, "environment"))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err("AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY".to_owned()),
+        (None, Some(_)) => Err("AWS_SECRET_ACCESS_KEY is set without AWS_ACCESS_KEY_ID".to_owned()),
+    }
+}
+
+/// The credentials that the environment offers: its keys, else what the SDK's default chain finds
+/// (profiles, web identity, container and instance credentials).
+///
+/// # Errors
+/// [`CallError::NotSent`] when there are none, [`CallError::Unreachable`] when a source failed.
+pub async fn ambient_credentials(
+    environment: &Environment,
+    region: &str,
+    http_client: SharedHttpClient,
+) -> Result<Credentials, CallError> {
+    if let Some(keys) = environment_keys(environment).map_err(|what| CallError::NotSent { what })? {
+        return Ok(keys);
+    }
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .http_client(http_client)
+        .load()
+        .await;
+    let none = || CallError::NotSent { what: "no AWS credentials were found".to_owned() };
+    let provider = config.credentials_provider().ok_or_else(none)?;
+    provider.provide_credentials().await.map_err(|error| match error {
+        CredentialsError::CredentialsNotLoaded(_) => none(),
+        CredentialsError::InvalidConfiguration(_) => CallError::NotSent { what: chain(&error) },
+        _ => CallError::Unreachable { what: chain(&error) },
+    })
+}
+
+/// AWS's own words about a call that it didn't do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// Such as `AccessDenied`.
+    pub code: String,
+    /// AWS's sentence, to the letter.
+    pub message: String,
+    /// HTTP status; 0 when unknown.
+    pub status: u16,
+    /// The request's id, for AWS's support.
+    pub request_id: Option<String>,
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} (HTTP {}", self.code, self.message, self.status)?;
+        if let Some(id) = &self.request_id {
+            write!(f, ", request {id}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// Why a call to AWS gave nothing.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CallError {
+    /// AWS answered no. Asking again gives the same.
+    #[error("{}", .0.message)]
+    Refused(Box<Answer>),
+    /// AWS answered that it can't just now, and kept to it.
+    #[error("{}", .0.message)]
+    Unavailable(Box<Answer>),
+    /// No usable answer came.
+    #[error("{what}")]
+    Unreachable {
+        /// What went wrong, cause after cause.
+        what: String,
+    },
+    /// No credentials, no region, or an endpoint that isn't one.
+    #[error("{what}")]
+    NotSent {
+        /// What went wrong, cause after cause.
+        what: String,
+    },
+}
+
+impl CallError {
+    /// Which exit code this is.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Refused(_) => FailureKind::Refused,
+            Self::Unavailable(_) | Self::Unreachable { .. } => FailureKind::Outside,
+            Self::NotSent { .. } => FailureKind::Usage,
+        }
+    }
+
+    /// AWS's own words, when there are any.
+    pub fn answer(&self) -> Option<&Answer> {
+        match self {
+            Self::Refused(answer) | Self::Unavailable(answer) => Some(answer),
+            Self::Unreachable { .. } | Self::NotSent { .. } => None,
+        }
+    }
+
+    /// A failure that begins with what was being done.
+    pub fn into_failure(self, doing: &str) -> Failure {
+        let failure = Failure::new(self.kind(), format!("{doing}: {self}"));
+        match self.answer() {
+            Some(answer) => failure.caused_by(answer),
+            None => failure,
+        }
+    }
+}
+
+/// Sorts the SDK's error by what a person can do about it.
+pub fn classify<E>(error: SdkError<E, HttpResponse>) -> CallError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let Some(response) = error.raw_response() else {
+        let what = chain(&error);
+        return match error {
+            SdkError::ConstructionFailure(_) => CallError::NotSent { what },
+            SdkError::DispatchFailure(ref failure) if failure.is_user() => CallError::NotSent { what },
+            _ => CallError::Unreachable { what },
+        };
+    };
+    let status = response.status().as_u16();
+    // An answer of success that can't be read comes as a service error too.
+    let service = match &error {
+        SdkError::ServiceError(service) if status >= 400 => service,
+        _ => {
+            let what = format!("unreadable answer (HTTP {status}): {}", chain(&error));
+            return CallError::Unreachable { what };
+        }
+    };
+    let metadata = service.err().meta();
+    let answer = Answer {
+        code: http::excerpt(metadata.code().unwrap_or("Unknown")),
+        message: http::excerpt(metadata.message().unwrap_or("no message")),
+        status,
+        request_id: metadata.request_id().map(http::excerpt),
+    };
+    if status >= 500 || status == 429 || is_retryable_code(&answer.code) {
+        CallError::Unavailable(Box::new(answer))
+    } else {
+        CallError::Refused(Box::new(answer))
+    }
+}
+
+fn is_retryable_code(code: &str) -> bool {
+    RETRYABLE.contains(&code.strip_suffix("Exception").unwrap_or(code))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    for _ in 0..CHAIN_MAX {
+        let Some(cause) = source else { break };
+        let next = cause.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        source = cause.source();
+    }
+    http::excerpt(&text)
+}
+
+/// Codes that say "not now" with a 400 (STS's API reference; the SDK's own table of throttling codes).
+const RETRYABLE: &[&str] = &[
+    "IDPCommunicationError",
+    "Throttling",
+    "Throttled",
+    "RequestThrottled",
+    "TooManyRequests",
+    "RequestLimitExceeded",
+    "SlowDown",
+    "RequestTimeout",
+    "ServiceUnavailable",
+];
+/// Time to connect.
+const CONNECT_SECONDS_MAX: Duration = Duration::from_secs(5);
+/// Time for one attempt, answer included.
+const ATTEMPT_SECONDS_MAX: Duration = Duration::from_secs(20);
+/// How many causes are followed.
+const CHAIN_MAX: usize = 12;

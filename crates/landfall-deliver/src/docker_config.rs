@@ -1,0 +1,241 @@
+//! Docker's `config.json`, where registry logins are kept for every client that follows Docker.
+//! <https://docs.docker.com/reference/cli/docker/#docker-cli-configuration-file-configjson-properties>
+//!
+//! No `docker` binary is needed, and no password goes through a command line. Everything in the file
+//! that isn't the login in question stays as it is.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use landfall_types::Secret;
+use serde::Serialize as _;
+use serde_json::{Map, Value};
+
+use crate::environment::Environment;
+use crate::failure::Failure;
+
+/// A user name and a password for one registry.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// `AWS` for private ECR.
+    pub username: String,
+    /// The password.
+    pub password: Secret<String>,
+}
+
+impl Login {
+    /// Reads the base64 of `USER:PASSWORD`, the form of Docker's `auth` member and of ECR's
+    /// authorization token.
+    pub fn from_base64(text: &str) -> Option<Self> {
+        let bytes = STANDARD.decode(text.trim()).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
+        // Docker's own reader drops trailing NULs.
+        let (username, password) = text.trim_end_matches('\0').split_once(':')?;
+        Some(Self { username: username.to_owned(), password: Secret::new(password.to_owned()) })
+    }
+
+    /// The base64 of `USER:PASSWORD`.
+    pub fn to_base64(&self) -> Secret<String> {
+        Secret::new(STANDARD.encode(format!("{}:{}", self.username, self.password.expose())))
+    }
+}
+
+/// The file's content and where it is.
+#[derive(Clone, Debug)]
+pub struct DockerConfig {
+    path: PathBuf,
+    content: Map<String, Value>,
+}
+
+/// The file: in `directory`, else in `DOCKER_CONFIG`, else in `~/.docker`.
+///
+/// # Errors
+/// When none of the three is known.
+pub fn location(directory: Option<&Path>, environment: &Environment) -> Result<PathBuf, ConfigError> {
+    directory
+        .map(Path::to_owned)
+        .or_else(|| environment.path("DOCKER_CONFIG"))
+        .or_else(|| environment.home().map(|home| home.join(".docker")))
+        .map(|directory| directory.join("config.json"))
+        .ok_or(ConfigError::NoLocation)
+}
+
+impl DockerConfig {
+    /// Reads the file; a missing one counts as empty.
+    ///
+    /// # Errors
+    /// When it can't be read or isn't a JSON object of at most 1 MiB.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let failed = |cause| ConfigError::Read { path: path.to_owned(), cause };
+        let mut bytes = Vec::new();
+        match std::fs::File::open(path) {
+            Ok(file) => file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(failed(error)),
+        };
+        if bytes.len() as u64 > CONFIG_BYTES_MAX {
+            return Err(failed(io::Error::other(format!("it is longer than {CONFIG_BYTES_MAX} bytes"))));
+        }
+        let content = if bytes.iter().all(u8::is_ascii_whitespace) {
+            Map::new()
+        } else {
+            // Line and column only: the parser's text never quotes values.
+            serde_json::from_slice(&bytes)
+                .map_err(|error| ConfigError::NotJson { path: path.to_owned(), line: error.line() })?
+        };
+        Ok(Self { path: path.to_owned(), content })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Sets a registry's login.
+    ///
+    /// # Errors
+    /// When `auths` isn't an object.
+    pub fn set(&mut self, registry: &str, login: &Login) -> Result<(), ConfigError> {
+        let path = self.path.clone();
+        let auths = self.content.entry("auths").or_insert_with(|| Value::Object(Map::new()));
+        let auths = auths.as_object_mut().ok_or(ConfigError::AuthsShape { path })?;
+        let mut entry = auths.get(registry).and_then(Value::as_object).cloned().unwrap_or_default();
+        for old in ["username", "password", "identitytoken", "registrytoken"] {
+            entry.shift_remove(old);
+        }
+        entry.insert("auth".to_owned(), Value::from(login.to_base64().expose().as_str()));
+        auths.insert(registry.to_owned(), Value::Object(entry));
+        Ok(())
+    }
+
+    /// Removes a registry's login, also one that was written with a scheme. Says whether there was one.
+    pub fn remove(&mut self, registry: &str) -> bool {
+        let Some(auths) = self.content.get_mut("auths").and_then(Value::as_object_mut) else { return false };
+        let before = auths.len();
+        auths.retain(|name, _| host_of(name) != registry);
+        auths.len() != before
+    }
+
+    /// A registry's login as it stands in the file. What only a credential helper knows isn't here.
+    pub fn login(&self, registry: &str) -> Option<Login> {
+        let auths = self.content.get("auths")?.as_object()?;
+        let entry = auths
+            .get(registry)
+            .or_else(|| auths.iter().find(|(name, _)| host_of(name) == registry).map(|(_, entry)| entry))?;
+        if let Some(auth) = entry.get("auth").and_then(Value::as_str) {
+            return Login::from_base64(auth);
+        }
+        let text = |name| entry.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        Some(Login {
+            username: text("username")?.to_owned(),
+            password: Secret::new(text("password")?.to_owned()),
+        })
+    }
+
+    /// The registries that have a login in the file.
+    pub fn registries(&self) -> Vec<String> {
+        let auths = self.content.get("auths").and_then(Value::as_object);
+        auths.into_iter().flatten().map(|(name, _)| host_of(name).to_owned()).collect()
+    }
+
+    /// The credential helper that Docker asks for this registry before it looks at `auths`.
+    pub fn helper(&self, registry: &str) -> Option<String> {
+        let named = self.content.get("credHelpers").and_then(|helpers| helpers.get(registry));
+        let helper = named.or_else(|| self.content.get("credsStore"))?.as_str()?;
+        (!helper.is_empty()).then(|| helper.to_owned())
+    }
+
+    /// Writes the file in one step: another process sees the old or the new content, never half of it.
+    /// Only the owner may read it.
+    ///
+    /// # Errors
+    /// When directory or file can't be written.
+    pub fn save(&self) -> Result<(), ConfigError> {
+        self.write().map_err(|cause| ConfigError::Write { path: self.path.clone(), cause })
+    }
+
+    fn write(&self) -> io::Result<()> {
+        // Renaming over a symbolic link would replace the link: write to what it points to.
+        let path = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let directory =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        create_private_directory(directory)?;
+        let mut text = Vec::new();
+        let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+        self.content.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
+        // `tempfile` creates with mode 0600.
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(&text)?;
+        file.as_file().sync_all()?;
+        file.persist(&path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+fn create_private_directory(directory: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+/// `https://HOST/v1/`, as old Docker versions wrote it, names the same registry as `HOST`.
+fn host_of(name: &str) -> &str {
+    let rest = name.strip_prefix("https://").or_else(|| name.strip_prefix("http://")).unwrap_or(name);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+/// Why Docker's configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Neither a flag nor a variable nor a home directory.
+    #[error("no place for Docker's config.json: DOCKER_CONFIG, HOME or --docker-config DIR is expected")]
+    NoLocation,
+    /// Reading.
+    #[error("reading `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// Writing.
+    #[error("writing `{path}`")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// Not a JSON object.
+    #[error("`{path}` line {line}: a JSON object is expected")]
+    NotJson {
+        /// The file.
+        path: PathBuf,
+        /// Where reading stopped, from 1.
+        line: usize,
+    },
+    /// `auths` isn't an object.
+    #[error("`{path}`: `auths` must be an object")]
+    AuthsShape {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Failure::usage(error.to_string()).causes_of(&error)
+    }
+}
+
+/// The longest configuration that is read.
+const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! What a registry says when it doesn't do something, and what can go wrong on the way.
+
+use landfall_types::Digest;
+use reqwest::StatusCode;
+
+use crate::failure::{Failure, FailureKind};
+use crate::http;
+
+/// One entry of an OCI error body.
+/// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes>
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OciError {
+    /// Such as `DENIED`.
+    pub code: String,
+    /// The registry's sentence, to the letter.
+    pub message: String,
+}
+
+/// Reads an error body. Anything that isn't one becomes a single entry without a code.
+pub fn oci_errors(body: &[u8]) -> Vec<OciError> {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        errors: Vec<Entry>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        #[serde(default)]
+        code: String,
+        #[serde(default)]
+        message: String,
+    }
+    if let Ok(body) = serde_json::from_slice::<Body>(body) {
+        let entries = body.errors.into_iter().take(ERRORS_MAX);
+        return entries
+            .map(|entry| OciError {
+                code: http::excerpt(&entry.code),
+                message: http::excerpt(&entry.message),
+            })
+            .collect();
+    }
+    let text = http::excerpt(&String::from_utf8_lossy(body));
+    if text.is_empty() { Vec::new() } else { vec![OciError { code: String::new(), message: text }] }
+}
+
+/// Why something was not pushed.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The registry answered no (4xx).
+    #[error("{}", answer_text(.doing, *.status, .errors))]
+    Refused {
+        /// What was being done.
+        doing: String,
+        /// HTTP status.
+        status: StatusCode,
+        /// The registry's words.
+        errors: Vec<OciError>,
+    },
+    /// The registry failed (5xx, 429), also when asked again.
+    #[error("{}", answer_text(.doing, *.status, .errors))]
+    Unavailable {
+        /// What was being done.
+        doing: String,
+        /// HTTP status.
+        status: StatusCode,
+        /// The registry's words.
+        errors: Vec<OciError>,
+    },
+    /// The connection failed, also when tried again.
+    #[error("{doing}")]
+    Transport {
+        /// What was being done.
+        doing: String,
+        /// Why.
+        #[source]
+        cause: reqwest::Error,
+    },
+    /// The registry did something that the specification doesn't know.
+    #[error("{doing}: {what}")]
+    Unexpected {
+        /// What was being done.
+        doing: String,
+        /// What was found and what was expected.
+        what: String,
+    },
+    /// The registry wants a login and there is none that it takes.
+    #[error("{registry} wants a login: {what}")]
+    NoLogin {
+        /// The registry.
+        registry: String,
+        /// What was tried.
+        what: String,
+        /// Whether `landfall ecr login` can help.
+        is_ecr: bool,
+    },
+    /// What was read from disk is not what its name says.
+    #[error("`{place}` is damaged: its content is {actual}, {wanted} is expected; nothing was published")]
+    Damaged {
+        /// Where it was read.
+        place: String,
+        /// What the manifest says.
+        wanted: Digest,
+        /// What it really is.
+        actual: Digest,
+    },
+    /// Reading from disk failed.
+    #[error("reading `{place}`")]
+    Read {
+        /// Where.
+        place: String,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The input is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// Setting up TLS.
+    #[error("setting up the connection to {registry}")]
+    Client {
+        /// The registry.
+        registry: String,
+        /// Why.
+        #[source]
+        cause: reqwest::Error,
+    },
+}
+
+fn answer_text(doing: &str, status: StatusCode, errors: &[OciError]) -> String {
+    match errors.first() {
+        Some(OciError { code, message }) if code.is_empty() => format!("{doing}: {message} (HTTP {status})"),
+        Some(OciError { code, message }) => format!("{doing}: {code}: {message} (HTTP {status})"),
+        None => format!("{doing}: HTTP {status}"),
+    }
+}
+
+impl RegistryError {
+    /// Whether doing it all again may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport { cause, .. } => !cause.is_builder(),
+            Self::Unavailable { .. } => true,
+            _ => false,
+        }
+    }
+
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::Refused { .. } | Self::NoLogin { .. } => FailureKind::Refused,
+            Self::Damaged { .. } | Self::Read { .. } | Self::Usage(_) => FailureKind::Usage,
+            Self::Unavailable { .. }
+            | Self::Transport { .. }
+            | Self::Unexpected { .. }
+            | Self::Client { .. } => FailureKind::Outside,
+        }
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        let mut failure = Failure::new(error.kind(), error.to_string()).causes_of(&error);
+        match &error {
+            RegistryError::Refused { errors, .. } => {
+                for error in errors.iter().skip(1) {
+                    failure = failure.caused_by(format_args!("{}: {}", error.code, error.message));
+                }
+                if let Some(help) = errors.iter().find_map(help) {
+                    failure = failure.help(help);
+                }
+            }
+            RegistryError::NoLogin { is_ecr: true, .. } => {
+                failure = failure.help("`landfall ecr login` gets one for the role of `landfall login`");
+            }
+            _ => {}
+        }
+        failure
+    }
+}
+
+fn help(error: &OciError) -> Option<&'static str> {
+    match error.code.as_str() {
+        "NAME_UNKNOWN" => Some("the repository has to exist before the push, in this account and region"),
+        "TAG_INVALID" if error.message.contains("immutable") => {
+            Some("tags of this repository can't be moved: push under a new tag, such as the commit's")
+        }
+        "DENIED" if error.message.contains("expired") => Some("`landfall ecr login` gets a new password"),
+        _ => None,
+    }
+}
+
+/// Entries of an error body that are shown.
+const ERRORS_MAX: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_bodies_are_read_and_others_are_quoted() {
+        let error =
+            |code: &str, message: &str| OciError { code: code.to_owned(), message: message.to_owned() };
+        let cases: [(&str, Vec<OciError>); 5] = [
+            (
+                r#"{"errors":[{"code":"DENIED","message":"User: x is not authorized"}]}"#,
+                vec![error("DENIED", "User: x is not authorized")],
+            ),
+            (
+                r#"{"errors":[{"code":"A","detail":{}},{"message":"b"}]}"#,
+                vec![error("A", ""), error("", "b")],
+            ),
+            ("Not Authorized\n", vec![error("", "Not Authorized")]),
+            ("", vec![]),
+            (r#"{"other":1}"#, vec![error("", r#"{"other":1}"#)]),
+        ];
+        for (body, wanted) in cases {
+            assert_eq!(oci_errors(body.as_bytes()), wanted, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_shown_in_the_registrys_words() {
+        let refused = RegistryError::Refused {
+            doing: "PUT manifest api:v1".to_owned(),
+            status: StatusCode::FORBIDDEN,
+            errors: oci_errors(br#"{"errors":[{"code":"DENIED","message":"no"}]}"#),
+        };
+        let failure = Failure::from(refused);
+        assert_eq!(failure.message, "PUT manifest api:v1: DENIED: no (HTTP 403 Forbidden)");
+        assert_eq!(failure.kind, FailureKind::Refused);
+    }
+}

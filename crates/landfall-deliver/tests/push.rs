@@ -1,0 +1,425 @@
+//! Pushes against a played registry that keeps what it is given.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use landfall_deliver::assemble::{Settings, assemble};
+use landfall_deliver::blob::digest_of;
+use landfall_deliver::docker_config::DockerConfig;
+use landfall_deliver::layout::{self, Image};
+use landfall_deliver::push::{Progress, Pushed, destinations, push};
+use landfall_deliver::{Environment, Failure, FailureKind};
+use landfall_types::ImageRef;
+use support::{AT_ONCE, Reply, Request, Server, environment, reply};
+
+const ECR: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+const DENIED: &str = r#"{"errors":[{"code":"DENIED","message":"User: arn:aws:sts::123456789012:assumed-role/deploy/x is not authorized to perform: ecr:PutImage on resource: arn:aws:ecr:eu-west-1:123456789012:repository/api because no identity-based policy allows the ecr:PutImage action"}]}"#;
+
+/// A registry that wants `AWS:pw` and does what the specification says.
+#[derive(Default)]
+struct Registry {
+    blobs: Mutex<HashMap<String, Vec<u8>>>,
+    upload: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Registry {
+    fn answer(&self, request: &Request) -> Reply {
+        if request.header("authorization") != Some(&format!("Basic {}", STANDARD.encode("AWS:pw"))) {
+            let challenge = r#"Basic realm="https://x/",service="ecr.amazonaws.com""#;
+            return reply(401, "Not Authorized\n").with("www-authenticate", challenge);
+        }
+        let digest = request.path.rsplit(['/', '=']).next().unwrap().replace("%3A", ":");
+        let at = |index: usize| format!("/v2/api/blobs/uploads/{index}?state=a%2Fb");
+        match request.method.as_str() {
+            "GET" => reply(200, ""),
+            "HEAD" if self.blobs.lock().unwrap().contains_key(&digest) => reply(200, ""),
+            "HEAD" => reply(404, ""),
+            "POST" => {
+                let mut uploads = self.upload.lock().unwrap();
+                uploads.push(Vec::new());
+                reply(202, "").with("location", at(uploads.len() - 1))
+            }
+            "PATCH" => {
+                let index: usize = request.path.split(['/', '?']).nth(5).unwrap().parse().unwrap();
+                self.upload.lock().unwrap()[index] = request.body.clone();
+                reply(202, "").with("location", at(index))
+            }
+            "PUT" if request.path.contains("/manifests/") => {
+                reply(201, "").with("docker-content-digest", digest_of(&request.body).to_string())
+            }
+            "PUT" => {
+                let index: usize = request.path.split(['/', '?']).nth(5).unwrap().parse().unwrap();
+                let content = self.upload.lock().unwrap()[index].clone();
+                assert_eq!(digest_of(&content).as_str(), digest, "the client vouched for something else");
+                self.blobs.lock().unwrap().insert(digest, content);
+                reply(201, "")
+            }
+            _ => reply(204, ""),
+        }
+    }
+}
+
+async fn registry() -> Server {
+    let registry = Registry::default();
+    Server::start(move |request| registry.answer(request)).await
+}
+
+fn config(directory: &Path, registry: &str) -> DockerConfig {
+    let path = directory.join("config.json");
+    let auth = STANDARD.encode("AWS:pw");
+    std::fs::write(&path, format!(r#"{{"auths":{{"{registry}":{{"auth":"{auth}"}}}}}}"#)).unwrap();
+    DockerConfig::read(&path).unwrap()
+}
+
+fn image(directory: &Path) -> Image {
+    let tree = directory.join("tree");
+    std::fs::create_dir_all(&tree).unwrap();
+    std::fs::write(tree.join("hello"), "hello").unwrap();
+    assemble(&tree, &Settings::default()).unwrap()
+}
+
+async fn attempt(
+    image: &Image,
+    name: &str,
+    config: &DockerConfig,
+    env: &Environment,
+) -> Result<Vec<Pushed>, Failure> {
+    let reference = ImageRef::parse(name).unwrap();
+    let destinations = destinations(&[reference], &[], &image.root.digest).unwrap();
+    push(image, &destinations, config, env, AT_ONCE, &Progress::default()).await.map_err(Failure::from)
+}
+
+/// Pushes a small image to `registry` and gives the outcome and all requests but the first GETs.
+async fn push_small(server: &Server) -> Result<Vec<Pushed>, Failure> {
+    let directory = tempfile::tempdir().unwrap();
+    let name = server.address.to_string();
+    let config = config(directory.path(), &name);
+    attempt(&image(directory.path()), &format!("{name}/api:v1"), &config, &environment(&[])).await
+}
+
+fn methods(server: &Server, wanted: &str) -> Vec<String> {
+    server
+        .requests()
+        .iter()
+        .filter(|request| request.method == wanted)
+        .map(|request| request.path.clone())
+        .collect()
+}
+
+#[tokio::test]
+async fn everything_goes_once_and_the_tag_goes_last() {
+    let server = registry().await;
+    let pushed = push_small(&server).await.unwrap();
+    let [first] = pushed.as_slice() else { panic!("{pushed:?}") };
+    assert_eq!((first.sent_blob_count, first.present_blob_count), (2, 0));
+    assert_eq!(methods(&server, "PATCH").len(), 2);
+    assert_eq!(server.lines().last().unwrap(), "PUT /v2/api/manifests/v1");
+    let last = server.requests().pop().unwrap();
+    assert_eq!(last.header("content-type"), Some(layout::OCI_MANIFEST));
+    assert_eq!(digest_of(&last.body), first.digest);
+    assert_eq!(first.pinned(), format!("{}/api@{}", server.address, first.digest));
+
+    let again = push_small(&server).await.unwrap();
+    assert_eq!(
+        again.first().map(|pushed| (pushed.sent_blob_count, &pushed.digest)),
+        Some((0, &first.digest))
+    );
+    assert_eq!(methods(&server, "PATCH").len(), 2);
+}
+
+#[tokio::test]
+async fn locations_are_used_as_they_are() {
+    let server = registry().await;
+    push_small(&server).await.unwrap();
+    let closing: Vec<_> =
+        methods(&server, "PUT").into_iter().filter(|path| path.contains("uploads")).collect();
+    assert_eq!(closing.len(), 2);
+    for path in closing {
+        assert!(path.contains("?state=a%2Fb&digest=sha256%3A"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_registrys_own_sentence_is_shown() {
+    let inner = Registry::default();
+    let server = Server::start(move |request| {
+        if request.path.contains("/manifests/") && request.method == "PUT" {
+            reply(403, DENIED)
+        } else {
+            inner.answer(request)
+        }
+    })
+    .await;
+    let failure = push_small(&server).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Refused);
+    assert!(failure.message.contains("DENIED: User: arn:aws:sts::123456789012:assumed-role/deploy/x is not authorized to perform: ecr:PutImage"), "{}", failure.message);
+    assert_eq!(methods(&server, "PUT").iter().filter(|path| path.contains("manifests")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_forbidden_head_leaves_the_answer_to_the_upload() {
+    let inner = Registry::default();
+    let server =
+        Server::start(move |request| match (request.method.as_str(), request.header("authorization")) {
+            ("HEAD", _) => reply(403, ""),
+            ("POST", Some(_)) => {
+                reply(403, r#"{"errors":[{"code":"DENIED","message":"ecr:InitiateLayerUpload"}]}"#)
+            }
+            _ => inner.answer(request),
+        })
+        .await;
+    let failure = push_small(&server).await.unwrap_err();
+    assert!(failure.message.contains("DENIED: ecr:InitiateLayerUpload"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_registry_that_stumbles_is_asked_again_and_one_that_lies_is_not_believed() {
+    let cases: [(&str, u16, usize, Option<FailureKind>); 5] = [
+        ("POST", 503, 1, None),
+        ("PATCH", 500, 1, None),
+        ("PUT", 429, 1, None),
+        ("POST", 503, 99, Some(FailureKind::Outside)),
+        ("PUT", 400, 1, Some(FailureKind::Refused)),
+    ];
+    for (method, status, times, wanted) in cases {
+        let (inner, left) = (Registry::default(), Mutex::new(times));
+        let server = Server::start(move |request| {
+            let mut left = left.lock().unwrap();
+            if request.method == method && *left > 0 {
+                *left -= 1;
+                return reply(status, "");
+            }
+            inner.answer(request)
+        })
+        .await;
+        let outcome = push_small(&server).await.err().map(|failure| failure.kind);
+        assert_eq!(outcome, wanted, "{method} {status} × {times}");
+    }
+
+    let inner = Registry::default();
+    let server = Server::start(move |request| {
+        let mut answer = inner.answer(request);
+        for header in &mut answer.headers {
+            if header.0 == "docker-content-digest" {
+                header.1 = digest_of(b"something else").to_string();
+            }
+        }
+        answer
+    })
+    .await;
+    let failure = push_small(&server).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Outside);
+    assert!(failure.message.contains("the registry stored sha256:"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_damaged_layer_is_never_finished_and_nothing_is_published() {
+    let server = registry().await;
+    let directory = tempfile::tempdir().unwrap();
+    let image = index_of_two(directory.path());
+    let layer = image.blobs.iter().max_by_key(|blob| blob.size).unwrap();
+    let path = directory.path().join("blobs/sha256").join(layer.digest.hex());
+    let content = std::fs::read(&path).unwrap();
+    std::fs::write(&path, vec![b'x'; content.len()]).unwrap();
+    let name = server.address.to_string();
+    let config = config(directory.path(), &name);
+    let failure = attempt(&image, &format!("{name}/api:v1"), &config, &environment(&[])).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Usage);
+    assert!(
+        failure.message.contains("is damaged") && failure.message.contains(layer.digest.as_str()),
+        "{}",
+        failure.message
+    );
+    assert!(
+        !methods(&server, "PUT")
+            .iter()
+            .any(|path| path.contains("manifests") || path.contains(layer.digest.hex()))
+    );
+    assert_eq!(methods(&server, "DELETE").len(), 1);
+}
+
+#[tokio::test]
+async fn an_index_goes_after_all_its_images() {
+    let server = registry().await;
+    let directory = tempfile::tempdir().unwrap();
+    let image = index_of_two(directory.path());
+    let name = server.address.to_string();
+    let config = config(directory.path(), &name);
+    let pushed = attempt(&image, &format!("{name}/api"), &config, &environment(&[])).await.unwrap();
+    assert_eq!(pushed.first().unwrap().media_type, layout::OCI_INDEX);
+    let manifests: Vec<_> =
+        methods(&server, "PUT").into_iter().filter(|path| path.contains("manifests")).collect();
+    let wanted: Vec<_> = image
+        .children
+        .iter()
+        .chain([&image.root])
+        .map(|manifest| format!("/v2/api/manifests/{}", manifest.digest))
+        .collect();
+    assert_eq!(manifests, wanted);
+    assert_eq!(wanted.len(), 3);
+}
+
+#[tokio::test]
+async fn the_login_never_follows_to_another_host() {
+    let elsewhere = Server::start(|request| match request.method.as_str() {
+        "PATCH" => reply(202, "").with("location", "/moved/2"),
+        _ => reply(201, ""),
+    })
+    .await;
+    let (inner, away) = (Registry::default(), elsewhere.url());
+    let server = Server::start(move |request| match request.method.as_str() {
+        "POST" if request.header("authorization").is_some() => {
+            reply(202, "").with("location", format!("{away}/moved/1"))
+        }
+        "PUT" if request.path.contains("manifests") => {
+            reply(307, "").with("location", format!("{away}/manifest"))
+        }
+        _ => inner.answer(request),
+    })
+    .await;
+    push_small(&server).await.unwrap();
+    let moved = elsewhere.requests();
+    assert_eq!(moved.len(), 5, "{:?}", elsewhere.lines());
+    for request in moved {
+        assert_eq!(request.header("authorization"), None, "{}", request.line());
+        assert_eq!(request.header("host"), Some(elsewhere.address.to_string().as_str()));
+    }
+}
+
+#[tokio::test]
+async fn redirects_in_a_circle_end() {
+    let inner = Registry::default();
+    let server = Server::start(move |request| {
+        if request.method == "HEAD" {
+            reply(307, "").with("location", request.path.clone())
+        } else {
+            inner.answer(request)
+        }
+    })
+    .await;
+    let failure = push_small(&server).await.unwrap_err();
+    assert!(failure.message.contains("redirects"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn an_ecr_name_stays_on_this_machine_and_gets_its_password_from_ecr() {
+    let inner = Registry::default();
+    let server = Server::start(move |request| {
+        if request.header("x-amz-target") == Some("AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken") {
+            let token = STANDARD.encode("AWS:pw");
+            return reply(
+                200,
+                format!(r#"{{"authorizationData":[{{"authorizationToken":"{token}","expiresAt":1790434067.663,"proxyEndpoint":"https://{ECR}"}}]}}"#),
+            );
+        }
+        let mut answer = inner.answer(request);
+        for (name, value) in &mut answer.headers {
+            if name == "location" {
+                *value = format!("https://{ECR}{value}");
+            }
+        }
+        answer
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let environment = environment(&[
+        ("AWS_ENDPOINT_URL", &server.url()),
+        ("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "k"),
+        ("AWS_SESSION_TOKEN", "t"),
+    ]);
+    // A password that has expired: ECR has a new one.
+    let path = directory.path().join("config.json");
+    let old = STANDARD.encode("AWS:old");
+    std::fs::write(&path, format!(r#"{{"auths":{{"{ECR}":{{"auth":"{old}"}}}}}}"#)).unwrap();
+    let config = DockerConfig::read(&path).unwrap();
+    let pushed =
+        attempt(&image(directory.path()), &format!("{ECR}/api:v1"), &config, &environment).await.unwrap();
+    assert!(pushed.first().unwrap().pinned().starts_with(&format!("{ECR}/api@sha256:")));
+    let requests = server.requests();
+    let registry_calls: Vec<_> = requests.iter().filter(|request| request.path.starts_with("/v2/")).collect();
+    assert!(registry_calls.len() > 8, "{:?}", server.lines());
+    for request in registry_calls {
+        assert_eq!(request.header("host"), Some(ECR), "{}", request.line());
+    }
+    let signed = requests.iter().find(|request| request.header("x-amz-target").is_some()).unwrap();
+    assert!(signed.header("authorization").unwrap().contains("/eu-west-1/ecr/"));
+}
+
+#[tokio::test]
+async fn without_a_login_the_message_says_where_it_was_looked_for() {
+    let server = registry().await;
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path(), "other.example");
+    let name = format!("{}/api:v1", server.address);
+    let failure = attempt(&image(directory.path()), &name, &config, &environment(&[])).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Refused);
+    assert!(
+        failure.message.contains("wants a login: there is none in")
+            && failure.message.contains("config.json"),
+        "{}",
+        failure.message
+    );
+}
+
+#[tokio::test]
+async fn a_token_service_gets_the_login_and_the_registry_its_token() {
+    let address: Arc<Mutex<String>> = Arc::default();
+    let realm = Arc::clone(&address);
+    let inner = Registry::default();
+    let server = Server::start(move |request| {
+        if request.path.starts_with("/token") {
+            assert!(
+                request.path.ends_with("?service=s&scope=repository%3Aapi%3Apull%2Cpush"),
+                "{}",
+                request.path
+            );
+            assert!(request.header("authorization").unwrap().starts_with("Basic "));
+            return reply(200, r#"{"token":"T"}"#);
+        }
+        if request.header("authorization") != Some("Bearer T") {
+            let challenge = format!(r#"Bearer realm="{}/token",service="s""#, realm.lock().unwrap());
+            return reply(401, "").with("www-authenticate", challenge);
+        }
+        let mut request = request.clone();
+        request.headers.retain(|(name, _)| name != "authorization");
+        request.headers.push(("authorization".to_owned(), format!("Basic {}", STANDARD.encode("AWS:pw"))));
+        inner.answer(&request)
+    })
+    .await;
+    *address.lock().unwrap() = server.url();
+    push_small(&server).await.unwrap();
+}
+
+/// An index of two images that share a layer.
+fn index_of_two(directory: &Path) -> Image {
+    let put = |bytes: &[u8]| {
+        let digest = digest_of(bytes);
+        let blobs = directory.join("blobs/sha256");
+        std::fs::create_dir_all(&blobs).unwrap();
+        std::fs::write(blobs.join(digest.hex()), bytes).unwrap();
+        serde_json::json!({ "digest": digest.as_str(), "size": bytes.len() })
+    };
+    let layer = put(&vec![7; 600_000]);
+    let mut images = Vec::new();
+    for architecture in ["amd64", "arm64"] {
+        let config = put(format!(r#"{{"architecture":"{architecture}"}}"#).as_bytes());
+        let manifest = serde_json::json!({ "schemaVersion": 2, "mediaType": layout::OCI_MANIFEST, "config": config, "layers": [layer] });
+        let mut descriptor = put(manifest.to_string().as_bytes());
+        descriptor["mediaType"] = layout::OCI_MANIFEST.into();
+        images.push(descriptor);
+    }
+    let index =
+        serde_json::json!({ "schemaVersion": 2, "mediaType": layout::OCI_INDEX, "manifests": images });
+    let mut root = put(index.to_string().as_bytes());
+    root["mediaType"] = layout::OCI_INDEX.into();
+    std::fs::write(directory.join("index.json"), serde_json::json!({ "manifests": [root] }).to_string())
+        .unwrap();
+    layout::read(directory).unwrap()
+}

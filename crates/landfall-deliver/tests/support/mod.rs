@@ -1,0 +1,154 @@
+//! A server of canned answers on loopback, and everything it was asked.
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use landfall_deliver::Environment;
+use landfall_deliver::http::Backoff;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Tries often enough, without waiting.
+pub const AT_ONCE: Backoff = Backoff { attempts: 3, first: Duration::from_millis(1) };
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: String,
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn line(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+pub fn reply(status: u16, body: impl Into<Vec<u8>>) -> Reply {
+    Reply { status, headers: Vec::new(), body: body.into() }
+}
+
+impl Reply {
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Server {
+    pub async fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let (seen, answer) = (Arc::clone(&requests), Arc::new(answer));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
+                tokio::spawn(async move { converse(stream, &seen, &*answer).await });
+            }
+        });
+        Self { address, requests }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.requests().iter().map(Request::line).collect()
+    }
+}
+
+async fn converse(
+    stream: TcpStream,
+    seen: &Mutex<Vec<Request>>,
+    answer: &(impl Fn(&Request) -> Reply + Sync),
+) {
+    let mut stream = BufReader::new(stream);
+    while let Some(request) = read(&mut stream).await {
+        let reply = answer(&request);
+        let is_head = request.method == "HEAD";
+        seen.lock().unwrap().push(request);
+        let mut text = format!("HTTP/1.1 {} X\r\ncontent-length: {}\r\n", reply.status, reply.body.len());
+        for (name, value) in &reply.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str("\r\n");
+        let mut bytes = text.into_bytes();
+        if !is_head {
+            bytes.extend_from_slice(&reply.body);
+        }
+        if stream.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
+    let first = line(stream).await?;
+    let mut words = first.split(' ');
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let mut headers = Vec::new();
+    loop {
+        let text = line(stream).await?;
+        if text.is_empty() {
+            break;
+        }
+        let (name, value) = text.split_once(':')?;
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let get = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let mut body = Vec::new();
+    if get("transfer-encoding").is_some_and(|value| value.contains("chunked")) {
+        loop {
+            let size = usize::from_str_radix(line(stream).await?.trim(), 16).ok()?;
+            let mut chunk = vec![0; size];
+            stream.read_exact(&mut chunk).await.ok()?;
+            line(stream).await?;
+            if size == 0 {
+                break;
+            }
+            body.extend_from_slice(&chunk);
+        }
+    } else {
+        body = vec![0; get("content-length").map_or(0, |value| value.parse().unwrap())];
+        stream.read_exact(&mut body).await.ok()?;
+    }
+    Some(Request { method, path, headers, body })
+}
+
+async fn line(stream: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut text = String::new();
+    let read = stream.read_line(&mut text).await.ok()?;
+    (read > 0).then(|| text.trim_end().to_owned())
+}
+
+pub fn environment(variables: &[(&str, &str)]) -> Environment {
+    Environment::new(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())), None)
+}

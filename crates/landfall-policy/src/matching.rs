@@ -1,0 +1,307 @@
+//! Whether a statement applies to a request, and if not, which of its clauses kept it from applying.
+
+use std::cmp::Reverse;
+
+use landfall_types::Arn;
+
+use crate::ast::{Effect, PatternClause, PrincipalClause, PrincipalPattern, Statement, Version};
+use crate::condition;
+use crate::decide::Named;
+use crate::decision::{Clause, Layer, Miss, StatementRef};
+use crate::pattern;
+use crate::request::{Principal, Request};
+
+/// The most misses that are kept for one layer.
+pub const MISSES_PER_LAYER_MAX: usize = 16;
+
+/// How closely a policy's principal names the caller; the order is from vague to exact.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Reach {
+    /// The caller's account: the account's own policies have to agree.
+    Account,
+    /// The caller's role: granted within the session's limits.
+    Role,
+    /// The caller itself (user, session, token, service), or everybody.
+    Direct,
+}
+
+/// An `Allow` statement that applies.
+#[derive(Debug)]
+pub struct Hit<'a> {
+    layer: Layer,
+    named: &'a Named<'a>,
+    statement_index: usize,
+    statement: &'a Statement,
+    /// How the statement names the caller; `Direct` where policies name nobody.
+    pub reach: Reach,
+}
+
+impl Hit<'_> {
+    /// The statement's name.
+    pub fn statement_ref(&self) -> StatementRef {
+        statement_ref(self.layer, self.named, self.statement_index, self.statement)
+    }
+}
+
+/// The first `Deny` statement that applies.
+pub fn first_deny(layer: Layer, policies: &[Named<'_>], request: &Request) -> Option<StatementRef> {
+    let mut denies = statements(policies, Effect::Deny);
+    let (named, index, statement) =
+        denies.find(|(named, _, statement)| applies(layer, named, statement, request).is_some())?;
+    Some(statement_ref(layer, named, index, statement))
+}
+
+/// The `Allow` statement that applies and names the caller most exactly.
+pub fn best_allow<'l>(layer: Layer, policies: &'l [Named<'l>], request: &Request) -> Option<Hit<'l>> {
+    let mut best: Option<Hit<'l>> = None;
+    for (named, statement_index, statement) in statements(policies, Effect::Allow) {
+        let Some(reach) = applies(layer, named, statement, request) else { continue };
+        if best.as_ref().is_none_or(|best| best.reach < reach) {
+            best = Some(Hit { layer, named, statement_index, statement, reach });
+        }
+        if reach == Reach::Direct {
+            break;
+        }
+    }
+    best
+}
+
+/// The `Allow` statements that don't apply, nearest first: those that name the action before those
+/// that don't, then by the weight of what failed, then by how much of the value agrees.
+pub fn misses(layer: Layer, policies: &[Named<'_>], request: &Request) -> Vec<Miss> {
+    let mut misses: Vec<Miss> = statements(policies, Effect::Allow)
+        .filter_map(|(named, index, statement)| {
+            let failed = failed_clauses(layer, named, statement, request);
+            let statement = statement_ref(layer, named, index, statement);
+            (!failed.is_empty()).then_some(Miss { statement, failed })
+        })
+        .collect();
+    misses.sort_by_cached_key(distance);
+    misses.truncate(MISSES_PER_LAYER_MAX);
+    misses
+}
+
+fn statements<'l, 'a>(
+    policies: &'l [Named<'a>],
+    effect: Effect,
+) -> impl Iterator<Item = (&'l Named<'a>, usize, &'l Statement)> {
+    policies.iter().flat_map(move |named| {
+        named
+            .policy
+            .statements
+            .iter()
+            .enumerate()
+            .filter(move |(_, statement)| statement.effect == effect)
+            .map(move |(index, statement)| (named, index, statement))
+    })
+}
+
+fn statement_ref(layer: Layer, named: &Named<'_>, index: usize, statement: &Statement) -> StatementRef {
+    StatementRef {
+        layer,
+        policy: named.name.to_string(),
+        statement_index: index,
+        sid: statement.sid.clone(),
+        span: statement.span,
+    }
+}
+
+fn applies(layer: Layer, named: &Named<'_>, statement: &Statement, request: &Request) -> Option<Reach> {
+    if !action_applies(&statement.action, request) {
+        return None;
+    }
+    let reach = principal_reach(layer, statement.principal.as_ref(), &request.principal)?;
+    let variables = has_variables(named);
+    let applies = resource_applies(layer, statement.resource.as_ref(), request, variables)
+        && statement.conditions.iter().all(|one| condition::holds(one, &request.context, variables));
+    applies.then_some(reach)
+}
+
+fn has_variables(named: &Named<'_>) -> bool {
+    named.policy.version == Version::V2012
+}
+
+fn action_applies(clause: &PatternClause, request: &Request) -> bool {
+    let named = clause.patterns.iter().any(|pattern| pattern::action(&pattern.value, &request.action));
+    named != clause.negated
+}
+
+/// None when the statement doesn't name the caller. Trust and resource policies have to name
+/// somebody; the others speak of whom they are attached to.
+fn principal_reach(layer: Layer, clause: Option<&PrincipalClause>, caller: &Principal) -> Option<Reach> {
+    let Some(clause) = clause else {
+        let names_nobody = matches!(layer, Layer::Trust | Layer::Resource);
+        return (!names_nobody).then_some(Reach::Direct);
+    };
+    let reach = clause.principals.iter().filter_map(|one| reach_of(&one.value, caller)).max();
+    match (clause.negated, reach) {
+        (false, reach) => reach,
+        (true, None) => Some(Reach::Direct),
+        (true, Some(_)) => None,
+    }
+}
+
+/// How a policy's principal names a caller; none when it doesn't.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html>
+pub fn reach_of(pattern: &PrincipalPattern, caller: &Principal) -> Option<Reach> {
+    match (pattern, caller) {
+        (PrincipalPattern::Any, _) => Some(Reach::Direct),
+        (PrincipalPattern::Account(id), Principal::Root { arn }) => {
+            (*id == arn.account).then_some(Reach::Direct)
+        }
+        (
+            PrincipalPattern::Account(id),
+            Principal::User { arn } | Principal::Session { session: arn, .. },
+        ) => (*id == arn.account).then_some(Reach::Account),
+        (PrincipalPattern::Aws(name), Principal::User { arn } | Principal::Root { arn }) => {
+            is_named(arn, name).then_some(Reach::Direct)
+        }
+        (PrincipalPattern::Aws(name), Principal::Session { session, role }) => {
+            let direct = is_named(session, name).then_some(Reach::Direct);
+            direct.or_else(|| is_named(role, name).then_some(Reach::Role))
+        }
+        (PrincipalPattern::Federated(name), Principal::Federated { provider }) => {
+            (name == provider).then_some(Reach::Direct)
+        }
+        (PrincipalPattern::Service(service), Principal::Service { name }) => {
+            (service == name).then_some(Reach::Direct)
+        }
+        (
+            PrincipalPattern::Account(_)
+            | PrincipalPattern::Aws(_)
+            | PrincipalPattern::Federated(_)
+            | PrincipalPattern::Service(_)
+            | PrincipalPattern::CanonicalUser(_),
+            _,
+        ) => None,
+    }
+}
+
+/// Whether an ARN reads as this name, without making a string of it.
+fn is_named(arn: &Arn, name: &str) -> bool {
+    let parts = ["arn", &arn.partition, &arn.service, &arn.region, &arn.account, &arn.resource];
+    name.splitn(6, ':').eq(parts)
+}
+
+fn resource_applies(
+    layer: Layer,
+    clause: Option<&PatternClause>,
+    request: &Request,
+    variables: bool,
+) -> bool {
+    let Some(clause) = clause else {
+        return matches!(layer, Layer::Trust | Layer::Resource);
+    };
+    let mut unresolved = false;
+    for one in &clause.patterns {
+        match pattern::resource(&one.value, &request.resource, &request.context, variables) {
+            Ok(true) => return !clause.negated,
+            Ok(false) => {}
+            Err(_) => unresolved = true,
+        }
+    }
+    clause.negated && !unresolved
+}
+
+fn failed_clauses(layer: Layer, named: &Named<'_>, statement: &Statement, request: &Request) -> Vec<Clause> {
+    let variables = has_variables(named);
+    let mut failed = Vec::new();
+    if principal_reach(layer, statement.principal.as_ref(), &request.principal).is_none() {
+        failed.push(principal_clause(statement, &request.principal));
+    }
+    if !action_applies(&statement.action, request) {
+        let clause = &statement.action;
+        failed.push(Clause::Action {
+            wanted: texts(clause),
+            got: request.action.clone(),
+            span: clause.span,
+            negated: clause.negated,
+        });
+    }
+    if !resource_applies(layer, statement.resource.as_ref(), request, variables) {
+        failed.push(Clause::Resource {
+            wanted: statement.resource.as_ref().map_or_else(Vec::new, texts),
+            got: request.resource.clone(),
+            span: statement.resource.as_ref().map_or(statement.span, |clause| clause.span),
+            negated: statement.resource.as_ref().is_some_and(|clause| clause.negated),
+        });
+    }
+    let unmet = statement.conditions.iter().filter(|one| !condition::holds(one, &request.context, variables));
+    failed.extend(unmet.map(|one| Clause::Condition {
+        operator: one.operator_text.clone(),
+        key: one.key.value.clone(),
+        wanted: one.values.iter().map(|value| value.value.clone()).collect(),
+        got: request.context.get(&one.key.value).map(<[String]>::to_vec),
+        value_spans: one.values.iter().map(|value| value.span).collect(),
+        span: one.span,
+    }));
+    failed
+}
+
+fn principal_clause(statement: &Statement, caller: &Principal) -> Clause {
+    let clause = statement.principal.as_ref();
+    let names = clause.map_or(&[][..], |clause| clause.principals.as_slice());
+    Clause::Principal {
+        wanted: names.iter().map(|name| principal_name(&name.value).to_owned()).collect(),
+        got: caller_name(caller),
+        span: clause.map_or(statement.span, |clause| clause.span),
+    }
+}
+
+fn texts(clause: &PatternClause) -> Vec<String> {
+    clause.patterns.iter().map(|pattern| pattern.value.clone()).collect()
+}
+
+/// A policy's principal as a reader would name it.
+pub fn principal_name(pattern: &PrincipalPattern) -> &str {
+    match pattern {
+        PrincipalPattern::Any => "*",
+        PrincipalPattern::Account(name)
+        | PrincipalPattern::Aws(name)
+        | PrincipalPattern::Federated(name)
+        | PrincipalPattern::Service(name)
+        | PrincipalPattern::CanonicalUser(name) => name,
+    }
+}
+
+/// A caller as a reader would name it: its ARN, provider or service.
+pub fn caller_name(caller: &Principal) -> String {
+    match caller {
+        Principal::Anonymous => "anonymous".to_owned(),
+        Principal::Federated { provider } => provider.clone(),
+        Principal::Root { arn } | Principal::User { arn } => arn.to_string(),
+        Principal::Session { session, .. } => session.to_string(),
+        Principal::Service { name } => name.clone(),
+    }
+}
+
+fn distance(miss: &Miss) -> (bool, usize, Reverse<usize>) {
+    let names_no_action = miss.failed.iter().any(|clause| matches!(clause, Clause::Action { .. }));
+    let weight = miss.failed.iter().map(weight).sum();
+    (names_no_action, weight, Reverse(miss.failed.iter().map(agreement).sum()))
+}
+
+/// A condition is the nearest miss, and two of them are further than one wrong principal or resource.
+fn weight(clause: &Clause) -> usize {
+    match clause {
+        Clause::Condition { .. } => 2,
+        Clause::Principal { .. } | Clause::Resource { .. } => 3,
+        Clause::Action { .. } => 4,
+    }
+}
+
+/// The longest common beginning of what was wanted and what was there, in bytes.
+fn agreement(clause: &Clause) -> usize {
+    let longest = |wanted: &[String], got: &str| {
+        let common = |one: &String| one.bytes().zip(got.bytes()).take_while(|(l, r)| l == r).count();
+        wanted.iter().map(common).max().unwrap_or(0)
+    };
+    match clause {
+        Clause::Principal { wanted, got, .. }
+        | Clause::Action { wanted, got, .. }
+        | Clause::Resource { wanted, got, .. } => longest(wanted, got),
+        Clause::Condition { wanted, got, .. } => {
+            got.iter().flatten().map(|got| longest(wanted, got)).max().unwrap_or(0)
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What is wrong with a document, and what can be read of it all the same.
+
+use super::*;
+use crate::write_time::{chars_without_white_space, write_time_problems};
+use crate::{catalogue, managed};
+
+#[test]
+fn documents_are_refused_in_the_words_of_iam() {
+    for case in rows(&read_cases("problems.json")) {
+        let name = text(case.field("name").unwrap());
+        let kind = kind(case);
+        let (policy, problems) = match case.field("text") {
+            Some(document) => parse::document(SourceId(0), text(document), kind),
+            None => parse::policy(case.field("document").unwrap(), kind),
+        };
+        let said: Vec<String> = problems
+            .iter()
+            .flat_map(|problem| [problem.message.clone(), problem.detail.clone().unwrap_or_default()])
+            .collect();
+        assert_eq!(said, texts(case.field("problems").unwrap()), "{name}");
+        let counts = (policy.statements.len().to_string(), policy.unread_statements.to_string());
+        let count = |field: &str| case.field(field).and_then(Tree::scalar).unwrap();
+        assert_eq!(counts, (count("read"), count("unread")), "{name}: statements read, unread");
+    }
+}
+
+#[test]
+fn shared_providers_have_to_be_narrowed_when_a_trust_is_written() {
+    for case in rows(&read_cases("write-time.json")) {
+        let name = text(case.field("name").unwrap());
+        let tree = case.field("document").unwrap();
+        let policy = sound(tree, PolicyKind::Trust);
+        let account = text(case.field("account").unwrap());
+        let problems = write_time_problems(&policy, tree, PolicyKind::Trust, account);
+        let said: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
+        assert_eq!(said, texts(case.field("problems").unwrap()), "{name}");
+    }
+}
+
+#[test]
+fn a_value_that_is_not_known_leaves_its_statement_unread_and_says_why() {
+    let document = r#"{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},
+        {"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:username":"x"}}}]}"#;
+    for path in [&["Resource"][..], &["Effect"], &["Action"], &["Condition", "StringEquals", "aws:username"]]
+    {
+        let mut tree = json::parse(SourceId(0), document).0;
+        let mut place = field_mut(&mut tree, "Statement");
+        let Node::List(items) = &mut place.node else { panic!("a list") };
+        place = items.last_mut().unwrap();
+        for key in path {
+            place = field_mut(place, key);
+        }
+        place.node = Node::Unknown("var.x has no value".to_owned());
+        let (policy, problems) = parse::policy(&tree, PolicyKind::Identity);
+        assert_eq!((policy.statements.len(), policy.unread_statements), (1, 1), "{path:?}");
+        assert_eq!(problems.len(), 1, "{path:?}: {problems:?}");
+        assert!(problems[0].message.ends_with("is not known: var.x has no value"), "{problems:?}");
+    }
+}
+
+#[test]
+fn an_unknown_document_is_unread_as_a_whole() {
+    let mut tree = json::parse(SourceId(0), "{}").0;
+    tree.node = Node::Unknown("data.aws_iam_policy_document.x is not here".to_owned());
+    let (policy, problems) = parse::policy(&tree, PolicyKind::Identity);
+    assert_eq!((policy.statements.len(), policy.unread_statements), (0, 1));
+    assert_eq!(problems[0].message, "a policy is not known: data.aws_iam_policy_document.x is not here");
+}
+
+#[test]
+fn problems_of_a_document_within_a_string_are_placed_at_the_string() {
+    let text = r#"{"policy": "{\"Statement\":{\"Effect\":\"Allow\",\"Action\":\"x\",\"Resource\":\"*\"}}"}"#;
+    let (sources, id) = sources_with("main.tf.json", text);
+    let tree = json::parse(id, text).0;
+    let (policy, problems) = parse::policy(tree.field("policy").unwrap(), PolicyKind::Identity);
+    assert!(sources.excerpt(problems[0].span).starts_with(r#""{\"Statement\""#));
+    assert_eq!(policy.statements[0].action.patterns[0].span, problems[0].span);
+}
+
+#[test]
+fn a_syntax_error_is_placed_where_reading_stopped() {
+    let text = "{\n  \"Statement\": [\n    {\"Effect\": Allow}\n  ]\n}";
+    let (sources, id) = sources_with("p.json", text);
+    let (_, problems) = parse::document(id, text, PolicyKind::Identity);
+    let place = sources.place(problems[0].span);
+    assert_eq!((place.line, place.column), (3, 16));
+}
+
+#[test]
+fn json_is_read_as_rfc_8259_has_it() {
+    let read = |text: &str| json::parse(SourceId(0), text);
+    for (text, node) in [
+        (r#""\u00e9\n\/\"\\\b\f\r\t""#, Node::Text("é\n/\"\\\u{8}\u{c}\r\t".to_owned())),
+        (r#""\ud83d\ude00""#, Node::Text("😀".to_owned())),
+        ("-0.5e+10", Node::Number("-0.5e+10".to_owned())),
+        (" \t\r\n true ", Node::Bool(true)),
+        ("null", Node::Null),
+        ("[]", Node::List(Vec::new())),
+        ("{}", Node::Map(Vec::new())),
+    ] {
+        let (tree, problems) = read(text);
+        assert_eq!((tree.node, problems), (node, Vec::new()), "{text}");
+    }
+    for text in [
+        "",
+        "01",
+        "1.",
+        ".5",
+        "1e",
+        "+1",
+        "-",
+        "tru",
+        "nul",
+        "'a'",
+        "\"a",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\ud800\"",
+        "\"\\ud800\\u0041\"",
+        "\"\\udc00\"",
+        "\"a\nb\"",
+        "[1,]",
+        "[1 2]",
+        "[",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{1:1}",
+        "1 2",
+        "// x\n1",
+        "\u{feff}1",
+        "NaN",
+        "Infinity",
+        "[1]]",
+    ] {
+        let (tree, problems) = read(text);
+        assert_eq!(problems.len(), 1, "{text}");
+        assert!(holds_unknown(&tree), "{text}: a torn text must not look whole: {tree:?}");
+    }
+}
+
+#[test]
+fn a_repeated_key_is_reported_and_both_entries_are_kept() {
+    let text = r#"{"a":1,"b":2,"a":3,"\u0061":4}"#;
+    let (sources, id) = sources_with("x.json", text);
+    let (tree, problems) = json::parse(id, text);
+    assert_eq!(tree.entries().len(), 4);
+    let said: Vec<_> = problems.iter().map(|one| (one.message.as_str(), sources.excerpt(one.span))).collect();
+    let message = "the key `a` is repeated";
+    assert_eq!(said, [(message, "\"a\"".to_owned()), (message, "\"\\u0061\"".to_owned())]);
+}
+
+#[test]
+fn every_managed_policy_is_a_sound_policy_and_found_in_any_partition() {
+    assert_eq!(managed::all().len(), 16);
+    for policy in managed::all() {
+        sound_text(policy.json, PolicyKind::Identity);
+        for partition in ["aws", "aws-cn", "aws-us-gov"] {
+            let arn = format!("arn:{partition}:iam::aws:policy{}", policy.path_and_name);
+            assert_eq!(managed::by_arn(&arn).unwrap().path_and_name, policy.path_and_name);
+        }
+        assert!(policy.path_and_name.ends_with(policy.name()));
+    }
+    for arn in [
+        "arn:aws:iam::123456789012:policy/AdministratorAccess",
+        "arn:aws:iam::aws:policy/administratoraccess",
+        "arn:aws:iam::aws:policy/AmazonECSTaskExecutionRolePolicy",
+        "AdministratorAccess",
+        "",
+    ] {
+        assert!(managed::by_arn(arn).is_none(), "{arn}");
+    }
+}
+
+#[test]
+fn the_catalogue_names_each_operation_once_and_its_action_by_the_service() {
+    let mut names: Vec<_> = catalogue::operations().iter().map(|one| (one.service, one.name)).collect();
+    assert!(names.is_sorted());
+    names.dedup();
+    assert_eq!(names.len(), catalogue::operations().len());
+    for operation in catalogue::operations() {
+        let Some(need) = operation.need else { continue };
+        let own = format!("{}:{}", operation.service, operation.name);
+        assert!(need.action == own || operation.name == "ListImageReferrers", "{operation:?}");
+        assert_eq!(catalogue::need(operation.service, operation.name), Some(need));
+    }
+}
+
+#[test]
+fn the_catalogue_knows_what_needs_no_permission_and_what_needs_the_star() {
+    use catalogue::{Need, ResourceKind, need};
+    assert_eq!(need("sts", "GetCallerIdentity"), None);
+    assert_eq!(need("ecr", "NoSuchOperation"), None);
+    let any = |action| Some(Need { action, resource: ResourceKind::Any });
+    assert_eq!(need("ecr", "GetAuthorizationToken"), any("ecr:GetAuthorizationToken"));
+    let repository = |action| Need { action, resource: ResourceKind::Repository };
+    assert_eq!(need("ecr", "CreateRepository"), Some(repository("ecr:CreateRepository")));
+    assert_eq!(need("ecr", "ListImageReferrers"), Some(repository("ecr:BatchGetImage")));
+    let role = |action| Some(Need { action, resource: ResourceKind::Role });
+    assert_eq!(need("sts", "AssumeRoleWithWebIdentity"), role("sts:AssumeRoleWithWebIdentity"));
+    let known = |need: Need| catalogue::operations().iter().any(|one| one.need == Some(need));
+    assert!(catalogue::RegistryCall::ALL.iter().all(|call| known(catalogue::registry_need(*call))));
+}
+
+#[test]
+fn a_push_needs_just_what_the_documentation_lists() {
+    use catalogue::RegistryCall as Call;
+    let calls = [
+        Call::CheckBlob,
+        Call::StartUpload,
+        Call::AppendUpload,
+        Call::FinishUpload,
+        Call::PutManifest,
+        Call::ReadManifest,
+    ];
+    let actions: Vec<_> = calls.iter().map(|call| catalogue::registry_need(*call).action).collect();
+    let documented = [
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:InitiateLayerUpload",
+        "ecr:UploadLayerPart",
+        "ecr:CompleteLayerUpload",
+        "ecr:PutImage",
+        "ecr:BatchGetImage",
+    ];
+    assert_eq!(actions, documented);
+}
+
+#[test]
+fn white_space_does_not_count_towards_a_quota() {
+    let text = "{ \"a\" :\n [ 1 , \"b c\" ] }";
+    let tree = json::parse(SourceId(0), text).0;
+    assert_eq!(chars_without_white_space(&tree), r#"{"a":[1,"bc"]}"#.len());
+    let quoted = Tree::new(Node::Text(text.to_owned()), tree.span);
+    assert_eq!(chars_without_white_space(&quoted), chars_without_white_space(&tree));
+}
+
+#[test]
+fn operators_are_read_in_their_documented_spelling_alone() {
+    for (name, _) in parse::OPERATORS {
+        for spelled in [(*name).to_owned(), format!("ForAnyValue:{name}"), format!("ForAllValues:{name}")] {
+            assert!(parse::operator(&spelled).is_some(), "{spelled}");
+            let lower = spelled.to_lowercase();
+            assert_eq!(parse::operator(&lower), None, "{lower}");
+            assert_eq!(parse::operator_spelling(&lower), Some(spelled), "{lower}");
+        }
+        assert_eq!(parse::operator(&format!("{name}IfExists")).is_some(), *name != "Null");
+    }
+    assert_eq!(parse::operator("ForSomeValue:StringLike"), None);
+}
+
+fn kind(case: &Tree) -> PolicyKind {
+    match text(case.field("kind").unwrap()) {
+        "trust" => PolicyKind::Trust,
+        "identity" => PolicyKind::Identity,
+        "resource" => PolicyKind::Resource,
+        other => panic!("no kind: {other}"),
+    }
+}
+
+fn field_mut<'t>(tree: &'t mut Tree, name: &str) -> &'t mut Tree {
+    let Node::Map(entries) = &mut tree.node else { panic!("no map at {name}") };
+    entries.iter_mut().find(|(key, _)| key.text == name).map(|(_, value)| value).unwrap()
+}
+
+fn holds_unknown(tree: &Tree) -> bool {
+    match &tree.node {
+        Node::Unknown(_) => true,
+        Node::List(items) => items.iter().any(holds_unknown),
+        Node::Map(entries) => entries.iter().any(|(_, value)| holds_unknown(value)),
+        _ => false,
+    }
+}

@@ -1,0 +1,266 @@
+//! The actions that belong to the crossing, as the `landfall` commands that they are here. Inputs
+//! and defaults are those of the originals' `action.yml`.
+
+/// An action that a rehearsal knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Builtin {
+    /// `actions/checkout`.
+    Checkout,
+    /// `aws-actions/configure-aws-credentials`.
+    ConfigureAwsCredentials,
+    /// `aws-actions/amazon-ecr-login`.
+    EcrLogin,
+}
+
+/// The action of a step's `uses`, whatever its version.
+pub fn builtin(uses: &str) -> Option<Builtin> {
+    let name = uses.split_once('@').map_or(uses, |(name, _)| name);
+    match name.to_ascii_lowercase().as_str() {
+        "actions/checkout" => Some(Builtin::Checkout),
+        "aws-actions/configure-aws-credentials" => Some(Builtin::ConfigureAwsCredentials),
+        "aws-actions/amazon-ecr-login" => Some(Builtin::EcrLogin),
+        _ => None,
+    }
+}
+
+/// A `landfall` command that stands for an action.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Invocation {
+    /// Arguments; never a secret.
+    pub args: Vec<String>,
+    /// Variables beside the step's own: secrets go here.
+    pub env: Vec<(String, String)>,
+    /// The command that runs after the job's last step, if there is one.
+    pub post: Option<Vec<String>>,
+    /// Lines that the action would warn with.
+    pub warnings: Vec<String>,
+}
+
+/// What an input of an action becomes.
+#[derive(Clone, Copy)]
+enum Becomes {
+    /// A flag with the input's value.
+    Flag(&'static str),
+    /// A flag for each line of the value.
+    Lines(&'static str),
+    /// A flag that is there when the input is true.
+    Switch(&'static str),
+    /// A variable.
+    Variable(&'static str),
+    /// Nothing: it makes no difference on this machine.
+    Nothing,
+    /// Not carried out: a step that sets it fails and says so.
+    NotYet,
+}
+
+/// configure-aws-credentials v6, `action.yml`.
+const LOGIN_INPUTS: &[(&str, Becomes)] = &[
+    ("aws-region", Becomes::Flag("--aws-region")),
+    ("role-to-assume", Becomes::Flag("--role-to-assume")),
+    ("aws-access-key-id", Becomes::Variable("AWS_ACCESS_KEY_ID")),
+    ("aws-secret-access-key", Becomes::Variable("AWS_SECRET_ACCESS_KEY")),
+    ("aws-session-token", Becomes::Variable("AWS_SESSION_TOKEN")),
+    ("web-identity-token-file", Becomes::Flag("--web-identity-token-file")),
+    ("role-chaining", Becomes::Switch("--role-chaining")),
+    ("audience", Becomes::Flag("--audience")),
+    ("http-proxy", Becomes::Nothing),
+    ("no-proxy", Becomes::Nothing),
+    ("mask-aws-account-id", Becomes::Switch("--mask-aws-account-id")),
+    ("role-duration-seconds", Becomes::Flag("--role-duration-seconds")),
+    ("role-external-id", Becomes::Flag("--role-external-id")),
+    ("role-session-name", Becomes::Flag("--role-session-name")),
+    ("role-skip-session-tagging", Becomes::Switch("--role-skip-session-tagging")),
+    ("transitive-tag-keys", Becomes::NotYet),
+    ("custom-tags", Becomes::NotYet),
+    ("inline-session-policy", Becomes::Flag("--inline-session-policy")),
+    ("managed-session-policies", Becomes::Lines("--managed-session-policies")),
+    ("output-credentials", Becomes::Switch("--output-credentials")),
+    ("output-env-credentials", Becomes::Flag("--output-env-credentials")),
+    ("unset-current-credentials", Becomes::Switch("--unset-current-credentials")),
+    ("disable-retry", Becomes::Nothing),
+    ("retry-max-attempts", Becomes::Flag("--retry-max-attempts")),
+    ("special-characters-workaround", Becomes::Nothing),
+    ("use-existing-credentials", Becomes::NotYet),
+    ("allowed-account-ids", Becomes::Flag("--allowed-account-ids")),
+    ("force-skip-oidc", Becomes::NotYet),
+    ("action-timeout-s", Becomes::NotYet),
+    ("aws-profile", Becomes::NotYet),
+    ("overwrite-aws-profile", Becomes::NotYet),
+    ("sts-endpoint", Becomes::NotYet),
+];
+
+/// amazon-ecr-login v2, `action.yml`.
+const ECR_LOGIN_INPUTS: &[(&str, Becomes)] = &[
+    ("registries", Becomes::Flag("--registries")),
+    ("registry-type", Becomes::Nothing),
+    ("mask-password", Becomes::Nothing),
+    ("skip-logout", Becomes::Nothing),
+    ("http-proxy", Becomes::Nothing),
+];
+
+/// Inputs of a step, evaluated: lower-case names and values.
+pub type Inputs = [(String, String)];
+
+fn input<'a>(inputs: &'a Inputs, name: &str) -> Option<&'a str> {
+    let found = inputs.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+}
+
+/// Reads a boolean as the toolkit does (YAML 1.2 core schema).
+fn boolean(name: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "True" | "TRUE" => Ok(true),
+        "false" | "False" | "FALSE" => Ok(false),
+        _ => Err(format!(
+            "Input does not meet YAML 1.2 \"Core Schema\" specification: {name}\nSupport boolean input list: `true | True | TRUE | false | False | FALSE`"
+        )),
+    }
+}
+
+fn translate(action: &str, table: &[(&str, Becomes)], inputs: &Inputs) -> Result<Invocation, String> {
+    let mut invocation = Invocation::default();
+    let unexpected: Vec<&str> = inputs
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !table.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)))
+        .collect();
+    if !unexpected.is_empty() {
+        let quoted = |names: Vec<&str>| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+        let valid = quoted(table.iter().map(|(name, _)| *name).collect());
+        invocation.warnings.push(format!("Unexpected input(s) {}, valid inputs are [{valid}]", quoted(unexpected)));
+    }
+    for (name, becomes) in table {
+        let Some(value) = input(inputs, name) else { continue };
+        match becomes {
+            Becomes::Flag(flag) => invocation.args.extend([(*flag).to_owned(), value.to_owned()]),
+            Becomes::Lines(flag) => {
+                for line in value.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                    invocation.args.extend([(*flag).to_owned(), line.to_owned()]);
+                }
+            }
+            Becomes::Switch(flag) if boolean(name, value)? => invocation.args.push((*flag).to_owned()),
+            Becomes::Switch(_) | Becomes::Nothing => {}
+            Becomes::Variable(variable) => invocation.env.push(((*variable).to_owned(), value.to_owned())),
+            Becomes::NotYet => return Err(format!("input `{name}` of {action} is not rehearsed yet")),
+        }
+    }
+    Ok(invocation)
+}
+
+/// `landfall login` for a configure-aws-credentials step.
+///
+/// # Errors
+/// The text that the step fails with.
+pub fn login(inputs: &Inputs) -> Result<Invocation, String> {
+    if input(inputs, "aws-region").is_none() {
+        return Err("Input required and not supplied: aws-region".to_owned());
+    }
+    let mut invocation = translate("configure-aws-credentials", LOGIN_INPUTS, inputs)?;
+    invocation.args.insert(0, "login".to_owned());
+    Ok(invocation)
+}
+
+/// `landfall ecr login` for an amazon-ecr-login step, with the logout that follows the job.
+///
+/// # Errors
+/// The text that the step fails with.
+pub fn ecr_login(inputs: &Inputs) -> Result<Invocation, String> {
+    match input(inputs, "registry-type").unwrap_or("private").to_ascii_lowercase().as_str() {
+        "private" => {}
+        "public" => return Err("registry-type `public` of amazon-ecr-login is not rehearsed yet".to_owned()),
+        other => return Err(format!("Invalid input for 'registry-type', must be 'private' or 'public': '{other}'")),
+    }
+    let mut invocation = translate("amazon-ecr-login", ECR_LOGIN_INPUTS, inputs)?;
+    let mut args = vec!["ecr".to_owned(), "login".to_owned(), "--output-docker-credentials".to_owned()];
+    args.append(&mut invocation.args);
+    invocation.args = args;
+    let keep = input(inputs, "skip-logout").map(|value| boolean("skip-logout", value)).transpose()?;
+    invocation.post = (keep != Some(true)).then(|| vec!["ecr".to_owned(), "logout".to_owned()]);
+    Ok(invocation)
+}
+
+/// Where a checkout goes, below the workspace.
+///
+/// # Errors
+/// The text that the step fails with: a checkout of something else than the run's own commit.
+pub fn checkout(inputs: &Inputs, repository: &str, git_ref: &str, sha: &str) -> Result<String, String> {
+    if let Some(other) = input(inputs, "repository").filter(|other| !other.eq_ignore_ascii_case(repository)) {
+        return Err(format!("a checkout of another repository ({other}) is not rehearsed yet"));
+    }
+    let short = git_ref.strip_prefix("refs/heads/").or_else(|| git_ref.strip_prefix("refs/tags/")).unwrap_or(git_ref);
+    if let Some(other) = input(inputs, "ref").filter(|other| ![git_ref, short, sha].contains(other)) {
+        return Err(format!("a checkout of `{other}` is not rehearsed: the run is for `{git_ref}`"));
+    }
+    let path = input(inputs, "path").unwrap_or("");
+    let inside = std::path::Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+    if inside { Ok(path.to_owned()) } else { Err(format!("Repository path '{path}' is not under the workspace")) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn inputs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn versions_and_case_of_an_action_do_not_matter() {
+        assert_eq!(builtin("actions/checkout@v4"), Some(Builtin::Checkout));
+        assert_eq!(builtin("AWS-Actions/amazon-ecr-login@0123"), Some(Builtin::EcrLogin));
+        assert_eq!(builtin("actions/checkout2@v4"), None);
+    }
+
+    #[test]
+    fn inputs_become_flags_and_secrets_become_variables() {
+        let got = login(&inputs(&[
+            ("role-to-assume", "arn:r"),
+            ("aws-region", "eu-west-1"),
+            ("mask-aws-account-id", "true"),
+            ("output-credentials", "false"),
+            ("managed-session-policies", "a\n  b\n"),
+            ("aws-secret-access-key", "hunter2"),
+            ("audience", ""),
+        ]))
+        .unwrap();
+        let wanted = [
+            "login", "--aws-region", "eu-west-1", "--role-to-assume", "arn:r", "--mask-aws-account-id",
+            "--managed-session-policies", "a", "--managed-session-policies", "b",
+        ];
+        assert_eq!(got.args, wanted);
+        assert_eq!(got.env, [("AWS_SECRET_ACCESS_KEY".to_owned(), "hunter2".to_owned())]);
+    }
+
+    #[test]
+    fn what_the_action_would_refuse_is_refused_in_its_words() {
+        let cases: &[(&[(&str, &str)], &str)] = &[
+            (&[], "Input required and not supplied: aws-region"),
+            (&[("aws-region", "x"), ("role-chaining", "yes")], "Core Schema"),
+            (&[("aws-region", "x"), ("aws-profile", "p")], "not rehearsed yet"),
+        ];
+        for (given, wanted) in cases {
+            let error = login(&inputs(given)).unwrap_err();
+            assert!(error.contains(wanted), "{error}");
+        }
+        let warned = login(&inputs(&[("aws-region", "x"), ("rol", "y")])).unwrap().warnings;
+        assert!(warned.first().is_some_and(|line| line.starts_with("Unexpected input(s) 'rol'")), "{warned:?}");
+    }
+
+    #[test]
+    fn a_login_is_undone_after_the_job_unless_it_is_told_not_to() {
+        assert!(ecr_login(&inputs(&[])).unwrap().post.is_some());
+        assert!(ecr_login(&inputs(&[("skip-logout", "true")])).unwrap().post.is_none());
+        assert!(ecr_login(&inputs(&[("registry-type", "public")])).is_err());
+    }
+
+    #[test]
+    fn a_checkout_stays_in_the_workspace_and_at_the_runs_commit() {
+        let check = |pairs: &[(&str, &str)]| checkout(&inputs(pairs), "acme/web", "refs/heads/main", "abc");
+        assert_eq!(check(&[]).as_deref(), Ok(""));
+        assert_eq!(check(&[("path", "src"), ("ref", "main"), ("repository", "Acme/Web")]).as_deref(), Ok("src"));
+        for pairs in [&[("path", "../x")], &[("path", "/x")], &[("ref", "v1")], &[("repository", "a/b")]] {
+            assert!(check(pairs).is_err(), "{pairs:?}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What a rehearsal tells while it runs. The terminal's tree and the JSON lines are made of the same
+//! events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use landfall_serve::log::Record;
+use landfall_types::Finding;
+
+/// Is told of everything that happens, in order.
+pub trait Observer {
+    /// Something happened.
+    fn event(&mut self, event: Event<'_>);
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// The local AWS side is up and holds what the Terraform describes.
+    Ready(&'a Ready),
+    /// A run of a workflow was accepted and begins.
+    RunStarted {
+        /// The workflow's name.
+        workflow: &'a str,
+        /// The workflow's file as the user knows it.
+        file: &'a str,
+    },
+    /// The event does not start this workflow; the finding says which line keeps it out.
+    NotTriggered {
+        /// The workflow's file.
+        file: &'a str,
+        /// Why not.
+        finding: &'a Finding,
+    },
+    /// GitHub would refuse the run before any job starts.
+    RunRefused {
+        /// The workflow's file.
+        file: &'a str,
+        /// Why.
+        findings: &'a [Finding],
+    },
+    /// A job begins.
+    JobStarted(&'a JobStarted),
+    /// A job does not run.
+    JobSkipped {
+        /// The job's name, `caller / callee`.
+        name: &'a str,
+        /// Why, in a few words.
+        why: &'a str,
+    },
+    /// A step begins.
+    StepStarted {
+        /// The step's name as GitHub shows it.
+        name: &'a str,
+    },
+    /// A step wrote a line (masked).
+    Output {
+        /// The line.
+        line: &'a str,
+    },
+    /// A step ended.
+    StepEnded(&'a StepEnded),
+    /// A job ended.
+    JobEnded {
+        /// The job's name.
+        name: &'a str,
+        /// How.
+        outcome: Outcome,
+    },
+    /// All is over.
+    Ended(&'a Summary),
+}
+
+/// The local AWS side at the start.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Where it listens.
+    pub url: String,
+    /// The account.
+    pub account: String,
+    /// The region.
+    pub region: String,
+    /// The repository whose pipeline runs.
+    pub repository: String,
+    /// The event.
+    pub event: String,
+    /// The ref.
+    pub git_ref: String,
+    /// What was made from the Terraform: `1 provider`, `2 roles`, …
+    pub made: Vec<String>,
+    /// What was said of the Terraform that does not stop the rehearsal.
+    pub warnings: Vec<Finding>,
+}
+
+/// A job at its start.
+#[derive(Clone, Debug)]
+pub struct JobStarted {
+    /// The job's name, `caller / callee`.
+    pub name: String,
+    /// The file that defines the job.
+    pub file: String,
+    /// The subject of the ID token that the job may ask for; none when it may not.
+    pub subject: Option<String>,
+}
+
+/// How a step or job ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Well.
+    Success,
+    /// Not.
+    Failure,
+    /// It did not run.
+    Skipped,
+}
+
+impl Outcome {
+    /// GitHub's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// A step at its end.
+#[derive(Clone, Debug)]
+pub struct StepEnded {
+    /// The step's name.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What ended it, for one that failed.
+    pub error: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+    /// The decisions of the AWS side that fell while it ran.
+    pub decisions: Vec<Arc<Record>>,
+    /// What is to be said of the refusals among them, with both sides' lines.
+    pub findings: Vec<Finding>,
+}
+
+/// The end of a rehearsal.
+#[derive(Clone, Default, Debug)]
+pub struct Summary {
+    /// Whether every run of every workflow ended well.
+    pub success: bool,
+    /// Jobs that ran.
+    pub jobs: usize,
+    /// Steps that ran.
+    pub steps: usize,
+    /// Calls that were decided.
+    pub calls: usize,
+    /// Refused among them.
+    pub refused: usize,
+    /// The sessions that were made.
+    pub sessions: Vec<SessionMade>,
+    /// The images that there are now.
+    pub images: Vec<ImageMade>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A session that an exchange gave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionMade {
+    /// The role's ARN.
+    pub role: String,
+    /// The token's subject.
+    pub subject: String,
+}
+
+/// An image that was pushed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ImageMade {
+    /// `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME`.
+    pub repository: String,
+    /// The digest.
+    pub digest: String,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Config and layers, in bytes.
+    pub size_in_bytes: u64,
+}

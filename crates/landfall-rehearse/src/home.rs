@@ -1,0 +1,188 @@
+//! What a job may see of this machine: a home of its own, and no way to the real AWS.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Variables of the user that a job is given as they are: where tools are, which language they speak.
+const PASSED_ON: &[&str] = &[
+    "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "USER", "LOGNAME", "SHELL", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "JAVA_HOME", "GOPATH", "GOROOT", "GOFLAGS", "GOPROXY", "NVM_DIR", "PYENV_ROOT", "RUSTUP_HOME", "CARGO_HOME",
+    "RUSTUP_TOOLCHAIN", "DOCKER_HOST", "XDG_RUNTIME_DIR", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy",
+];
+/// Hosts that are never reached by a proxy.
+const NO_PROXY: &str = "127.0.0.1,localhost,::1";
+
+/// The folders of one job.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// `GITHUB_WORKSPACE`.
+    pub workspace: PathBuf,
+    /// `RUNNER_TEMP`.
+    pub temp: PathBuf,
+    /// `HOME`.
+    pub home: PathBuf,
+    /// Where the `landfall` of this rehearsal is, first in `PATH`.
+    pub bin: PathBuf,
+    /// Files of the runner's protocol.
+    pub commands: PathBuf,
+}
+
+impl Folders {
+    /// Makes the folders of a job below `dir`.
+    ///
+    /// # Errors
+    /// When a folder can't be made.
+    pub fn make(dir: &Path, repository: &str, landfall: &Path) -> std::io::Result<Self> {
+        let name = repository.rsplit('/').next().unwrap_or("repository");
+        let folders = Self {
+            workspace: dir.join("work").join(name).join(name),
+            temp: dir.join("temp"),
+            home: dir.join("home"),
+            bin: dir.join("bin"),
+            commands: dir.join("commands"),
+        };
+        for folder in [&folders.workspace, &folders.temp, &folders.home, &folders.bin, &folders.commands] {
+            std::fs::create_dir_all(folder)?;
+        }
+        let link = folders.bin.join("landfall");
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(landfall, link)?;
+        #[cfg(not(unix))]
+        std::fs::copy(landfall, link).map(|_| ())?;
+        Ok(folders)
+    }
+}
+
+/// The environment that every step of a job begins with: the machine's tools, the local AWS side, and
+/// nothing of the user's own credentials.
+pub fn environment(user: &dyn Fn(&str) -> Option<String>, folders: &Folders, aws_url: &str) -> BTreeMap<String, String> {
+    let mut env: BTreeMap<String, String> = PASSED_ON
+        .iter()
+        .filter_map(|name| user(name).map(|value| ((*name).to_owned(), value)))
+        .collect();
+    let path = env.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str);
+    env.insert("PATH".to_owned(), format!("{}:{path}", folders.bin.display()));
+    let no_proxy = user("NO_PROXY").or_else(|| user("no_proxy"));
+    let no_proxy = no_proxy.map_or_else(|| NO_PROXY.to_owned(), |hosts| format!("{NO_PROXY},{hosts}"));
+    let text = |path: &Path| path.display().to_string();
+    // Rust's tools find their toolchain by the home folder unless they are told.
+    if let Some(home) = user("HOME") {
+        for (name, folder) in [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")] {
+            let folder = Path::new(&home).join(folder);
+            if folder.is_dir() {
+                env.entry(name.to_owned()).or_insert_with(|| text(&folder));
+            }
+        }
+    }
+    let own = [
+        ("HOME", text(&folders.home)),
+        ("TMPDIR", text(&folders.temp)),
+        ("CI", "true".to_owned()),
+        ("NO_PROXY", no_proxy.clone()),
+        ("no_proxy", no_proxy),
+        // Every SDK and the aws CLI go to the local side, and none asks the metadata service of a cloud machine.
+        ("AWS_ENDPOINT_URL", aws_url.to_owned()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ("AWS_CONFIG_FILE", text(&folders.home.join(".aws/config"))),
+        ("AWS_SHARED_CREDENTIALS_FILE", text(&folders.home.join(".aws/credentials"))),
+        ("AWS_PAGER", String::new()),
+        // Registry logins of this job stay in this job.
+        ("DOCKER_CONFIG", text(&folders.home.join(".docker"))),
+        ("REGISTRY_AUTH_FILE", text(&folders.home.join(".docker/config.json"))),
+    ];
+    env.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    env
+}
+
+/// What a script that names real AWS hosts becomes: registries of ECR are the local one, and any other
+/// address of AWS is refused.
+///
+/// # Errors
+/// The host that the script would have reached.
+pub fn bring_home(script: &str, registry: &str) -> Result<String, String> {
+    let mut out = String::with_capacity(script.len());
+    let mut rest = script;
+    while let Some(position) = rest.find(".dkr.ecr.") {
+        let (before, after) = rest.split_at(position);
+        let account = before.len().checked_sub(12).and_then(|start| before.get(start..));
+        let is_account = account.is_some_and(|account| account.bytes().all(|byte| byte.is_ascii_digit()));
+        let host_end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-')).unwrap_or(after.len());
+        let (host, following) = after.split_at(host_end);
+        // A host at the end of a sentence takes no full stop with it.
+        let host = host.trim_end_matches('.');
+        let following_dots = &after[host.len()..after.len() - following.len()];
+        if is_account && (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")) {
+            out.push_str(&before[..before.len() - 12]);
+            out.push_str(registry);
+        } else {
+            out.push_str(before);
+            out.push_str(host);
+        }
+        out.push_str(following_dots);
+        rest = following;
+    }
+    out.push_str(rest);
+    match aws_address(&out) {
+        Some(host) => Err(host),
+        None => Ok(out),
+    }
+}
+
+/// The first URL that leads to AWS.
+fn aws_address(script: &str) -> Option<String> {
+    script.match_indices("://").find_map(|(position, _)| {
+        let after = script.get(position + 3..)?;
+        let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-')).unwrap_or(after.len());
+        let host = after.get(..end)?.trim_end_matches('.');
+        let is_aws = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws"].iter().any(|ending| host.ends_with(ending));
+        is_aws.then(|| host.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_come_home_and_other_addresses_of_aws_are_refused() {
+        let registry = "127.0.0.1:4566";
+        let cases = [
+            ("docker push 123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/web:v1", Ok("docker push 127.0.0.1:4566/web:v1")),
+            ("echo 123456789012.dkr.ecr.eu-west-1.amazonaws.com.", Ok("echo 127.0.0.1:4566.")),
+            ("echo $A.dkr.ecr.eu-west-1.amazonaws.com/x", Ok("echo $A.dkr.ecr.eu-west-1.amazonaws.com/x")),
+            ("echo aud=sts.amazonaws.com", Ok("echo aud=sts.amazonaws.com")),
+            ("curl https://sts.amazonaws.com/?Action=x", Err("sts.amazonaws.com")),
+            ("curl http://127.0.0.1:1/", Ok("curl http://127.0.0.1:1/")),
+        ];
+        for (script, wanted) in cases {
+            let got = bring_home(script, registry);
+            assert_eq!(got.as_deref().map_err(String::as_str), wanted, "{script}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_users_credentials_is_passed_on() {
+        let folders = Folders {
+            workspace: "/w".into(),
+            temp: "/t".into(),
+            home: "/h".into(),
+            bin: "/b".into(),
+            commands: "/c".into(),
+        };
+        let user = |name: &str| {
+            let value = match name {
+                "PATH" => "/usr/bin",
+                "HOME" => "/nonexistent",
+                _ => "secret",
+            };
+            Some(value.to_owned())
+        };
+        let env = environment(&user, &folders, "http://127.0.0.1:1");
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "GITHUB_TOKEN", "AWS_SESSION_TOKEN"] {
+            assert_eq!(env.get(name), None, "{name}");
+        }
+        assert_eq!(env.get("PATH").map(String::as_str), Some("/b:/usr/bin"));
+        assert_eq!(env.get("AWS_ENDPOINT_URL").map(String::as_str), Some("http://127.0.0.1:1"));
+        assert_eq!(env.get("NO_PROXY").map(String::as_str), Some("127.0.0.1,localhost,::1,secret"));
+    }
+}

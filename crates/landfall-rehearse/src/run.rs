@@ -1,0 +1,484 @@
+//! The run of workflows: which jobs, in which order, with what between them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use landfall_check::github::{
+    self, CalledSecrets, Contexts, Object, PlannedBody, PlannedCall, PlannedJob, RunFacts, Status, Value, Workflow,
+};
+use landfall_serve::World;
+use landfall_serve::issuer::Signer;
+use landfall_serve::log::Verdict;
+use landfall_types::{Finding, SourceMap, Span};
+
+use crate::event::{Event, ImageMade, Observer, Outcome, Ready, SessionMade, Summary};
+use crate::job::{self, JobResult};
+use crate::library::{Folders, Remotes};
+use crate::payload;
+use crate::snapshot::Snapshot;
+
+/// Called workflows inside of each other; GitHub's own limit is lower.
+const DEPTH_MAX: usize = 16;
+
+/// Everything that a rehearsal needs to know.
+pub struct Rehearsal {
+    /// The AWS side.
+    pub world: Arc<World>,
+    /// All texts.
+    pub sources: SourceMap,
+    /// The workflows, with the name of their file as the user knows it.
+    pub workflows: Vec<(String, Workflow)>,
+    /// The run.
+    pub facts: RunFacts,
+    /// The repository's folder.
+    pub repository: PathBuf,
+    /// A copy of it.
+    pub snapshot: Snapshot,
+    /// Other repositories.
+    pub remotes: Remotes,
+    /// The `landfall` that the steps use.
+    pub landfall: PathBuf,
+    /// A folder for the jobs.
+    pub dir: PathBuf,
+    /// The user's environment.
+    pub user: Box<dyn Fn(&str) -> Option<String>>,
+    /// Secrets.
+    pub secrets: Vec<(String, String)>,
+    /// Configuration variables.
+    pub vars: Vec<(String, String)>,
+    /// Run this job and what it needs, and nothing else.
+    pub only_job: Option<String>,
+    /// Who signs the jobs' tokens.
+    pub signer: Signer,
+    /// Steps (by name) that take so many seconds longer, as far as lifetimes are concerned.
+    pub stretch: Vec<(String, u32)>,
+    /// What is told first.
+    pub ready: Ready,
+}
+
+/// Runs the workflows.
+pub async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> Summary {
+    let started = Instant::now();
+    observer.event(Event::Ready(&rehearsal.ready));
+    let mut executor = Executor {
+        rehearsal,
+        observer,
+        summary: Summary { success: true, ..Summary::default() },
+        seen: rehearsal.world.log.last(),
+    };
+    let mut ran = 0;
+    for (file, workflow) in &rehearsal.workflows {
+        ran += usize::from(executor.workflow(file, workflow).await);
+    }
+    let Executor { mut summary, .. } = executor;
+    summary.success &= ran > 0;
+    summary.images = images(&rehearsal.world);
+    summary.took = started.elapsed();
+    observer.event(Event::Ended(&summary));
+    summary
+}
+
+fn images(world: &World) -> Vec<ImageMade> {
+    let mut made = Vec::new();
+    for registry in world.store.registries() {
+        for repository in world.store.repositories(&registry) {
+            for (image, tags) in world.store.images(&registry, &repository.name) {
+                made.push(ImageMade {
+                    repository: format!(
+                        "{}.dkr.ecr.{}.amazonaws.com/{}",
+                        registry.account, registry.region, repository.name
+                    ),
+                    digest: image.digest.to_string(),
+                    tags: tags.iter().map(ToString::to_string).collect(),
+                    size_in_bytes: image.size_in_bytes,
+                });
+            }
+        }
+    }
+    made
+}
+
+/// Runs workflows and keeps count.
+pub(crate) struct Executor<'a> {
+    pub(crate) rehearsal: &'a Rehearsal,
+    pub(crate) observer: &'a mut dyn Observer,
+    pub(crate) summary: Summary,
+    /// The last record of the decision log that has been told.
+    pub(crate) seen: u64,
+}
+
+/// What the jobs of one file see of where they are called from.
+pub(crate) struct Frame {
+    pub(crate) inputs: Value,
+    pub(crate) secrets: Value,
+}
+
+/// The jobs of one file that have ended, in the order in which they did.
+type Results = Vec<(String, JobResult)>;
+
+impl Executor<'_> {
+    /// Runs one workflow; tells whether it was started and ended well.
+    async fn workflow(&mut self, file: &str, workflow: &Workflow) -> bool {
+        let rehearsal = self.rehearsal;
+        let facts = &rehearsal.facts;
+        if let Err(finding) = github::starts(&workflow.on, &facts.event) {
+            // With several workflows, one that another event starts is no news.
+            if rehearsal.workflows.len() == 1 {
+                self.summary.success = false;
+            }
+            self.observer.event(Event::NotTriggered { file, finding: &finding });
+            return false;
+        }
+        let mut library = Folders {
+            sources: &rehearsal.sources,
+            repository: &rehearsal.repository,
+            git_ref: &facts.event.git_ref,
+            sha: &facts.sha,
+            remotes: &rehearsal.remotes,
+        };
+        let plan = match github::plan(workflow, facts, &mut library) {
+            Ok(plan) => plan,
+            Err(findings) => return self.refused(file, &findings),
+        };
+        let unready = not_rehearsed(workflow, &plan.leaves());
+        if !unready.is_empty() {
+            return self.refused(file, &unready);
+        }
+        if let Some(finding) = self.unknown_job(&plan) {
+            return self.refused(file, &[finding]);
+        }
+        self.observer.event(Event::RunStarted { workflow: &plan.workflow_name, file });
+        let frame = Frame { inputs: Value::Object(plan.inputs.clone().into()), secrets: self.secrets() };
+        let results = self.jobs(&plan.jobs, &frame, 0).await;
+        let success = results.iter().all(|(_, result)| result.outcome != github::Outcome::Failure);
+        self.summary.success &= success;
+        true
+    }
+
+    fn refused(&mut self, file: &str, findings: &[Finding]) -> bool {
+        self.summary.success = false;
+        self.observer.event(Event::RunRefused { file, findings });
+        false
+    }
+
+    fn unknown_job(&self, plan: &github::Plan) -> Option<Finding> {
+        let wanted = self.rehearsal.only_job.as_deref()?;
+        let known: Vec<&str> = plan.leaves().iter().map(|job| job.path.as_str()).collect();
+        let is_known = plan.job(wanted).is_some() || plan.leaves().iter().any(|job| job.id == wanted);
+        (!is_known).then(|| {
+            Finding::error("unknown-job", format!("there is no job `{wanted}` in this workflow"))
+                .help(format!("its jobs are: {}", known.join(", ")))
+        })
+    }
+
+    fn secrets(&self) -> Value {
+        let mut secrets: Object = self
+            .rehearsal
+            .secrets
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::Text(value.clone())))
+            .collect();
+        secrets.set("GITHUB_TOKEN", Value::Text(self.github_token()));
+        Value::Object(secrets.into())
+    }
+
+    /// A token of GitHub's form that opens nothing: there is no GitHub API here.
+    pub(crate) fn github_token(&self) -> String {
+        let seed = format!("{}{}", self.rehearsal.world.base_url(), self.rehearsal.facts.run_id);
+        let hash = landfall_wire::hash::sha256_hex(seed.as_bytes());
+        format!("ghs_{}", hash.chars().take(36).collect::<String>())
+    }
+
+    /// Runs the jobs of one file by their needs, one after the other.
+    async fn jobs(&mut self, jobs: &[PlannedJob], frame: &Frame, depth: usize) -> Results {
+        let mut results: Results = Vec::new();
+        let mut waiting: Vec<&PlannedJob> = jobs.iter().collect();
+        while !waiting.is_empty() && depth < DEPTH_MAX {
+            let is_ready = |job: &&PlannedJob| job.needs.iter().all(|need| result_of(&results, need).is_some());
+            // INVARIANT: the plan has no cycles and no unknown needs, so one job is always ready.
+            let Some(position) = waiting.iter().position(is_ready) else { break };
+            let job = waiting.remove(position);
+            let result = self.job(jobs, job, frame, &results, depth).await;
+            results.push((job.id.clone(), result));
+        }
+        results
+    }
+
+    async fn job(
+        &mut self,
+        jobs: &[PlannedJob],
+        job: &PlannedJob,
+        frame: &Frame,
+        results: &Results,
+        depth: usize,
+    ) -> JobResult {
+        if let Some(why) = self.why_skipped(jobs, job, frame, results) {
+            self.observer.event(Event::JobSkipped { name: &job.display_name, why: &why });
+            return JobResult::skipped();
+        }
+        match &job.body {
+            PlannedBody::Call(call) => Box::pin(self.call(job, call, frame, results, depth)).await,
+            PlannedBody::Steps(steps) => {
+                let needs = needs(job, results);
+                let steps = Arc::clone(steps);
+                job::run(self, job, &steps, frame, needs).await
+            }
+        }
+    }
+
+    fn why_skipped(&self, jobs: &[PlannedJob], job: &PlannedJob, frame: &Frame, results: &Results) -> Option<String> {
+        if let Some(wanted) = self.rehearsal.only_job.as_deref()
+            && !is_wanted(jobs, job, wanted)
+        {
+            return Some("not asked for".to_owned());
+        }
+        let mut contexts = self.job_contexts(job, frame, results);
+        contexts.status = status(jobs, job, results);
+        let runs = match &job.job.condition {
+            None => Ok(contexts.status.success),
+            Some(condition) => condition.evaluate_condition(&contexts),
+        };
+        match runs {
+            Ok(true) => None,
+            Ok(false) if job.job.condition.is_none() => Some("a job that it needs did not succeed".to_owned()),
+            Ok(false) => Some("its `if` is false".to_owned()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Contexts of a job before it has a runner.
+    fn job_contexts(&self, job: &PlannedJob, frame: &Frame, results: &Results) -> Contexts<'static> {
+        Contexts::new()
+            .with("github", self.github_context(job, None))
+            .with("inputs", frame.inputs.clone())
+            .with("vars", pairs(&self.rehearsal.vars))
+            .with("needs", needs(job, results))
+            .with("secrets", frame.secrets.clone())
+    }
+
+    /// The `github` context; with a workspace for steps.
+    pub(crate) fn github_context(&self, job: &PlannedJob, workspace: Option<&Path>) -> Value {
+        let facts = &self.rehearsal.facts;
+        let workflow = &job.run_workflow;
+        let mut github = Object::new();
+        for (name, value) in payload::strings(facts, workflow.display_name(), &workflow.path, &job.id) {
+            github.set(name, Value::Text(value));
+        }
+        github.set("event", payload::event(facts));
+        github.set("token", Value::Text(self.github_token()));
+        github.set("repositoryUrl", Value::Text(format!("git://github.com/{}.git", facts.repository)));
+        github.set("secret_source", Value::Text("Actions".to_owned()));
+        github.set("ref_protected", Value::Bool(false));
+        if let Some(workspace) = workspace {
+            github.set("workspace", Value::Text(workspace.display().to_string()));
+        }
+        Value::Object(github.into())
+    }
+
+    async fn call(
+        &mut self,
+        job: &PlannedJob,
+        call: &PlannedCall,
+        frame: &Frame,
+        results: &Results,
+        depth: usize,
+    ) -> JobResult {
+        let contexts = self.job_contexts(job, frame, results);
+        let inner = match self.frame_of(call, frame, &contexts) {
+            Ok(inner) => inner,
+            Err(finding) => {
+                self.observer.event(Event::RunRefused { file: &call.workflow.path, findings: &[finding] });
+                return JobResult::failed();
+            }
+        };
+        drop(contexts);
+        let ended = self.jobs(&call.jobs, &inner, depth + 1).await;
+        let outcome = combined(&ended);
+        let contexts = Contexts::new()
+            .with("github", self.github_context(job, None))
+            .with("inputs", inner.inputs.clone())
+            .with("vars", pairs(&self.rehearsal.vars))
+            .with("jobs", results_value(&ended));
+        let mut outputs = Object::new();
+        for (name, value) in &call.outputs {
+            outputs.set(name.as_str(), Value::Text(value.evaluate_text(&contexts).unwrap_or_default()));
+        }
+        JobResult { outcome, outputs }
+    }
+
+    fn frame_of(&self, call: &PlannedCall, frame: &Frame, contexts: &Contexts<'_>) -> Result<Frame, Finding> {
+        let mut inputs = Object::new();
+        for input in &call.with {
+            let name = &input.declared.name.value;
+            let value = match (&input.given, &input.declared.default) {
+                (Some(template), _) | (None, Some(template)) => template
+                    .evaluate(contexts)
+                    .map_err(|error| Finding::error("expression", error.message).at(error.span, "here"))?,
+                (None, None) => input.declared.empty(),
+            };
+            let converted = input.declared.kind.convert(&value).ok_or_else(|| {
+                let wanted = input.declared.kind.as_str();
+                let finding = Finding::error("input-type", format!("input `{name}` of the called workflow must be a {wanted}"))
+                    .at(input.declared.name.span, "declared here");
+                match &input.given {
+                    Some(given) => finding.at(given.span, "given here"),
+                    None => finding,
+                }
+            })?;
+            inputs.set(name.as_str(), converted);
+        }
+        let secrets = match &call.secrets {
+            CalledSecrets::Inherit => frame.secrets.clone(),
+            CalledSecrets::Named(named) => {
+                let mut secrets = Object::new();
+                for (name, value) in named {
+                    secrets.set(name.as_str(), Value::Text(value.evaluate_text(contexts).unwrap_or_default()));
+                }
+                secrets.set("GITHUB_TOKEN", Value::Text(self.github_token()));
+                Value::Object(secrets.into())
+            }
+        };
+        Ok(Frame { inputs: Value::Object(inputs.into()), secrets })
+    }
+
+    /// The decisions that fell since this was last asked, counted.
+    pub(crate) fn decisions(&mut self) -> Vec<Arc<landfall_serve::log::Record>> {
+        let records = self.rehearsal.world.log.after(self.seen);
+        self.seen = records.last().map_or(self.seen, |record| record.sequence);
+        self.summary.calls += records.len();
+        for record in &records {
+            match &record.verdict {
+                Verdict::Refused { .. } => self.summary.refused += 1,
+                Verdict::Allowed if record.operation == "AssumeRoleWithWebIdentity" => {
+                    let session = SessionMade {
+                        role: record.resource.clone().unwrap_or_default(),
+                        subject: record.caller.clone(),
+                    };
+                    if !self.summary.sessions.contains(&session) {
+                        self.summary.sessions.push(session);
+                    }
+                }
+                Verdict::Allowed => {}
+            }
+        }
+        records
+    }
+}
+
+fn result_of<'r>(results: &'r Results, id: &str) -> Option<&'r JobResult> {
+    results.iter().find(|(known, _)| known.eq_ignore_ascii_case(id)).map(|(_, result)| result)
+}
+
+/// The job that was asked for, the calls that lead to it, and what it needs.
+fn is_wanted(jobs: &[PlannedJob], job: &PlannedJob, wanted: &str) -> bool {
+    let leads = |job: &PlannedJob| {
+        job.path == wanted
+            || job.id == wanted
+            || wanted.starts_with(&format!("{}/", job.path))
+            || job.path.starts_with(&format!("{wanted}/"))
+            || matches!(&job.body, PlannedBody::Call(call) if call.jobs.iter().any(|inner| inner.id == wanted))
+    };
+    let targets: Vec<&PlannedJob> = jobs.iter().filter(|job| leads(job)).collect();
+    // In a called file where nothing is named, everything was asked for by its caller.
+    targets.is_empty() || targets.iter().any(|target| target.id == job.id || ancestors(jobs, target).contains(&job.id))
+}
+
+/// Ids of all jobs that a job needs, directly or not.
+fn ancestors(jobs: &[PlannedJob], job: &PlannedJob) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut open: Vec<String> = job.needs.clone();
+    while let Some(id) = open.pop() {
+        if found.iter().any(|known| known.eq_ignore_ascii_case(&id)) {
+            continue;
+        }
+        if let Some(needed) = jobs.iter().find(|job| job.id.eq_ignore_ascii_case(&id)) {
+            open.extend(needed.needs.iter().cloned());
+            found.push(needed.id.clone());
+        }
+    }
+    found
+}
+
+fn status(jobs: &[PlannedJob], job: &PlannedJob, results: &Results) -> Status {
+    let outcomes: Vec<github::Outcome> = ancestors(jobs, job)
+        .iter()
+        .filter_map(|id| result_of(results, id))
+        .map(|result| result.outcome)
+        .collect();
+    Status {
+        success: outcomes.iter().all(|outcome| *outcome == github::Outcome::Success),
+        failure: outcomes.contains(&github::Outcome::Failure),
+        cancelled: false,
+    }
+}
+
+fn combined(results: &Results) -> github::Outcome {
+    let outcomes: Vec<github::Outcome> = results.iter().map(|(_, result)| result.outcome).collect();
+    if outcomes.contains(&github::Outcome::Failure) {
+        github::Outcome::Failure
+    } else if !outcomes.is_empty() && outcomes.iter().all(|outcome| *outcome == github::Outcome::Skipped) {
+        github::Outcome::Skipped
+    } else {
+        github::Outcome::Success
+    }
+}
+
+fn result_value(result: &JobResult) -> Value {
+    let object = Object::new()
+        .with("result", Value::Text(result.outcome.as_str().to_owned()))
+        .with("outputs", Value::Object(result.outputs.clone().into()));
+    Value::Object(object.into())
+}
+
+fn results_value(results: &Results) -> Value {
+    let object: Object = results.iter().map(|(id, result)| (id.clone(), result_value(result))).collect();
+    Value::Object(object.into())
+}
+
+fn needs(job: &PlannedJob, results: &Results) -> Value {
+    let needed = job.needs.iter().filter_map(|id| result_of(results, id).map(|result| (id.clone(), result_value(result))));
+    Value::Object(needed.collect::<Object>().into())
+}
+
+/// Names and values as an object.
+pub(crate) fn pairs(pairs: &[(String, String)]) -> Value {
+    let object: Object = pairs.iter().map(|(name, value)| (name.clone(), Value::Text(value.clone()))).collect();
+    Value::Object(object.into())
+}
+
+/// What a workflow asks for that a rehearsal does not do yet. It is said before anything runs, and
+/// nothing runs: a rehearsal that leaves something out would prove nothing.
+fn not_rehearsed(workflow: &Workflow, leaves: &[&PlannedJob]) -> Vec<Finding> {
+    let mut said: BTreeMap<(u32, u32), Finding> = BTreeMap::new();
+    let mut say = |what: &str, span: Span| {
+        // One run at a time is what a rehearsal is: groups have nothing to wait for.
+        if what.contains("concurrency") {
+            return;
+        }
+        let finding = Finding::error("not-rehearsed", format!("`{what}` is not rehearsed yet"))
+            .at(span, "asked for here")
+            .help("leave this job out with --job, or rehearse a workflow without it");
+        said.entry((span.source.0, span.start)).or_insert(finding);
+    };
+    for what in &workflow.unmodelled {
+        say(what.value, what.span);
+    }
+    for job in leaves {
+        let of_file = job.workflow.unmodelled.iter();
+        for what in of_file.chain(&job.job.unmodelled) {
+            say(what.value, what.span);
+        }
+    }
+    said.into_values().collect()
+}
+
+/// GitHub's word for an outcome as the rehearsal's.
+pub(crate) fn outcome(outcome: github::Outcome) -> Outcome {
+    match outcome {
+        github::Outcome::Success => Outcome::Success,
+        github::Outcome::Failure | github::Outcome::Cancelled => Outcome::Failure,
+        github::Outcome::Skipped => Outcome::Skipped,
+    }
+}

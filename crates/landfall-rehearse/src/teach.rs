@@ -1,0 +1,170 @@
+//! The other side of a refusal. The AWS side knows which line of a policy refused; the rehearsal knows
+//! which line of the workflow made the token or the call what it was. A finding shows both.
+
+use std::sync::Arc;
+
+use landfall_check::github::model::Step;
+use landfall_check::github::{Pairs, Workflow};
+use landfall_serve::log::{Record, Verdict};
+use landfall_types::{Finding, Span};
+
+use crate::job::JobRun;
+use crate::run::Executor;
+
+/// What a step asked for, as far as refusals are traced back to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// The step.
+    step: Span,
+    /// `role-to-assume`.
+    role: Option<Span>,
+    /// `audience`; none when the default was asked for.
+    audience: Option<Span>,
+    /// `role-duration-seconds`.
+    duration: Option<Span>,
+    /// The step's `uses` or the step itself.
+    made_by: Span,
+}
+
+impl Asked {
+    /// A step that is not a login.
+    pub(crate) fn step(step: &Step) -> Self {
+        let made_by = match &step.body {
+            landfall_check::github::model::StepBody::Run { script } => script.span,
+            landfall_check::github::model::StepBody::Uses { uses, .. } => uses.span,
+            landfall_check::github::model::StepBody::Unmodelled { key, .. } => key.span,
+        };
+        Self { made_by, ..Self::at(step.span) }
+    }
+
+    /// Something at a place.
+    pub(crate) fn at(span: Span) -> Self {
+        Self { step: span, role: None, audience: None, duration: None, made_by: span }
+    }
+
+    /// The step is a login with these inputs.
+    pub(crate) fn is_login(&mut self, with: &Pairs, inputs: &[(String, String)]) {
+        let span = |name: &str| {
+            let given = inputs.iter().any(|(known, value)| known.eq_ignore_ascii_case(name) && !value.is_empty());
+            let found = with.iter().find(|(known, _)| known.value.eq_ignore_ascii_case(name));
+            found.filter(|_| given).map(|(_, template)| template.span)
+        };
+        self.role = span("role-to-assume");
+        self.audience = span("audience");
+        self.duration = span("role-duration-seconds");
+    }
+}
+
+/// What is to be said of the refusals among these decisions. A client that tries again is told once.
+pub(crate) fn findings(
+    executor: &Executor<'_>,
+    run: &JobRun<'_>,
+    asked: &Asked,
+    decisions: &[Arc<Record>],
+) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for record in decisions {
+        let (Verdict::Refused { .. }, Some(finding)) = (&record.verdict, &record.finding) else { continue };
+        let finding = match finding.rule {
+            "session-expired" => of_session(executor, run, asked, finding.clone()),
+            _ if record.operation == "AssumeRoleWithWebIdentity" => of_token(executor, run, asked, record, finding.clone()),
+            _ => of_call(run, asked, finding.clone()),
+        };
+        let is_known = |known: &Finding| known.rule == finding.rule && known.message == finding.message;
+        if !findings.iter().any(is_known) {
+            findings.push(finding);
+        }
+    }
+    if findings.is_empty() && run.endpoint.is_none() && asked.role.is_some() {
+        findings.extend(without_token(run, asked));
+    }
+    findings
+}
+
+/// A refused exchange: what made the token what it was.
+fn of_token(executor: &Executor<'_>, run: &JobRun<'_>, asked: &Asked, record: &Record, mut finding: Finding) -> Finding {
+    if finding.rule == "audience-not-registered" {
+        finding = match asked.audience {
+            Some(span) => finding.at(span, "the job asks for this audience"),
+            None => finding.at(asked.made_by, "the job asks for this action's default audience, `sts.amazonaws.com`"),
+        };
+        return finding;
+    }
+    if finding.rule == "role-missing" || finding.rule == "role-arn" {
+        return finding.at(asked.role.unwrap_or(asked.made_by), "the job asks for this role");
+    }
+    if finding.rule == "session-too-long" {
+        return finding.at(asked.duration.unwrap_or(asked.made_by), "the job asks for this long a session");
+    }
+    if finding.rule == "provider-missing" || finding.rule == "signature" {
+        return finding.at(asked.made_by, "the token is exchanged here");
+    }
+    let subject = record.claims.as_ref().and_then(|claims| claims.text("sub")).unwrap_or("");
+    let (span, why) = maker_of_subject(executor, run);
+    finding = finding.at(span, format!("{why}: the token's sub is `{subject}`"));
+    if span != asked.made_by {
+        finding = finding.at(asked.role.unwrap_or(asked.made_by), "the role is asked for here");
+    }
+    finding
+}
+
+/// The line of a workflow that decides the subject's last part: the environment, or else the event.
+fn maker_of_subject(executor: &Executor<'_>, run: &JobRun<'_>) -> (Span, String) {
+    if let Some((name, span)) = &run.environment {
+        return (*span, format!("the job's environment is `{name}`"));
+    }
+    let event = &executor.rehearsal.facts.event;
+    let workflow: &Workflow = &run.job.run_workflow;
+    let trigger = workflow.on.event(&event.name);
+    let span = trigger.map_or(workflow.on.span, |trigger| trigger.name.span);
+    match event.name.as_str() {
+        "pull_request" => (span, "the run was started by a pull request".to_owned()),
+        name => (span, format!("the run was started by {name} on `{}`", event.git_ref)),
+    }
+}
+
+/// A refused call: which step made it.
+fn of_call(run: &JobRun<'_>, asked: &Asked, finding: Finding) -> Finding {
+    let finding = finding.at(asked.made_by, "the call is made by this step");
+    match run.login.as_ref().and_then(|login| login.role) {
+        Some(role) if role != asked.made_by => finding.at(role, "with the session of this role"),
+        _ => finding,
+    }
+}
+
+/// A session that had ended: where it was made, and where it was used.
+fn of_session(executor: &Executor<'_>, run: &JobRun<'_>, asked: &Asked, finding: Finding) -> Finding {
+    let mut finding = finding.at(asked.made_by, "used here, after it had ended");
+    if let Some(login) = &run.login {
+        finding = match login.duration {
+            Some(span) => finding.at(span, "made for this many seconds"),
+            None => finding.at(login.made_by, "made here, for 3600 s because role-duration-seconds says nothing"),
+        };
+    }
+    let world = &executor.rehearsal.world;
+    let made = executor.summary.sessions.last().and_then(|session| landfall_types::Arn::parse(&session.role).ok());
+    let role = made.and_then(|arn| world.store.role(arn.account_id()?, arn.role_path_and_name()?.1));
+    match role {
+        Some(role) => finding.at(
+            role.max_session_written.unwrap_or(role.written),
+            format!("the role allows sessions of up to {} s", role.max_session_seconds),
+        ),
+        None => finding,
+    }
+}
+
+/// A login in a job that may not ask for tokens: no call was made at all.
+fn without_token(run: &JobRun<'_>, asked: &Asked) -> Option<Finding> {
+    let finding = Finding::error("no-id-token", "the job may not ask for an ID token: it has `id-token: none`")
+        .at(asked.made_by, "this step needs one");
+    let finding = match run.job.permissions.origin.span() {
+        Some(span) => finding.at(span, "these permissions have no `id-token: write`"),
+        None => finding.note("no file says anything about permissions, and GitHub's default never has id-token"),
+    };
+    let finding = match run.job.permissions.read_only_because {
+        Some(landfall_check::github::permissions::ReadOnly::Fork) => finding.note("a pull request from a fork gets a read-only token"),
+        Some(landfall_check::github::permissions::ReadOnly::Dependabot) => finding.note("a run by Dependabot gets a read-only token"),
+        None => finding.help("add `id-token: write` to the job's permissions, or to the workflow's"),
+    };
+    Some(finding)
+}

@@ -1,0 +1,171 @@
+//! The AWS side as the repository's own Terraform describes it: every resource is made by the same
+//! operations that an API call would reach, as the account's root user.
+
+use landfall_check::terraform::{self, Infra};
+use landfall_policy::PolicyKind;
+use landfall_serve::World;
+use landfall_serve::authz::{self, Asked, Call, Permit, calls};
+use landfall_serve::caller::Caller;
+use landfall_serve::iam::{self, DocumentInput};
+use landfall_serve::store::{AttachedPolicy, ProviderSpans, RegistryId};
+use landfall_serve::ecr;
+use landfall_types::{AccountId, Arn, Finding, Node, RepositoryName, Span, Tree};
+use landfall_wire::error::{AwsError, Protocol};
+
+/// What was made, and what AWS would have refused to make.
+#[derive(Clone, Default, Debug)]
+pub struct Seeded {
+    /// `1 provider`, `2 roles`, …, without the kinds of which there is none.
+    pub made: Vec<String>,
+    /// What AWS would refuse to create, with the place in the Terraform and AWS's own sentence.
+    pub refused: Vec<Finding>,
+}
+
+/// Makes everything that the Terraform describes.
+pub fn seed(world: &World, infra: &Infra, account: AccountId, region: &str) -> Seeded {
+    let seeder = Seeder { world, account, region, caller: Caller::Root { account } };
+    let mut refused = Vec::new();
+    let mut count = |kind: (&str, &str), results: Vec<Result<(), Finding>>| {
+        let made = results.iter().filter(|result| result.is_ok()).count();
+        refused.extend(results.into_iter().filter_map(Result::err));
+        (made > 0).then(|| format!("{made} {}", if made == 1 { kind.0 } else { kind.1 }))
+    };
+    let made = [
+        count(("provider", "providers"), infra.providers.iter().map(|it| seeder.provider(it)).collect()),
+        count(("policy", "policies"), infra.policies.iter().map(|it| seeder.policy(it)).collect()),
+        count(("role", "roles"), infra.roles.iter().map(|it| seeder.role(it)).collect()),
+        count(("repository", "repositories"), infra.repositories.iter().map(|it| seeder.repository(it)).collect()),
+    ];
+    Seeded { made: made.into_iter().flatten().collect(), refused }
+}
+
+struct Seeder<'a> {
+    world: &'a World,
+    account: AccountId,
+    region: &'a str,
+    caller: Caller,
+}
+
+impl Seeder<'_> {
+    fn permit<C: Call>(&self, resource: String, span: Span) -> Result<Permit<C>, Finding> {
+        let request_id = self.world.request_id();
+        let asked = Asked {
+            caller: &self.caller,
+            region: self.region,
+            resource,
+            resource_account: self.account.to_string(),
+            resource_policy: None,
+            keys: Vec::new(),
+            request_id: &request_id,
+        };
+        authz::authorize(self.world, &asked, Protocol::IAM).map_err(|error| refusal(&error, C::NAME, span))
+    }
+
+    fn provider(&self, provider: &terraform::OidcProvider) -> Result<(), Finding> {
+        let permit = self.permit(provider.arn.clone(), provider.span)?;
+        let input = iam::CreateProvider {
+            url: provider.url.value.clone(),
+            client_ids: provider.client_ids.iter().map(|id| id.value.clone()).collect(),
+            thumbprints: provider.thumbprints.clone(),
+            written: ProviderSpans {
+                provider: provider.span,
+                client_ids: provider.client_ids_span,
+                url: provider.url.span,
+            },
+        };
+        let created = iam::create_provider(self.world, &permit, input);
+        created.map(|_| ()).map_err(|error| refusal(&error, "CreateOpenIDConnectProvider", provider.url.span))
+    }
+
+    fn policy(&self, policy: &terraform::CustomerPolicy) -> Result<(), Finding> {
+        let permit = self.permit(policy.arn.clone(), policy.span)?;
+        let document = document(&policy.document, PolicyKind::Identity)?;
+        let input = iam::CreatePolicy {
+            path: policy.path.clone(),
+            name: policy.name.value.clone(),
+            description: None,
+            document,
+        };
+        let created = iam::create_policy(self.world, &permit, input);
+        created.map(|_| ()).map_err(|error| refusal(&error, "CreatePolicy", policy.document.span))
+    }
+
+    fn role(&self, role: &terraform::Role) -> Result<(), Finding> {
+        let arn = Arn::role(self.account, &role.path, &role.name.value).to_string();
+        let permit = self.permit(arn.clone(), role.span)?;
+        let input = iam::CreateRole {
+            path: role.path.clone(),
+            name: role.name.value.clone(),
+            description: role.description.clone(),
+            trust: document(&role.trust, PolicyKind::Trust)?,
+            max_session_seconds: role.max_session_duration.as_ref().map(|seconds| seconds.value),
+            boundary: role.boundary.as_ref().map(|arn| arn.value.clone()),
+            tags: role.tags.clone(),
+            written: role.span,
+            max_session_written: role.max_session_duration.as_ref().map(|seconds| seconds.span),
+        };
+        iam::create_role(self.world, &permit, input)
+            .map_err(|error| refusal(&error, "CreateRole", role.trust.span))?;
+        for inline in &role.inline {
+            let permit = self.permit(arn.clone(), inline.span)?;
+            let document = document(&inline.document, PolicyKind::Identity)?;
+            iam::put_role_policy(self.world, &permit, &role.name.value, &inline.name, document)
+                .map_err(|error| refusal(&error, "PutRolePolicy", inline.document.span))?;
+        }
+        for attached in &role.attached {
+            let permit = self.permit(arn.clone(), attached.span)?;
+            let policy =
+                AttachedPolicy { arn: attached.policy_arn.value.clone(), written: attached.policy_arn.span };
+            iam::attach_role_policy(self.world, &permit, &role.name.value, policy)
+                .map_err(|error| refusal(&error, "AttachRolePolicy", attached.policy_arn.span))?;
+        }
+        Ok(())
+    }
+
+    fn repository(&self, repository: &terraform::Repository) -> Result<(), Finding> {
+        let name = RepositoryName::parse(&repository.name.value)
+            .map_err(|error| Finding::error("repository-name", error).at(repository.name.span, "here"))?;
+        let permit: Permit<calls::CreateRepository> = self.permit(repository.arn.clone(), repository.span)?;
+        let policy = match &repository.policy {
+            Some(tree) => Some(
+                document(tree, PolicyKind::Resource)?
+                    .read(PolicyKind::Resource, self.account)
+                    .map_err(|error| refusal(&error, "SetRepositoryPolicy", tree.span))?,
+            ),
+            None => None,
+        };
+        let input = ecr::CreateRepository {
+            registry: RegistryId { account: self.account, region: repository.region.clone() },
+            name,
+            immutable_tags: repository.immutable_tags,
+            tags: repository.tags.clone(),
+            policy,
+        };
+        let created = ecr::create_repository(self.world, permit, input);
+        created.map(|_| ()).map_err(|error| refusal(&error, "CreateRepository", repository.name.span))
+    }
+}
+
+/// A document for the operations; one with a part that could not be worked out is not made up.
+fn document(tree: &Tree, _kind: PolicyKind) -> Result<DocumentInput, Finding> {
+    if let Some((reason, span)) = unknown(tree) {
+        return Err(Finding::error("unknown-policy", format!("this policy can't be worked out: {reason}"))
+            .at(span, "this part is not known")
+            .help("give the value with --var NAME=VALUE, or in landfall.toml under [variables]"));
+    }
+    Ok(DocumentInput { text: terraform::to_json(tree), tree: tree.clone() })
+}
+
+fn unknown(tree: &Tree) -> Option<(String, Span)> {
+    match &tree.node {
+        Node::Unknown(reason) => Some((reason.clone(), tree.span)),
+        Node::List(items) => items.iter().find_map(unknown),
+        Node::Map(entries) => entries.iter().find_map(|(_, value)| unknown(value)),
+        Node::Null | Node::Bool(_) | Node::Number(_) | Node::Text(_) => None,
+    }
+}
+
+fn refusal(error: &AwsError, operation: &str, span: Span) -> Finding {
+    Finding::error("refused-by-aws", format!("AWS would refuse this: {operation}: {}: {}", error.code, error.message))
+        .at(span, "written here")
+}

@@ -1,0 +1,173 @@
+//! Who calls: SigV4 for API calls, a sealed login for registry calls.
+//!
+//! "No credentials" and "bad credentials" are different answers: the first is
+//! [`Caller::Anonymous`], the second an error.
+
+use std::sync::Arc;
+
+use landfall_types::{AccountId, Finding, Secret, Timestamp};
+use landfall_wire::error::{AwsError, Protocol};
+use landfall_wire::sigv4::{self, Presented, SignedRequest};
+use serde::{Deserialize, Serialize};
+
+use crate::caller::{Caller, Session};
+use crate::vault::Purpose;
+use crate::world::{RootKey, World};
+
+/// The access key id and the secret of the root user, on loopback.
+const WELL_KNOWN_KEY: &str = "test";
+
+/// A verified call: who, and for which region it was signed.
+#[derive(Clone, Debug)]
+pub struct Identified {
+    /// Who.
+    pub caller: Caller,
+    /// The region of the signature's scope; the default region for anonymous calls.
+    pub region: String,
+}
+
+/// A call whose credentials were refused.
+#[derive(Debug)]
+pub struct Refused {
+    /// What the client is told.
+    pub error: AwsError,
+    /// What is known of the caller: an ARN or an access key id.
+    pub caller: String,
+    /// The session, when it is a genuine one that has ended.
+    pub ended: Option<Arc<Session>>,
+}
+
+/// Verifies a signed call.
+///
+/// # Errors
+/// AWS's refusal in the words of the protocol, for the reasons and in the order that AWS is known
+/// to have: malformed, unknown key, bad session token, skew, signature, ended session.
+pub fn identify(
+    world: &World,
+    request: &SignedRequest<'_>,
+    service: &str,
+    protocol: Protocol,
+) -> Result<Identified, Refused> {
+    let refuse = |error: AwsError, caller: &str| Refused { error, caller: caller.to_owned(), ended: None };
+    let presented = sigv4::present(request)
+        .map_err(|error| refuse(landfall_wire::error::from_sigv4(&error, protocol), "unknown"))?;
+    let Some(presented) = presented else {
+        return Ok(Identified { caller: Caller::Anonymous, region: world.settings.default_region.clone() });
+    };
+    let key = find_key(world, &presented)
+        .ok_or_else(|| refuse(landfall_wire::error::invalid_token(protocol), &presented.access_key_id))?;
+    sigv4::verify(request, &presented, &[service], None, &key.secret, world.clock.wall()).map_err(|error| {
+        refuse(landfall_wire::error::from_sigv4(&error, protocol), &key.caller.arn())
+    })?;
+    if let Caller::Session(session) = &key.caller
+        && session.expires_at() <= world.clock.now()
+    {
+        return Err(Refused {
+            error: landfall_wire::error::expired_token(protocol),
+            caller: key.caller.arn(),
+            ended: Some(Arc::clone(session)),
+        });
+    }
+    Ok(Identified { caller: key.caller, region: presented.scope.region.clone() })
+}
+
+struct Key {
+    caller: Caller,
+    secret: Secret<String>,
+}
+
+fn find_key(world: &World, presented: &Presented) -> Option<Key> {
+    if let Some(token) = &presented.session_token {
+        let session = open_session(world, token.expose())?;
+        if session.access_key_id != presented.access_key_id {
+            return None;
+        }
+        let secret = world.vault.secret_key(&session.access_key_id);
+        return Some(Key { caller: Caller::Session(Arc::new(session)), secret });
+    }
+    let root = |account, secret: &str| Key { caller: Caller::Root { account }, secret: Secret::new(secret.to_owned()) };
+    match &world.settings.root_key {
+        RootKey::WellKnown if presented.access_key_id == WELL_KNOWN_KEY => {
+            Some(root(world.settings.default_account, WELL_KNOWN_KEY))
+        }
+        RootKey::WellKnown => {
+            AccountId::parse(&presented.access_key_id).ok().map(|account| root(account, WELL_KNOWN_KEY))
+        }
+        RootKey::Random { access_key_id, secret } => (*access_key_id == presented.access_key_id)
+            .then(|| root(world.settings.default_account, secret.expose())),
+    }
+}
+
+fn open_session(world: &World, token: &str) -> Option<Session> {
+    let plain = world.vault.open(Purpose::Session, token)?;
+    serde_json::from_slice(&plain).ok()
+}
+
+/// What a registry login stands for: the caller who asked for it, for twelve hours in one region.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RegistryLogin {
+    /// The session that asked; none for the root user.
+    pub session: Option<Session>,
+    /// The caller's account.
+    pub account: String,
+    /// The region whose registries it opens.
+    pub region: String,
+    /// When it ends, milliseconds since 1970.
+    pub expires_at_ms: i64,
+}
+
+impl RegistryLogin {
+    /// The caller behind the login.
+    pub fn caller(&self) -> Caller {
+        match (&self.session, AccountId::parse(&self.account)) {
+            (Some(session), _) => Caller::Session(Arc::new(session.clone())),
+            (None, Ok(account)) => Caller::Root { account },
+            (None, Err(_)) => Caller::Anonymous,
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        Timestamp(self.expires_at_ms) <= now
+    }
+}
+
+/// The login behind a registry call's `Authorization: Basic base64(AWS:password)`.
+#[derive(Debug)]
+pub enum RegistryAuthn {
+    /// No `Authorization` came.
+    NotRequested,
+    /// A login that this server made. It may have ended.
+    Login(RegistryLogin),
+    /// Anything else.
+    Invalid,
+}
+
+/// Opens the login of a registry call.
+pub fn registry_login(world: &World, authorization: Option<&str>) -> RegistryAuthn {
+    use base64::Engine as _;
+    let Some(authorization) = authorization else { return RegistryAuthn::NotRequested };
+    let open = || {
+        let (scheme, encoded) = authorization.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
+        let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+        let plain = (user == "AWS").then(|| world.vault.open(Purpose::RegistryLogin, password)).flatten()?;
+        serde_json::from_slice(&plain).ok()
+    };
+    open().map_or(RegistryAuthn::Invalid, RegistryAuthn::Login)
+}
+
+/// Why credentials were refused, for the person who must act.
+pub fn explain(refused: &Refused) -> Finding {
+    let finding = Finding::error("credentials-refused", refused.error.message.clone());
+    let Some(session) = &refused.ended else {
+        return finding.help("sign with credentials that this server gave, with a clock that is right to within 5 minutes");
+    };
+    let seconds = (session.expires_at_ms - session.issued_at_ms) / 1000;
+    Finding::error("session-expired", format!("the session `{}` has ended", session.arn()))
+        .note(format!("it was made at {} for {seconds} s, and ended at {}", Timestamp(session.issued_at_ms), session.expires_at()))
+        .help("ask for a longer session (role-duration-seconds, up to the role's max_session_duration), or log in again right before this step")
+}

@@ -1,0 +1,180 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use landfall_types::Timestamp;
+use landfall_wire::hash::sha256_digest;
+
+use super::*;
+
+fn blobs() -> (tempfile::TempDir, DirBlobs) {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = DirBlobs::new(dir.path().to_owned()).unwrap();
+    (dir, blobs)
+}
+
+/// Bytes that differ from piece to piece.
+fn content(length: usize) -> Vec<u8> {
+    (0..length).map(|index| (index / 7 % 251) as u8).collect()
+}
+
+async fn bytes_of(body: Body) -> Vec<u8> {
+    body.collect().await.unwrap().to_bytes().to_vec()
+}
+
+fn scratch_files(dir: &tempfile::TempDir) -> usize {
+    std::fs::read_dir(dir.path().join("uploads")).unwrap().count()
+}
+
+/// A body that gives its pieces and then breaks off.
+struct Breaking(Vec<Bytes>);
+
+impl futures_core::Stream for Breaking {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = if self.0.is_empty() { Err(io::Error::other("gone")) } else { Ok(self.0.remove(0)) };
+        Poll::Ready(Some(next))
+    }
+}
+
+#[tokio::test]
+async fn an_upload_of_several_parts_is_read_back_as_it_was_sent() {
+    let (dir, blobs) = blobs();
+    // More than a batch, and not a multiple of a piece.
+    let content = content(3 * BATCH_BYTES + 12_345);
+    let (first, second) = content.split_at(1000);
+    let upload = blobs.begin("a").unwrap();
+    let (upload, ended) = upload.append(Body::from(first.to_vec()), u64::MAX).await.unwrap();
+    assert_eq!((upload.length(), ended), (1000, Ended::Complete));
+    let (upload, ended) = upload.append(Body::from(second.to_vec()), u64::MAX).await.unwrap();
+    assert_eq!(ended, Ended::Complete);
+    let digest = sha256_digest(&content);
+    let stored = upload.finish(&blobs, &digest).await.unwrap();
+    assert_eq!(stored, Stored { digest: digest.clone(), length: content.len() as u64 });
+    assert_eq!(scratch_files(&dir), 0);
+    let blob = blobs.open(&digest).unwrap().unwrap();
+    assert_eq!(blob.size(), content.len() as u64);
+    assert_eq!(bytes_of(blob.read(0..u64::MAX)).await, content);
+}
+
+#[tokio::test]
+async fn any_part_of_a_blob_can_be_read() {
+    let (_dir, blobs) = blobs();
+    let content = content(2 * PIECE_BYTES as usize + 10);
+    let digest = blobs.put(&content).unwrap();
+    let piece = PIECE_BYTES as usize;
+    for range in
+        [0..0, 0..1, 5..9, 0..piece, 1..piece + 1, piece - 1..piece + 1, 0..content.len(), 7..content.len()]
+    {
+        let blob = blobs.open(&digest).unwrap().unwrap();
+        let read = bytes_of(blob.read(range.start as u64..range.end as u64)).await;
+        assert!(read == content[range.clone()], "{range:?}: {} bytes", read.len());
+    }
+    let blob = blobs.open(&digest).unwrap().unwrap();
+    assert_eq!(bytes_of(blob.read(content.len() as u64 + 1..u64::MAX)).await, b"");
+}
+
+#[tokio::test]
+async fn a_wrong_digest_leaves_nothing_behind() {
+    let (dir, blobs) = blobs();
+    let claimed = sha256_digest(b"something else");
+    let upload = blobs.begin("a").unwrap();
+    let (upload, _) = upload.append(Body::from("hello"), u64::MAX).await.unwrap();
+    let error = upload.finish(&blobs, &claimed).await.unwrap_err();
+    let UploadError::DigestMismatch { actual, .. } = error else { panic!("{error}") };
+    assert_eq!(actual, sha256_digest(b"hello"));
+    assert!(blobs.open(&claimed).unwrap().is_none());
+    assert!(blobs.open(&actual).unwrap().is_none());
+    assert_eq!(scratch_files(&dir), 0);
+}
+
+#[tokio::test]
+async fn a_sha512_digest_is_verified_as_well() {
+    let (_dir, blobs) = blobs();
+    let content = content(REHASH_BYTES + 1);
+    let mut hasher = Hasher::new(Algorithm::Sha512);
+    hasher.update(&content);
+    let digest = hasher.finish();
+    let upload = blobs.begin("a").unwrap();
+    let (upload, _) = upload.append(Body::from(content.clone()), u64::MAX).await.unwrap();
+    assert_eq!(upload.finish(&blobs, &digest).await.unwrap().digest, digest);
+    assert_eq!(bytes_of(blobs.open(&digest).unwrap().unwrap().read(0..u64::MAX)).await, content);
+}
+
+#[tokio::test]
+async fn what_arrived_before_a_break_is_part_of_the_upload() {
+    let (_dir, blobs) = blobs();
+    let upload = blobs.begin("a").unwrap();
+    let body = Body::from_stream(Breaking(vec![Bytes::from_static(b"hel"), Bytes::from_static(b"l")]));
+    let (upload, ended) = upload.append(body, u64::MAX).await.unwrap();
+    assert_eq!((upload.length(), ended), (4, Ended::Interrupted));
+    let (upload, _) = upload.append(Body::from("o"), u64::MAX).await.unwrap();
+    assert!(upload.finish(&blobs, &sha256_digest(b"hello")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_body_is_cut_where_it_may_not_go_on() {
+    let (_dir, blobs) = blobs();
+    let upload = blobs.begin("a").unwrap();
+    let (upload, ended) = upload.append(Body::from("hello"), 5).await.unwrap();
+    assert_eq!((upload.length(), ended), (5, Ended::Complete));
+    let (upload, ended) = upload.append(Body::from(", world"), 4).await.unwrap();
+    assert_eq!((upload.length(), ended), (9, Ended::TooLong));
+    assert!(upload.finish(&blobs, &sha256_digest(b"hello, wo")).await.is_ok());
+}
+
+#[tokio::test]
+async fn pushing_the_same_content_twice_is_fine() {
+    let (dir, blobs) = blobs();
+    assert_eq!(blobs.put(b"same").unwrap(), blobs.put(b"same").unwrap());
+    assert_eq!(scratch_files(&dir), 0);
+    assert_eq!(bytes_of(blobs.open(&sha256_digest(b"same")).unwrap().unwrap().read(0..4)).await, b"same");
+}
+
+#[test]
+fn a_start_clears_the_uploads_of_an_earlier_process_and_keeps_the_blobs() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = DirBlobs::new(dir.path().to_owned()).unwrap();
+    let digest = before.put(b"kept").unwrap();
+    std::fs::write(dir.path().join("uploads/left-over"), "half a layer").unwrap();
+    let after = DirBlobs::new(dir.path().to_owned()).unwrap();
+    assert_eq!(scratch_files(&dir), 0);
+    assert!(after.open(&digest).unwrap().is_some());
+    assert!(after.open(&sha256_digest(b"never pushed")).unwrap().is_none());
+}
+
+#[test]
+fn one_request_at_a_time_has_an_upload_and_only_its_owners() {
+    let (_dir, blobs) = blobs();
+    let uploads = &blobs.open_uploads;
+    let now = Timestamp::from_seconds(0);
+    uploads.insert("a", "me", blobs.begin("a").unwrap(), now).unwrap();
+    assert!(matches!(uploads.take("a", "you"), Taken::Unknown));
+    assert!(matches!(uploads.take("b", "me"), Taken::Unknown));
+    let Taken::Upload(upload) = uploads.take("a", "me") else { panic!("it is there") };
+    assert!(matches!(uploads.take("a", "me"), Taken::Busy));
+    uploads.put_back("a", upload, now);
+    assert!(matches!(uploads.take("a", "me"), Taken::Upload(_)));
+    uploads.forget("a");
+    assert!(matches!(uploads.take("a", "me"), Taken::Unknown));
+}
+
+#[test]
+fn idle_uploads_make_room_and_busy_ones_stay() {
+    let (dir, blobs) = blobs();
+    let uploads = &blobs.open_uploads;
+    let start = Timestamp::from_seconds(0);
+    for number in 0..UPLOADS_MAX {
+        let id = format!("{number}");
+        uploads.insert(&id, "me", blobs.begin(&id).unwrap(), start).unwrap();
+    }
+    let one_more = |id: &str, at| uploads.insert(id, "me", blobs.begin(id).unwrap(), at);
+    let Taken::Upload(busy) = uploads.take("7", "me") else { panic!("it is there") };
+    assert_eq!(one_more("x", start.plus_seconds(UPLOAD_IDLE_SECONDS_MAX - 1)), Err(TooManyUploads));
+    one_more("y", start.plus_seconds(UPLOAD_IDLE_SECONDS_MAX)).unwrap();
+    assert!(matches!(uploads.take("0", "me"), Taken::Unknown));
+    uploads.put_back("7", busy, start);
+    assert!(matches!(uploads.take("7", "me"), Taken::Upload(_)));
+    assert_eq!(uploads.length("y", "me"), Some(0));
+    // The dropped ones took their files with them; `y`'s is left, and 7's went with the last take.
+    assert_eq!(scratch_files(&dir), 1);
+}

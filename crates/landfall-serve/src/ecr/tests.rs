@@ -1,0 +1,181 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use landfall_types::{Digest, Tag};
+use landfall_wire::hash::sha256_digest;
+
+use super::*;
+use crate::authn::{RegistryAuthn, registry_login};
+use crate::store::Image;
+use crate::testing::{self, NOW, TestWorld};
+
+#[test]
+fn the_api_answers_as_the_cases_say() {
+    let cases = include_str!("../../cases/registry-api.txt");
+    let mut count = 0;
+    for case in cases.split("\n### ").skip(1) {
+        let (title, lines) = case.split_once('\n').unwrap();
+        let test = world_with_images();
+        let nobody = testing::session(&test.world, "nobody", &["s3:GetObject"]);
+        let mut answer = Ok(Value::Null);
+        for line in lines.lines().filter(|line| !line.is_empty()) {
+            let line = line
+                .replace("${one}", digest("one").as_str())
+                .replace("${two}", digest("two").as_str())
+                .replace("${three}", digest("three").as_str());
+            let (kind, rest) = line.split_once(' ').unwrap();
+            match kind {
+                ">" => answer = call(&test, &nobody, rest),
+                "<" => {
+                    let expected: Value = serde_json::from_str(rest).unwrap();
+                    assert_eq!(answer.as_ref().unwrap_or_else(|error| panic!("{title}: {error}")), &expected);
+                }
+                "!" => {
+                    let error = answer.as_ref().unwrap_err();
+                    assert_eq!(format!("{}: {}", error.code, error.message), rest, "{title}");
+                    assert_eq!(error.status, 400, "{title}");
+                }
+                _ => panic!("{title}: `{line}`"),
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 60, "{count} lines");
+}
+
+fn call(test: &TestWorld, nobody: &Caller, line: &str) -> Result<Value, AwsError> {
+    let (caller, line) = match line.split_once(' ').unwrap() {
+        ("anonymous", rest) => (Caller::Anonymous, rest),
+        ("nobody", rest) => (nobody.clone(), rest),
+        _ => (testing::root(), line),
+    };
+    let (operation, input) = line.split_once(' ').unwrap();
+    let identified = Identified { caller, region: testing::REGION.to_owned() };
+    handle(&test.world, &identified, "id", operation, &serde_json::from_str(input).unwrap())
+}
+
+fn digest(name: &str) -> Digest {
+    sha256_digest(name.as_bytes())
+}
+
+fn world_with_images() -> TestWorld {
+    let test = testing::world();
+    testing::repository(&test.world, "team/api", false, None);
+    let name = RepositoryName::parse("team/api").unwrap();
+    let push = |image: &str, size_in_bytes, subject: Option<&str>, tag: Option<&str>| {
+        let image = Image {
+            digest: digest(image),
+            media_type: landfall_wire::oci::OCI_MANIFEST.to_owned(),
+            manifest: image.to_owned().into(),
+            artifact_type: Some("application/vnd.oci.image.config.v1+json".to_owned()),
+            annotations: Vec::new(),
+            subject: subject.map(digest),
+            size_in_bytes,
+            pushed_at: NOW,
+        };
+        let tag = tag.map(|tag| Tag::parse(tag).unwrap());
+        test.world.store.put_image(&testing::registry(), &name, image, tag.as_ref()).unwrap();
+    };
+    push("one", 10, None, Some("v1"));
+    push("two", 20, None, None);
+    push("three", 30, Some("one"), Some("v3"));
+    push("one", 10, None, Some("latest"));
+    test
+}
+
+fn tokens(test: &TestWorld, caller: Caller, input: Value) -> Vec<Value> {
+    let identified = Identified { caller, region: testing::REGION.to_owned() };
+    let answer = handle(&test.world, &identified, "id", "GetAuthorizationToken", &input).unwrap();
+    answer["authorizationData"].as_array().unwrap().clone()
+}
+
+fn login_of(test: &TestWorld, token: &Value) -> RegistryLogin {
+    let header = format!("Basic {}", token["authorizationToken"].as_str().unwrap());
+    match registry_login(&test.world, Some(&header)) {
+        RegistryAuthn::Login(login) => login,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_login_lasts_twelve_hours_of_pretended_time_and_leads_to_this_server() {
+    let test = testing::world();
+    test.world.clock.advance(100);
+    let caller = testing::session(&test.world, "pusher", &["ecr:GetAuthorizationToken"]);
+    let tokens = tokens(&test, caller.clone(), json!({}));
+    assert_eq!(tokens.len(), 1);
+    assert_eq!(tokens[0]["expiresAt"], json!(1_790_856_000.0 + 100.0 + 43_200.0));
+    assert_eq!(tokens[0]["proxyEndpoint"], "http://127.0.0.1:4566");
+    let login = login_of(&test, &tokens[0]);
+    assert_eq!(login.caller().arn(), caller.arn());
+    assert_eq!((login.account.as_str(), login.region.as_str()), (testing::ACCOUNT, testing::REGION));
+}
+
+#[test]
+fn a_login_for_another_account_has_the_same_caller() {
+    let test = testing::world();
+    let accounts = json!({ "registryIds": ["999999999999", testing::ACCOUNT] });
+    let caller = testing::session(&test.world, "pusher", &["ecr:GetAuthorizationToken"]);
+    let logins: Vec<RegistryLogin> =
+        tokens(&test, caller.clone(), accounts.clone()).iter().map(|token| login_of(&test, token)).collect();
+    assert_eq!(
+        logins.iter().map(|login| login.account.as_str()).collect::<Vec<_>>(),
+        ["999999999999", testing::ACCOUNT]
+    );
+    assert!(logins.iter().all(|login| login.caller().arn() == caller.arn()));
+    // The root user of one account does not become that of another.
+    for token in tokens(&test, testing::root(), accounts) {
+        assert_eq!(login_of(&test, &token).caller().account(), Some(testing::account()));
+    }
+}
+
+#[test]
+fn a_permit_opens_the_repository_that_it_names_and_no_other() {
+    let test = testing::world();
+    let name = |text: &str| RepositoryName::parse(text).unwrap();
+    let permit =
+        authorize_on_repository(&test.world, &testing::root(), &testing::registry(), &name("allowed"), "id")
+            .unwrap();
+    let input = CreateRepository {
+        registry: testing::registry(),
+        name: name("other"),
+        immutable_tags: false,
+        tags: Vec::new(),
+        policy: None,
+    };
+    assert_eq!(create_repository(&test.world, permit, input).unwrap_err().code, "InternalFailure");
+    assert!(test.world.store.repository(&testing::registry(), &name("other")).is_none());
+}
+
+#[test]
+fn tags_of_request_and_repository_are_condition_keys() {
+    let test = testing::world();
+    let call = |caller: &Caller, operation: &str, input: Value| {
+        let identified = Identified { caller: caller.clone(), region: testing::REGION.to_owned() };
+        handle(&test.world, &identified, "id", operation, &input).map_err(|error| error.code.to_string())
+    };
+    let policy = |condition: Value| {
+        json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "ecr:*", "Resource": "*", "Condition": {"StringEquals": condition}}
+        ]})
+    };
+    let asks = testing::session_with(
+        &test.world,
+        "asks",
+        &policy(json!({"aws:RequestTag/team": "web"})).to_string(),
+    );
+    let owns = testing::session_with(
+        &test.world,
+        "owns",
+        &policy(json!({"ecr:ResourceTag/team": "web"})).to_string(),
+    );
+    let create =
+        |name: &str, team: &str| json!({"repositoryName": name, "tags": [{"Key": "team", "Value": team}]});
+    assert!(call(&asks, "CreateRepository", create("web/one", "web")).is_ok());
+    assert_eq!(call(&asks, "CreateRepository", create("db/one", "db")).unwrap_err(), "AccessDeniedException");
+    assert!(call(&testing::root(), "CreateRepository", create("db/two", "db")).is_ok());
+    assert!(call(&owns, "ListImages", json!({"repositoryName": "web/one"})).is_ok());
+    assert_eq!(
+        call(&owns, "ListImages", json!({"repositoryName": "db/two"})).unwrap_err(),
+        "AccessDeniedException"
+    );
+}

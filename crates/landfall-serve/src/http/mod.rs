@@ -1,0 +1,221 @@
+//! The edge: bytes of HTTP become a call, and a call's answer becomes bytes. The only folder that
+//! knows axum.
+//!
+//! One port serves everything. What a request is for follows from its path (`/v2/` is the registry,
+//! `/_landfall/` is ours), its host (an issuer's, a registry's), its `X-Amz-Target`, or the query
+//! `Action`.
+
+mod ecr_json;
+mod iam_query;
+mod query;
+mod sts_query;
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use landfall_wire::error::{AwsError, Protocol, Reply, render};
+use landfall_wire::hash::sha256_hex;
+use landfall_wire::sigv4::SignedRequest;
+
+use crate::world::World;
+use crate::{control, registry};
+
+/// Largest body of an API call, in bytes (ECR's largest layer part is 20 MiB, base64 of it is 27 MiB).
+const API_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Whether it came over the loopback interface.
+    pub loopback: bool,
+}
+
+/// Answers one request.
+pub async fn handle(world: Arc<World>, peer: Peer, request: Request<Body>) -> Response<Body> {
+    let request_id = world.request_id();
+    let path = request.uri().path().to_owned();
+    if path == "/v2" || path.starts_with("/v2/") {
+        return registry::handle(&world, request, &request_id).await;
+    }
+    if let Some(rest) = path.strip_prefix("/_landfall/") {
+        return ours(&world, peer, rest, request).await;
+    }
+    if let Some(response) = issuer(&world, &request) {
+        return response;
+    }
+    aws(&world, request, &request_id).await
+}
+
+/// An API call, read whole.
+pub(crate) struct ApiCall<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) request_id: &'a str,
+    pub(crate) signed: SignedRequest<'a>,
+    pub(crate) body: &'a [u8],
+    pub(crate) accept_json: bool,
+}
+
+impl ApiCall<'_> {
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        header_of(self.signed.headers, name)
+    }
+}
+
+fn header_of<'a>(headers: &[(&'a str, &'a str)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+}
+
+async fn aws(world: &World, request: Request<Body>, request_id: &str) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, API_BODY_BYTES_MAX).await else {
+        let error = AwsError::new("RequestEntityTooLarge", 413, format!("the body is larger than {API_BODY_BYTES_MAX} bytes"));
+        return reply(render(&error, Protocol::Json11, request_id, false));
+    };
+    let headers: Option<Vec<(&str, &str)>> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| value.to_str().ok().map(|value| (name.as_str(), value)))
+        .collect();
+    let Some(headers) = headers else {
+        let error = AwsError::new("InvalidRequest", 400, "a header holds bytes that are not text");
+        return reply(render(&error, Protocol::Json11, request_id, false));
+    };
+    let body_sha256 = sha256_hex(&body);
+    let accept_json = header_of(&headers, "accept").is_some_and(|accept| accept.contains("application/json"));
+    let call = ApiCall {
+        world,
+        request_id,
+        signed: SignedRequest {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: parts.uri.query().unwrap_or(""),
+            headers: &headers,
+            body_sha256: &body_sha256,
+        },
+        body: &body,
+        accept_json,
+    };
+    if let Some(target) = call.header("x-amz-target") {
+        return reply(ecr_json::handle(&call, target));
+    }
+    if matches!(parts.method, Method::POST | Method::GET) {
+        return reply(query::handle(&call));
+    }
+    text(StatusCode::NOT_FOUND, "no AWS service here answers this method and path\n")
+}
+
+/// The issuers by their own host names, for clients whose name resolution leads here.
+fn issuer(world: &World, request: &Request<Body>) -> Option<Response<Body>> {
+    let host = request.headers().get(header::HOST)?.to_str().ok()?;
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let path = request.uri().path();
+    let (prefix, document) = path.split_once("/.well-known/")?;
+    issuer_document(world, &format!("{host}{prefix}"), document)
+}
+
+fn issuer_document(world: &World, host_and_path: &str, document: &str) -> Option<Response<Body>> {
+    let played = world.issuers.by_host_and_path(host_and_path)?;
+    let body = match document {
+        "openid-configuration" => played.discovery(),
+        "jwks" => match played.jwks() {
+            Ok(jwks) => jwks.to_json(),
+            Err(error) => return Some(text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n"))),
+        },
+        _ => return None,
+    };
+    Some(json(StatusCode::OK, &body))
+}
+
+/// What is not AWS.
+async fn ours(world: &World, peer: Peer, path: &str, request: Request<Body>) -> Response<Body> {
+    let method = request.method().clone();
+    if let Some(rest) = path.strip_prefix("issuer/")
+        && let Some((issuer, document)) = rest.split_once("/.well-known/")
+    {
+        return issuer_document(world, issuer, document)
+            .unwrap_or_else(|| text(StatusCode::NOT_FOUND, "that issuer is not played here\n"));
+    }
+    if let Some(job) = path.strip_prefix("id-token/") {
+        return id_token(world, job, &request);
+    }
+    match (method, path) {
+        (Method::GET, "health") => json(StatusCode::OK, &serde_json::json!({ "status": "ok" })),
+        (Method::POST, "token") if peer.loopback => mint(world, request).await,
+        (Method::POST, "token") => text(StatusCode::FORBIDDEN, "tokens are minted for callers on this machine only\n"),
+        _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+    }
+}
+
+fn id_token(world: &World, job: &str, request: &Request<Body>) -> Response<Body> {
+    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let params = landfall_wire::query::Params::parse(request.uri().query().unwrap_or(""));
+    let audience = params.ok().and_then(|params| params.get("audience").map(str::to_owned));
+    match control::id_token(world, job, authorization, audience.as_deref()) {
+        Ok(body) => json(StatusCode::OK, &body),
+        Err((status, message)) => json(status_code(status), &serde_json::json!({ "message": message })),
+    }
+}
+
+async fn mint(world: &World, request: Request<Body>) -> Response<Body> {
+    // A web page can send a form to a local port, but not JSON without being asked about it first.
+    let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
+    if !is_json {
+        return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json is expected\n");
+    }
+    let Ok(body) = to_bytes(request.into_body(), 64 * 1024).await else {
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "at most 65536 bytes are expected\n");
+    };
+    let parsed: Result<MintRequest, _> = serde_json::from_slice(&body);
+    let result = parsed
+        .map_err(|error| (400, format!("not a request for a token: {error}")))
+        .and_then(|asked| {
+            let claims = landfall_wire::jwt::claims_from_json(&asked.claims).ok_or((400, "the claims are not an object".to_owned()))?;
+            let signer = if asked.stranger { crate::issuer::Signer::Stranger } else { crate::issuer::Signer::Issuer };
+            let issuer = claims.text("iss").unwrap_or_default().to_owned();
+            control::mint(world, &issuer, &claims, signer)
+        });
+    match result {
+        Ok(token) => json(StatusCode::OK, &serde_json::json!({ "value": token })),
+        Err((status, message)) => json(status_code(status), &serde_json::json!({ "message": message })),
+    }
+}
+
+/// The body of `POST /_landfall/token`.
+#[derive(serde::Deserialize)]
+struct MintRequest {
+    claims: serde_json::Value,
+    #[serde(default)]
+    stranger: bool,
+}
+
+fn status_code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_owned()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A reply of the wire as a response.
+pub(crate) fn reply(reply: Reply) -> Response<Body> {
+    let mut response = Response::new(Body::from(reply.body));
+    *response.status_mut() = status_code(reply.status);
+    for (name, value) in reply.headers {
+        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}

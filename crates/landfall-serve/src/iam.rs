@@ -1,0 +1,540 @@
+//! IAM: OIDC providers, roles, policies. One function for each operation; what they answer is made
+//! into XML by `http::query`. Messages and limits: IAM API reference, and captured answers.
+
+use std::sync::Arc;
+
+use landfall_policy::{Policy, PolicyKind, managed, parse, write_time};
+use landfall_types::{AccountId, Arn, Issuer, Span, Tree};
+use landfall_wire::error::AwsError;
+
+use crate::authz::{Permit, calls};
+use crate::store::{AttachedPolicy, CustomerPolicy, Document, Provider, ProviderSpans, Role};
+use crate::world::World;
+
+/// Shortest `MaxSessionDuration`, in seconds; also what a role has that says nothing.
+pub const SESSION_SECONDS_DEFAULT: u32 = 3600;
+/// Longest `MaxSessionDuration`, in seconds.
+pub const SESSION_SECONDS_MAX: u32 = 43_200;
+/// Client ids of one provider.
+const CLIENT_IDS_MAX: usize = 100;
+/// Thumbprints of one provider.
+const THUMBPRINTS_MAX: usize = 5;
+/// Managed policies on one role.
+const ATTACHED_MAX: usize = 10;
+
+/// A policy document as it was given: its text, and the tree with the places of where it was written.
+#[derive(Clone, Debug)]
+pub struct DocumentInput {
+    /// JSON.
+    pub text: String,
+    /// The document with its places.
+    pub tree: Tree,
+}
+
+impl DocumentInput {
+    /// A document that came over the API: its places are in its own text.
+    ///
+    /// # Errors
+    /// `MalformedPolicyDocument` when it is not JSON.
+    pub fn from_json(world: &World, name: &str, text: &str) -> Result<Self, AwsError> {
+        let source = world.sources.add(name, text);
+        let (tree, problems) = landfall_policy::json::parse(source, text);
+        match problems.first() {
+            None => Ok(Self { text: text.to_owned(), tree }),
+            Some(_) => Err(malformed("This policy contains invalid Json")),
+        }
+    }
+
+    /// Reads the document as IAM would when it is written.
+    ///
+    /// # Errors
+    /// `MalformedPolicyDocument`, `LimitExceeded`.
+    pub fn read(self, kind: PolicyKind, account: AccountId) -> Result<Document, AwsError> {
+        let (policy, mut problems) = parse::policy(&self.tree, kind);
+        problems.extend(write_time::write_time_problems(&policy, &self.tree, kind, account.as_str()));
+        match problems.first() {
+            None => Ok(Document { text: self.text.into(), policy: Arc::new(policy) }),
+            Some(problem) if problem.message.starts_with("Cannot exceed quota") => Err(error("LimitExceeded", problem.message.clone(), 409)),
+            Some(problem) => Err(malformed(&problem.message)),
+        }
+    }
+
+    /// The place of the document.
+    pub fn span(&self) -> Span {
+        self.tree.span
+    }
+}
+
+fn malformed(message: &str) -> AwsError {
+    error("MalformedPolicyDocument", message.to_owned(), 400)
+}
+
+fn error(code: &'static str, message: impl Into<String>, status: u16) -> AwsError {
+    AwsError::new(code, status, message)
+}
+
+fn no_such_role(name: &str) -> AwsError {
+    error("NoSuchEntity", format!("The role with name {name} cannot be found."), 404)
+}
+
+fn account_of<C>(permit: &Permit<C>, world: &World) -> AccountId {
+    permit.caller().account().unwrap_or(world.settings.default_account)
+}
+
+/// `CreateOpenIDConnectProvider`.
+#[derive(Clone, Debug)]
+pub struct CreateProvider {
+    /// The issuer's URL.
+    pub url: String,
+    /// Audiences.
+    pub client_ids: Vec<String>,
+    /// Certificate thumbprints.
+    pub thumbprints: Vec<String>,
+    /// Where it was written.
+    pub written: ProviderSpans,
+}
+
+/// Makes a provider and tells its ARN.
+///
+/// # Errors
+/// `InvalidInput` for a URL that is no issuer or too many entries, `EntityAlreadyExists`.
+pub fn create_provider(
+    world: &World,
+    permit: &Permit<calls::CreateOpenIDConnectProvider>,
+    input: CreateProvider,
+) -> Result<Arn, AwsError> {
+    let account = account_of(permit, world);
+    let issuer = Issuer::parse(&input.url).map_err(|_| {
+        let message = "Invalid Open ID Connect Provider URL. The URL must begin with https://.";
+        error("InvalidInput", message, 400)
+    })?;
+    if input.client_ids.len() > CLIENT_IDS_MAX {
+        return Err(error("LimitExceeded", "Cannot exceed quota for ClientIdsPerOpenIdConnectProvider: 100", 409));
+    }
+    if input.thumbprints.len() > THUMBPRINTS_MAX {
+        return Err(error("InvalidInput", "Thumbprint list must contain fewer than 5 entries.", 400));
+    }
+    let mut client_ids: Vec<String> = Vec::new();
+    for id in input.client_ids {
+        if !client_ids.contains(&id) {
+            client_ids.push(id);
+        }
+    }
+    let arn = Arn::oidc_provider(account, &issuer.host_and_path());
+    let provider = Provider {
+        arn: arn.clone(),
+        issuer,
+        client_ids,
+        thumbprints: input.thumbprints.iter().map(|thumbprint| thumbprint.to_ascii_lowercase()).collect(),
+        created_at: world.clock.now(),
+        written: input.written,
+    };
+    world.store.insert_provider(account, provider).map_err(|_| {
+        error("EntityAlreadyExists", format!("Provider with url {} already exists.", input.url), 409)
+    })?;
+    Ok(arn)
+}
+
+/// `GetOpenIDConnectProvider`.
+///
+/// # Errors
+/// `NoSuchEntity`.
+pub fn get_provider(
+    world: &World,
+    permit: &Permit<calls::GetOpenIDConnectProvider>,
+) -> Result<Arc<Provider>, AwsError> {
+    find_provider(world, permit.resource()).ok_or_else(|| {
+        error("NoSuchEntity", format!("OpenIDConnect Provider not found for arn {}", permit.resource()), 404)
+    })
+}
+
+fn find_provider(world: &World, arn: &str) -> Option<Arc<Provider>> {
+    let arn = Arn::parse(arn).ok()?;
+    world.store.provider(arn.account_id()?, arn.resource.strip_prefix("oidc-provider/")?)
+}
+
+/// `DeleteOpenIDConnectProvider`.
+///
+/// # Errors
+/// `NoSuchEntity`.
+pub fn delete_provider(world: &World, permit: &Permit<calls::DeleteOpenIDConnectProvider>) -> Result<(), AwsError> {
+    let missing =
+        || error("NoSuchEntity", format!("OpenId connect Provider {} cannot be found.", permit.resource()), 404);
+    let provider = find_provider(world, permit.resource()).ok_or_else(missing)?;
+    let account = provider.arn.account_id().ok_or_else(missing)?;
+    world.store.delete_provider(account, &provider.issuer.host_and_path()).map_err(|_| missing())
+}
+
+/// `ListOpenIDConnectProviders`.
+pub fn list_providers(world: &World, permit: &Permit<calls::ListOpenIDConnectProviders>) -> Vec<Arc<Provider>> {
+    world.store.providers(account_of(permit, world))
+}
+
+/// `CreateRole`.
+#[derive(Clone, Debug)]
+pub struct CreateRole {
+    /// `/` or `/x/`.
+    pub path: String,
+    /// The name.
+    pub name: String,
+    /// The description.
+    pub description: Option<String>,
+    /// The trust policy.
+    pub trust: DocumentInput,
+    /// Longest session, in seconds.
+    pub max_session_seconds: Option<u32>,
+    /// The permissions boundary's ARN.
+    pub boundary: Option<String>,
+    /// Tags.
+    pub tags: Vec<(String, String)>,
+    /// Where the role was written.
+    pub written: Span,
+    /// Where its longest session was written.
+    pub max_session_written: Option<Span>,
+}
+
+/// Makes a role.
+///
+/// # Errors
+/// `ValidationError` for names and durations out of range, `MalformedPolicyDocument` for a trust
+/// policy that IAM refuses, `EntityAlreadyExists`, `NoSuchEntity` for a boundary that isn't there.
+pub fn create_role(
+    world: &World,
+    permit: &Permit<calls::CreateRole>,
+    input: CreateRole,
+) -> Result<Arc<Role>, AwsError> {
+    let account = account_of(permit, world);
+    check_name("roleName", &input.name, 64)?;
+    check_path(&input.path)?;
+    let max_session_seconds = input.max_session_seconds.unwrap_or(SESSION_SECONDS_DEFAULT);
+    check_session_seconds(max_session_seconds)?;
+    if let Some(boundary) = &input.boundary {
+        check_policy_exists(world, boundary)?;
+    }
+    let trust = input.trust.read(PolicyKind::Trust, account)?;
+    check_federated_principals(&trust.policy)?;
+    let role = Role {
+        arn: Arn::role(account, &input.path, &input.name),
+        path: input.path,
+        name: input.name.clone(),
+        id: landfall_wire::ids::unique_id("AROA", world.random()),
+        description: input.description,
+        trust,
+        max_session_seconds,
+        boundary: input.boundary,
+        inline: Vec::new(),
+        attached: Vec::new(),
+        tags: input.tags,
+        created_at: world.clock.now(),
+        written: input.written,
+        max_session_written: input.max_session_written,
+    };
+    world.store.insert_role(account, role).map_err(|_| {
+        error("EntityAlreadyExists", format!("Role with name {} already exists.", input.name), 409)
+    })?;
+    world.store.role(account, &input.name).ok_or_else(|| no_such_role(&input.name))
+}
+
+/// A federated principal is a provider's ARN or a built-in provider's host; IAM's own sentence (observed).
+fn check_federated_principals(policy: &Policy) -> Result<(), AwsError> {
+    use landfall_policy::ast::PrincipalPattern;
+    let clauses = policy.statements.iter().filter_map(|statement| statement.principal.as_ref());
+    let well_formed = |name: &str| match name.strip_prefix("arn:") {
+        Some(_) => Arn::parse(name).is_ok_and(|arn| {
+            arn.service == "iam"
+                && arn.account_id().is_some()
+                && (arn.resource.starts_with("oidc-provider/") || arn.resource.starts_with("saml-provider/"))
+        }),
+        None => name.contains('.') && !name.contains([':', ' ', '*']),
+    };
+    for principal in clauses.flat_map(|clause| &clause.principals) {
+        if let PrincipalPattern::Federated(name) = &principal.value
+            && !well_formed(name)
+        {
+            return Err(malformed("Federated principals must be valid domain names or SAML metadata ARNs"));
+        }
+    }
+    Ok(())
+}
+
+fn validation(member: &str, value: &str, constraint: &str) -> AwsError {
+    let message = format!(
+        "1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {constraint}"
+    );
+    error("ValidationError", message, 400)
+}
+
+fn check_name(member: &str, name: &str, longest: usize) -> Result<(), AwsError> {
+    if name.is_empty() {
+        return Err(validation(member, name, "Member must have length greater than or equal to 1"));
+    }
+    if name.chars().count() > longest {
+        return Err(validation(member, name, &format!("Member must have length less than or equal to {longest}")));
+    }
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)) {
+        Ok(())
+    } else {
+        Err(error(
+            "ValidationError",
+            format!("The specified value for {member} is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"),
+            400,
+        ))
+    }
+}
+
+fn check_path(path: &str) -> Result<(), AwsError> {
+    let printable = path.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
+    if path.starts_with('/') && path.ends_with('/') && path.len() <= 512 && printable {
+        return Ok(());
+    }
+    let message = "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.";
+    Err(error("ValidationError", message, 400))
+}
+
+fn check_session_seconds(seconds: u32) -> Result<(), AwsError> {
+    let value = seconds.to_string();
+    if seconds < SESSION_SECONDS_DEFAULT {
+        let constraint = "Member must have value greater than or equal to 3600";
+        return Err(validation("maxSessionDuration", &value, constraint));
+    }
+    if seconds > SESSION_SECONDS_MAX {
+        return Err(validation("maxSessionDuration", &value, "Member must have value less than or equal to 43200"));
+    }
+    Ok(())
+}
+
+fn check_policy_exists(world: &World, arn: &str) -> Result<(), AwsError> {
+    if world.store.policy(arn).is_some() || managed::by_arn(arn).is_some() {
+        return Ok(());
+    }
+    let aws_owned = Arn::parse(arn).is_ok_and(|arn| arn.account == "aws");
+    // AWS has over a thousand managed policies; only those that CI roles use are known here.
+    let hint = if aws_owned { " (or is an AWS managed policy that Landfall does not carry)" } else { "" };
+    Err(error("NoSuchEntity", format!("Policy {arn} does not exist or is not attachable.{hint}"), 404))
+}
+
+/// `GetRole`, and the lookup of the other role operations.
+///
+/// # Errors
+/// `NoSuchEntity`.
+pub fn get_role<C>(world: &World, permit: &Permit<C>, name: &str) -> Result<Arc<Role>, AwsError> {
+    world.store.role(account_of(permit, world), name).ok_or_else(|| no_such_role(name))
+}
+
+/// `ListRoles`.
+pub fn list_roles(world: &World, permit: &Permit<calls::ListRoles>) -> Vec<Arc<Role>> {
+    world.store.roles(account_of(permit, world))
+}
+
+/// `DeleteRole`.
+///
+/// # Errors
+/// `NoSuchEntity`; `DeleteConflict` while it has policies.
+pub fn delete_role(world: &World, permit: &Permit<calls::DeleteRole>, name: &str) -> Result<(), AwsError> {
+    let role = get_role(world, permit, name)?;
+    if !role.attached.is_empty() {
+        return Err(error("DeleteConflict", "Cannot delete entity, must detach all policies first.", 409));
+    }
+    if !role.inline.is_empty() {
+        return Err(error("DeleteConflict", "Cannot delete entity, must delete policies first.", 409));
+    }
+    world.store.delete_role(account_of(permit, world), name).map_err(|_| no_such_role(name))
+}
+
+fn update<C>(
+    world: &World,
+    permit: &Permit<C>,
+    name: &str,
+    change: &dyn Fn(&mut Role),
+) -> Result<(), AwsError> {
+    world.store.update_role(account_of(permit, world), name, change).map_err(|_| no_such_role(name))
+}
+
+/// `UpdateAssumeRolePolicy`.
+///
+/// # Errors
+/// `MalformedPolicyDocument`, `NoSuchEntity`.
+pub fn update_trust(
+    world: &World,
+    permit: &Permit<calls::UpdateAssumeRolePolicy>,
+    name: &str,
+    trust: DocumentInput,
+) -> Result<(), AwsError> {
+    let trust = trust.read(PolicyKind::Trust, account_of(permit, world))?;
+    check_federated_principals(&trust.policy)?;
+    update(world, permit, name, &|role| role.trust = trust.clone())
+}
+
+/// `PutRolePolicy`.
+///
+/// # Errors
+/// `MalformedPolicyDocument`, `NoSuchEntity`.
+pub fn put_role_policy(
+    world: &World,
+    permit: &Permit<calls::PutRolePolicy>,
+    role: &str,
+    name: &str,
+    document: DocumentInput,
+) -> Result<(), AwsError> {
+    check_name("policyName", name, 128)?;
+    let document = document.read(PolicyKind::Identity, account_of(permit, world))?;
+    update(world, permit, role, &|role| {
+        match role.inline.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = document.clone(),
+            None => role.inline.push((name.to_owned(), document.clone())),
+        }
+    })
+}
+
+/// `DeleteRolePolicy`.
+///
+/// # Errors
+/// `NoSuchEntity`.
+pub fn delete_role_policy(
+    world: &World,
+    permit: &Permit<calls::DeleteRolePolicy>,
+    role: &str,
+    name: &str,
+) -> Result<(), AwsError> {
+    inline_policy(&*get_role(world, permit, role)?, name)?;
+    update(world, permit, role, &|role| role.inline.retain(|(known, _)| known != name))
+}
+
+/// An inline policy of a role.
+///
+/// # Errors
+/// `NoSuchEntity`.
+pub fn inline_policy<'a>(role: &'a Role, name: &str) -> Result<&'a Document, AwsError> {
+    let found = role.inline.iter().find(|(known, _)| known == name).map(|(_, document)| document);
+    found.ok_or_else(|| error("NoSuchEntity", format!("The role policy with name {name} cannot be found."), 404))
+}
+
+/// `AttachRolePolicy`; attaching twice is no error.
+///
+/// # Errors
+/// `NoSuchEntity` for role or policy, `LimitExceeded`.
+pub fn attach_role_policy(
+    world: &World,
+    permit: &Permit<calls::AttachRolePolicy>,
+    role: &str,
+    policy: AttachedPolicy,
+) -> Result<(), AwsError> {
+    check_policy_exists(world, &policy.arn)?;
+    let known = get_role(world, permit, role)?;
+    let is_new = !known.attached.iter().any(|other| other.arn == policy.arn);
+    if is_new && known.attached.len() >= ATTACHED_MAX {
+        return Err(error("LimitExceeded", format!("Cannot exceed quota for PoliciesPerRole: {ATTACHED_MAX}"), 409));
+    }
+    update(world, permit, role, &|role| {
+        if !role.attached.iter().any(|other| other.arn == policy.arn) {
+            role.attached.push(policy.clone());
+        }
+    })
+}
+
+/// `DetachRolePolicy`.
+///
+/// # Errors
+/// `NoSuchEntity` for the role, or for a policy that isn't attached.
+pub fn detach_role_policy(
+    world: &World,
+    permit: &Permit<calls::DetachRolePolicy>,
+    role: &str,
+    arn: &str,
+) -> Result<(), AwsError> {
+    if !get_role(world, permit, role)?.attached.iter().any(|policy| policy.arn == arn) {
+        return Err(error("NoSuchEntity", format!("Policy {arn} was not found."), 404));
+    }
+    update(world, permit, role, &|role| role.attached.retain(|policy| policy.arn != arn))
+}
+
+/// `CreatePolicy`.
+#[derive(Clone, Debug)]
+pub struct CreatePolicy {
+    /// `/` or `/x/`.
+    pub path: String,
+    /// The name.
+    pub name: String,
+    /// The description.
+    pub description: Option<String>,
+    /// The document.
+    pub document: DocumentInput,
+}
+
+/// Makes a customer managed policy.
+///
+/// # Errors
+/// `ValidationError`, `MalformedPolicyDocument`, `EntityAlreadyExists`.
+pub fn create_policy(
+    world: &World,
+    permit: &Permit<calls::CreatePolicy>,
+    input: CreatePolicy,
+) -> Result<Arc<CustomerPolicy>, AwsError> {
+    let account = account_of(permit, world);
+    check_name("policyName", &input.name, 128)?;
+    check_path(&input.path)?;
+    let document = input.document.read(PolicyKind::Identity, account)?;
+    let arn = Arn::policy(account, &input.path, &input.name);
+    let policy = CustomerPolicy {
+        arn: arn.clone(),
+        path: input.path,
+        name: input.name.clone(),
+        id: landfall_wire::ids::unique_id("ANPA", world.random()),
+        description: input.description,
+        document,
+        created_at: world.clock.now(),
+    };
+    let exists = format!("A policy called {} already exists. Duplicate names are not allowed.", input.name);
+    world.store.insert_policy(policy).map_err(|_| error("EntityAlreadyExists", exists, 409))?;
+    get_customer_policy(world, &arn.to_string())
+}
+
+fn get_customer_policy(world: &World, arn: &str) -> Result<Arc<CustomerPolicy>, AwsError> {
+    world.store.policy(arn).ok_or_else(|| error("NoSuchEntity", format!("Policy {arn} was not found."), 404))
+}
+
+/// A managed policy, a customer's or AWS's.
+#[derive(Clone, Debug)]
+pub enum AnyPolicy {
+    /// A customer's.
+    Customer(Arc<CustomerPolicy>),
+    /// AWS's, with its ARN.
+    Aws(String, &'static managed::ManagedPolicy),
+}
+
+/// `GetPolicy` and `GetPolicyVersion`.
+///
+/// # Errors
+/// `NoSuchEntity`.
+pub fn get_policy<C>(world: &World, permit: &Permit<C>) -> Result<AnyPolicy, AwsError> {
+    let arn = permit.resource();
+    match managed::by_arn(arn) {
+        Some(policy) => Ok(AnyPolicy::Aws(arn.to_owned(), policy)),
+        None => get_customer_policy(world, arn).map(AnyPolicy::Customer),
+    }
+}
+
+/// `ListPolicies` with the local scope.
+pub fn list_policies(world: &World, permit: &Permit<calls::ListPolicies>) -> Vec<Arc<CustomerPolicy>> {
+    world.store.policies(account_of(permit, world))
+}
+
+/// How many roles have a policy attached.
+pub fn attachment_count(world: &World, account: AccountId, arn: &str) -> usize {
+    let roles = world.store.roles(account);
+    roles.iter().filter(|role| role.attached.iter().any(|policy| policy.arn == arn)).count()
+}
+
+/// `DeletePolicy`.
+///
+/// # Errors
+/// `NoSuchEntity`; `DeleteConflict` while it is attached.
+pub fn delete_policy(world: &World, permit: &Permit<calls::DeletePolicy>) -> Result<(), AwsError> {
+    let policy = get_customer_policy(world, permit.resource())?;
+    if attachment_count(world, account_of(permit, world), permit.resource()) > 0 {
+        let message = "Cannot delete a policy attached to entities.";
+        return Err(error("DeleteConflict", message, 409));
+    }
+    let missing = |_| error("NoSuchEntity", format!("Policy {} was not found.", policy.arn), 404);
+    world.store.delete_policy(permit.resource()).map_err(missing)
+}

@@ -1,0 +1,149 @@
+//! Who comes, and which registry they come to.
+
+use http::StatusCode;
+use landfall_types::{AccountId, Finding};
+
+use super::answer::Refusal;
+use crate::authn::{self, RegistryAuthn, RegistryLogin};
+use crate::caller::Caller;
+use crate::log::{Entry, Verdict};
+use crate::store::RegistryId;
+use crate::world::World;
+
+/// What ECR tells a login that it can't read (observed in clients' reports, as status 400).
+const INVALID_LOGIN: &str = "Your Authorization Token is invalid.";
+/// What ECR tells a login that has ended (observed in clients' reports).
+const ENDED_LOGIN: &str = "Your authorization token has expired. Reauthenticate and try again.";
+
+/// Opens the login and finds the registry. The first request of most clients comes without a login, to
+/// see the challenge: it leaves no record.
+pub(super) fn enter(
+    world: &World,
+    host: &str,
+    authorization: Option<&str>,
+    operation: &str,
+    request_id: &str,
+) -> Result<(Caller, RegistryId), Refusal> {
+    let refuse = |refused: Refused| {
+        let status = refused.status.as_u16();
+        let finding = refused.finding.note(format!("the client was told: {status} DENIED"));
+        world.log.add(
+            world.clock.now(),
+            Entry {
+                request_id: request_id.to_owned(),
+                service: "ecr",
+                operation: operation.to_owned(),
+                caller: refused.caller,
+                action: None,
+                resource: None,
+                verdict: Verdict::Refused { code: "DENIED".to_owned(), message: refused.message.to_owned() },
+                decision: None,
+                finding: Some(finding),
+                claims: None,
+            },
+        );
+        Refusal::with_status(refused.status, "DENIED", refused.message)
+    };
+    let is_basic = authorization.is_some_and(|text| {
+        text.split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+    });
+    let login = match authn::registry_login(world, authorization) {
+        RegistryAuthn::Login(login) => login,
+        RegistryAuthn::Invalid if is_basic => return Err(refuse(invalid())),
+        RegistryAuthn::Invalid | RegistryAuthn::NotRequested => return Err(Refusal::challenge(host)),
+    };
+    if login.has_ended(world.clock.now()) {
+        return Err(refuse(ended(world, &login)));
+    }
+    let registry = registry_of(host, &login).ok_or_else(|| refuse(invalid()))?;
+    if registry.region != login.region {
+        return Err(refuse(other_region(&login, &registry)));
+    }
+    Ok((login.caller(), registry))
+}
+
+/// A login that does not open the registry.
+struct Refused {
+    caller: String,
+    status: StatusCode,
+    message: &'static str,
+    finding: Finding,
+}
+
+fn invalid() -> Refused {
+    Refused {
+        caller: "unknown".to_owned(),
+        status: StatusCode::BAD_REQUEST,
+        message: INVALID_LOGIN,
+        finding: Finding::error("registry-login-invalid", "the registry login was not made by this server")
+            .help("log in again: user AWS, and the password that `ecr get-login-password` gives for this server"),
+    }
+}
+
+fn ended(world: &World, login: &RegistryLogin) -> Refused {
+    let ended_at = landfall_types::Timestamp(login.expires_at_ms);
+    let now = world.clock.now();
+    Refused {
+        caller: login.caller().arn(),
+        status: StatusCode::FORBIDDEN,
+        message: ENDED_LOGIN,
+        finding: Finding::error("registry-login-expired", format!("the registry login ended at {ended_at}"))
+            .note(format!(
+                "it is {now} now; a login lasts {} hours",
+                crate::ecr::REGISTRY_LOGIN_SECONDS / 3600
+            ))
+            .help("log in to the registry again, in the job that pushes or pulls"),
+    }
+}
+
+fn other_region(login: &RegistryLogin, registry: &RegistryId) -> Refused {
+    Refused {
+        caller: login.caller().arn(),
+        status: StatusCode::BAD_REQUEST,
+        message: INVALID_LOGIN,
+        finding: Finding::error(
+            "registry-login-other-region",
+            format!("the login is for {}, the registry is in {}", login.region, registry.region),
+        )
+        .help(format!(
+            "log in with region {}: a registry login opens one region's registries",
+            registry.region
+        )),
+    }
+}
+
+/// The registry that a host names, or else the login's own.
+fn registry_of(host: &str, login: &RegistryLogin) -> Option<RegistryId> {
+    let own = || {
+        let account = AccountId::parse(&login.account).ok()?;
+        Some(RegistryId { account, region: login.region.clone() })
+    };
+    registry_of_host(host).or_else(own)
+}
+
+/// The account and region of an ECR host name, with or without a port. The forms are those of AWS's
+/// credential helper. <https://github.com/awslabs/amazon-ecr-credential-helper/blob/main/ecr-login/api/client.go>
+pub(super) fn registry_of_host(host: &str) -> Option<RegistryId> {
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let (account, rest) = host.split_once('.')?;
+    let account = AccountId::parse(account).ok()?;
+    let rest = rest.strip_prefix("dkr.ecr").or_else(|| rest.strip_prefix("dkr-ecr"))?;
+    let rest = rest.strip_prefix("-fips").unwrap_or(rest).strip_prefix('.')?;
+    let (region, domain) = rest.split_once('.')?;
+    let is_region = region.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+        && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    (is_region && DOMAINS.contains(&domain)).then(|| RegistryId { account, region: region.to_owned() })
+}
+
+const DOMAINS: &[&str] = &[
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "amazonaws.eu",
+    "on.aws",
+    "on.amazonwebservices.com.cn",
+    "on.amazonwebservices.eu",
+    "sc2s.sgov.gov",
+    "c2s.ic.gov",
+    "cloud.adc-e.uk",
+    "csp.hci.ic.gov",
+];

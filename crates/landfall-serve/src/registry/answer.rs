@@ -1,0 +1,118 @@
+//! Answers: what is sent, and refusals in the distribution API's form.
+
+use axum::body::Body;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use landfall_wire::oci::{oci_error, oci_error_with_status};
+
+/// What an operation answers.
+pub(super) type Answer = Result<Response<Body>, Refusal>;
+
+/// An error answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Refusal {
+    kind: Kind,
+    headers: Vec<(HeaderName, String)>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Kind {
+    /// `{"errors":[…]}`; without a status, the code's own.
+    Oci { status: Option<StatusCode>, code: &'static str, message: String },
+    /// The challenge.
+    NotAuthorized,
+}
+
+impl Refusal {
+    /// A code with its usual status.
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { kind: Kind::Oci { status: None, code, message: message.into() }, headers: Vec::new() }
+    }
+
+    /// A code with a status of its own.
+    pub(super) fn with_status(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { kind: Kind::Oci { status: Some(status), code, message: message.into() }, headers: Vec::new() }
+    }
+
+    /// 403 with AWS's sentence.
+    pub(super) fn denied(message: impl Into<String>) -> Self {
+        Self::new("DENIED", message)
+    }
+
+    /// 405.
+    pub(super) fn unsupported() -> Self {
+        Self::new("UNSUPPORTED", "The operation is unsupported.")
+    }
+
+    /// 400 for a name that no repository can have.
+    pub(super) fn invalid_name() -> Self {
+        Self::new(
+            "NAME_INVALID",
+            format!(
+                "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular expression {}'",
+                crate::ecr::REPOSITORY_NAME_PATTERN
+            ),
+        )
+    }
+
+    /// 500; the cause is for this server's operator, who can do nothing but look at the disk.
+    pub(super) fn internal(what: &str) -> Self {
+        Self::new("UNKNOWN", format!("the registry failed: {what}"))
+    }
+
+    /// 401: what a call without a login is told, to the letter.
+    pub(super) fn challenge(host: &str) -> Self {
+        let realm: String = host.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
+        let challenge = format!("Basic realm=\"http://{realm}/\",service=\"ecr.amazonaws.com\"");
+        Self { kind: Kind::NotAuthorized, headers: vec![(header::WWW_AUTHENTICATE, challenge)] }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub(super) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The answer.
+    pub(super) fn response(self) -> Response<Body> {
+        let mut response = match self.kind {
+            Kind::Oci { status: None, code, message } => crate::http::reply(oci_error(code, &message)),
+            Kind::Oci { status: Some(status), code, message } => {
+                crate::http::reply(oci_error_with_status(status.as_u16(), code, &message))
+            }
+            Kind::NotAuthorized => {
+                let mut response = Response::new(Body::from("Not Authorized\n"));
+                *response.status_mut() = StatusCode::UNAUTHORIZED;
+                set(&mut response, header::CONTENT_TYPE, "text/plain; charset=utf-8");
+                response
+            }
+        };
+        for (name, value) in self.headers {
+            set(&mut response, name, &value);
+        }
+        response
+    }
+}
+
+/// An answer without a body.
+pub(super) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// Sets a header; a value that no header can have is left out.
+pub(super) fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// `Docker-Content-Digest`.
+pub(super) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// `Docker-Upload-UUID`.
+pub(super) const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+/// `OCI-Subject`.
+pub(super) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+/// `OCI-Filters-Applied`.
+pub(super) const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");

@@ -1,0 +1,186 @@
+//! The image registry: the OCI distribution API as ECR offers it.
+//!
+//! A call goes login (who, and for which registry) → path (which repository) → decision → existence →
+//! operation. What differs from a registry of the specification was observed on ECR: Basic logins only,
+//! no deletion, tags in the order of their pushes, AWS's sentences in the errors.
+//! <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md>,
+//! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html>
+
+mod access;
+mod answer;
+mod layers;
+mod listings;
+mod manifests;
+mod route;
+mod uploading;
+
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody as _};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use landfall_types::RepositoryName;
+use landfall_wire::query::Params;
+
+use crate::authz::{Call, Permit};
+use crate::caller::Caller;
+use crate::store::{RegistryId, Repository};
+use crate::world::World;
+use answer::{Answer, Refusal};
+use route::Route;
+
+/// Bytes of a refused body that are read and thrown away, so that the client gets to read the refusal:
+/// most clients look for an answer only after they have sent everything.
+const REFUSED_BODY_BYTES_MAX: u64 = 1 << 30;
+
+/// Answers a registry call: any path that begins with `/v2`.
+pub async fn handle(world: &Arc<World>, request: Request<Body>, request_id: &str) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let mut incoming = Incoming { headers: parts.headers, body: Some(body) };
+    let mut response = match dispatch(world, &parts.method, &parts.uri, &mut incoming, request_id).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            incoming.discard().await;
+            refusal.response()
+        }
+    };
+    response
+        .headers_mut()
+        .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
+    response
+}
+
+/// The parts of a request that operations read.
+struct Incoming {
+    headers: HeaderMap,
+    body: Option<Body>,
+}
+
+impl Incoming {
+    fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Takes the body; empty when it has been taken.
+    fn take_body(&mut self) -> Body {
+        self.body.take().unwrap_or_default()
+    }
+
+    /// Whether there may be bytes in the body.
+    fn has_body(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| !body.is_end_stream() && body.size_hint().upper() != Some(0))
+    }
+
+    /// Reads what is left of a refused request.
+    async fn discard(&mut self) {
+        // Who asked for leave to send has not sent yet, and won't after a refusal.
+        if self.headers.contains_key(header::EXPECT) {
+            return;
+        }
+        let mut body = self.take_body();
+        let mut left = REFUSED_BODY_BYTES_MAX;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            left = left.saturating_sub(length);
+            if left == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// A call of a known caller on a known registry.
+struct RegistryCall<'a> {
+    world: &'a Arc<World>,
+    caller: Caller,
+    registry: RegistryId,
+    /// As the client calls this server; answers lead back there.
+    host: &'a str,
+    query: Params,
+    request_id: &'a str,
+}
+
+impl RegistryCall<'_> {
+    fn authorize<C: Call>(&self, name: &RepositoryName) -> Result<Permit<C>, Refusal> {
+        crate::ecr::authorize_on_repository(self.world, &self.caller, &self.registry, name, self.request_id)
+            .map_err(|error| Refusal::denied(error.message))
+    }
+
+    /// The repository, once the call on it was allowed.
+    fn repository(&self, name: &RepositoryName) -> Result<Arc<Repository>, Refusal> {
+        self.world.store.repository(&self.registry, name).ok_or_else(|| {
+            Refusal::new("NAME_UNKNOWN", crate::ecr::no_repository_sentence(&self.registry, name))
+        })
+    }
+
+    /// Decides, then looks whether the repository is there.
+    fn permit<C: Call>(&self, name: &RepositoryName) -> Result<(Permit<C>, Arc<Repository>), Refusal> {
+        let permit = self.authorize(name)?;
+        Ok((permit, self.repository(name)?))
+    }
+
+    /// An absolute address on this registry.
+    fn location(&self, path: &str) -> String {
+        format!("http://{}/v2/{path}", self.host)
+    }
+}
+
+async fn dispatch(
+    world: &Arc<World>,
+    method: &Method,
+    uri: &http::Uri,
+    incoming: &mut Incoming,
+    request_id: &str,
+) -> Answer {
+    let host = incoming.header(header::HOST).or_else(|| uri.host()).unwrap_or_default().to_owned();
+    let route = Route::parse(uri.path());
+    let operation = format!("{method} {}", route.noun());
+    let (caller, registry) =
+        access::enter(world, &host, incoming.header(header::AUTHORIZATION), &operation, request_id)?;
+    let query = Params::parse(uri.query().unwrap_or(""))
+        .map_err(|error| Refusal::with_status(StatusCode::BAD_REQUEST, "UNSUPPORTED", error.message))?;
+    let call = RegistryCall { world, caller, registry, host: &host, query, request_id };
+    match (method, route) {
+        (&Method::GET | &Method::HEAD, Route::Base) => Ok(Response::new(Body::empty())),
+        (_, Route::Elsewhere | Route::Base) => Err(Refusal::unsupported()),
+        (method, Route::In { name, place }) => {
+            let name = RepositoryName::parse(&name).map_err(|_| Refusal::invalid_name())?;
+            in_repository(&call, method, &name, place, incoming).await
+        }
+    }
+}
+
+async fn in_repository(
+    call: &RegistryCall<'_>,
+    method: &Method,
+    name: &RepositoryName,
+    place: route::Place,
+    incoming: &mut Incoming,
+) -> Answer {
+    use route::Place;
+    match (&place, method.as_str()) {
+        (Place::Manifest(reference), "GET") => manifests::read(call, name, reference, Content::Whole),
+        (Place::Manifest(reference), "HEAD") => manifests::read(call, name, reference, Content::HeadersOnly),
+        (Place::Manifest(reference), "PUT") => manifests::put(call, name, reference, incoming).await,
+        (Place::Blob(digest), "HEAD") => layers::check(call, name, digest),
+        (Place::Blob(digest), "GET") => layers::read(call, name, digest, incoming.header(header::RANGE)),
+        (Place::Uploads, "POST") => uploading::start(call, name, incoming).await,
+        (Place::Upload(id), "GET") => uploading::status(call, name, id),
+        (Place::Upload(id), "PATCH") => uploading::append(call, name, id, incoming).await,
+        (Place::Upload(id), "PUT") => uploading::finish(call, name, id, incoming).await,
+        (Place::Tags, "GET") => listings::tags(call, name),
+        (Place::Referrers(digest), "GET") => listings::referrers(call, name, digest),
+        // Deletion goes through `BatchDeleteImage`.
+        _ => Err(Refusal::unsupported()),
+    }
+}
+
+/// Whether an answer carries its body (`GET`) or only what describes it (`HEAD`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Content {
+    Whole,
+    HeadersOnly,
+}
+
+#[cfg(test)]
+mod tests;

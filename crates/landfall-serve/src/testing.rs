@@ -1,0 +1,163 @@
+//! A small AWS side for tests: one account, time that stands still, random numbers that count.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use base64::Engine as _;
+use landfall_policy::PolicyKind;
+use landfall_types::{AccountId, Arn, RepositoryName, SourceMap, Span, Timestamp};
+
+use crate::blobs::DirBlobs;
+use crate::caller::{Caller, Session};
+use crate::clock::Clock;
+use crate::control::Jobs;
+use crate::issuer::Issuers;
+use crate::log::DecisionLog;
+use crate::policies::PolicyCache;
+use crate::store::{Document, MemoryStore, RegistryId, Repository, Role};
+use crate::vault::Vault;
+use crate::world::{RootKey, Settings, World};
+
+/// The default account.
+pub(crate) const ACCOUNT: &str = "123456789012";
+/// The default region.
+pub(crate) const REGION: &str = "eu-west-1";
+/// 2026-10-01T12:00:00Z.
+pub(crate) const NOW: Timestamp = Timestamp(1_790_856_000_000);
+
+/// A world with a directory of its own, which goes away with it.
+pub(crate) struct TestWorld {
+    pub(crate) world: Arc<World>,
+    _dir: tempfile::TempDir,
+}
+
+/// An empty world.
+pub(crate) fn world() -> TestWorld {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World {
+        sources: SourceMap::new(),
+        store: Box::new(MemoryStore::new()),
+        blobs: DirBlobs::new(dir.path().to_owned()).unwrap(),
+        log: DecisionLog::new(),
+        issuers: Issuers::new(),
+        jobs: Jobs::default(),
+        vault: Vault::new(&[7; 32]).unwrap(),
+        clock: Clock::new(|| NOW),
+        policies: PolicyCache::default(),
+        fill_random: count,
+        settings: Settings {
+            default_account: account(),
+            default_region: REGION.to_owned(),
+            root_key: RootKey::WellKnown,
+        },
+        base_url: OnceLock::from("http://127.0.0.1:4566".to_owned()),
+    };
+    TestWorld { world: Arc::new(world), _dir: dir }
+}
+
+fn count(buffer: &mut [u8]) {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    buffer.iter_mut().zip(number.iter().rev().cycle()).for_each(|(byte, next)| *byte = *next);
+}
+
+/// The default account.
+pub(crate) fn account() -> AccountId {
+    AccountId::parse(ACCOUNT).unwrap()
+}
+
+/// The registry of the default account and region.
+pub(crate) fn registry() -> RegistryId {
+    RegistryId { account: account(), region: REGION.to_owned() }
+}
+
+/// The default account's root user.
+pub(crate) fn root() -> Caller {
+    Caller::Root { account: account() }
+}
+
+/// A policy document.
+pub(crate) fn document(world: &World, text: &str, kind: PolicyKind) -> Document {
+    let source = world.sources.add("test policy", text);
+    let (tree, problems) = landfall_policy::json::parse(source, text);
+    assert!(problems.is_empty(), "{problems:?}");
+    let (policy, problems) = landfall_policy::parse::policy(&tree, kind);
+    assert!(problems.is_empty(), "{problems:?}");
+    Document { text: text.into(), policy: Arc::new(policy) }
+}
+
+/// A session of a new role whose one policy allows these actions on everything.
+pub(crate) fn session(world: &World, role_name: &str, actions: &[&str]) -> Caller {
+    let actions = serde_json::json!(actions);
+    let allow = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":{actions},"Resource":"*"}}]}}"#
+    );
+    session_with(world, role_name, &allow)
+}
+
+/// A session of a new role with this one policy.
+pub(crate) fn session_with(world: &World, role_name: &str, policy: &str) -> Caller {
+    let trust = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{ACCOUNT}:root"}},"Action":"sts:AssumeRole"}}]}}"#
+    );
+    let nowhere = Span::new(world.sources.add("test role", ""), 0, 0);
+    let id = format!("AROA{:A>17}", role_name.to_ascii_uppercase());
+    let role = Role {
+        arn: Arn::role(account(), "/", role_name),
+        path: "/".to_owned(),
+        name: role_name.to_owned(),
+        id: id.clone(),
+        description: None,
+        trust: document(world, &trust, PolicyKind::Trust),
+        max_session_seconds: 3600,
+        boundary: None,
+        inline: vec![("allow".to_owned(), document(world, policy, PolicyKind::Identity))],
+        attached: Vec::new(),
+        tags: Vec::new(),
+        created_at: NOW,
+        written: nowhere,
+        max_session_written: None,
+    };
+    world.store.insert_role(account(), role).unwrap();
+    Caller::Session(Arc::new(Session {
+        access_key_id: "ASIATEST".to_owned(),
+        account: ACCOUNT.to_owned(),
+        role_path: "/".to_owned(),
+        role_name: role_name.to_owned(),
+        role_id: id,
+        session_name: "test".to_owned(),
+        issued_at_ms: NOW.0,
+        expires_at_ms: NOW.plus_seconds(3600).0,
+        provider: None,
+        federated_keys: Vec::new(),
+        tags: Vec::new(),
+        source_identity: None,
+        policies: None,
+    }))
+}
+
+/// Makes a repository in the default registry.
+pub(crate) fn repository(world: &World, name: &str, immutable_tags: bool, policy: Option<Document>) {
+    let repository = Repository {
+        registry: registry(),
+        name: RepositoryName::parse(name).unwrap(),
+        immutable_tags,
+        policy,
+        tags: Vec::new(),
+        created_at: NOW,
+    };
+    world.store.insert_repository(repository).unwrap();
+}
+
+/// The `Authorization` of a caller who has logged in to the registries of a region.
+pub(crate) fn registry_authorization(world: &World, caller: &Caller, region: &str) -> String {
+    let identified = crate::authn::Identified { caller: caller.clone(), region: region.to_owned() };
+    let answer =
+        crate::ecr::handle(world, &identified, "id", "GetAuthorizationToken", &serde_json::json!({}))
+            .unwrap();
+    let token = answer["authorizationData"][0]["authorizationToken"].as_str().unwrap().to_owned();
+    assert!(base64::engine::general_purpose::STANDARD.decode(&token).unwrap().starts_with(b"AWS:"));
+    format!("Basic {token}")
+}

@@ -1,0 +1,90 @@
+//! Everything that the server is made of, in one value that operations are given.
+
+use std::sync::OnceLock;
+
+use landfall_types::{AccountId, Secret, SourceMap};
+
+use crate::blobs::DirBlobs;
+use crate::clock::Clock;
+use crate::control::Jobs;
+use crate::issuer::Issuers;
+use crate::log::DecisionLog;
+use crate::policies::PolicyCache;
+use crate::store::Store;
+use crate::vault::Vault;
+
+/// Fills a buffer with random bytes; given by the binary.
+pub type FillRandom = fn(&mut [u8]);
+
+/// The server's world. Shared by all requests.
+#[derive(Debug)]
+pub struct World {
+    /// Texts that reasons point into: Terraform files, and policies given over the API.
+    pub sources: SourceMap,
+    /// Records.
+    pub store: Box<dyn Store>,
+    /// Layers and configs of images.
+    pub blobs: DirBlobs,
+    /// The decision log.
+    pub log: DecisionLog,
+    /// The issuers that are played here.
+    pub issuers: Issuers,
+    /// Jobs that may ask for ID tokens.
+    pub jobs: Jobs,
+    /// Seals what is handed out.
+    pub vault: Vault,
+    /// Real and pretended time.
+    pub clock: Clock,
+    /// Policies that are read once and decided on often.
+    pub policies: PolicyCache,
+    /// Random bytes.
+    pub fill_random: FillRandom,
+    /// How this server is set up.
+    pub settings: Settings,
+    /// Where it listens, `http://127.0.0.1:4566`; set once it does.
+    pub base_url: OnceLock<String>,
+}
+
+/// How a server is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The account of calls that don't say which.
+    pub default_account: AccountId,
+    /// The region of registry calls that don't say which.
+    pub default_region: String,
+    /// The root key that is accepted for any account.
+    pub root_key: RootKey,
+}
+
+/// Which root credentials are accepted.
+#[derive(Clone, Debug)]
+pub enum RootKey {
+    /// `test`/`test` for the default account and `<12 digits>`/`test` for any other. Loopback only.
+    WellKnown,
+    /// One random pair, for servers that others can reach.
+    Random {
+        /// The access key id.
+        access_key_id: String,
+        /// The secret key.
+        secret: Secret<String>,
+    },
+}
+
+impl World {
+    /// A fresh request id, a version 4 UUID.
+    pub fn request_id(&self) -> String {
+        landfall_wire::ids::request_id(self.random())
+    }
+
+    /// Random bytes.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.fill_random)(&mut bytes);
+        bytes
+    }
+
+    /// Where this server listens, without a trailing slash.
+    pub fn base_url(&self) -> &str {
+        self.base_url.get().map_or("http://127.0.0.1:4566", String::as_str)
+    }
+}

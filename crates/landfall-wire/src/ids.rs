@@ -1,0 +1,99 @@
+//! The identifiers that AWS hands out, made from random bytes that the caller supplies.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids>
+
+/// The prefix of a temporary access key's id.
+pub const TEMPORARY_KEY_PREFIX: &str = "ASIA";
+/// The prefix of a long-term access key's id.
+pub const LONG_TERM_KEY_PREFIX: &str = "AKIA";
+/// The prefix of a role's unique id.
+pub const ROLE_PREFIX: &str = "AROA";
+/// The prefix of a user's unique id.
+pub const USER_PREFIX: &str = "AIDA";
+/// The prefix of a managed policy's unique id.
+pub const POLICY_PREFIX: &str = "ANPA";
+
+const KEY_ID_CHARS: usize = 16;
+const UNIQUE_ID_CHARS: usize = 17;
+
+/// A version 4 UUID, the form of AWS's request ids. <https://www.rfc-editor.org/rfc/rfc9562#section-5.4>
+pub fn request_id(random: [u8; 16]) -> String {
+    let mut bytes = random;
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let mut text = String::with_capacity(36);
+    for (index, byte) in bytes.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        landfall_types::image::push_hex(&mut text, &[*byte]);
+    }
+    text
+}
+
+/// `ASIA` and 16 of `A-Z2-7`: the id of a session's access key.
+pub fn temporary_key_id(random: [u8; 16]) -> String {
+    identifier(TEMPORARY_KEY_PREFIX, &random, KEY_ID_CHARS)
+}
+
+/// `AKIA` and 16 of `A-Z2-7`: the id of a long-term access key.
+pub fn long_term_key_id(random: [u8; 16]) -> String {
+    identifier(LONG_TERM_KEY_PREFIX, &random, KEY_ID_CHARS)
+}
+
+/// `AROA` and 17 of `A-Z2-7`: a role's unique id.
+pub fn role_id(random: [u8; 17]) -> String {
+    unique_id(ROLE_PREFIX, random)
+}
+
+/// A four-letter prefix (`AROA`, `AIDA`, `ANPA`, …) and 17 of `A-Z2-7`.
+pub fn unique_id(prefix: &str, random: [u8; 17]) -> String {
+    identifier(prefix, &random, UNIQUE_ID_CHARS)
+}
+
+fn identifier(prefix: &str, random: &[u8], chars: usize) -> String {
+    let mut text = String::with_capacity(prefix.len() + chars);
+    text.push_str(prefix);
+    text.extend(random.iter().take(chars).map(|byte| base32_char(*byte)));
+    text
+}
+
+/// The low five bits as a character of RFC 4648's base32.
+fn base32_char(byte: u8) -> char {
+    let value = byte & 31;
+    char::from(if value < 26 { b'A' + value } else { b'2' + (value - 26) })
+}
+
+/// Whether an access key id belongs to a session, so that a session token must come with it.
+pub fn is_temporary(access_key_id: &str) -> bool {
+    access_key_id.starts_with(TEMPORARY_KEY_PREFIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_a_version_4_uuid() {
+        assert_eq!(request_id([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(request_id([0; 16]), "00000000-0000-4000-8000-000000000000");
+    }
+
+    #[test]
+    fn identifiers_have_their_prefix_length_and_alphabet() {
+        let bytes: [u8; 16] = std::array::from_fn(|index| index as u8 * 17);
+        for (id, prefix) in [(temporary_key_id(bytes), "ASIA"), (long_term_key_id(bytes), "AKIA")] {
+            assert_eq!(id.len(), 20);
+            assert!(id.starts_with(prefix));
+            assert!(id.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'2'..=b'7')), "{id}");
+        }
+        assert_eq!(role_id([31; 17]), "AROA77777777777777777");
+        assert_eq!(unique_id("AIDA", [0; 17]), "AIDAAAAAAAAAAAAAAAAAA");
+    }
+
+    #[test]
+    fn only_session_keys_need_a_session_token() {
+        assert!(is_temporary("ASIAIOSFODNN7EXAMPLE"));
+        assert!(!is_temporary("AKIAIOSFODNN7EXAMPLE"));
+        assert!(!is_temporary("test"));
+    }
+}

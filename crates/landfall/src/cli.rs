@@ -1,0 +1,60 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::cmd;
+
+/// Containers from CI to AWS without a stored key: rehearse the whole crossing on a laptop, and
+/// make it in CI.
+#[derive(Parser, Debug)]
+#[command(name = "landfall", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  landfall rehearse .                            run this repository's workflow against a local AWS side
+  landfall rehearse . --event pull_request       … as a pull request would run it
+  landfall serve --infra infra/                  a local AWS side for any client
+  landfall token github --repo acme/web | head   a token for it
+  landfall login --role ROLE_ARN --region R      in CI: the job's ID token becomes a session
+  landfall ecr login && landfall push --dir ./image REGISTRY/REPOSITORY:TAG
+
+Exit codes: 0 fine; 1 it worked and the answer is bad news; 2 wrong usage or unreadable input;
+3 an outside party failed (network, AWS, a registry).";
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run a workflow end to end on this machine, against a local AWS side made from Terraform
+    Rehearse(Box<cmd::rehearse::RehearseArgs>),
+    /// Be a local AWS side (IAM, STS, ECR and its registry) and GitHub's token issuer, for any client
+    Serve(cmd::serve::ServeArgs),
+    /// Mint an ID token for a running `landfall serve`, or look into any
+    Token(cmd::token::TokenArgs),
+    /// Exchange the job's ID token at STS and hand the session to the job
+    Login(Box<cmd::login::LoginArgs>),
+    /// Log in to ECR registries, or out of them
+    Ecr(cmd::ecr::EcrArgs),
+    /// Push an image from a directory or an OCI layout, without a container engine
+    Push(Box<cmd::push::PushArgs>),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,53 @@
+//! One file for each command: gather input, one call, show the answer.
+
+pub mod ecr;
+pub mod login;
+pub mod push;
+pub mod rehearse;
+pub mod serve;
+pub mod token;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+use landfall_deliver::{Environment, Failure};
+
+use crate::cli::{Cli, Command};
+use crate::{exit, ui};
+
+/// Runs a command and tells its exit code.
+pub async fn run(command: Command, environment: &Environment) -> ExitCode {
+    let result = match command {
+        Command::Rehearse(args) => rehearse::run(*args, environment).await,
+        Command::Serve(args) => serve::run(args).await.map(|()| true),
+        Command::Token(args) => token::run(args, environment).await.map(|()| true),
+        Command::Login(args) => login::run(*args, environment).await.map(|()| true),
+        Command::Ecr(args) => ecr::run(args, environment).await.map(|()| true),
+        Command::Push(args) => push::run(*args, environment).await.map(|()| true),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "landfall", &mut std::io::stdout());
+            Ok(true)
+        }
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(exit::BAD_NEWS),
+        Err(failure) => {
+            ui::failure(&failure);
+            ExitCode::from(failure.kind.exit_code())
+        }
+    }
+}
+
+/// Wrong usage or unreadable input.
+pub fn usage(message: impl Into<String>) -> Failure {
+    Failure::new(landfall_deliver::FailureKind::Usage, message)
+}
+
+/// `KEY=VALUE` from the command line.
+pub fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not KEY=VALUE")),
+    }
+}

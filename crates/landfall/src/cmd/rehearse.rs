@@ -1,0 +1,363 @@
+//! `landfall rehearse`: a workflow end to end on this machine.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use landfall_check::github::{self, DefaultPermissions, RunFacts, Visibility, Workflow};
+use landfall_deliver::{Environment, Failure, FailureKind};
+use landfall_rehearse::event::Ready;
+use landfall_rehearse::library::Remotes;
+use landfall_rehearse::{Rehearsal, snapshot};
+use landfall_serve::issuer::Signer;
+use landfall_types::{Finding, Severity, SourceMap};
+
+use super::serve::{self, Format};
+use super::token::{self, SignedBy};
+use super::{key_value, usage};
+use crate::config::{self, Found};
+use crate::files::{self, shown};
+use crate::ui;
+use crate::ui_tree::{JsonLines, Tree};
+
+/// Arguments of `landfall rehearse`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct RehearseArgs {
+    /// A workflow file, or a repository's folder (one with .github/workflows or landfall.toml)
+    #[arg(value_name = "FILE|DIR", default_value = ".")]
+    path: PathBuf,
+    /// The event that starts the run [default: push]
+    #[arg(long, value_name = "EVENT")]
+    event: Option<String>,
+    /// The ref that the run is for; for a pull request its base branch [default: refs/heads/main]
+    #[arg(long = "ref", value_name = "REF")]
+    git_ref: Option<String>,
+    /// The pull request comes from a fork
+    #[arg(long)]
+    fork: bool,
+    /// The repository [default: from landfall.toml, or the git remote `origin`]
+    #[arg(long, value_name = "OWNER/NAME")]
+    repo: Option<String>,
+    /// Owner id and repository id; the tokens' subject carries them, as in repositories made after 2026-07-15
+    #[arg(long, value_name = "OWNER_ID/REPO_ID", value_parser = token::ids)]
+    ids: Option<(u64, u64)>,
+    /// The tokens' subject carries the ids (of landfall.toml, or made-up ones)
+    #[arg(long)]
+    immutable_subject: bool,
+    /// Where another repository is on this machine; may be repeated
+    #[arg(long, value_name = "OWNER/NAME[@REF]=DIR", value_parser = key_value)]
+    remote: Vec<(String, String)>,
+    /// A folder with Terraform; may be repeated [default: from landfall.toml]
+    #[arg(long, value_name = "DIR")]
+    infra: Vec<PathBuf>,
+    /// A Terraform variable; may be repeated
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = key_value)]
+    variables: Vec<(String, String)>,
+    /// Run this job and what it needs, and nothing else
+    #[arg(long, value_name = "JOB")]
+    job: Option<String>,
+    /// An input of workflow_dispatch; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
+    input: Vec<(String, String)>,
+    /// A secret; with the name alone it is taken from the environment, where it can't be seen by others
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    secret: Vec<String>,
+    /// The account that the Terraform is applied in [default: from landfall.toml, or 123456789012]
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    account: Option<String>,
+    /// The region, where the Terraform doesn't say one
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// Who signs the jobs' tokens
+    #[arg(long, value_enum, default_value_t = SignedBy::Issuer)]
+    signed_by: SignedBy,
+    /// As if a step had taken that long, so that sessions and logins run out; may be repeated
+    #[arg(long, value_name = "STEP=DURATION", value_parser = stretch)]
+    stretch: Vec<(String, u32)>,
+    /// Where the local AWS side listens
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    addr: SocketAddr,
+    /// How it is told
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  landfall rehearse examples/github-ecr
+  landfall rehearse . --event pull_request
+  landfall rehearse .github/workflows/deploy.yml --infra infra --remote acme/ci-templates@main=../ci-templates
+  landfall rehearse . --stretch 'Configure AWS credentials=2h'     what if the job outlives its session
+  landfall rehearse . --signed-by stranger                         what if someone forges a token
+
+Exit codes: 0 the whole crossing works; 1 something was refused or failed; 2 wrong usage or unreadable input.";
+
+/// `STEP=90s`, `STEP=30m`, `STEP=2h`.
+fn stretch(text: &str) -> Result<(String, u32), String> {
+    let wrong = || format!("`{text}` is not STEP=DURATION, such as 'Push=2h' (s, m or h)");
+    let (step, duration) = text.rsplit_once('=').ok_or_else(wrong)?;
+    let unit = match duration.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = duration.get(..duration.len() - 1).unwrap_or("").parse().map_err(|_| wrong())?;
+    let seconds = number.checked_mul(unit).filter(|seconds| *seconds <= 30 * 24 * 3600).ok_or_else(wrong)?;
+    Ok((step.to_owned(), seconds))
+}
+
+/// Rehearses; tells whether the crossing works.
+///
+/// # Errors
+/// Wrong usage, unreadable input, a port that is taken.
+pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, Failure> {
+    if !args.path.exists() {
+        return Err(usage(format!("{} is not there", shown(&args.path))));
+    }
+    let found = config::find(&args.path)?;
+    let repository = repository_dir(&args.path, &found)?;
+    let repo = repo_name(&args, &found, &repository)?;
+    let sources = SourceMap::new();
+    let workflows = workflows(&sources, &args, &found, &repository)?;
+    let account = args.account.as_deref().or(found.config.account.as_deref()).unwrap_or(serve::ACCOUNT_DEFAULT);
+    let infra = infra(&args, &found)?;
+    let mut variables: Vec<(String, String)> = found.config.variables.clone().into_iter().collect();
+    variables.extend(args.variables.clone());
+    let setup = serve::Setup {
+        addr: args.addr,
+        account: serve::account(account)?,
+        region: args.region.clone().or_else(|| found.config.region.clone()),
+        infra: &infra,
+        variables,
+    };
+    let dir = tempfile::Builder::new()
+        .prefix("landfall-rehearsal-")
+        .tempdir()
+        .map_err(|error| Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}")))?;
+    let snapshot = snapshot::take(&repository, &dir.path().join("snapshot"))
+        .map_err(|error| usage(error.to_string()).causes_of(&error))?;
+    let served = serve::start(&sources, setup).await?;
+    let errors: Vec<&Finding> =
+        served.read.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    if !errors.is_empty() {
+        return Err(unreadable(&errors, &sources, "the Terraform can't be read"));
+    }
+    let facts = facts(&args, &found, &repo, &snapshot.sha);
+    let ready = Ready {
+        url: served.server.url().to_owned(),
+        account: account.to_owned(),
+        region: served.region.clone(),
+        repository: repo,
+        event: facts.event.name.clone(),
+        git_ref: facts.event.git_ref.clone(),
+        made: served.seeded.made.clone(),
+        warnings: served.read.findings.clone(),
+    };
+    if !served.seeded.refused.is_empty() {
+        return Ok(not_created(&served.seeded.refused, &sources, args.format));
+    }
+    let rehearsal = Rehearsal {
+        world: Arc::clone(&served.server.world),
+        sources: sources.clone(),
+        workflows,
+        facts,
+        repository,
+        snapshot,
+        remotes: remotes(&args, &found),
+        landfall: std::env::current_exe()
+            .map_err(|error| Failure::new(FailureKind::Outside, format!("cannot find this program's own file: {error}")))?,
+        dir: dir.path().to_owned(),
+        user: {
+            let environment = environment.clone();
+            Box::new(move |name| environment.get(name).map(str::to_owned))
+        },
+        secrets: secrets(&args, environment)?,
+        vars: found.config.vars.clone().into_iter().collect(),
+        only_job: args.job.clone(),
+        signer: if args.signed_by == SignedBy::Stranger { Signer::Stranger } else { Signer::Issuer },
+        stretch: args.stretch.clone(),
+        ready,
+    };
+    let rehearse = async {
+        match args.format {
+            Format::Human => landfall_rehearse::run(&rehearsal, &mut Tree::new(&sources)).await,
+            Format::Json => landfall_rehearse::run(&rehearsal, &mut JsonLines::new(&sources)).await,
+        }
+    };
+    // On Ctrl-C the steps' processes end with this one, and the temporary folders go away.
+    tokio::select! {
+        summary = rehearse => Ok(summary.success),
+        () = serve::stop_signal() => Err(Failure::new(FailureKind::Refused, "stopped before the end")),
+    }
+}
+
+/// The findings as details of one failure: unreadable input ends the command before anything runs.
+fn unreadable(findings: &[&Finding], sources: &SourceMap, message: &str) -> Failure {
+    for finding in findings {
+        ui::finding_on_stderr(finding, sources);
+    }
+    usage(message)
+}
+
+/// What AWS would refuse to create makes every further step meaningless.
+fn not_created(findings: &[Finding], sources: &SourceMap, format: Format) -> bool {
+    for finding in findings {
+        match format {
+            Format::Human => ui::finding(finding, sources, 0),
+            Format::Json => ui::line(serde_json::json!({
+                "event": "infra-refused",
+                "finding": landfall_check::render::json(finding, sources),
+            })),
+        }
+    }
+    false
+}
+
+fn repository_dir(path: &Path, found: &Found) -> Result<PathBuf, Failure> {
+    if let Some(workspace) = &found.config.workspace {
+        let dir = found.path(workspace);
+        return if dir.is_dir() { Ok(dir) } else { Err(usage(format!("{}, the workspace of {}, is not a folder", shown(&dir), config::FILE_NAME))) };
+    }
+    if path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    // FILE is OWNER's DIR/.github/workflows/FILE; the folder may be the current one.
+    let mut dirs = path.ancestors().skip(1);
+    let in_workflows = path.parent().is_some_and(|parent| parent.ends_with(".github/workflows"));
+    let dir = if in_workflows { dirs.nth(2) } else { dirs.next() };
+    let dir = dir.unwrap_or(Path::new(""));
+    Ok(if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() })
+}
+
+fn repo_name(args: &RehearseArgs, found: &Found, dir: &Path) -> Result<String, Failure> {
+    let said = args.repo.clone().or_else(|| found.config.repo.clone()).or_else(|| origin(dir));
+    let repo = said.ok_or_else(|| {
+        usage(format!("which repository is {}? Its git remote `origin` does not tell", shown(dir)))
+            .help("give --repo OWNER/NAME, or say repo = \"OWNER/NAME\" in landfall.toml")
+    })?;
+    if token::is_repository(&repo) { Ok(repo) } else { Err(usage(format!("repository `{repo}` is not OWNER/NAME"))) }
+}
+
+/// `OWNER/NAME` of the git remote `origin`, where the folder is the top of a checkout.
+fn origin(dir: &Path) -> Option<String> {
+    if !dir.join(".git").exists() {
+        return None;
+    }
+    let output = std::process::Command::new("git").arg("-C").arg(dir).args(["remote", "get-url", "origin"]).output().ok()?;
+    let url = String::from_utf8(output.stdout).ok()?;
+    let path = url.trim().strip_suffix(".git").unwrap_or(url.trim()).to_owned();
+    let mut parts = path.rsplit(['/', ':']);
+    let (name, owner) = (parts.next()?, parts.next()?);
+    Some(format!("{owner}/{name}")).filter(|repo| token::is_repository(repo))
+}
+
+/// The workflows to run: the one that was said, or all of the repository.
+fn workflows(sources: &SourceMap, args: &RehearseArgs, found: &Found, dir: &Path) -> Result<Vec<(String, Workflow)>, Failure> {
+    let files = if args.path.is_file() {
+        vec![args.path.clone()]
+    } else if let Some(workflow) = &found.config.workflow {
+        vec![found.path(workflow)]
+    } else {
+        let folder = dir.join(".github/workflows");
+        if !folder.is_dir() {
+            return Err(usage(format!("{} is not a repository with workflows: it has no .github/workflows", shown(dir)))
+                .help("give a workflow file, a repository's folder, or a folder with landfall.toml"));
+        }
+        files::in_folder(&folder, &[".yml", ".yaml"])?
+    };
+    if files.is_empty() {
+        return Err(usage(format!("{} has no workflow (*.yml)", shown(&dir.join(".github/workflows")))));
+    }
+    let mut workflows = Vec::new();
+    for file in &files {
+        let source = files::read(sources, file)?;
+        let name = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let (workflow, findings) = github::load(source, &format!(".github/workflows/{name}"), &sources.text(source));
+        match workflow {
+            Some(workflow) if findings.is_empty() => workflows.push((shown(file), workflow)),
+            _ => {
+                let findings: Vec<&Finding> = findings.iter().collect();
+                return Err(unreadable(&findings, sources, &format!("{} is not a valid workflow", shown(file))));
+            }
+        }
+    }
+    Ok(workflows)
+}
+
+fn infra(args: &RehearseArgs, found: &Found) -> Result<Vec<PathBuf>, Failure> {
+    let dirs: Vec<PathBuf> = if args.infra.is_empty() {
+        found.config.infra.iter().map(|dir| found.path(dir)).collect()
+    } else {
+        args.infra.clone()
+    };
+    if dirs.is_empty() {
+        return Err(usage("where is the AWS side? No Terraform was named")
+            .help("give --infra DIR, or say infra = [\"DIR\"] in landfall.toml"));
+    }
+    match dirs.iter().find(|dir| !dir.exists()) {
+        Some(missing) => Err(usage(format!("{} (--infra) is not there", shown(missing)))),
+        None => Ok(dirs),
+    }
+}
+
+fn remotes(args: &RehearseArgs, found: &Found) -> Remotes {
+    let configured = found.config.remote.iter().map(|(name, dir)| (name.clone(), found.path(dir)));
+    let said = args.remote.iter().map(|(name, dir)| (name.clone(), PathBuf::from(dir)));
+    Remotes::new(configured.chain(said))
+}
+
+fn secrets(args: &RehearseArgs, environment: &Environment) -> Result<Vec<(String, String)>, Failure> {
+    let secret = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => match environment.get(text) {
+            Some(value) => Ok((text.clone(), value.to_owned())),
+            None => Err(usage(format!("secret `{text}` has no value, and there is no variable of that name"))),
+        },
+    };
+    args.secret.iter().map(secret).collect()
+}
+
+fn facts(args: &RehearseArgs, found: &Found, repo: &str, sha: &str) -> RunFacts {
+    let configured = found.config.ids.as_deref().and_then(|text| token::ids(text).ok());
+    let (owner_id, repository_id) = args.ids.or(configured).unwrap_or_else(|| token::stand_in_ids(repo));
+    let event = args.event.as_deref().or(found.config.event.as_deref()).unwrap_or("push");
+    let git_ref = args.git_ref.as_deref().or(found.config.git_ref.as_deref()).unwrap_or("refs/heads/main");
+    let mut inputs: Vec<(String, String)> = found.config.inputs.clone().into_iter().collect();
+    inputs.extend(args.input.clone());
+    let owner = repo.split('/').next().unwrap_or(repo).to_owned();
+    RunFacts {
+        repository: repo.to_owned(),
+        repository_id,
+        owner_id,
+        immutable_subject: args.immutable_subject || args.ids.is_some() || found.config.immutable_subject == Some(true),
+        event: token::event(event, git_ref),
+        sha: sha.to_owned(),
+        actor: owner,
+        actor_id: owner_id,
+        visibility: Visibility::Private,
+        default_permissions: DefaultPermissions::Restricted,
+        from_fork: args.fork,
+        run_id: 1,
+        run_number: 1,
+        run_attempt: 1,
+        default_branch: "main".to_owned(),
+        inputs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_is_a_step_and_a_duration() {
+        assert_eq!(stretch("Configure AWS credentials=2h"), Ok(("Configure AWS credentials".to_owned(), 7200)));
+        assert_eq!(stretch("a=b=90s"), Ok(("a=b".to_owned(), 90)));
+        for wrong in ["Push", "Push=2", "Push=h", "Push=99999h", "Push=-1s"] {
+            assert!(stretch(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `landfall serve`: a local AWS side for any client.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use landfall_check::terraform;
+use landfall_deliver::{Environment, Failure, FailureKind};
+use landfall_rehearse::world;
+use landfall_serve::log::{Record, Verdict};
+use landfall_serve::world::RootKey;
+use landfall_serve::{Config, Running, StartError};
+use landfall_types::{AccountId, Secret, SourceMap};
+
+use super::{key_value, usage};
+use crate::{edge, files, ui};
+
+/// The account of calls that don't say which.
+pub const ACCOUNT_DEFAULT: &str = "123456789012";
+/// The region of calls that don't say which.
+pub const REGION_DEFAULT: &str = "us-east-1";
+
+/// Arguments of `landfall serve`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct ServeArgs {
+    /// Where to listen. Other machines are let in only with a random root key, which is printed
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4566")]
+    pub addr: SocketAddr,
+    /// A folder with Terraform: its providers, roles, policies and repositories are made at the start
+    #[arg(long, value_name = "DIR")]
+    pub infra: Vec<PathBuf>,
+    /// A Terraform variable
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub variables: Vec<(String, String)>,
+    /// The account that is meant where none is named
+    #[arg(long, value_name = "ACCOUNT_ID", default_value = ACCOUNT_DEFAULT)]
+    pub account: String,
+    /// The region that is meant where none is named [default: the Terraform's, else us-east-1]
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// How decisions are printed
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  landfall serve --infra infra/
+  export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+  landfall token github --repo acme/web > token
+  aws sts assume-role-with-web-identity --role-arn ARN --role-session-name me --web-identity-token file://token";
+
+/// How output is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What a server is started with, for `serve` and `rehearse`.
+pub struct Setup<'a> {
+    /// Where to listen.
+    pub addr: SocketAddr,
+    /// The account.
+    pub account: AccountId,
+    /// The region, when it was said.
+    pub region: Option<String>,
+    /// Folders with Terraform.
+    pub infra: &'a [PathBuf],
+    /// Terraform variables.
+    pub variables: Vec<(String, String)>,
+}
+
+/// A server that holds what the Terraform describes.
+pub struct Served {
+    /// The server.
+    pub server: Running,
+    /// Where blobs are; goes away with this value.
+    pub _blobs: tempfile::TempDir,
+    /// What was read of the Terraform.
+    pub read: files::ReadInfra,
+    /// What was made of it.
+    pub seeded: world::Seeded,
+    /// The region.
+    pub region: String,
+}
+
+/// Reads the Terraform and starts a server with it. The port is bound first to nothing: a file that
+/// can't be read leaves nothing running.
+///
+/// # Errors
+/// Unreadable input, a port that is taken.
+pub async fn start(sources: &SourceMap, setup: Setup<'_>) -> Result<Served, Failure> {
+    let settings = terraform::Settings {
+        account: setup.account,
+        region: setup.region.clone().unwrap_or_else(|| REGION_DEFAULT.to_owned()),
+        variables: setup.variables.into_iter().collect(),
+    };
+    let read = files::terraform(sources, setup.infra, &settings)?;
+    let region = setup.region.or_else(|| read.infra.region.as_ref().map(|region| region.value.clone()));
+    let region = region.unwrap_or_else(|| REGION_DEFAULT.to_owned());
+    let blobs = tempfile::Builder::new()
+        .prefix("landfall-")
+        .tempdir()
+        .map_err(|error| Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}")))?;
+    let config = Config {
+        addr: setup.addr,
+        blob_dir: blobs.path().join("images"),
+        account: setup.account,
+        region: region.clone(),
+        root_key: root_key(setup.addr),
+        sources: sources.clone(),
+        read_time: edge::now,
+        fill_random: edge::fill_random,
+    };
+    let server = landfall_serve::start(config).await.map_err(|error| not_started(&error))?;
+    let seeded = world::seed(&server.world, &read.infra, setup.account, &region);
+    Ok(Served { server, _blobs: blobs, read, seeded, region })
+}
+
+fn root_key(addr: SocketAddr) -> RootKey {
+    if addr.ip().is_loopback() {
+        return RootKey::WellKnown;
+    }
+    let mut bytes = [0; 16];
+    edge::fill_random(&mut bytes);
+    let access_key_id = landfall_wire::ids::long_term_key_id(bytes);
+    let mut secret = [0; 20];
+    edge::fill_random(&mut secret);
+    RootKey::Random { access_key_id, secret: Secret::new(landfall_wire::hash::hex(&secret)) }
+}
+
+fn not_started(error: &StartError) -> Failure {
+    let failure = usage(error.to_string()).causes_of(error);
+    match error {
+        StartError::Listen { addr, cause } if cause.kind() == std::io::ErrorKind::AddrInUse => failure
+            .help(format!("something listens on port {} already; stop it, or choose another with --addr", addr.port())),
+        StartError::Listen { .. } | StartError::Blobs { .. } | StartError::Key(_) => failure,
+    }
+}
+
+/// Reads an account id from the command line.
+///
+/// # Errors
+/// When it isn't 12 digits.
+pub fn account(text: &str) -> Result<AccountId, Failure> {
+    AccountId::parse(text).map_err(|error| usage(format!("--account: {error}")))
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// Unreadable input, a port that is taken.
+pub async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let sources = SourceMap::new();
+    let setup = Setup {
+        addr: args.addr,
+        account: account(&args.account)?,
+        region: args.region.clone(),
+        infra: &args.infra,
+        variables: args.variables.clone(),
+    };
+    let mut served = start(&sources, setup).await?;
+    let world = std::sync::Arc::clone(&served.server.world);
+    let (format, shown) = (args.format, sources.clone());
+    world.log.subscribe(Box::new(move |record| show(record, &shown, format)));
+    match args.format {
+        Format::Human => banner(&args, &served, &sources),
+        Format::Json => ui::line(serde_json::json!({
+            "event": "ready",
+            "url": served.server.url(),
+            "account": args.account,
+            "region": served.region,
+            "made": served.seeded.made,
+        })),
+    }
+    tokio::select! {
+        () = served.server.ended() => Err(Failure::new(FailureKind::Outside, "the server ended on its own")),
+        () = stop_signal() => Ok(()),
+    }
+}
+
+/// Waits for Ctrl-C, or for the signal that a supervisor sends.
+pub async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {
+    let url = served.server.url();
+    ui::line(format!("{}  {url}", ui::styled(ui::BOLD, "landfall serve")));
+    ui::line(format!("  account   {}, region {}", args.account, served.region));
+    match &served.server.world.settings.root_key {
+        RootKey::WellKnown => ui::line("  root key  test / test (this machine only)"),
+        // Printed on purpose: it is the only way to get at this server, and lives as long as it does.
+        RootKey::Random { access_key_id, secret } => {
+            ui::line(format!("  root key  {access_key_id} / {}", secret.expose()));
+        }
+    }
+    ui::line(format!("  issuer    {} (played here)", landfall_types::claims::GITHUB_ISSUER));
+    ui::line(format!("  registry  {} (plain http)", served.server.addr));
+    if !served.seeded.made.is_empty() {
+        ui::line(format!("  infra     {}", served.seeded.made.join(", ")));
+    }
+    ui::line("  enforced  signatures, ID tokens, trust policies and permissions, on every call");
+    for finding in served.read.findings.iter().chain(&served.seeded.refused) {
+        ui::line("");
+        ui::finding(finding, sources, 2);
+    }
+    ui::line(format!("\n  export AWS_ENDPOINT_URL={url}\n"));
+}
+
+fn show(record: &Record, sources: &SourceMap, format: Format) {
+    if format == Format::Json {
+        ui::line(ui::record_json(record, sources));
+        return;
+    }
+    let (_, _, _, hour, minute, second) = record.at.civil();
+    let because = ui::because(record, sources);
+    ui::line(format!(
+        "{} {} {}  {}  {}",
+        ui::styled(ui::DIM, format!("{hour:02}:{minute:02}:{second:02}")),
+        ui::sign(&record.verdict),
+        ui::decided(record),
+        ui::styled(ui::DIM, ui::short(&record.caller)),
+        ui::styled(ui::DIM, because),
+    ));
+    if let (Verdict::Refused { .. }, Some(finding)) = (&record.verdict, &record.finding) {
+        ui::finding(finding, sources, 11);
+    }
+}
+
+/// Where a running server is: said, from the environment, or the default.
+pub fn endpoint(said: Option<&str>, environment: &Environment) -> String {
+    said.or_else(|| environment.get("AWS_ENDPOINT_URL")).unwrap_or("http://127.0.0.1:4566").trim_end_matches('/').to_owned()
+}

@@ -1,0 +1,225 @@
+//! `landfall token`: mint an ID token for a running `landfall serve`, or look into any.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use landfall_check::github::{self, EventFacts, TokenFacts, Visibility};
+use landfall_deliver::{Environment, Failure, FailureKind};
+use landfall_types::Claims;
+use landfall_wire::jwt;
+
+use super::{serve, usage};
+use crate::{edge, ui};
+
+/// Longest token that is looked at, in bytes.
+const TOKEN_BYTES_MAX: u64 = 64 * 1024;
+
+/// Arguments of `landfall token`.
+#[derive(Args, Debug)]
+pub struct TokenArgs {
+    #[command(subcommand)]
+    command: TokenCommand,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+enum TokenCommand {
+    /// Mint a token as GitHub would give it to a job; a running `landfall serve` signs it
+    Github(Box<GithubArgs>),
+    /// Show a token's header and claims; nothing is verified
+    Decode {
+        /// A file with the token; standard input when it is left out or `-`
+        file: Option<PathBuf>,
+    },
+}
+
+/// The job that the token is for.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+struct GithubArgs {
+    /// The repository
+    #[arg(long, value_name = "OWNER/NAME")]
+    repo: String,
+    /// The ref
+    #[arg(long = "ref", value_name = "REF", default_value = "refs/heads/main")]
+    git_ref: String,
+    /// The event
+    #[arg(long, value_name = "EVENT", default_value = "push")]
+    event: String,
+    /// The job's environment
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// The audience; with an empty one, GitHub's own default: https://github.com/OWNER
+    #[arg(long = "aud", value_name = "AUDIENCE", default_value = "sts.amazonaws.com")]
+    audience: String,
+    /// Owner id and repository id: the subject carries them, as in repositories made after 2026-07-15
+    #[arg(long, value_name = "OWNER_ID/REPO_ID", value_parser = ids)]
+    ids: Option<(u64, u64)>,
+    /// The file that defines the job, `OWNER/NAME/.github/workflows/FILE@REF`
+    #[arg(long, value_name = "REF")]
+    job_workflow_ref: Option<String>,
+    /// A claim to set or, with an empty value, to leave out; may be repeated
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = super::key_value)]
+    claims: Vec<(String, String)>,
+    /// Minutes since the token was issued; it lives for five
+    #[arg(long, value_name = "MINUTES", default_value_t = 0)]
+    age: u32,
+    /// Who signs it
+    #[arg(long, value_enum, default_value_t = SignedBy::Issuer)]
+    signed_by: SignedBy,
+    /// Where `landfall serve` listens [default: AWS_ENDPOINT_URL, else http://127.0.0.1:4566]
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+}
+
+/// Who signs a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum SignedBy {
+    /// The issuer, with the key that it publishes.
+    Issuer,
+    /// Someone else, with a key that nobody knows.
+    Stranger,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  landfall token github --repo acme/web > token
+  aws sts assume-role-with-web-identity --role-arn ARN --role-session-name me --web-identity-token file://token
+
+  What AWS says to tokens that it must refuse:
+  landfall token github --repo acme/web --event pull_request
+  landfall token github --repo acme/web --aud https://github.com/acme
+  landfall token github --repo acme/web --age 60
+  landfall token github --repo acme/web --signed-by stranger";
+
+/// `OWNER_ID/REPO_ID` from the command line.
+pub fn ids(text: &str) -> Result<(u64, u64), String> {
+    let parsed = text.split_once('/').and_then(|(owner, repository)| Some((owner.parse().ok()?, repository.parse().ok()?)));
+    parsed.ok_or_else(|| format!("`{text}` is not OWNER_ID/REPO_ID, two numbers"))
+}
+
+/// Whether a text is `OWNER/NAME`.
+pub fn is_repository(text: &str) -> bool {
+    let word = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    text.split_once('/').is_some_and(|(owner, name)| word(owner) && word(name))
+}
+
+/// Mints or decodes.
+///
+/// # Errors
+/// Wrong usage; no server to ask.
+pub async fn run(args: TokenArgs, environment: &Environment) -> Result<(), Failure> {
+    match args.command {
+        TokenCommand::Github(args) => mint(&args, environment).await,
+        TokenCommand::Decode { file } => decode(file.as_deref()),
+    }
+}
+
+async fn mint(args: &GithubArgs, environment: &Environment) -> Result<(), Failure> {
+    if !is_repository(&args.repo) {
+        return Err(usage(format!("--repo `{}` is not OWNER/NAME", args.repo)));
+    }
+    let endpoint = serve::endpoint(args.endpoint.as_deref(), environment);
+    let body = serde_json::json!({
+        "claims": jwt::claims_to_json(&claims(args)),
+        "stranger": args.signed_by == SignedBy::Stranger,
+    });
+    let outside = |error: reqwest::Error| {
+        Failure::new(FailureKind::Outside, format!("no `landfall serve` answers at {endpoint}"))
+            .caused_by(error.without_url())
+            .help("start one with `landfall serve`, or say where it is with --endpoint")
+    };
+    // A server on this machine is asked: no proxy is in between.
+    let client = reqwest::Client::builder().no_proxy().build().map_err(outside)?;
+    let request = client.post(format!("{endpoint}/_landfall/token")).header("content-type", "application/json");
+    let response = request.body(body.to_string()).send().await.map_err(outside)?;
+    let status = response.status();
+    let text = response.text().await.map_err(outside)?;
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    match answer.get("value").and_then(serde_json::Value::as_str) {
+        Some(token) => {
+            ui::line(token);
+            Ok(())
+        }
+        None => {
+            let why = answer.get("message").and_then(serde_json::Value::as_str).map_or(text.trim(), |message| message);
+            Err(Failure::new(FailureKind::Outside, format!("{endpoint} minted no token: {status}: {why}"))
+                .help("is that a `landfall serve`?"))
+        }
+    }
+}
+
+fn claims(args: &GithubArgs) -> Claims {
+    let event = event(&args.event, &args.git_ref);
+    let mut facts = TokenFacts::of(args.repo.as_str());
+    let (owner_id, repository_id) = args.ids.unwrap_or_else(|| stand_in_ids(&args.repo));
+    facts.audience = (!args.audience.is_empty()).then(|| args.audience.clone());
+    facts.owner_id = owner_id;
+    facts.repository_id = repository_id;
+    facts.immutable_subject = args.ids.is_some();
+    facts.visibility = Visibility::Private;
+    facts.workflow_ref = format!("{}/{}@{}", args.repo, facts.workflow, event.git_ref);
+    facts.job_workflow_ref = args.job_workflow_ref.clone().unwrap_or_else(|| facts.workflow_ref.clone());
+    facts.event_name = event.name;
+    facts.git_ref = event.git_ref;
+    facts.head_ref = event.head_ref;
+    facts.base_ref = event.base_ref;
+    facts.environment = args.environment.clone();
+    let issued_at = edge::now().seconds() - i64::from(args.age) * 60;
+    let mut bytes = [0; 16];
+    edge::fill_random(&mut bytes);
+    let mut claims = github::token_claims(&facts, issued_at, &landfall_wire::ids::request_id(bytes));
+    for (name, value) in &args.claims {
+        if value.is_empty() { claims.remove(name) } else { claims.set_text(name.as_str(), value.as_str()) }
+    }
+    claims
+}
+
+/// Ids for a repository of which none are known: always the same ones for the same name.
+pub fn stand_in_ids(repository: &str) -> (u64, u64) {
+    let number = |text: &str| {
+        let hash = landfall_wire::hash::sha256(text.as_bytes());
+        u64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]) % 900_000_000 + 1_000_000)
+    };
+    (number(repository.split('/').next().unwrap_or(repository)), number(repository))
+}
+
+/// An event with its refs; for pull requests the ref is the base branch, and `--ref` may say the merge ref.
+pub fn event(name: &str, git_ref: &str) -> EventFacts {
+    let git_ref = full_ref(git_ref);
+    let branch = git_ref.strip_prefix("refs/heads/").unwrap_or("main").to_owned();
+    match name {
+        "pull_request" | "pull_request_review" | "pull_request_review_comment" => {
+            let number = git_ref.strip_prefix("refs/pull/").and_then(|rest| rest.split('/').next()?.parse().ok());
+            let mut event = EventFacts::pull_request(number.unwrap_or(1), branch, "feature");
+            event.name = name.to_owned();
+            event
+        }
+        _ => EventFacts::new(name, git_ref),
+    }
+}
+
+/// `main` is a branch, `refs/…` is taken as it is.
+pub fn full_ref(git_ref: &str) -> String {
+    if git_ref.starts_with("refs/") { git_ref.to_owned() } else { format!("refs/heads/{git_ref}") }
+}
+
+fn decode(file: Option<&std::path::Path>) -> Result<(), Failure> {
+    let mut text = String::new();
+    let read = match file.filter(|file| file.as_os_str() != "-") {
+        Some(path) => std::fs::File::open(path).and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut text)),
+        None => std::io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text),
+    };
+    read.map_err(|error| usage(format!("cannot read the token: {error}")))?;
+    let token = jwt::parse(text.trim())
+        .map_err(|error| usage("this is not a JWT: three base64url parts with dots between are expected").caused_by(error))?;
+    let shown = serde_json::json!({
+        "header": { "alg": token.header.alg, "kid": token.header.kid, "typ": token.header.typ },
+        "claims": jwt::claims_to_json(&token.claims),
+    });
+    ui::line(serde_json::to_string_pretty(&shown).unwrap_or_default());
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! `landfall.toml`: what a repository says once, so that the command line stays short. Every key has
+//! a flag of the same name that overrides it; paths are relative to the file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use landfall_deliver::Failure;
+use serde::Deserialize;
+
+use crate::cmd::usage;
+
+/// The file's name.
+pub const FILE_NAME: &str = "landfall.toml";
+/// Folders above the given path in which the file is looked for.
+const PARENTS_MAX: usize = 16;
+
+/// What the file may say.
+#[derive(Clone, Default, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// `OWNER/NAME` of the repository whose pipeline runs.
+    pub repo: Option<String>,
+    /// `OWNER_ID/REPOSITORY_ID`.
+    pub ids: Option<String>,
+    /// The repository's files.
+    pub workspace: Option<PathBuf>,
+    /// The workflow to run; all that the event starts when it isn't said.
+    pub workflow: Option<PathBuf>,
+    /// Folders with Terraform.
+    #[serde(default)]
+    pub infra: Vec<PathBuf>,
+    /// The AWS account, 12 digits.
+    pub account: Option<String>,
+    /// The AWS region, where the Terraform doesn't say one.
+    pub region: Option<String>,
+    /// The event.
+    pub event: Option<String>,
+    /// The ref.
+    #[serde(rename = "ref")]
+    pub git_ref: Option<String>,
+    /// Whether the repository's tokens carry the immutable subject.
+    pub immutable_subject: Option<bool>,
+    /// Other repositories, `OWNER/NAME` or `OWNER/NAME@REF`, and where they are.
+    #[serde(default)]
+    pub remote: BTreeMap<String, PathBuf>,
+    /// Inputs of `workflow_dispatch`.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
+    /// GitHub's configuration variables, the `vars` context.
+    #[serde(default)]
+    pub vars: BTreeMap<String, String>,
+    /// Terraform variables.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+}
+
+/// A file that was found, and the folder that its paths are relative to.
+#[derive(Clone, Default, Debug)]
+pub struct Found {
+    /// What it says.
+    pub config: Config,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Whether there is a file at all.
+    pub exists: bool,
+}
+
+impl Found {
+    /// A path of the file, as the user can open it from where they are.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        if self.dir.as_os_str().is_empty() { path.to_owned() } else { self.dir.join(path) }
+    }
+}
+
+/// Finds `landfall.toml` in a folder, or beside a file and above it up to the repository's top.
+///
+/// # Errors
+/// When the file can't be read, or says something that isn't known.
+pub fn find(start: &Path) -> Result<Found, Failure> {
+    let first = if start.is_dir() { start } else { start.parent().unwrap_or(Path::new("")) };
+    let mut dir = Some(first.to_owned());
+    for _ in 0..PARENTS_MAX {
+        let Some(here) = dir else { break };
+        let file = here.join(FILE_NAME);
+        if file.is_file() {
+            return read(&file, here);
+        }
+        // `a/..` keeps the paths that messages show relative, as the user typed them.
+        let is_top = here.join(".git").exists();
+        dir = here.parent().filter(|_| !is_top).map(Path::to_owned);
+    }
+    Ok(Found { config: Config::default(), dir: first.to_owned(), exists: false })
+}
+
+fn read(file: &Path, dir: PathBuf) -> Result<Found, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| usage(format!("cannot read {}: {error}", file.display())))?;
+    let config = toml::from_str(&text).map_err(|error| {
+        usage(format!("{} is not understood", file.display())).caused_by(error.to_string().trim_end())
+    })?;
+    Ok(Found { config, dir, exists: true })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_file_is_found_above_a_workflow_and_paths_follow_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let workflows = dir.path().join("service/.github/workflows");
+        std::fs::create_dir_all(&workflows).unwrap();
+        std::fs::write(dir.path().join(FILE_NAME), "repo = \"acme/web\"\ninfra = [\"infra\"]\n").unwrap();
+        std::fs::write(workflows.join("deploy.yml"), "on: push\n").unwrap();
+        let found = find(&workflows.join("deploy.yml")).unwrap();
+        assert_eq!(found.config.repo.as_deref(), Some("acme/web"));
+        assert_eq!(found.path(&found.config.infra[0]), dir.path().join("infra"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE_NAME), "rep = \"acme/web\"\n").unwrap();
+        let failure = find(dir.path()).unwrap_err();
+        assert!(failure.message.contains(FILE_NAME), "{failure:?}");
+        assert!(failure.details.join("\n").contains("rep"), "{failure:?}");
+    }
+}

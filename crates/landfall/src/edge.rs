@@ -1,0 +1,41 @@
+//! The edge of the process: the only place that reads the clock, the environment and randomness.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use landfall_deliver::Environment;
+use landfall_types::Timestamp;
+
+use crate::cli::Command;
+
+/// Real time.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Fills a buffer with random bytes of the system.
+#[expect(clippy::expect_used, reason = "a process without randomness must not hand out credentials")]
+pub fn fill_random(bytes: &mut [u8]) {
+    use aws_lc_rs::rand::SecureRandom as _;
+    aws_lc_rs::rand::SystemRandom::new().fill(bytes).expect("INVARIANT: the system has randomness");
+}
+
+/// The environment as it is at the start.
+pub fn environment() -> Environment {
+    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Environment::new(variables, home())
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|home| !home.as_os_str().is_empty())
+}
+
+/// A runtime of the size that the command needs: a client that makes three calls starts no threads.
+pub fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = match command {
+        Command::Serve(_) | Command::Rehearse(_) | Command::Push(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder.enable_all().build()
+}

@@ -1,0 +1,156 @@
+//! What a person sees. Colours are written always and taken out where the output is not a terminal.
+
+use std::io::IsTerminal as _;
+
+use anstyle::{AnsiColor, Style};
+use landfall_check::render;
+use landfall_deliver::Failure;
+use landfall_serve::log::{Record, Verdict};
+use landfall_types::{Finding, SourceMap};
+
+/// Widest line of a finding where the terminal doesn't tell its width.
+const WIDTH_DEFAULT: usize = 120;
+
+/// Good.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// Bad.
+pub const BAD: Style = AnsiColor::Red.on_default();
+/// Less important.
+pub const DIM: Style = Style::new().dimmed();
+/// Names.
+pub const BOLD: Style = Style::new().bold();
+
+/// Dresses a text.
+pub fn styled(style: Style, text: impl std::fmt::Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Whether standard output is a terminal that a line can be rewritten on.
+pub fn is_live() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("CI").is_none()
+}
+
+/// Prints a line on standard output.
+pub fn line(text: impl std::fmt::Display) {
+    anstream::println!("{text}");
+}
+
+/// Prints a failure on standard error.
+pub fn failure(failure: &Failure) {
+    anstream::eprintln!("{}: {}", styled(BAD.bold(), "error"), failure.message);
+    for detail in &failure.details {
+        anstream::eprintln!("  {detail}");
+    }
+}
+
+/// Prints a finding on standard output, indented by so many spaces.
+pub fn finding(finding: &Finding, sources: &SourceMap, indent: usize) {
+    let text = render::terminal(finding, sources, render::Style::Coloured, WIDTH_DEFAULT - indent);
+    let space = " ".repeat(indent);
+    for part in text.lines() {
+        line(format!("{space}{part}").trim_end());
+    }
+}
+
+/// Prints a finding on standard error: of input that can't be read.
+pub fn finding_on_stderr(finding: &Finding, sources: &SourceMap) {
+    anstream::eprintln!("{}", render::terminal(finding, sources, render::Style::Coloured, WIDTH_DEFAULT));
+}
+
+/// The sign of a verdict.
+pub fn sign(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Allowed => styled(GOOD, "✓"),
+        Verdict::Refused { .. } => styled(BAD, "✗"),
+    }
+}
+
+/// What a decision was about, in one line: the action, and the end of the resource's name.
+pub fn decided(record: &Record) -> String {
+    let action = record.action.clone().unwrap_or_else(|| format!("{}:{}", record.service, record.operation));
+    match record.resource.as_deref() {
+        Some("*") | None => action,
+        Some(resource) => format!("{action}  {}", styled(DIM, short(resource))),
+    }
+}
+
+/// Why it was decided so: the statement that allowed it, or the code of the refusal.
+pub fn because(record: &Record, sources: &SourceMap) -> String {
+    match (&record.verdict, &record.decision) {
+        (Verdict::Refused { code, .. }, _) => code.clone(),
+        (Verdict::Allowed, Some((decision, _))) => decision.allowed_by.first().map_or_else(String::new, |by| {
+            let name = sources.name(by.span.source);
+            // A policy that came with AWS or over the API is known by its name, one in a file by its line.
+            if by.policy == *name || !name.contains('.') {
+                short(&by.policy).to_owned()
+            } else {
+                sources.place(by.span).to_string()
+            }
+        }),
+        (Verdict::Allowed, None) => String::new(),
+    }
+}
+
+/// The part of an ARN that people read.
+pub fn short(arn: &str) -> &str {
+    let resource = arn.splitn(6, ':').nth(5).unwrap_or(arn);
+    if arn.contains(":aws:policy/") { resource.rsplit('/').next().unwrap_or(resource) } else { resource }
+}
+
+/// A size for people.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{}.{} kB", bytes / 1024, bytes % 1024 * 10 / 1024),
+        _ => format!("{}.{} MB", bytes / 1_048_576, bytes % 1_048_576 * 10 / 1_048_576),
+    }
+}
+
+/// A decision as JSON, for `--format json`.
+pub fn record_json(record: &Record, sources: &SourceMap) -> serde_json::Value {
+    let (outcome, code, message) = match &record.verdict {
+        Verdict::Allowed => ("allowed", None, None),
+        Verdict::Refused { code, message } => ("refused", Some(code), Some(message)),
+    };
+    let statement = |by: &landfall_policy::StatementRef| {
+        serde_json::json!({
+            "policy": by.policy,
+            "sid": by.sid,
+            "statement": by.statement_index,
+            "place": sources.place(by.span).to_string(),
+        })
+    };
+    let allowed_by: Vec<_> =
+        record.decision.iter().flat_map(|(decision, _)| decision.allowed_by.iter().map(statement)).collect();
+    serde_json::json!({
+        "time": record.at.to_string(),
+        "request_id": record.request_id,
+        "service": record.service,
+        "operation": record.operation,
+        "caller": record.caller,
+        "action": record.action,
+        "resource": record.resource,
+        "outcome": outcome,
+        "code": code,
+        "message": message,
+        "allowed_by": allowed_by,
+        "finding": record.finding.as_ref().map(|finding| render::json(finding, sources)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arns_are_shortened_to_what_people_read() {
+        assert_eq!(short("arn:aws:iam::123456789012:role/ci/deploy"), "role/ci/deploy");
+        assert_eq!(short("arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser"), "AmazonEC2ContainerRegistryPowerUser");
+        assert_eq!(short("*"), "*");
+    }
+
+    #[test]
+    fn sizes_are_for_people() {
+        assert_eq!((size(12), size(1536), size(3_145_728)), ("12 B".into(), "1.5 kB".into(), "3.0 MB".into()));
+    }
+}

@@ -1,0 +1,281 @@
+//! A rehearsal as it is told: a tree on the terminal, or one JSON object a line.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use landfall_check::render;
+use landfall_rehearse::event::{JobStarted, Ready, StepEnded, Summary};
+use landfall_rehearse::{Event, Observer, Outcome};
+use landfall_serve::log::Record;
+use landfall_types::{Finding, SourceMap};
+
+use crate::ui::{self, BAD, BOLD, DIM, GOOD, line, styled};
+
+/// Column in which a step's duration stands.
+const NAME_WIDTH: usize = 44;
+/// Column in which the reason of a decision stands.
+const DECISION_WIDTH: usize = 62;
+
+/// The tree.
+pub struct Tree<'a> {
+    sources: &'a SourceMap,
+    live: bool,
+    /// Whether the line of the running step stands on the terminal without a newline.
+    open: bool,
+}
+
+impl<'a> Tree<'a> {
+    /// A tree on standard output.
+    pub fn new(sources: &'a SourceMap) -> Self {
+        Self { sources, live: ui::is_live(), open: false }
+    }
+
+    fn clear(&mut self) {
+        if self.open {
+            print("\r\x1b[K");
+            self.open = false;
+        }
+    }
+
+    fn ready(&self, ready: &Ready) {
+        line(format!(
+            "{}  {}  {} on {}",
+            styled(BOLD, "rehearse"),
+            styled(BOLD, &ready.repository),
+            ready.event,
+            ready.git_ref
+        ));
+        let made = if ready.made.is_empty() { "nothing".to_owned() } else { ready.made.join(", ") };
+        line(styled(DIM, format!("local AWS at {}, account {}, {}: {made}", ready.url, ready.account, ready.region)));
+        for warning in &ready.warnings {
+            line("");
+            ui::finding(warning, self.sources, 0);
+        }
+    }
+
+    fn findings(&self, findings: &[Finding], indent: usize) {
+        for finding in findings {
+            line("");
+            ui::finding(finding, self.sources, indent);
+        }
+        if !findings.is_empty() {
+            line("");
+        }
+    }
+
+    fn job(&self, job: &JobStarted) {
+        line(format!("\n{}  {}", styled(BOLD, &job.name), styled(DIM, &job.file)));
+        match &job.subject {
+            Some(subject) => line(styled(DIM, format!("  id-token: write, sub {subject}"))),
+            None => line(styled(DIM, "  id-token: none")),
+        }
+    }
+
+    fn step(&mut self, ended: &StepEnded) {
+        self.clear();
+        let sign = match ended.outcome {
+            Outcome::Success => styled(GOOD, "✓"),
+            Outcome::Failure => styled(BAD, "✗"),
+            Outcome::Skipped => {
+                line(styled(DIM, format!("  - {} (skipped)", ended.name)));
+                return;
+            }
+        };
+        let padding = " ".repeat(NAME_WIDTH.saturating_sub(ended.name.chars().count()));
+        line(format!("  {sign} {}{padding}{}", ended.name, styled(DIM, seconds(ended.took))));
+        for (record, count) in grouped(&ended.decisions) {
+            self.decision(record, count);
+        }
+        if let Some(error) = &ended.error {
+            for part in error.lines() {
+                line(format!("      {}", styled(BAD, part)));
+            }
+        }
+        self.findings(&ended.findings, 4);
+    }
+
+    fn decision(&self, record: &Record, count: usize) {
+        let times = if count > 1 { format!(" ×{count}") } else { String::new() };
+        let what = format!("{}{times}", ui::decided(record));
+        let width = anstream::adapter::strip_str(&what).to_string().chars().count();
+        let padding = " ".repeat(DECISION_WIDTH.saturating_sub(width).max(2));
+        let because = ui::because(record, self.sources);
+        line(format!("      {} {what}{padding}{}", ui::sign(&record.verdict), styled(DIM, because)));
+    }
+
+    fn ended(&self, summary: &Summary) {
+        if !summary.sessions.is_empty() || !summary.images.is_empty() {
+            line(format!("\n{}", styled(BOLD, "What there is now")));
+        }
+        for session in &summary.sessions {
+            line(format!("  role    {}", session.role));
+            line(styled(DIM, format!("          taken by {}", session.subject)));
+        }
+        for image in &summary.images {
+            let tags = if image.tags.is_empty() { "no tag".to_owned() } else { image.tags.join(", ") };
+            line(format!("  image   {}", image.repository));
+            line(format!("          {}", image.digest));
+            line(styled(DIM, format!("          tags {tags}; {}", ui::size(image.size_in_bytes))));
+        }
+        let counts = format!(
+            "{}, {}, {}{} in {}",
+            many(summary.jobs, "job"),
+            many(summary.steps, "step"),
+            many(summary.calls, "AWS call"),
+            if summary.refused > 0 { format!(" ({} refused)", summary.refused) } else { String::new() },
+            seconds(summary.took)
+        );
+        let verdict = if summary.success {
+            styled(GOOD.bold(), "✓ the crossing works")
+        } else {
+            styled(BAD.bold(), "✗ the crossing does not work")
+        };
+        line(format!("\n{verdict}  {}", styled(DIM, counts)));
+    }
+}
+
+fn print(text: &str) {
+    let mut out = std::io::stdout();
+    // A terminal that is gone is no reason to stop.
+    let _ = out.write_all(text.as_bytes());
+    let _ = out.flush();
+}
+
+fn many(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+/// Decisions that say the same are told once, with their number.
+fn grouped(records: &[std::sync::Arc<Record>]) -> Vec<(&Record, usize)> {
+    let mut groups: Vec<(&Record, usize)> = Vec::new();
+    for record in records {
+        let same = |known: &Record| {
+            known.action == record.action
+                && known.resource == record.resource
+                && known.verdict == record.verdict
+                && (known.action.is_some() || known.operation == record.operation)
+        };
+        match groups.iter_mut().find(|(known, _)| same(known)) {
+            Some((_, count)) => *count += 1,
+            None => groups.push((record, 1)),
+        }
+    }
+    groups
+}
+
+impl Observer for Tree<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Ready(ready) => self.ready(ready),
+            Event::RunStarted { workflow, file } => {
+                line(format!("\n{}  {}", styled(BOLD, workflow), styled(DIM, file)));
+            }
+            Event::NotTriggered { file, finding } => {
+                line(format!("\n{}  {}", styled(DIM, "not started"), file));
+                self.findings(std::slice::from_ref(finding), 0);
+            }
+            Event::RunRefused { file, findings } => {
+                line(format!("\n{}  {}", styled(BAD, "✗ no job starts"), file));
+                self.findings(findings, 0);
+            }
+            Event::JobStarted(job) => self.job(job),
+            Event::JobSkipped { name, why } => {
+                line(format!("\n{}  {}", styled(DIM, name), styled(DIM, format!("skipped: {why}"))));
+            }
+            Event::StepStarted { name } => {
+                if self.live {
+                    print(&format!("  ● {name} …"));
+                    self.open = true;
+                }
+            }
+            Event::Output { line: text } => {
+                self.clear();
+                line(styled(DIM, format!("    │ {text}")));
+            }
+            Event::StepEnded(ended) => self.step(ended),
+            Event::JobEnded { .. } => {}
+            Event::Ended(summary) => self.ended(summary),
+        }
+    }
+}
+
+/// One JSON object a line.
+pub struct JsonLines<'a> {
+    sources: &'a SourceMap,
+}
+
+impl<'a> JsonLines<'a> {
+    /// Lines on standard output.
+    pub fn new(sources: &'a SourceMap) -> Self {
+        Self { sources }
+    }
+
+    fn findings(&self, findings: &[Finding]) -> Vec<serde_json::Value> {
+        findings.iter().map(|finding| render::json(finding, self.sources)).collect()
+    }
+}
+
+impl Observer for JsonLines<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        let object = match event {
+            Event::Ready(ready) => serde_json::json!({
+                "event": "ready", "url": ready.url, "account": ready.account, "region": ready.region,
+                "repository": ready.repository, "trigger": ready.event, "ref": ready.git_ref,
+                "made": ready.made, "findings": self.findings(&ready.warnings),
+            }),
+            Event::RunStarted { workflow, file } => {
+                serde_json::json!({ "event": "run-started", "workflow": workflow, "file": file })
+            }
+            Event::NotTriggered { file, finding } => serde_json::json!({
+                "event": "not-triggered", "file": file, "findings": self.findings(std::slice::from_ref(finding)),
+            }),
+            Event::RunRefused { file, findings } => {
+                serde_json::json!({ "event": "run-refused", "file": file, "findings": self.findings(findings) })
+            }
+            Event::JobStarted(job) => serde_json::json!({
+                "event": "job-started", "job": job.name, "file": job.file, "subject": job.subject,
+            }),
+            Event::JobSkipped { name, why } => serde_json::json!({ "event": "job-skipped", "job": name, "why": why }),
+            Event::StepStarted { name } => serde_json::json!({ "event": "step-started", "step": name }),
+            Event::Output { line } => serde_json::json!({ "event": "output", "line": line }),
+            Event::StepEnded(ended) => serde_json::json!({
+                "event": "step-ended", "step": ended.name, "outcome": ended.outcome.as_str(), "error": ended.error,
+                "seconds": ended.took.as_secs_f64(),
+                "decisions": ended.decisions.iter().map(|record| ui::record_json(record, self.sources)).collect::<Vec<_>>(),
+                "findings": self.findings(&ended.findings),
+            }),
+            Event::JobEnded { name, outcome } => {
+                serde_json::json!({ "event": "job-ended", "job": name, "outcome": outcome.as_str() })
+            }
+            Event::Ended(summary) => ended_json(summary),
+        };
+        line(object);
+    }
+}
+
+fn ended_json(summary: &Summary) -> serde_json::Value {
+    let sessions: Vec<_> = summary
+        .sessions
+        .iter()
+        .map(|session| serde_json::json!({ "role": session.role, "subject": session.subject }))
+        .collect();
+    let images: Vec<_> = summary
+        .images
+        .iter()
+        .map(|image| {
+            serde_json::json!({
+                "repository": image.repository, "digest": image.digest, "tags": image.tags,
+                "size_in_bytes": image.size_in_bytes,
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "event": "ended", "success": summary.success, "jobs": summary.jobs, "steps": summary.steps,
+        "calls": summary.calls, "refused": summary.refused, "sessions": sessions, "images": images,
+        "seconds": summary.took.as_secs_f64(),
+    })
+}

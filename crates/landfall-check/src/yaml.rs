@@ -177,8 +177,10 @@ fn mapping_key(tree: Tree, source: SourceId) -> Result<Key, Finding> {
     };
     match text {
         Some(text) => Ok(Key { text, span: tree.span }),
-        None => Err(Finding::error("yaml-syntax", format!("a key must be a scalar, this is {}", tree.kind()))
-            .at(Span { source, ..tree.span }, "this key")),
+        None => {
+            Err(Finding::error("yaml-syntax", format!("a key must be a scalar, this is {}", tree.kind()))
+                .at(Span { source, ..tree.span }, "this key"))
+        }
     }
 }
 

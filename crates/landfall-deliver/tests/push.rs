@@ -6,11 +6,12 @@ mod support;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use landfall_deliver::assemble::{Settings, assemble};
-use landfall_deliver::blob::digest_of;
+use landfall_deliver::blob::{Blob, Source, digest_of};
 use landfall_deliver::docker_config::DockerConfig;
 use landfall_deliver::layout::{self, Image};
 use landfall_deliver::push::{Progress, Pushed, destinations, push};
@@ -395,6 +396,31 @@ async fn a_token_service_gets_the_login_and_the_registry_its_token() {
     .await;
     *address.lock().unwrap() = server.url();
     push_small(&server).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_in_the_middle_of_a_layer_ends_the_push() {
+    let inner = Registry::default();
+    let server = support::impatient("PATCH", move |request| {
+        let mut answer = inner.answer(request);
+        answer.closes = true;
+        answer
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut image = index_of_two(directory.path());
+    // More than every buffer on the way can take.
+    let path = directory.path().join("large");
+    std::fs::write(&path, vec![1; 30_000_000]).unwrap();
+    let digest = digest_of(&vec![1; 30_000_000]);
+    image.blobs = vec![Blob { digest, size: 30_000_000, source: Source::File(path) }];
+    let name = server.address.to_string();
+    let config = config(directory.path(), &name);
+    let (name, environment) = (format!("{name}/api:v1"), environment(&[]));
+    let attempt = attempt(&image, &name, &config, &environment);
+    let failure =
+        tokio::time::timeout(Duration::from_secs(20), attempt).await.expect("no hanging").unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
 }
 
 /// An index of two images that share a layer.

@@ -179,7 +179,17 @@ fn value_of<'a>(variable: &'a str, context: &'a Context) -> Result<&'a str, Unre
 /// one character.
 fn run_bytes(pattern: &str, text: &str, same: impl Fn(u8, u8) -> bool) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut at, mut text_at) = (0, 0);
+    // Most patterns of a policy differ before their first wildcard: that is settled without a detour.
+    let is_plain = |byte: u8| !matches!(byte, b'*' | b'?');
+    let agreeing =
+        pattern.iter().zip(text).take_while(|(wanted, found)| is_plain(**wanted) && same(**wanted, **found));
+    let start = agreeing.count();
+    match pattern.get(start) {
+        Some(next) if is_plain(*next) => return false,
+        None => return start == text.len(),
+        Some(_) => {}
+    }
+    let (mut at, mut text_at) = (start, start);
     // Where to go on after the last `*`, and what it has swallowed; earlier ones never need to grow again.
     let mut last_many: Option<(usize, usize)> = None;
     loop {

@@ -89,7 +89,7 @@ impl Folders<'_> {
         let (workflow, findings) = github::load(source, path, &text);
         match workflow {
             Some(workflow) if findings.is_empty() => Ok(workflow),
-            _ => Err(LoadFailure::Invalid { findings }),
+            _ => Err(LoadFailure::Invalid { text, findings }),
         }
     }
 }

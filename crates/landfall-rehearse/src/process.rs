@@ -40,7 +40,7 @@ pub enum Ended {
 }
 
 /// Runs a process; `on_line` is given every line of standard output and error without its newline.
-pub async fn run(process: &Process, on_line: &mut (dyn FnMut(String) + Send)) -> Ended {
+pub async fn run(process: &Process, on_line: &mut dyn FnMut(String)) -> Ended {
     let mut command = tokio::process::Command::new(&process.program);
     command
         .args(&process.args)

@@ -14,8 +14,6 @@ use crate::run::Executor;
 /// What a step asked for, as far as refusals are traced back to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
-    /// The step.
-    step: Span,
     /// `role-to-assume`.
     role: Option<Span>,
     /// `audience`; none when the default was asked for.
@@ -39,7 +37,7 @@ impl Asked {
 
     /// Something at a place.
     pub(crate) fn at(span: Span) -> Self {
-        Self { step: span, role: None, audience: None, duration: None, made_by: span }
+        Self { role: None, audience: None, duration: None, made_by: span }
     }
 
     /// The step is a login with these inputs.

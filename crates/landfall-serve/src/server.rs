@@ -119,6 +119,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             default_account: config.account,
             default_region: config.region,
             root_key: config.root_key,
+            blob_mounting: false,
         },
         base_url: std::sync::OnceLock::new(),
     });

@@ -51,6 +51,7 @@ pub(crate) fn world() -> TestWorld {
             default_account: account(),
             default_region: REGION.to_owned(),
             root_key: RootKey::WellKnown,
+            blob_mounting: true,
         },
         base_url: OnceLock::from("http://127.0.0.1:4566".to_owned()),
     };

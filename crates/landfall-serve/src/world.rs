@@ -54,6 +54,9 @@ pub struct Settings {
     pub default_region: String,
     /// The root key that is accepted for any account.
     pub root_key: RootKey,
+    /// Whether blobs can be mounted from other repositories: ECR's account setting, off unless it was
+    /// turned on. <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>
+    pub blob_mounting: bool,
 }
 
 /// Which root credentials are accepted.

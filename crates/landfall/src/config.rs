@@ -61,8 +61,6 @@ pub struct Found {
     pub config: Config,
     /// Its folder.
     pub dir: PathBuf,
-    /// Whether there is a file at all.
-    pub exists: bool,
 }
 
 impl Found {
@@ -89,7 +87,7 @@ pub fn find(start: &Path) -> Result<Found, Failure> {
         let is_top = here.join(".git").exists();
         dir = here.parent().filter(|_| !is_top).map(Path::to_owned);
     }
-    Ok(Found { config: Config::default(), dir: first.to_owned(), exists: false })
+    Ok(Found { config: Config::default(), dir: first.to_owned() })
 }
 
 fn read(file: &Path, dir: PathBuf) -> Result<Found, Failure> {
@@ -97,7 +95,7 @@ fn read(file: &Path, dir: PathBuf) -> Result<Found, Failure> {
     let config = toml::from_str(&text).map_err(|error| {
         usage(format!("{} is not understood", file.display())).caused_by(error.to_string().trim_end())
     })?;
-    Ok(Found { config, dir, exists: true })
+    Ok(Found { config, dir })
 }
 
 #[cfg(test)]

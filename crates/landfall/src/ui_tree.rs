@@ -1,7 +1,7 @@
 //! A rehearsal as it is told: a tree on the terminal, or one JSON object a line.
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use landfall_check::render;
 use landfall_rehearse::event::{JobStarted, Ready, StepEnded, Summary};
@@ -16,18 +16,30 @@ const NAME_WIDTH: usize = 44;
 /// Column in which the reason of a decision stands.
 const DECISION_WIDTH: usize = 62;
 
-/// The tree.
+/// A step that has been quiet about its output for this long shows it as it comes.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The tree. The output of a quick step stands under its title; that of a slow one is shown as it
+/// comes.
 pub struct Tree<'a> {
     sources: &'a SourceMap,
     live: bool,
     /// Whether the line of the running step stands on the terminal without a newline.
     open: bool,
+    step: Option<RunningStep>,
+}
+
+struct RunningStep {
+    name: String,
+    began: Instant,
+    /// Lines that wait for the step's title; none once they are shown as they come.
+    waiting: Option<Vec<String>>,
 }
 
 impl<'a> Tree<'a> {
     /// A tree on standard output.
     pub fn new(sources: &'a SourceMap) -> Self {
-        Self { sources, live: ui::is_live(), open: false }
+        Self { sources, live: ui::is_live(), open: false, step: None }
     }
 
     fn clear(&mut self) {
@@ -83,6 +95,9 @@ impl<'a> Tree<'a> {
         };
         let padding = " ".repeat(NAME_WIDTH.saturating_sub(ended.name.chars().count()));
         line(format!("  {sign} {}{padding}{}", ended.name, styled(DIM, seconds(ended.took))));
+        for text in self.step.take().and_then(|step| step.waiting).unwrap_or_default() {
+            output(&text);
+        }
         for (record, count) in grouped(&ended.decisions) {
             self.decision(record, count);
         }
@@ -101,6 +116,30 @@ impl<'a> Tree<'a> {
         let padding = " ".repeat(DECISION_WIDTH.saturating_sub(width).max(2));
         let because = ui::because(record, self.sources);
         line(format!("      {} {what}{padding}{}", ui::sign(&record.verdict), styled(DIM, because)));
+    }
+
+    fn output(&mut self, text: &str) {
+        let Some(step) = &mut self.step else {
+            output(text);
+            return;
+        };
+        if let Some(waiting) = &mut step.waiting {
+            waiting.push(text.to_owned());
+            if step.began.elapsed() < PATIENCE {
+                return;
+            }
+        }
+        let (title, lines) = match step.waiting.take() {
+            Some(waiting) => (Some(step.name.clone()), waiting),
+            None => (None, vec![text.to_owned()]),
+        };
+        self.clear();
+        if let Some(title) = title {
+            line(format!("  ● {title}"));
+        }
+        for text in lines {
+            output(&text);
+        }
     }
 
     fn ended(&self, summary: &Summary) {
@@ -132,6 +171,10 @@ impl<'a> Tree<'a> {
         };
         line(format!("\n{verdict}  {}", styled(DIM, counts)));
     }
+}
+
+fn output(text: &str) {
+    line(styled(DIM, format!("      │ {text}")));
 }
 
 fn print(text: &str) {
@@ -187,15 +230,13 @@ impl Observer for Tree<'_> {
                 line(format!("\n{}  {}", styled(DIM, name), styled(DIM, format!("skipped: {why}"))));
             }
             Event::StepStarted { name } => {
+                self.step = Some(RunningStep { name: name.to_owned(), began: Instant::now(), waiting: Some(Vec::new()) });
                 if self.live {
                     print(&format!("  ● {name} …"));
                     self.open = true;
                 }
             }
-            Event::Output { line: text } => {
-                self.clear();
-                line(styled(DIM, format!("    │ {text}")));
-            }
+            Event::Output { line: text } => self.output(text),
             Event::StepEnded(ended) => self.step(ended),
             Event::JobEnded { .. } => {}
             Event::Ended(summary) => self.ended(summary),

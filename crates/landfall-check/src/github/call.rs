@@ -1,9 +1,10 @@
 //! What GitHub checks about one call of a workflow: that it is there, that it may be called, and that
 //! inputs, secrets and permissions fit together.
 
-use landfall_types::{Finding, Span, Spanned};
+use landfall_types::{Finding, Severity, Span, Spanned};
 
 use super::expr::Value;
+use super::lines::Lines;
 use super::model::{CallJob, Secrets, Workflow};
 use super::permissions::{DefaultPermissions, Level, Levels, Origin, Permissions, Scope};
 use super::plan::{CalledRef, Descent, File, Granted, LoadFailure, Loaded, RunFacts};
@@ -78,9 +79,9 @@ pub(super) fn reference(file: &File, uses: &Spanned<String>) -> Result<CalledRef
 }
 
 fn malformed(file: &File, uses: &Spanned<String>, text: &str) -> Finding {
-    file.invalid(RULE, uses.span, text)
-        .at(uses.span, "this is not a reference to a workflow")
-        .help("write OWNER/NAME/.github/workflows/FILE@REF, or ./.github/workflows/FILE for the same repository")
+    file.invalid(RULE, uses.span, text).at(uses.span, "this is not a reference to a workflow").help(
+        "write OWNER/NAME/.github/workflows/FILE@REF, or ./.github/workflows/FILE for the same repository",
+    )
 }
 
 /// A workflow lies directly in `.github/workflows` and ends in `.yml` or `.yaml`.
@@ -132,15 +133,19 @@ pub(super) fn not_loaded(file: &File, step: &Descent<'_>, shown: &str, failure: 
                 "on GitHub, the repository that holds it must share it: Settings → Actions → General → Access",
             )]
         }
-        LoadFailure::Invalid { findings } => {
-            let place = file.workflow.place(uses);
-            let place = place.replacen(&file.workflow.path, &file.name, 1);
-            let prefix = format!("The workflow is not valid. In {place}: Error from called workflow {shown}");
-            let errors =
-                findings.into_iter().filter(|finding| finding.severity == landfall_types::Severity::Error);
+        LoadFailure::Invalid { text, findings } => {
+            let lines = Lines::of(&text);
+            let place = file.place(uses);
+            let errors = findings.into_iter().filter(|finding| finding.severity == Severity::Error);
             errors
                 .map(|mut finding| {
-                    finding.message = format!("{prefix}: {}", finding.message);
+                    let at = finding.labels.first().map_or(0, |label| label.span.start as usize);
+                    let (line, column) = lines.at(at);
+                    finding.message = format!(
+                        "The workflow is not valid. In {place}: Error from called workflow {shown} (Line: {line}, \
+                         Col: {column}): {}",
+                        finding.message
+                    );
                     finding.at(uses, "called here")
                 })
                 .collect()
@@ -204,12 +209,12 @@ fn excess_finding(
     cap: &Cap,
     (job, block, beyond): (Option<&str>, &Permissions, &[Scope]),
 ) -> Finding {
-    let requested = block.levels.text(beyond);
-    let allowed = cap.levels.text(beyond);
+    let (requested, allowed) = (block.levels.text(beyond), cap.levels.text(beyond));
     let who = job.map_or_else(|| "The workflow".to_owned(), |job| format!("The nested job '{job}'"));
     let text = format!(
         "Error calling workflow '{shown}'. {who} is requesting '{requested}', but is only allowed '{allowed}'."
     );
+    let (requested, allowed) = (some(&block.levels, beyond), some(&cap.levels, beyond));
     let mut finding = file
         .invalid("permissions-exceeded", step.job.id.span, &text)
         .at(step.job.id.span, format!("this job allows what it calls no more than `{allowed}`"));
@@ -233,8 +238,25 @@ fn excess_finding(
     finding.help(help(file, step, cap, block))
 }
 
+/// The first few of many permissions.
+fn some(levels: &Levels, scopes: &[Scope]) -> String {
+    const SHOWN: usize = 4;
+    let text = levels.text(scopes.get(..SHOWN).unwrap_or(scopes));
+    match scopes.len().saturating_sub(SHOWN) {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
+}
+
 /// Which lines to add, and where.
 fn help(file: &File, step: &Descent<'_>, cap: &Cap, block: &Permissions) -> String {
+    let (path, job) = (&file.workflow.path, &step.job.id.value);
+    if let Some(shorthand) = block.shorthand {
+        return format!(
+            "let the called workflow name only the permissions that it needs instead of `{shorthand}`, or give \
+             job `{job}` in {path} `permissions: {shorthand}`"
+        );
+    }
     let mut needed: Vec<String> = Vec::new();
     for scope in Scope::all() {
         let level = block.levels.get(scope);
@@ -245,7 +267,6 @@ fn help(file: &File, step: &Descent<'_>, cap: &Cap, block: &Permissions) -> Stri
             needed.push(format!("`{}: {}`", scope.name(), level.as_str()));
         }
     }
-    let (path, job) = (&file.workflow.path, &step.job.id.value);
     let lines = needed.join(" and ");
     match cap.origin {
         Origin::Job(_) => format!("add {lines} to `permissions` of job `{job}` in {path}"),
@@ -322,7 +343,10 @@ fn undeclared(
     file.invalid(RULE, value.span, &text)
         .at(key.span, format!("this {kind} is not declared"))
         .at(at, declared)
-        .help(format!("declare `{}` under `on.workflow_call.{kind}s` of {}, or do not pass it", key.value, called.path))
+        .help(format!(
+            "declare `{}` under `on.workflow_call.{kind}s` of {}, or do not pass it",
+            key.value, called.path
+        ))
 }
 
 fn missing(file: &File, step: &Descent<'_>, kind: &str, key: &str, name: &Spanned<String>) -> Finding {

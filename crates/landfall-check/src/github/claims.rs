@@ -136,7 +136,12 @@ impl TokenFacts {
     }
 
     /// The facts of one job of a run.
-    pub fn of_job(run: &RunFacts, job: &PlannedJob, environment: Option<&str>, audience: Option<&str>) -> Self {
+    pub fn of_job(
+        run: &RunFacts,
+        job: &PlannedJob,
+        environment: Option<&str>,
+        audience: Option<&str>,
+    ) -> Self {
         Self {
             issuer: GITHUB_ISSUER.to_owned(),
             audience: audience.map(str::to_owned),
@@ -267,8 +272,11 @@ pub fn token_claims(facts: &TokenFacts, issued_at: i64, token_id: &str) -> Claim
         text(name, value);
     }
     text("iss", &facts.issuer);
-    let times =
-        [("nbf", issued_at - TOKEN_EARLY_SECONDS), ("exp", issued_at + TOKEN_LIFE_SECONDS), ("iat", issued_at)];
+    let times = [
+        ("nbf", issued_at.saturating_sub(TOKEN_EARLY_SECONDS)),
+        ("exp", issued_at.saturating_add(TOKEN_LIFE_SECONDS)),
+        ("iat", issued_at),
+    ];
     for (name, seconds) in times {
         claims.set(name, ClaimValue::Number(seconds.to_string()));
     }

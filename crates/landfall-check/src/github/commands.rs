@@ -100,7 +100,7 @@ const NAMES: &[&str] = &[
 impl CommandReader {
     /// The command of a line; none for a line that is only text.
     pub fn line(&mut self, line: &str) -> Option<Command> {
-        let (name, properties, data) = split(line)?;
+        let Line { name, properties, data } = split(line)?;
         if let Some(token) = &self.stopped_until {
             let resumes = name.eq_ignore_ascii_case(token);
             return resumes.then(|| {
@@ -113,9 +113,9 @@ impl CommandReader {
             found.map(|(_, value)| value.clone()).unwrap_or_default()
         };
         let named = |make: fn(String, String) -> Command| match property("name") {
-            empty if empty.is_empty() => Command::Invalid(format!(
-                "Required field 'name' is missing in ##[{name}] command."
-            )),
+            empty if empty.is_empty() => {
+                Command::Invalid(format!("Required field 'name' is missing in ##[{name}] command."))
+            }
             filled => make(filled, data.clone()),
         };
         Some(match name.to_ascii_lowercase().as_str() {
@@ -125,12 +125,12 @@ impl CommandReader {
             "add-mask" => Command::AddMask(data),
             "set-output" => named(|name, value| Command::SetOutput { name, value }),
             "save-state" => named(|name, value| Command::SaveState { name, value }),
-            "set-env" => named(|name, value| Command::Unsecure { command: "set-env".to_owned(), name, value }),
-            "add-path" => Command::Unsecure {
-                command: "add-path".to_owned(),
-                name: String::new(),
-                value: data,
-            },
+            "set-env" => {
+                named(|name, value| Command::Unsecure { command: "set-env".to_owned(), name, value })
+            }
+            "add-path" => {
+                Command::Unsecure { command: "add-path".to_owned(), name: String::new(), value: data }
+            }
             "error" => annotation(Loudness::Error, properties, data),
             "warning" => annotation(Loudness::Warning, properties, data),
             "notice" => annotation(Loudness::Notice, properties, data),
@@ -139,7 +139,9 @@ impl CommandReader {
             "endgroup" => Command::EndGroup,
             "echo" if data.trim().eq_ignore_ascii_case("on") => Command::Echo(true),
             "echo" if data.trim().eq_ignore_ascii_case("off") => Command::Echo(false),
-            "echo" => Command::Invalid(format!("Invalid echo command value. Possible values can be: 'on', 'off'. Current value is: '{data}'.")),
+            "echo" => Command::Invalid(format!(
+                "Invalid echo command value. Possible values can be: 'on', 'off'. Current value is: '{data}'."
+            )),
             "stop-commands" => self.stop(data),
             "add-matcher" | "remove-matcher" => Command::Matcher,
             _ => return None,
@@ -162,14 +164,20 @@ fn annotation(loudness: Loudness, properties: Vec<(String, String)>, message: St
     Command::Annotation(Annotation { loudness, message, properties })
 }
 
-/// Name, properties and data of `::name key=value,…::data`.
-fn split(line: &str) -> Option<(String, Vec<(String, String)>, String)> {
+struct Line {
+    name: String,
+    properties: Vec<(String, String)>,
+    data: String,
+}
+
+/// Takes `::name key=value,…::data` apart.
+fn split(line: &str) -> Option<Line> {
     let (head, data) = line.trim_start().strip_prefix("::")?.split_once("::")?;
     let (name, rest) = head.split_once(' ').unwrap_or((head, ""));
     let pairs = rest.trim().split(',').filter_map(|pair| pair.split_once('='));
     let properties = pairs.map(|(key, value)| (key.trim().to_owned(), unescape_property(value))).collect();
     let data = data.strip_suffix('\r').unwrap_or(data);
-    (!name.is_empty()).then(|| (name.to_owned(), properties, unescape(data)))
+    (!name.is_empty()).then(|| Line { name: name.to_owned(), properties, data: unescape(data) })
 }
 
 /// `%0D`, `%0A` and `%25`.

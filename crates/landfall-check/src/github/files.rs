@@ -55,7 +55,9 @@ pub fn assignments(text: &str) -> Result<Vec<(String, String)>, FileError> {
                 let mut value: Vec<&str> = Vec::new();
                 loop {
                     let Some((_, raw)) = lines.next() else {
-                        return Err(error(format!("Invalid value. Matching delimiter not found '{delimiter}'")));
+                        return Err(error(format!(
+                            "Invalid value. Matching delimiter not found '{delimiter}'"
+                        )));
                     };
                     if raw.strip_suffix('\r').unwrap_or(raw) == delimiter {
                         break;

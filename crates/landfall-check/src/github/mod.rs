@@ -9,6 +9,7 @@
 
 pub mod claims;
 pub mod commands;
+pub mod context;
 pub mod expr;
 pub mod files;
 pub mod glob;
@@ -21,7 +22,7 @@ pub mod trigger;
 
 mod call;
 mod lines;
-mod model;
+pub mod model;
 mod read;
 mod read_job;
 mod read_on;
@@ -31,8 +32,8 @@ pub use claims::{TokenFacts, Visibility, claims, subject, token_claims};
 pub use expr::{Contexts, ExprError, Object, Outcome, Status, Value};
 pub use lines::Lines;
 pub use model::{
-    CallJob, Concurrency, Defaults, Environment, Job, JobBody, Pairs, RunsOn, Secrets, Step, StepBody, StepsJob,
-    Strategy, Workflow,
+    CallJob, Concurrency, Defaults, Environment, Job, JobBody, Pairs, RunsOn, Secrets, Step, StepBody,
+    StepsJob, Strategy, Workflow,
 };
 pub use permissions::{DefaultPermissions, EffectivePermissions, Level, Permissions, Scope};
 pub use plan::{

@@ -56,12 +56,17 @@ impl Workflow {
     /// `path (Line: 8, Col: 3)` for a place in this file, GitHub's way of naming it; the path alone when
     /// the lines are not known.
     pub fn place(&self, span: Span) -> String {
+        self.place_as(&self.path, span)
+    }
+
+    /// As [`Workflow::place`], under the name that a caller's messages use for this file.
+    pub(super) fn place_as(&self, name: &str, span: Span) -> String {
         match &self.lines {
             Some(lines) if span.source == self.source => {
                 let (line, column) = lines.at(span.start as usize);
-                format!("{} (Line: {line}, Col: {column})", self.path)
+                format!("{name} (Line: {line}, Col: {column})")
             }
-            _ => self.path.clone(),
+            _ => name.to_owned(),
         }
     }
 }

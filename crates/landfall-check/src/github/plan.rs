@@ -138,7 +138,9 @@ pub enum LoadFailure {
     },
     /// The file is there and is not a valid workflow.
     Invalid {
-        /// What [`super::load`] found.
+        /// The file's text.
+        text: String,
+        /// What [`super::load`] found in it.
         findings: Vec<Finding>,
     },
 }
@@ -317,15 +319,14 @@ pub(super) struct File {
 }
 
 impl File {
+    /// A place in this file as GitHub's messages name it.
+    pub fn place(&self, at: Span) -> String {
+        self.workflow.place_as(&self.name, at)
+    }
+
     /// A finding of GitHub about a place in this file.
     pub fn invalid(&self, rule: &'static str, at: Span, text: &str) -> Finding {
-        let place = match &self.workflow.lines {
-            Some(lines) => {
-                let (line, column) = lines.at(at.start as usize);
-                format!("{} (Line: {line}, Col: {column})", self.name)
-            }
-            None => self.name.clone(),
-        };
+        let place = self.place(at);
         Finding::error(rule, cut(&format!("The workflow is not valid. {place}: {text}")))
     }
 }
@@ -410,13 +411,15 @@ impl Planner<'_> {
         if file.chain.len() >= CALL_LEVELS_MAX {
             let text = format!("Nested reusable workflow depth exceeded {}.", CALL_LEVELS_MAX - 1);
             let chain = file.chain.join(" -> ");
-            let finding = file.invalid("workflow-call", uses, &text).at(uses, "one call too many").note(chain);
+            let finding =
+                file.invalid("workflow-call", uses, &text).at(uses, "one call too many").note(chain);
             return Err(vec![finding]);
         }
         if file.chain.contains(&shown) {
             let text = format!("Error calling workflow '{shown}'. Workflows may not call themselves.");
             let chain = format!("{} -> {shown}", file.chain.join(" -> "));
-            let finding = file.invalid("workflow-call", uses, &text).at(uses, "this closes a circle").note(chain);
+            let finding =
+                file.invalid("workflow-call", uses, &text).at(uses, "this closes a circle").note(chain);
             return Err(vec![finding]);
         }
         if !self.called.contains(&called) {
@@ -446,15 +449,18 @@ impl Planner<'_> {
             with: call::inputs(&declared, step.call),
             secrets: CalledSecrets::of(&declared, step.call),
             jobs,
-            outputs: declared
-                .outputs
-                .into_iter()
-                .map(|(name, template)| (name.value, template))
-                .collect(),
+            outputs: declared.outputs.into_iter().map(|(name, template)| (name.value, template)).collect(),
         })
     }
 
-    fn inner(&self, file: &File, step: &Descent<'_>, called: &CalledRef, loaded: Loaded, shown: String) -> File {
+    fn inner(
+        &self,
+        file: &File,
+        step: &Descent<'_>,
+        called: &CalledRef,
+        loaded: Loaded,
+        shown: String,
+    ) -> File {
         let own = loaded.workflow.permissions.as_ref().map(|block| Granted::by(block, Origin::Workflow));
         let (owner_repo, remote) = match called {
             CalledRef::Local { .. } => (self.run.repository.clone(), false),

@@ -329,12 +329,16 @@ impl Reader {
         }
         for (key, value) in entries {
             match &value.node {
-                Node::List(items) if items.is_empty() && !matches!(key.text.as_str(), "include" | "exclude") => {
+                Node::List(items)
+                    if items.is_empty() && !matches!(key.text.as_str(), "include" | "exclude") =>
+                {
                     let message = format!("Matrix vector '{}' does not contain any values", key.text);
                     self.error(value.span, message, "an empty list");
                 }
                 Node::List(_) => {}
-                Node::Map(_) => self.error(value.span, "A mapping was not expected", "a list is expected here"),
+                Node::Map(_) => {
+                    self.error(value.span, "A mapping was not expected", "a list is expected here")
+                }
                 Node::Text(text) if text.contains("${{") && slot != Slot::None => {}
                 _ => {
                     let text = value.scalar().unwrap_or_default();
@@ -377,7 +381,8 @@ pub(super) fn check_identifier(reader: &mut Reader, id: &Spanned<String>, seen: 
         let message = format!("The identifier '{name}' is invalid. IDs starting with '__' are reserved.");
         reader.error(id.span, message, "this id");
     } else if !seen.insert(name.to_ascii_lowercase()) {
-        let message = format!("The identifier '{name}' may not be used more than once within the same scope.");
+        let message =
+            format!("The identifier '{name}' may not be used more than once within the same scope.");
         reader.error(id.span, message, "the second time");
     }
 }

@@ -59,7 +59,11 @@ fn check_needs(reader: &mut Reader, jobs: &[Job], tree: &Tree) {
         }
     }
     if !jobs.is_empty() && jobs.iter().all(|job| !job.needs.is_empty()) {
-        reader.error(tree.entries().first().map_or(tree.span, |(key, _)| key.span), NO_START, "all jobs wait");
+        reader.error(
+            tree.entries().first().map_or(tree.span, |(key, _)| key.span),
+            NO_START,
+            "all jobs wait",
+        );
         return;
     }
     for job in jobs {
@@ -115,9 +119,8 @@ fn job(reader: &mut Reader, id: Spanned<String>, tree: &Tree) -> Option<Job> {
     reader.only(tree, &keys, what);
     let name = reader.field_template(tree, "name", Slot::Job);
     let needs = tree.field("needs").map_or_else(Vec::new, |tree| reader.plain_list(tree));
-    let condition = tree
-        .field("if")
-        .and_then(|tree| Template::read_condition(tree, Slot::JobIf, &mut reader.findings));
+    let condition =
+        tree.field("if").and_then(|tree| Template::read_condition(tree, Slot::JobIf, &mut reader.findings));
     let permissions = tree.field("permissions").and_then(|tree| reader.permissions(tree));
     let concurrency = tree.field("concurrency").and_then(|tree| reader.concurrency(tree, Slot::Job));
     let strategy = tree.field("strategy").and_then(|tree| reader.strategy(tree));
@@ -292,7 +295,11 @@ fn step(reader: &mut Reader, tree: &Tree) -> Option<Step> {
     let Some(keys) = kind else {
         let message = "There's not enough info to determine what you meant. Add one of these properties: \
                        cancel, run, shell, uses, wait, wait-all, with, working-directory";
-        reader.error(entries.first().map_or(tree.span, |(key, _)| key.span), message, "this step does nothing");
+        reader.error(
+            entries.first().map_or(tree.span, |(key, _)| key.span),
+            message,
+            "this step does nothing",
+        );
         return None;
     };
     reader.only(tree, keys, "a step of this kind");
@@ -303,9 +310,8 @@ fn step(reader: &mut Reader, tree: &Tree) -> Option<Step> {
     let body = step_body(reader, tree, keys);
     let id = tree.field("id").and_then(|tree| reader.plain_filled(tree));
     let name = reader.field_template(tree, "name", slot);
-    let condition = tree
-        .field("if")
-        .and_then(|tree| Template::read_condition(tree, Slot::StepIf, &mut reader.findings));
+    let condition =
+        tree.field("if").and_then(|tree| Template::read_condition(tree, Slot::StepIf, &mut reader.findings));
     let env = reader.field_pairs(tree, "env", slot);
     let continue_on_error = reader.bool_template(tree, "continue-on-error", slot);
     let timeout_minutes = reader.number_template(tree, "timeout-minutes", slot);

@@ -355,13 +355,8 @@ fn check_default(reader: &mut Reader, input: &Input) {
 
 fn input_kind(reader: &mut Reader, tree: &Tree, of_call: bool) -> Option<InputKind> {
     let text = reader.plain_text(tree)?;
-    let all = [
-        InputKind::Text,
-        InputKind::Number,
-        InputKind::Boolean,
-        InputKind::Choice,
-        InputKind::Environment,
-    ];
+    let all =
+        [InputKind::Text, InputKind::Number, InputKind::Boolean, InputKind::Choice, InputKind::Environment];
     let offered = if of_call { all.get(..3) } else { Some(&all[..]) }.unwrap_or(&[]);
     let kind = offered.iter().copied().find(|kind| kind.as_str() == text.value);
     if kind.is_none() {

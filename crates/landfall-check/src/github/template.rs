@@ -2,7 +2,7 @@
 
 use landfall_types::{Finding, Node as TreeNode, Span, Tree};
 
-use super::expr::{Contexts, ExprError, Expression, Node, ParseError, Value};
+use super::expr::{Contexts, ExprError, Expression, Node, ParseError, Value, push_limited};
 use super::slot::Slot;
 
 /// A scalar of a workflow file, with its expressions parsed.
@@ -137,12 +137,13 @@ impl Template {
             Body::Mixed(parts) => {
                 let mut text = String::new();
                 for part in parts {
-                    match part {
-                        Part::Text(literal) => text.push_str(literal),
+                    let more = match part {
+                        Part::Text(literal) => literal.clone(),
                         Part::Expression(expression) => {
-                            text.push_str(&expression.evaluate(contexts).map_err(error)?.to_text());
+                            expression.evaluate(contexts).map_err(error)?.to_text()
                         }
-                    }
+                    };
+                    push_limited(&mut text, &more).map_err(error)?;
                 }
                 Ok(Value::Text(text))
             }

@@ -102,10 +102,7 @@ struct Account {
 
 impl Account {
     fn of(evaluator: &Evaluator, object: &Object, block: &Block) -> Self {
-        Self {
-            account: evaluator.settings.account.as_str().into(),
-            region: evaluator.region(object, block),
-        }
+        Self { account: evaluator.settings.account.as_str().into(), region: evaluator.region(object, block) }
     }
 
     fn partition(&self) -> &'static str {
@@ -160,7 +157,8 @@ fn from_text(object: &Object, name: &Value, make: impl Fn(&str) -> String) -> Va
     match (name.as_text(), name.cause()) {
         (Some(text), _) => Value::text(make(&text), object.span),
         (None, cause) => {
-            let cause = cause.unwrap_or_else(|| format!("the name of `{}` is not a string", object.address).into());
+            let cause =
+                cause.unwrap_or_else(|| format!("the name of `{}` is not a string", object.address).into());
             let of = Some(object.address.clone());
             Value::new(Kind::Unknown(Unknown { cause, of, holes: None, failed: false }), object.span)
         }
@@ -225,7 +223,8 @@ fn provider(at: &Account, url: Option<&Value>, object: &Object) -> Computed {
 }
 
 fn provider_by_arn(arn: &Value, object: &Object) -> Computed {
-    let url = from_text(object, arn, |arn| arn.split_once("oidc-provider/").map_or("", |(_, url)| url).to_owned());
+    let url =
+        from_text(object, arn, |arn| arn.split_once("oidc-provider/").map_or("", |(_, url)| url).to_owned());
     vec![("id", arn.clone()), ("url", url)]
 }
 
@@ -256,10 +255,11 @@ impl Evaluator<'_> {
     /// The path of an `aws_iam_policy` of this module that is plainly named so.
     fn declared_policy_path(&self, name: &str) -> Option<String> {
         use super::syntax::ExprKind;
-        let plain = |block: &Block, argument: &str| match block.body.attribute(argument).map(|it| &it.value.kind) {
-            Some(ExprKind::Text(text)) => Some(text.clone()),
-            _ => None,
-        };
+        let plain =
+            |block: &Block, argument: &str| match block.body.attribute(argument).map(|it| &it.value.kind) {
+                Some(ExprKind::Text(text)) => Some(text.clone()),
+                _ => None,
+            };
         let mut policies = self.module.resources.iter().filter(|((kind, _), _)| *kind == "aws_iam_policy");
         let (_, block) = policies.find(|(_, block)| plain(block, "name").as_deref() == Some(name))?;
         Some(plain(block, "path").unwrap_or_else(|| "/".to_owned()))

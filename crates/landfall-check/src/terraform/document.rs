@@ -81,7 +81,9 @@ impl Evaluator<'_> {
         let (tree, problems) = json::parse(span.source, &text.text);
         for problem in problems {
             let message = format!("\"{name}\" contains an invalid JSON policy: {}", problem.message);
-            self.report(Finding::error("terraform-json", message).at(place(text, problem.span, span), "here"));
+            self.report(
+                Finding::error("terraform-json", message).at(place(text, problem.span, span), "here"),
+            );
         }
         placed(tree, text, span)
     }
@@ -173,7 +175,8 @@ fn place(text: &Text, range: Span, whole: Span) -> Span {
     let first = pieces.iter().find(|piece| start < piece.start + piece.length);
     let last = pieces.iter().rev().find(|piece| piece.start < end.max(start + 1));
     let (Some(first), Some(last)) = (first, last) else { return whole };
-    let linear = |piece: &Piece, offset: usize| piece.span.start as usize + offset.saturating_sub(piece.start);
+    let linear =
+        |piece: &Piece, offset: usize| piece.span.start as usize + offset.saturating_sub(piece.start);
     let from = if first.linear { linear(first, start) } else { first.span.start as usize };
     let until = if last.linear { linear(last, end) } else { last.span.end as usize };
     // Parts of another file, such as a template's, have places of their own.

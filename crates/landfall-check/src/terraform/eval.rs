@@ -31,6 +31,9 @@ const VALUE_PARTS_MAX: usize = 100_000;
 /// Findings of one module.
 const FINDINGS_MAX: usize = 1_000;
 
+/// Where something is unknown, and what.
+type Place = (Span, String);
+
 /// Evaluates the expressions of one module. Answers to references are kept.
 pub(super) struct Evaluator<'a> {
     pub module: &'a Module<'a>,
@@ -38,8 +41,8 @@ pub(super) struct Evaluator<'a> {
     pub sources: &'a SourceMap,
     pub files: &'a [SourceId],
     findings: RefCell<Vec<Finding>>,
-    /// What is unknown for the same cause, by cause: the places and what is missing there.
-    unknowns: RefCell<BTreeMap<Rc<str>, Vec<(Span, String)>>>,
+    /// What is unknown, by cause.
+    unknowns: RefCell<BTreeMap<Rc<str>, Vec<Place>>>,
     answers: RefCell<HashMap<String, Value>>,
     in_progress: RefCell<Vec<String>>,
     objects: RefCell<Vec<Rc<Object>>>,
@@ -295,7 +298,9 @@ impl<'a> Evaluator<'a> {
             Kind::Set(items) => Ok(items.iter().map(|item| (item.clone(), item.clone())).collect()),
             Kind::Map(entries) => {
                 let pairs = entries.iter();
-                Ok(pairs.map(|(key, item)| (Value::text(key.text.as_str(), key.span), item.clone())).collect())
+                Ok(pairs
+                    .map(|(key, item)| (Value::text(key.text.as_str(), key.span), item.clone()))
+                    .collect())
             }
             Kind::Unknown(_) => Err(collection.clone()),
             _ => {
@@ -321,8 +326,7 @@ impl<'a> Evaluator<'a> {
                 }
                 Step::FullSplat => return self.splat(&value, rest, span, scope),
                 Step::AttributeSplat => {
-                    let count =
-                        rest.iter().take_while(|step| matches!(step, Step::Attribute(_))).count();
+                    let count = rest.iter().take_while(|step| matches!(step, Step::Attribute(_))).count();
                     let (each, after) = rest.split_at(count);
                     rest = after;
                     self.splat(&value, each, span, scope)
@@ -543,7 +547,8 @@ impl<'a> Evaluator<'a> {
                 finding = finding.at(*span, what.as_str());
             }
             if places.len() > PLACES_MAX {
-                finding = finding.note(format!("{} more places for the same reason", places.len() - PLACES_MAX));
+                finding =
+                    finding.note(format!("{} more places for the same reason", places.len() - PLACES_MAX));
             }
             findings.push(finding);
         }

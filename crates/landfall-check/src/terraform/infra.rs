@@ -6,9 +6,7 @@ use landfall_types::{Finding, Span, Spanned, Tree};
 
 use super::eval::Evaluator;
 use super::json_text;
-use super::model::{
-    Attachment, CustomerPolicy, Infra, InlinePolicy, OidcProvider, Output, Repository, Role,
-};
+use super::model::{Attachment, CustomerPolicy, Infra, InlinePolicy, OidcProvider, Output, Repository, Role};
 use super::scope::Scope;
 use super::syntax::Block;
 use super::value::{Kind, Object, Value};
@@ -202,7 +200,8 @@ impl<'e, 'a> Reader<'e, 'a> {
         let account = self.evaluator.settings.account;
         CustomerPolicy {
             address: object.address.to_string(),
-            arn: self.arn(object, &name, |name| landfall_types::Arn::policy(account, &path, name).to_string()),
+            arn: self
+                .arn(object, &name, |name| landfall_types::Arn::policy(account, &path, name).to_string()),
             name: name.name,
             name_unknown: name.unknown,
             path,
@@ -244,7 +243,8 @@ impl<'e, 'a> Reader<'e, 'a> {
         match value.as_index().and_then(|seconds| u32::try_from(seconds).ok()) {
             Some(seconds) => Some(Spanned::new(seconds, value.span)),
             None => {
-                let message = format!("Inappropriate value for attribute \"{name}\": a number of seconds is required");
+                let message =
+                    format!("Inappropriate value for attribute \"{name}\": a number of seconds is required");
                 self.evaluator.fail("terraform-value", message, value.span, "this value");
                 None
             }
@@ -354,7 +354,8 @@ impl<'e, 'a> Reader<'e, 'a> {
             ("aws_iam_role_policy_attachments_exclusive", "role_name", "policy_arns"),
         ] {
             for (_, object) in self.instances(kind) {
-                let (Some(roles), Some(arns)) = (object.written(role_argument), object.written(policy_argument))
+                let (Some(roles), Some(arns)) =
+                    (object.written(role_argument), object.written(policy_argument))
                 else {
                     continue;
                 };
@@ -363,7 +364,8 @@ impl<'e, 'a> Reader<'e, 'a> {
                 for role in &roles {
                     let Some(role) = self.role_of(role, &object, &mut infra.roles) else { continue };
                     for attachment in &attached {
-                        let known = role.attached.iter().any(|it| it.policy_arn.value == attachment.policy_arn.value);
+                        let known =
+                            role.attached.iter().any(|it| it.policy_arn.value == attachment.policy_arn.value);
                         if !known {
                             role.attached.push(attachment.clone());
                         }
@@ -379,7 +381,8 @@ impl<'e, 'a> Reader<'e, 'a> {
             return roles.iter_mut().find(|role| *role.address == *of);
         }
         let name = self.known_text(value, || format!("the role of `{}`", object.address))?;
-        let found = roles.iter().position(|role| role.name_unknown.is_none() && role.name.value == name.value);
+        let found =
+            roles.iter().position(|role| role.name_unknown.is_none() && role.name.value == name.value);
         if let Some(position) = found {
             return roles.get_mut(position);
         }
@@ -388,9 +391,9 @@ impl<'e, 'a> Reader<'e, 'a> {
                 "`{}` names its role with `{}`: a role's name was expected, which has neither `:` nor `/`",
                 object.address, name.value
             );
-            Finding::error("terraform-role-name", message).at(name.span, "AWS refuses this as a role name").help(
-                "give the name alone, such as `aws_iam_role.deploy.name`",
-            )
+            Finding::error("terraform-role-name", message)
+                .at(name.span, "AWS refuses this as a role name")
+                .help("give the name alone, such as `aws_iam_role.deploy.name`")
         } else {
             let message = format!(
                 "`{}` belongs to the role `{}`, which is not among these files; it is left out",
@@ -404,7 +407,9 @@ impl<'e, 'a> Reader<'e, 'a> {
 
     fn repository_policies(&self, infra: &mut Infra) {
         for (_, object) in self.instances("aws_ecr_repository_policy") {
-            let (Some(name), Some(_)) = (object.written("repository"), object.written("policy")) else { continue };
+            let (Some(name), Some(_)) = (object.written("repository"), object.written("policy")) else {
+                continue;
+            };
             let document = self.document(&object, "policy");
             let of = name.as_unknown().and_then(|unknown| unknown.of.clone());
             let text = match &of {
@@ -413,7 +418,9 @@ impl<'e, 'a> Reader<'e, 'a> {
             };
             let is_it = |repository: &&mut Repository| match (&of, &text) {
                 (Some(of), _) => *repository.address == **of,
-                (None, Some(text)) => repository.name_unknown.is_none() && repository.name.value == text.value,
+                (None, Some(text)) => {
+                    repository.name_unknown.is_none() && repository.name.value == text.value
+                }
                 (None, None) => false,
             };
             match (infra.repositories.iter_mut().find(is_it), text) {

@@ -21,6 +21,7 @@ mod scope;
 mod syntax;
 mod template;
 mod types;
+mod unclosed;
 mod value;
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //! what one document's statement does to another's, and how sets become strings or sorted lists.
 //! <https://registry.terraform.io/providers/hashicorp/aws/latest/docs/data-sources/iam_policy_document>
 
-use std::collections::BTreeMap;
 use landfall_types::tree::Key;
 use landfall_types::{Finding, Node, Span, Tree};
+use std::collections::BTreeMap;
 
 use super::eval::Evaluator;
 use super::json_text;
@@ -147,7 +147,15 @@ fn read_document(evaluator: &Evaluator, tree: &Tree) -> Document {
 /// numbers there are dropped: the provider has no case for them.
 fn normalised(evaluator: &Evaluator, statement: &Tree) -> Tree {
     const ORDER: [&str; 9] = [
-        "Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "NotPrincipal", "Condition",
+        "Sid",
+        "Effect",
+        "Action",
+        "NotAction",
+        "Resource",
+        "NotResource",
+        "Principal",
+        "NotPrincipal",
+        "Condition",
     ];
     let Node::Map(entries) = &statement.node else { return statement.clone() };
     let mut ordered = Vec::with_capacity(entries.len());
@@ -173,7 +181,8 @@ fn normalise_condition(evaluator: &Evaluator, condition: &mut Tree) {
     for (_, variables) in tests.iter_mut() {
         let Node::Map(variables) = &mut variables.node else { continue };
         for (key, value) in variables.iter().filter(|(_, value)| matches!(value.node, Node::Number(_))) {
-            let message = format!("the condition on `{}` is dropped: the AWS provider takes no number there", key.text);
+            let message =
+                format!("the condition on `{}` is dropped: the AWS provider takes no number there", key.text);
             let finding = Finding::warning("terraform-value", message)
                 .at(value.span, "this number is left out of the merged document")
                 .help("write it as a string");
@@ -304,15 +313,14 @@ fn principals(evaluator: &Evaluator, name: &str, value: &Value, version: &str) -
         };
         let mut identifiers_here = strings(evaluator, name, &identifiers, Some(version));
         sort_from_z(&mut identifiers_here);
-        let entry = by_type
-            .entry(text.to_string())
-            .or_insert_with(|| (kind.span, Vec::new(), identifiers.span));
+        let entry =
+            by_type.entry(text.to_string()).or_insert_with(|| (kind.span, Vec::new(), identifiers.span));
         entry.1.extend(identifiers_here);
     }
     let any = by_type.len() == 1
-        && by_type.get("*").is_some_and(|(_, items, _)| {
-            matches!(items.as_slice(), [only] if only.as_text() == Some("*"))
-        });
+        && by_type
+            .get("*")
+            .is_some_and(|(_, items, _)| matches!(items.as_slice(), [only] if only.as_text() == Some("*")));
     if any {
         return by_type.remove("*").and_then(|(_, mut items, _)| items.pop());
     }

@@ -111,9 +111,8 @@ impl Evaluator<'_> {
     pub fn managed(&self, kind: &str, name: &str, span: Span) -> Value {
         let address = format!("{kind}.{name}");
         let Some(block) = self.module.resources.get(&(kind, name)) else {
-            let detail = format!(
-                "A managed resource \"{kind}\" \"{name}\" has not been declared in the root module."
-            );
+            let detail =
+                format!("A managed resource \"{kind}\" \"{name}\" has not been declared in the root module.");
             let same_kind = self.module.resources.keys().filter(|(other, _)| *other == kind);
             return self.undeclared("resource", &detail, name, same_kind.map(|(_, name)| *name), span);
         };

@@ -18,7 +18,14 @@ const DYNAMIC_BLOCKS_MAX: usize = 1_000;
 
 /// Arguments and blocks that belong to Terraform, not to the resource.
 const META: [&str; 9] = [
-    "count", "for_each", "provider", "depends_on", "lifecycle", "provisioner", "connection", "timeouts",
+    "count",
+    "for_each",
+    "provider",
+    "depends_on",
+    "lifecycle",
+    "provisioner",
+    "connection",
+    "timeouts",
     "dynamic",
 ];
 
@@ -114,7 +121,8 @@ impl Evaluator<'_> {
     fn instance(&self, block: &Block, address: String, scope: &Scope) -> Value {
         let kind = block.labels.first().map_or("", String::as_str);
         let written = self.contents(&block.body, scope);
-        let mut object = Object { address: address.into(), span: block.header, written, computed: Vec::new() };
+        let mut object =
+            Object { address: address.into(), span: block.header, written, computed: Vec::new() };
         if block.kind == "resource" {
             self.report_missing(kind, &object);
             object.computed = computed::managed(self, kind, &object, block);

@@ -11,6 +11,8 @@ use hcl_edit::structure as st;
 use hcl_edit::template::{Directive, Element, Strip};
 use landfall_types::{Finding, SourceId, Span};
 
+use super::unclosed::unclosed_string;
+
 /// Bytes of one file that are read at most.
 pub(super) const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Broken blocks of one file that are reported at most.
@@ -205,8 +207,19 @@ fn recover(
 
 fn block_starts(text: &str, start: usize) -> Vec<usize> {
     const TOP_LEVEL: [&str; 13] = [
-        "resource", "data", "variable", "locals", "output", "provider", "module", "terraform", "import",
-        "moved", "removed", "check", "ephemeral",
+        "resource",
+        "data",
+        "variable",
+        "locals",
+        "output",
+        "provider",
+        "module",
+        "terraform",
+        "import",
+        "moved",
+        "removed",
+        "check",
+        "ephemeral",
     ];
     let mut starts = vec![start];
     let mut at = start;
@@ -244,66 +257,6 @@ fn syntax_finding(
     Finding::error("terraform-syntax", format!("{wanted}, found {found}"))
         .at(Span::new(source, at, at + length), "this can't be read as HCL")
         .help(help)
-}
-
-/// The offset of the first quote that opens a string which its line does not close.
-fn unclosed_string(text: &str) -> Option<usize> {
-    /// What the scanner is inside of: a string, from its quote on, or braces.
-    enum Inside {
-        String(usize),
-        Braces,
-    }
-    let mut inside: Vec<Inside> = Vec::new();
-    let mut at = 0;
-    while let Some(c) = text.get(at..)?.chars().next() {
-        let rest = text.get(at..)?;
-        let mut length = c.len_utf8();
-        match inside.last() {
-            Some(Inside::String(quote)) => match c {
-                '\n' => return Some(*quote),
-                '\\' => length += rest.chars().nth(1).filter(|c| *c != '\n').map_or(0, char::len_utf8),
-                '"' => drop(inside.pop()),
-                '$' | '%' if rest.get(1..).is_some_and(|rest| rest.starts_with([c]) && rest.get(1..2) == Some("{")) => {
-                    length = 3;
-                }
-                '$' | '%' if rest.get(1..2) == Some("{") => {
-                    inside.push(Inside::Braces);
-                    length = 2;
-                }
-                _ => {}
-            },
-            _ => match c {
-                '"' => inside.push(Inside::String(at)),
-                '{' => inside.push(Inside::Braces),
-                '}' => drop(inside.pop()),
-                '#' => length = rest.find('\n').unwrap_or(rest.len()),
-                '/' if rest.starts_with("//") => length = rest.find('\n').unwrap_or(rest.len()),
-                '/' if rest.starts_with("/*") => length = rest.find("*/").map_or(rest.len(), |end| end + 2),
-                '<' if rest.starts_with("<<") => length = heredoc_length(rest),
-                _ => {}
-            },
-        }
-        at += length;
-    }
-    None
-}
-
-/// The length of the heredoc that a text begins with, or of `<<`.
-fn heredoc_length(text: &str) -> usize {
-    let mut lines = text.split_inclusive('\n');
-    let first = lines.next().unwrap_or("");
-    let word = first.trim_start_matches('<').trim_start_matches('-').trim_end();
-    if word.is_empty() {
-        return 2;
-    }
-    let mut length = first.len();
-    for line in lines {
-        if line.trim() == word {
-            return length;
-        }
-        length += line.len();
-    }
-    text.len()
 }
 
 /// What stands at an error, for a person, and its length.
@@ -369,9 +322,7 @@ impl Reader {
             Expression::Bool(value) => ExprKind::Bool(*value.value()),
             Expression::Number(value) => ExprKind::Number(value.value().as_f64().unwrap_or(0.0)),
             Expression::String(text) => ExprKind::Text(text.value().clone()),
-            Expression::Array(array) => {
-                ExprKind::List(array.iter().map(|item| self.expr(item)).collect())
-            }
+            Expression::Array(array) => ExprKind::List(array.iter().map(|item| self.expr(item)).collect()),
             Expression::Object(object) => self.object(object),
             Expression::StringTemplate(template) => ExprKind::Template(self.parts(template)),
             Expression::HeredocTemplate(heredoc) => {
@@ -587,7 +538,8 @@ fn strip_start(part: &mut Part) {
 fn strip_end(parts: &mut [Part]) {
     if let Some(Part::Literal { text, span }) = parts.last_mut() {
         let kept = text.trim_end().to_owned();
-        span.end = span.end.saturating_sub(u32::try_from(text.len() - kept.len()).unwrap_or(0)).max(span.start);
+        span.end =
+            span.end.saturating_sub(u32::try_from(text.len() - kept.len()).unwrap_or(0)).max(span.start);
         *text = kept;
     }
 }

@@ -72,7 +72,8 @@ impl Evaluator<'_> {
             }
             if output.text.len() > TEXT_BYTES_MAX {
                 let message = format!("a text is longer than {TEXT_BYTES_MAX} bytes, which is the limit");
-                let span = output.pieces.last().map_or(Span::new(landfall_types::SourceId(0), 0, 0), |it| it.span);
+                let span =
+                    output.pieces.last().map_or(Span::new(landfall_types::SourceId(0), 0, 0), |it| it.span);
                 output.failed = Some(self.fail("terraform-limit", message, span, "this template"));
             }
         }
@@ -122,7 +123,8 @@ impl Evaluator<'_> {
                 "Invalid template interpolation value: a string is required, found {}",
                 value.kind_name()
             );
-            output.failed = Some(self.fail("terraform-value", message, written_at, "this is put into a string"));
+            output.failed =
+                Some(self.fail("terraform-value", message, written_at, "this is put into a string"));
             return;
         }
         let length = output.text.len() - start;

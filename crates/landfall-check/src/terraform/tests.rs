@@ -20,7 +20,7 @@ fn every_case_reads_as_its_summary_says() {
     let mut cases: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     cases.retain(|path| path.extension().is_some_and(|extension| extension == "tf"));
     cases.sort();
-    assert!(cases.len() >= 14, "only {} cases in {}", cases.len(), folder.display());
+    assert!(cases.len() >= 15, "only {} cases in {}", cases.len(), folder.display());
     let mut wrong = Vec::new();
     for path in cases {
         let summary = summary_of(&fs::read_to_string(&path).unwrap());
@@ -43,13 +43,26 @@ fn a_subject_is_placed_where_it_is_written() {
             r#""repo:acme/api:ref:refs/heads/main""#,
             r#"jsonencode({Statement = [{Condition = {StringEquals = {"gh:sub" = "repo:acme/api:ref:refs/heads/main"}}}]})"#,
         ),
-        (r#""repo:${"acme"}/api:*""#, r#"jsonencode({Statement = [{Condition = {StringEquals = {"gh:sub" = "repo:${"acme"}/api:*"}}}]})"#),
-        (r#""repo:acme/${"api"}:*""#, "<<EOF\n{\"Statement\": [{\"Condition\": {\"StringEquals\": {\"gh:sub\": \"repo:acme/${\"api\"}:*\"}}}]}\nEOF"),
-        (r#""repo:acme/api:*""#, "<<-EOF\n    {\n      \"Statement\": [{\"Condition\":\n        {\"StringEquals\": {\"gh:sub\": \"repo:acme/api:*\"}}}]\n    }\n  EOF"),
-        (r#""${"repo:acme/api"}:*""#, "<<EOF\n{\"Statement\": [{\"Condition\": {\"StringEquals\": {\"gh:sub\": \"${\"repo:acme/api\"}:*\"}}}]}\nEOF"),
+        (
+            r#""repo:${"acme"}/api:*""#,
+            r#"jsonencode({Statement = [{Condition = {StringEquals = {"gh:sub" = "repo:${"acme"}/api:*"}}}]})"#,
+        ),
+        (
+            r#""repo:acme/${"api"}:*""#,
+            "<<EOF\n{\"Statement\": [{\"Condition\": {\"StringEquals\": {\"gh:sub\": \"repo:acme/${\"api\"}:*\"}}}]}\nEOF",
+        ),
+        (
+            r#""repo:acme/api:*""#,
+            "<<-EOF\n    {\n      \"Statement\": [{\"Condition\":\n        {\"StringEquals\": {\"gh:sub\": \"repo:acme/api:*\"}}}]\n    }\n  EOF",
+        ),
+        (
+            r#""${"repo:acme/api"}:*""#,
+            "<<EOF\n{\"Statement\": [{\"Condition\": {\"StringEquals\": {\"gh:sub\": \"${\"repo:acme/api\"}:*\"}}}]}\nEOF",
+        ),
     ] {
-        let (sources, infra, findings) =
-            read_text(&format!("resource \"aws_iam_role\" \"r\" {{\n  name = \"r\"\n  assume_role_policy = {module}\n}}\n"));
+        let (sources, infra, findings) = read_text(&format!(
+            "resource \"aws_iam_role\" \"r\" {{\n  name = \"r\"\n  assume_role_policy = {module}\n}}\n"
+        ));
         assert!(findings.is_empty(), "{findings:?}");
         let subject = subject(infra.roles.first().unwrap());
         assert_eq!(sources.excerpt(subject.span), written);
@@ -72,7 +85,8 @@ fn nesting_beyond_the_limits_is_a_finding() {
     };
     let chain: String = (0..5_000).map(|n| format!("  l{} = local.l{n}\n", n + 1)).collect();
     let nest: String = (0..500).map(|n| format!("  l{} = [local.l{n}, local.l{n}]\n", n + 1)).collect();
-    let longer: String = (0..60).map(|n| format!("  l{} = \"${{local.l{n}}}${{local.l{n}}}\"\n", n + 1)).collect();
+    let longer: String =
+        (0..60).map(|n| format!("  l{} = \"${{local.l{n}}}${{local.l{n}}}\"\n", n + 1)).collect();
     let resources: String = (0..400)
         .map(|n| {
             format!(
@@ -100,11 +114,17 @@ fn nesting_beyond_the_limits_is_a_finding() {
         locals(&nest, 60),
         locals(&nest, 500),
         locals(&longer, 60),
-        format!("resource \"aws_sns_topic\" \"t0\" {{\n}}\n{resources}output \"o\" {{\n  value = aws_sns_topic.t400.a\n}}\n"),
+        format!(
+            "resource \"aws_sns_topic\" \"t0\" {{\n}}\n{resources}output \"o\" {{\n  value = aws_sns_topic.t400.a\n}}\n"
+        ),
         format!("locals {{\n  big = range(9999)\n}}\noutput \"o\" {{\n  value = jsonencode([{many}])\n}}\n"),
         format!("locals {{\n  big = range(9999)\n}}\noutput \"o\" {{\n  value = [{many}]\n}}\n"),
         format!("output \"o\" {{\n  value = replace(\"{0}\", \"a\", \"{0}\")\n}}\n", "a".repeat(5_000)),
-        format!("output \"o\" {{\n  value = replace(\"{0}\", \"/a/\", \"{1}\")\n}}\n", "a".repeat(5_000), "$0".repeat(5_000)),
+        format!(
+            "output \"o\" {{\n  value = replace(\"{0}\", \"/a/\", \"{1}\")\n}}\n",
+            "a".repeat(5_000),
+            "$0".repeat(5_000)
+        ),
         format!("output \"o\" {{\n  value = join(\"{0}\", range(9999))\n}}\n", "a".repeat(5_000)),
         "output \"o\" {\n  value = [for a in range(10000) : [for b in range(10000) : a]]\n}\n".to_owned(),
     ] {
@@ -139,7 +159,9 @@ fn read_text(text: &str) -> (SourceMap, Infra, Vec<Finding>) {
 fn subject(role: &Role) -> &Tree {
     fn find(tree: &Tree) -> Option<&Tree> {
         let own = tree.entries().iter().find(|(key, _)| key.text.ends_with(":sub")).map(|(_, value)| value);
-        own.or_else(|| tree.items().iter().chain(tree.entries().iter().map(|(_, value)| value)).find_map(find))
+        own.or_else(|| {
+            tree.items().iter().chain(tree.entries().iter().map(|(_, value)| value)).find_map(find)
+        })
     }
     find(&role.trust).unwrap()
 }
@@ -268,8 +290,14 @@ fn finding_summary(out: &mut String, sources: &SourceMap, finding: &Finding) {
     writeln!(out, "{severity} {}: {}", finding.rule, finding.message).unwrap();
     for label in &finding.labels {
         let excerpt = sources.excerpt(label.span);
-        writeln!(out, "  {} `{}` {}", sources.place(label.span), excerpt.lines().next().unwrap_or(""), label.text)
-            .unwrap();
+        writeln!(
+            out,
+            "  {} `{}` {}",
+            sources.place(label.span),
+            excerpt.lines().next().unwrap_or(""),
+            label.text
+        )
+        .unwrap();
     }
     for text in finding.notes.iter().chain(&finding.help) {
         writeln!(out, "  = {text}").unwrap();

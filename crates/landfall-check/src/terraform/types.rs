@@ -45,9 +45,10 @@ fn fit(evaluator: &Evaluator, value: Value, kind: &Expr) -> Result<Value, String
                 Kind::Text(_) | Kind::Json(_) => Ok(value),
                 _ => value.as_text().map(|text| Value::text(text, span)).ok_or_else(|| required("string")),
             },
-            "number" => {
-                value.as_number().map(|number| Value::number(number, span)).ok_or_else(|| required("a number is"))
-            }
+            "number" => value
+                .as_number()
+                .map(|number| Value::number(number, span))
+                .ok_or_else(|| required("a number is")),
             "bool" => value.as_bool().map(|value| Value::bool(value, span)).ok_or_else(|| required("bool")),
             _ => Ok(value),
         };
@@ -68,7 +69,9 @@ fn fit(evaluator: &Evaluator, value: Value, kind: &Expr) -> Result<Value, String
                 .collect();
             Ok(Value::map(entries?, span))
         }
-        ("object", [Expr { kind: ExprKind::Object(attributes), .. }]) => object(evaluator, &value, attributes),
+        ("object", [Expr { kind: ExprKind::Object(attributes), .. }]) => {
+            object(evaluator, &value, attributes)
+        }
         ("tuple", [Expr { kind: ExprKind::List(kinds), .. }]) => {
             let items = value.items().filter(|items| items.len() == kinds.len());
             let items = items.ok_or_else(|| required(&format!("tuple of {} elements", kinds.len())))?;
@@ -98,9 +101,7 @@ fn object(evaluator: &Evaluator, value: &Value, attributes: &[(ObjectKey, Expr)]
             (_, Some(default)) => {
                 (value::key(name.as_str(), *key_span), evaluator.eval(default, &Scope::default()))
             }
-            (None, None) if is_optional => {
-                (value::key(name.as_str(), *key_span), Value::null(*key_span))
-            }
+            (None, None) if is_optional => (value::key(name.as_str(), *key_span), Value::null(*key_span)),
             (None, None) => return Err(format!("attribute \"{name}\" is required")),
         };
         let item = fit(evaluator, item, kind).map_err(|reason| format!("attribute \"{name}\": {reason}"))?;

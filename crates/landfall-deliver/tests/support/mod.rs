@@ -39,10 +39,11 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    pub closes: bool,
 }
 
 pub fn reply(status: u16, body: impl Into<Vec<u8>>) -> Reply {
-    Reply { status, headers: Vec::new(), body: body.into() }
+    Reply { status, headers: Vec::new(), body: body.into(), closes: false }
 }
 
 impl Reply {
@@ -85,6 +86,31 @@ impl Server {
     }
 }
 
+/// A server that answers a method before it has read the body, and then reads no further.
+pub async fn impatient(
+    method: &'static str,
+    answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> Server {
+    let server = Server::start(answer).await;
+    let (inner, listener) = (server.address, TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut first = [0; 5];
+                stream.peek(&mut first).await.unwrap();
+                if first.starts_with(method.as_bytes()) {
+                    stream.write_all(b"HTTP/1.1 403 X\r\ncontent-length: 2\r\n\r\nno").await.unwrap();
+                    std::future::pending::<()>().await;
+                }
+                let mut onward = TcpStream::connect(inner).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut onward).await;
+            });
+        }
+    });
+    Server { address, requests: Arc::clone(&server.requests) }
+}
+
 async fn converse(
     stream: TcpStream,
     seen: &Mutex<Vec<Request>>,
@@ -96,6 +122,8 @@ async fn converse(
         let is_head = request.method == "HEAD";
         seen.lock().unwrap().push(request);
         let mut text = format!("HTTP/1.1 {} X\r\ncontent-length: {}\r\n", reply.status, reply.body.len());
+        // One request for each connection, so that a relay can tell them apart.
+        text.push_str(if reply.closes { "connection: close\r\n" } else { "" });
         for (name, value) in &reply.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -104,7 +132,7 @@ async fn converse(
         if !is_head {
             bytes.extend_from_slice(&reply.body);
         }
-        if stream.write_all(&bytes).await.is_err() {
+        if stream.write_all(&bytes).await.is_err() || reply.closes {
             return;
         }
     }

@@ -52,6 +52,9 @@ pub(super) async fn start(call: &RegistryCall<'_>, name: &RepositoryName, incomi
 /// mount that can't be done is no error: the client is given an upload.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>
 fn mountable(call: &RegistryCall<'_>) -> Option<(Digest, Permit<calls::ReadBlob>)> {
+    if !call.world.settings.blob_mounting {
+        return None;
+    }
     let digest = Digest::parse(call.query.get("mount")?).ok()?;
     let from = RepositoryName::parse(call.query.get("from")?).ok()?;
     // Looked up before it is decided, so that a guess at a repository leaves no refusal in the log; the

@@ -272,3 +272,48 @@ pub(crate) fn say(line: &str) {
 
 /// The first wait before something is tried again.
 pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: LoginArgs,
+    }
+
+    fn has_outlet(line: &str, variables: &[(&str, &str)]) -> bool {
+        let args = Line::try_parse_from(line.split(' ')).unwrap().args;
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Outlet::new(&args, &Environment::new(variables, None)).is_ok()
+    }
+
+    #[test]
+    fn a_session_that_nobody_would_get_is_not_asked_for() {
+        let job = [("GITHUB_ACTIONS", "true"), ("GITHUB_ENV", "/e")];
+        assert!(has_outlet("login", &job));
+        assert!(has_outlet("login --format env", &[]));
+        assert!(has_outlet("login --write-env-file f", &[]));
+        assert!(has_outlet("login --output-credentials", &[("GITHUB_OUTPUT", "/o")]));
+        assert!(!has_outlet("login", &[]));
+        assert!(!has_outlet("login --output-credentials", &[]));
+        assert!(!has_outlet("login --output-env-credentials false", &[("GITHUB_ENV", "/e")]));
+    }
+
+    #[test]
+    fn keys_cannot_come_from_the_command_line() {
+        for flag in
+            ["--access-key-id", "--aws-access-key-id", "--secret-access-key", "--aws-secret-access-key"]
+        {
+            assert!(Line::try_parse_from(["login", flag, "x"]).is_err(), "{flag}");
+        }
+    }
+
+    #[test]
+    fn every_delimiter_is_another_one() {
+        assert_ne!(random_delimiter(), random_delimiter());
+    }
+}

@@ -288,3 +288,60 @@ fn clear_line() {
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 const BYTES_PER_MB: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: PushArgs,
+    }
+
+    fn args(words: &[&str]) -> PushArgs {
+        Line::try_parse_from([&["push"], words].concat()).unwrap().args
+    }
+
+    #[test]
+    fn the_source_is_named_or_comes_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let plain = directory.path().to_str().unwrap().to_owned();
+        let shown = |words: &[&str]| match source(&args(words)) {
+            Ok((Source::Directory(_), names)) => format!("directory {}", names.len()),
+            Ok((Source::Layout(_), names)) => format!("layout {}", names.len()),
+            Err(failure) => failure.message,
+        };
+        assert_eq!(shown(&["--dir", "d", "h/a", "h/b"]), "directory 2");
+        assert_eq!(shown(&["--oci", "d", "h/a"]), "layout 1");
+        assert_eq!(shown(&[&plain, "h/a"]), "directory 1");
+        std::fs::write(directory.path().join("oci-layout"), "{}").unwrap();
+        std::fs::write(directory.path().join("index.json"), "{}").unwrap();
+        assert_eq!(shown(&[&plain, "h/a", "h/b"]), "layout 2");
+        assert!(shown(&["/nowhere", "h/a"]).contains("is not a directory"));
+    }
+
+    #[test]
+    fn a_layouts_images_say_themselves_how_they_run() {
+        let path = Path::new("image");
+        assert!(no_settings(&args(&["--oci", "image", "h/a", "--tag", "v1"]), path).is_ok());
+        for flag in ["--entrypoint", "--cmd", "--env", "--workdir", "--user", "--label", "--platform"] {
+            let failure = no_settings(&args(&["--oci", "image", "h/a", flag, "x"]), path).unwrap_err();
+            assert!(failure.message.starts_with(flag), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn the_moment_of_everything_is_the_source_date() {
+        let at = |value: &str| {
+            let env = Environment::new([("SOURCE_DATE_EPOCH".to_owned(), value.to_owned())], None);
+            source_date(&env).map(Timestamp::seconds).ok()
+        };
+        assert_eq!(
+            [at(""), at("0"), at("1700000000"), at("yesterday"), at("-1")],
+            [Some(0), Some(0), Some(1_700_000_000), None, None]
+        );
+    }
+}

@@ -2,10 +2,10 @@
 
 use std::cmp::Ordering;
 
+use super::Contexts;
 use super::functions::{self, Function};
 use super::parse::{Comparison, Expression, Node};
 use super::value::Value;
-use super::{Contexts, RESULT_BYTES_MAX};
 
 /// A value, and whether it came out of a `.*`: an index on it then applies to each item.
 struct Found {
@@ -42,7 +42,7 @@ fn evaluate(node: &Node, contexts: &Contexts<'_>) -> Result<Found, String> {
         }
         Node::Filter(inner) => filter(evaluate(inner, contexts)?),
         Node::Index(left, key) => index(evaluate(left, contexts)?, &value(key)?),
-        Node::Call(function, arguments) => limited(call(*function, arguments, contexts)?)?.into(),
+        Node::Call(function, arguments) => call(*function, arguments, contexts)?.into(),
     })
 }
 
@@ -132,13 +132,4 @@ fn case(arguments: &[Node], contexts: &Contexts<'_>) -> Result<Value, String> {
         }
     }
     Ok(Value::Null)
-}
-
-fn limited(value: Value) -> Result<Value, String> {
-    match &value {
-        Value::Text(text) if text.len() > RESULT_BYTES_MAX => {
-            Err("The maximum allowed memory size was exceeded".to_owned())
-        }
-        _ => Ok(value),
-    }
 }

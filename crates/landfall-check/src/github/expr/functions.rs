@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::json;
 use super::value::{Value, upper};
-use super::{Contexts, Outcome};
+use super::{Contexts, Outcome, push_limited};
 
 /// A function's name, in any case in the source.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -83,7 +83,11 @@ impl Function {
 }
 
 /// Calls a function whose arguments are all evaluated; `case` and `format` are not here, they choose.
-pub(super) fn call(function: Function, arguments: &[Value], contexts: &Contexts<'_>) -> Result<Value, String> {
+pub(super) fn call(
+    function: Function,
+    arguments: &[Value],
+    contexts: &Contexts<'_>,
+) -> Result<Value, String> {
     let argument = |index: usize| arguments.get(index).cloned().unwrap_or(Value::Null);
     let (first, second) = (argument(0), argument(1));
     Ok(match function {
@@ -94,12 +98,13 @@ pub(super) fn call(function: Function, arguments: &[Value], contexts: &Contexts<
         Function::EndsWith => {
             Value::Bool(texts(&first, &second).is_some_and(|(text, end)| text.ends_with(&end)))
         }
-        Function::Join => Value::Text(join(&first, arguments.get(1))),
+        Function::Join => Value::Text(join(&first, arguments.get(1))?),
         Function::ToJson => Value::Text(json::to_json(&first)),
         Function::FromJson => json::from_json(&first.to_text()).map_err(|why| from_json_error(&why))?,
         Function::HashFiles => {
             let patterns: Vec<String> = arguments.iter().map(Value::to_text).collect();
-            let hash = contexts.hash_files.ok_or("hashFiles('…') cannot be answered here: no files are at hand")?;
+            let hash =
+                contexts.hash_files.ok_or("hashFiles('…') cannot be answered here: no files are at hand")?;
             Value::Text(hash(&patterns)?)
         }
         Function::Success => Value::Bool(succeeded(arguments, contexts)),
@@ -127,16 +132,22 @@ fn contains(search: &Value, item: &Value) -> bool {
     }
 }
 
-fn join(items: &Value, separator: Option<&Value>) -> String {
-    match items {
-        Value::List(items) => {
-            let separator = separator.filter(|value| value.is_primitive());
-            let separator = separator.map_or_else(|| ",".to_owned(), Value::to_text);
-            items.iter().map(Value::to_text).collect::<Vec<_>>().join(&separator)
+fn join(items: &Value, separator: Option<&Value>) -> Result<String, String> {
+    let items = match items {
+        Value::List(items) => items,
+        Value::Object(_) => return Ok(String::new()),
+        _ => return Ok(items.to_text()),
+    };
+    let separator = separator.filter(|value| value.is_primitive());
+    let separator = separator.map_or_else(|| ",".to_owned(), Value::to_text);
+    let mut text = String::new();
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            push_limited(&mut text, &separator)?;
         }
-        Value::Object(_) => String::new(),
-        _ => items.to_text(),
+        push_limited(&mut text, &item.to_text())?;
     }
+    Ok(text)
 }
 
 fn result_of(id: &Value, contexts: &Contexts<'_>) -> Option<Outcome> {
@@ -180,7 +191,9 @@ pub(super) fn format(
         } else {
             let (index, specifiers, after) = hole(rest).ok_or_else(invalid)?;
             let slot = cache.get_mut(index).ok_or_else(|| {
-                format!("The following format string references more arguments than were supplied: {template}")
+                format!(
+                    "The following format string references more arguments than were supplied: {template}"
+                )
             })?;
             let value = match slot {
                 Some(value) => value,
@@ -192,7 +205,7 @@ pub(super) fn format(
                     value.kind()
                 ));
             }
-            result.push_str(&value.to_text());
+            push_limited(&mut result, &value.to_text())?;
             rest = after;
         }
     }

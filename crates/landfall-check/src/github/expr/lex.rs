@@ -184,7 +184,9 @@ impl<'t> Lexer<'t> {
             return Err(ParseError::at("Unexpected symbol", token.raw, token.at, self.text));
         }
         match token.kind {
-            Kind::StartGroup | Kind::StartParameters | Kind::StartIndex => self.unclosed.push(token.kind.clone()),
+            Kind::StartGroup | Kind::StartParameters | Kind::StartIndex => {
+                self.unclosed.push(token.kind.clone())
+            }
             Kind::EndGroup | Kind::EndParameters | Kind::EndIndex => drop(self.unclosed.pop()),
             Kind::Function if may.function(token.raw).is_none() => {
                 return Err(ParseError::at("Unrecognized function", token.raw, token.at, self.text));

@@ -23,8 +23,17 @@ use landfall_types::Span;
 pub const EXPRESSION_CHARS_MAX: usize = 21_000;
 /// The deepest expression, in nested operators and calls (observed in the runner).
 pub const EXPRESSION_DEPTH_MAX: usize = 50;
-/// The longest text that an evaluation may make, in bytes (the runner's memory limit is 1 MiB).
+/// The longest text that an evaluation may make, in bytes. Ours: the runner counts all of its memory.
 pub const RESULT_BYTES_MAX: usize = 10 * 1024 * 1024;
+
+/// Adds to a text that an evaluation makes, up to [`RESULT_BYTES_MAX`].
+pub(crate) fn push_limited(text: &mut String, more: &str) -> Result<(), String> {
+    if text.len() + more.len() > RESULT_BYTES_MAX {
+        return Err(format!("The maximum allowed memory size was exceeded ({RESULT_BYTES_MAX} bytes)"));
+    }
+    text.push_str(more);
+    Ok(())
+}
 
 /// Why an expression has no value.
 #[derive(Clone, PartialEq, Debug)]

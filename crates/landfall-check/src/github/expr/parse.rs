@@ -181,10 +181,7 @@ impl Expression {
         self.any(&|node| {
             matches!(
                 node,
-                Node::Call(
-                    Function::Success | Function::Failure | Function::Cancelled | Function::Always,
-                    _
-                )
+                Node::Call(Function::Success | Function::Failure | Function::Cancelled | Function::Always, _)
             )
         })
     }
@@ -199,7 +196,9 @@ impl Expression {
             match node {
                 Node::Literal(_) | Node::Context(_) => {}
                 Node::Filter(inner) | Node::Not(inner) => pending.push(inner),
-                Node::Index(left, right) | Node::Compare(_, left, right) => pending.extend([&**left, &**right]),
+                Node::Index(left, right) | Node::Compare(_, left, right) => {
+                    pending.extend([&**left, &**right])
+                }
                 Node::Call(_, inner) | Node::And(inner) | Node::Or(inner) => pending.extend(inner),
             }
         }

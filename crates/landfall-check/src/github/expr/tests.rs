@@ -99,3 +99,17 @@ fn contexts_print_names_and_no_values() {
     let contexts = Contexts::new().with("secrets", "hunter2".into());
     assert_eq!(format!("{contexts:?}"), "[\"secrets\"]");
 }
+
+#[test]
+fn texts_that_multiply_end_at_the_limit_and_not_in_memory() {
+    let hundred = "{0}".repeat(100);
+    let mut text = "'xxxxxxxxxx'".to_owned();
+    for _ in 0..20 {
+        text = format!("format('{hundred}', {text})");
+    }
+    let list = format!("join(fromJSON('[{}1]'), {text})", "1,".repeat(1_000));
+    for text in [text, list] {
+        let error = Expression::parse(&text, &ALL).unwrap().evaluate(&Contexts::new()).unwrap_err();
+        assert!(error.starts_with("The maximum allowed memory size was exceeded"), "{error}");
+    }
+}

@@ -257,11 +257,13 @@ pub(super) fn parse_number(text: &str) -> f64 {
     if unsigned.eq_ignore_ascii_case("infinity") {
         return if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY };
     }
-    if unsigned.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+')) {
+    if unsigned.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+'))
+    {
         return text.parse().unwrap_or(f64::NAN);
     }
     // Both forms are 32-bit and signed, so 0xffffffff is -1.
-    let radix = |digits: &str, radix| u32::from_str_radix(digits, radix).map_or(f64::NAN, |n| f64::from(n as i32));
+    let radix =
+        |digits: &str, radix| u32::from_str_radix(digits, radix).map_or(f64::NAN, |n| f64::from(n as i32));
     match text.strip_prefix("0x") {
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => return radix(digits, 16),
         _ => {}

@@ -28,12 +28,17 @@ fn the_subject_is_the_environment_before_the_pull_request_before_the_ref() {
     assert!(rows >= 20);
 }
 
-fn called_job(event: EventFacts, environment: Option<&str>, audience: Option<&str>) -> landfall_types::Claims {
+fn called_job(
+    event: EventFacts,
+    environment: Option<&str>,
+    audience: Option<&str>,
+) -> landfall_types::Claims {
     let mut library = Files::default();
     let called = "on: workflow_call\njobs: { d: { runs-on: [self-hosted], steps: [] } }\n";
-    library
-        .files
-        .insert("acme/t/.github/workflows/y.yml@v1".to_owned(), (called.to_owned(), "refs/tags/v1".to_owned()));
+    library.files.insert(
+        "acme/t/.github/workflows/y.yml@v1".to_owned(),
+        (called.to_owned(), "refs/tags/v1".to_owned()),
+    );
     let root = fine(
         ".github/workflows/x.yml",
         "name: Ship\non: push\npermissions: { id-token: write }\njobs: { a: { uses: acme/t/.github/workflows/y.yml@v1 } }\n",
@@ -131,4 +136,34 @@ fn further_claims_are_added_and_replace_what_is_there() {
     ] {
         assert_eq!(claims.text(name), Some(wanted), "{name}");
     }
+}
+
+#[test]
+fn the_github_context_says_the_same_as_the_token() {
+    let root = fine(
+        ".github/workflows/x.yml",
+        "name: Ship\non: pull_request\njobs: { a: { runs-on: x, steps: [] } }\n",
+    );
+    let mut run = run();
+    run.event = EventFacts::pull_request(7, "main", "fix/x");
+    let plan = crate::github::plan(&root, &run, &mut Files::default()).unwrap();
+    let job = plan.job("a").unwrap();
+    let claims = crate::github::claims(&run, job, None, None, 0, "id");
+    let github = crate::github::context::github(&run, job);
+    for name in ["actor", "actor_id", "base_ref", "event_name", "head_ref", "ref", "ref_type", "repository"] {
+        assert_eq!(github.get(name).map(Value::to_text).as_deref(), claims.text(name), "{name}");
+    }
+    for name in
+        ["repository_owner", "run_id", "run_number", "sha", "workflow", "workflow_ref", "workflow_sha"]
+    {
+        assert_eq!(github.get(name).map(Value::to_text).as_deref(), claims.text(name), "{name}");
+    }
+    let contexts = Contexts::new().with("github", Value::from(github));
+    let value = |text: &str| {
+        let may = slot::Slot::Step.availability();
+        expr::Expression::parse(text, &may).unwrap().evaluate(&contexts).unwrap().to_text()
+    };
+    assert_eq!(value("github.event.number"), "7");
+    assert_eq!(value("github.event.pull_request.head.ref"), "fix/x");
+    assert_eq!(value("github.event.repository.default_branch"), "main");
 }

@@ -29,7 +29,7 @@ impl Library for Files {
             Some(workflow) => {
                 Ok(Loaded { workflow, resolved_ref: resolved_ref.clone(), sha: "remote-sha".to_owned() })
             }
-            None => Err(LoadFailure::Invalid { findings }),
+            None => Err(LoadFailure::Invalid { text: text.clone(), findings }),
         }
     }
 }
@@ -143,7 +143,8 @@ fn every_run_is_planned_or_refused_as_its_case_says() {
 
 /// `x.yml` calls `1.yml` calls `2.yml` … calls the last one, which has steps.
 fn tower(levels: usize) -> String {
-    let mut body = ">>> .github/workflows/x.yml\non: push\njobs:\n  j: { uses: ./.github/workflows/1.yml }\n".to_owned();
+    let mut body =
+        ">>> .github/workflows/x.yml\non: push\njobs:\n  j: { uses: ./.github/workflows/1.yml }\n".to_owned();
     for level in 1..=levels {
         let job = match level == levels {
             true => "{ runs-on: x, steps: [] }".to_owned(),

@@ -79,8 +79,7 @@ fn steps_know_their_titles_and_numbers_their_text() {
     assert_eq!(titles, ["Run echo first", "Run a/b@v1", "wait", "Named ${{ github.sha }}"]);
     let StepBody::Uses { uses, with } = &steps.steps.get(1).unwrap().body else { panic!("an action") };
     assert_eq!(uses.value, "a/b@v1");
-    let texts: Vec<_> =
-        with.iter().map(|(key, value)| (key.value.as_str(), value.text.as_str())).collect();
+    let texts: Vec<_> = with.iter().map(|(key, value)| (key.value.as_str(), value.text.as_str())).collect();
     // GitHub reads 3.10 as the number 3.1.
     assert_eq!(texts, [("key", "v"), ("n", "3.1")]);
     assert_eq!(steps.environment.as_ref().unwrap().name.text, "prod");
@@ -90,4 +89,23 @@ fn steps_know_their_titles_and_numbers_their_text() {
 fn a_workflow_without_a_name_is_called_by_its_path() {
     let workflow = fine(".github/workflows/x.yml", "on: push\njobs: { a: { runs-on: x, steps: [] } }\n");
     assert_eq!(workflow.display_name(), ".github/workflows/x.yml");
+}
+
+/// Every prefix of a file, and the file with something put in at every place: nothing may panic, and
+/// every place that is named lies inside of the text.
+#[test]
+fn a_damaged_file_is_findings_and_never_a_panic() {
+    let check = |text: &str| {
+        let (_, findings) = load(SourceId(0), ".github/workflows/x.yml", text);
+        for label in findings.iter().flat_map(|finding| &finding.labels) {
+            let range = label.span.start as usize..label.span.end as usize;
+            assert!(text.get(range.clone()).is_some(), "{range:?} of {text}");
+        }
+    };
+    let damages = [":", "\n", "[", "{", "'", "&a ", "*a ", "- ", "ä", "${{"];
+    for (at, damage) in (0..EVERYTHING.len()).zip(damages.iter().cycle()) {
+        let (before, after) = EVERYTHING.split_at(at);
+        check(before);
+        check(&format!("{before}{damage}{after}"));
+    }
 }

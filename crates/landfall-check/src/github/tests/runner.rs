@@ -53,10 +53,7 @@ fn commands_are_read_with_their_escapes_and_everything_else_is_text() {
         ("::add-mask::%250A", Some(Command::AddMask(text("%0A")))),
         ("::add-mask::a::b", Some(Command::AddMask(text("a::b")))),
         ("  ::debug::x\r", Some(Command::Debug(text("x")))),
-        (
-            "::set-output name=tag::v1=2",
-            Some(Command::SetOutput { name: text("tag"), value: text("v1=2") }),
-        ),
+        ("::set-output name=tag::v1=2", Some(Command::SetOutput { name: text("tag"), value: text("v1=2") })),
         ("::SAVE-STATE name=a::b", Some(Command::SaveState { name: text("a"), value: text("b") })),
         (
             "::error file=a.rs,line=3,title=Oh%3A no%2C::broken",
@@ -136,7 +133,9 @@ fn base64_hides_the_secret_wherever_it_begins_in_a_group_of_three() {
     let mut masks = Masks::new();
     masks.add("supersecretvalue");
     // base64 of "AWS:supersecretvalue", "a:supersecretvalue:b" and "xyzsupersecretvalue".
-    for text in ["QVdTOnN1cGVyc2VjcmV0dmFsdWU=", "YTpzdXBlcnNlY3JldHZhbHVlOmI=", "eHl6c3VwZXJzZWNyZXR2YWx1ZQ=="] {
+    for text in
+        ["QVdTOnN1cGVyc2VjcmV0dmFsdWU=", "YTpzdXBlcnNlY3JldHZhbHVlOmI=", "eHl6c3VwZXJzZWNyZXR2YWx1ZQ=="]
+    {
         let masked = masks.mask(text);
         assert!(masked.contains("***") && masked.len() < text.len() / 2 + 6, "{text}: {masked}");
     }

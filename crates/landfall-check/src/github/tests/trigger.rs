@@ -95,8 +95,10 @@ fn given(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 #[test]
 fn dispatched_inputs_are_typed_and_get_their_defaults() {
     let workflow = fine(".github/workflows/x.yml", DISPATCH);
-    let inputs =
-        crate::github::trigger::dispatch_inputs(&workflow.on, &given(&[("COUNT", "3"), ("note", "x"), ("dry", "false")]));
+    let inputs = crate::github::trigger::dispatch_inputs(
+        &workflow.on,
+        &given(&[("COUNT", "3"), ("note", "x"), ("dry", "false")]),
+    );
     let shown: Vec<String> =
         inputs.unwrap().iter().map(|(name, value)| format!("{name}={}", expr::to_json(value))).collect();
     assert_eq!(shown, ["stage=\"dev\"", "count=3", "dry=false", "note=\"x\"", "place=\"\""]);

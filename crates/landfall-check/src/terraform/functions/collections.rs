@@ -107,7 +107,8 @@ fn element(call: &Call) -> Answer {
     if items.is_empty() {
         return call.wrong("cannot use element function with an empty list");
     }
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within the list
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    // within the list
     let position = index.trunc().rem_euclid(items.len() as f64) as usize;
     Ok(items.get(position).cloned().unwrap_or_else(|| Value::null(call.span)))
 }
@@ -202,7 +203,9 @@ fn slice(call: &Call) -> Answer {
     let (items, start, end) = (call.list(0)?, call.index(1)?, call.index(2)?);
     match items.get(start..end) {
         Some(part) => Ok(Value::list(part.to_vec(), call.span)),
-        None => call.wrong(format!("the indices {start} to {end} are not within the list of {}", items.len())),
+        None => {
+            call.wrong(format!("the indices {start} to {end} are not within the list of {}", items.len()))
+        }
     }
 }
 
@@ -286,7 +289,11 @@ fn zipmap(call: &Call) -> Answer {
     call.count(2, 2)?;
     let (keys, values) = (call.list(0)?, call.list(1)?);
     if keys.len() != values.len() {
-        return call.wrong(format!("number of keys ({}) does not match number of values ({})", keys.len(), values.len()));
+        return call.wrong(format!(
+            "number of keys ({}) does not match number of values ({})",
+            keys.len(),
+            values.len()
+        ));
     }
     let mut entries = Vec::with_capacity(keys.len());
     for (key, value) in keys.iter().zip(values) {
@@ -301,7 +308,8 @@ fn setproduct(call: &Call) -> Answer {
     for index in 0..call.args.len() {
         let items = call.list(index)?;
         if rows.len().saturating_mul(items.len()) > ELEMENTS_MAX {
-            return call.wrong(format!("the result has more than {ELEMENTS_MAX} elements, which is the limit"));
+            return call
+                .wrong(format!("the result has more than {ELEMENTS_MAX} elements, which is the limit"));
         }
         rows = rows
             .iter()
@@ -386,8 +394,7 @@ fn transpose(call: &Call) -> Answer {
             turned.entry(text).or_default().push(key);
         }
     }
-    let entries = turned
-        .into_iter()
-        .map(|(key, keys)| (value::key(&*key, call.span), Value::list(keys, call.span)));
+    let entries =
+        turned.into_iter().map(|(key, keys)| (value::key(&*key, call.span), Value::list(keys, call.span)));
     Ok(Value::map(entries.collect(), call.span))
 }

@@ -66,7 +66,9 @@ fn urlencode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte))
+            }
             b' ' => encoded.push('+'),
             byte => encoded.push_str(&format!("%{byte:02X}")),
         }
@@ -166,9 +168,9 @@ fn arn_build(call: &Call) -> Answer {
 /// `trim_iam_role_path(arn)` of the AWS provider: the ARN without the role's path.
 fn trim_iam_role_path(call: &Call) -> Answer {
     let arn = call.text(0)?;
-    let trimmed = arn.split_once(":role/").map(|(start, rest)| {
-        format!("{start}:role/{}", rest.rsplit('/').next().unwrap_or(rest))
-    });
+    let trimmed = arn
+        .split_once(":role/")
+        .map(|(start, rest)| format!("{start}:role/{}", rest.rsplit('/').next().unwrap_or(rest)));
     match trimmed {
         Some(trimmed) => call.made_text(trimmed),
         None => call.wrong(format!("\"{arn}\" is not the ARN of a role")),

@@ -37,11 +37,45 @@ type Answer = Result<Value, Stop>;
 /// Functions that Terraform has and this evaluator does not: their results depend on the machine, on
 /// time or chance, or never matter to a policy.
 const NOT_EVALUATED: &[&str] = &[
-    "abspath", "base64gzip", "base64sha256", "base64sha512", "bcrypt", "cidrhost", "cidrnetmask", "cidrsubnet",
-    "cidrsubnets", "csvdecode", "ephemeralasnull", "filebase64", "filebase64sha256", "filebase64sha512", "filemd5",
-    "fileset", "filesha1", "filesha256", "filesha512", "formatdate", "issensitive", "log", "md5", "pathexpand",
-    "plantimestamp", "rsadecrypt", "sha1", "sha256", "sha512", "templatestring", "textdecodebase64",
-    "textencodebase64", "timeadd", "timecmp", "timestamp", "uuid", "uuidv5", "yamldecode", "yamlencode",
+    "abspath",
+    "base64gzip",
+    "base64sha256",
+    "base64sha512",
+    "bcrypt",
+    "cidrhost",
+    "cidrnetmask",
+    "cidrsubnet",
+    "cidrsubnets",
+    "csvdecode",
+    "ephemeralasnull",
+    "filebase64",
+    "filebase64sha256",
+    "filebase64sha512",
+    "filemd5",
+    "fileset",
+    "filesha1",
+    "filesha256",
+    "filesha512",
+    "formatdate",
+    "issensitive",
+    "log",
+    "md5",
+    "pathexpand",
+    "plantimestamp",
+    "rsadecrypt",
+    "sha1",
+    "sha256",
+    "sha512",
+    "templatestring",
+    "textdecodebase64",
+    "textencodebase64",
+    "timeadd",
+    "timecmp",
+    "timestamp",
+    "uuid",
+    "uuidv5",
+    "yamldecode",
+    "yamlencode",
 ];
 
 /// The value of `name(args…)`.
@@ -98,8 +132,8 @@ fn attempt(evaluator: &Evaluator, name: &str, args: &[Expr], span: Span, scope: 
     for arg in args {
         let before = evaluator.finding_count();
         let value = evaluator.eval(arg, scope);
-        let failed = evaluator.finding_count() > before
-            || value.as_unknown().is_some_and(|unknown| unknown.failed);
+        let failed =
+            evaluator.finding_count() > before || value.as_unknown().is_some_and(|unknown| unknown.failed);
         evaluator.forget_findings(before);
         match (name, failed) {
             ("try", false) => return value,
@@ -108,7 +142,8 @@ fn attempt(evaluator: &Evaluator, name: &str, args: &[Expr], span: Span, scope: 
             _ => {}
         }
     }
-    let message = format!("Error in function call: call to function \"{name}\" failed: no expression succeeded");
+    let message =
+        format!("Error in function call: call to function \"{name}\" failed: no expression succeeded");
     evaluator.fail("terraform-function", message, span, "this call")
 }
 
@@ -166,7 +201,8 @@ impl Call<'_, '_> {
 
     fn index(&self, index: usize) -> Result<usize, Stop> {
         let value = self.arg(index)?;
-        let wrong = || Stop::Wrong(format!("expected a whole number from 0 on, found {}", value.cause_or("")));
+        let wrong =
+            || Stop::Wrong(format!("expected a whole number from 0 on, found {}", value.cause_or("")));
         value.as_index().ok_or_else(wrong)
     }
 
@@ -192,7 +228,8 @@ impl Call<'_, '_> {
     /// Refuses a result of so many bytes, before it is made where it can be large.
     fn room_for(&self, bytes: usize) -> Result<(), Stop> {
         if bytes > TEXT_BYTES_MAX {
-            return self.wrong(format!("the result is longer than {TEXT_BYTES_MAX} bytes, which is the limit"));
+            return self
+                .wrong(format!("the result is longer than {TEXT_BYTES_MAX} bytes, which is the limit"));
         }
         self.effort(bytes / 64)
     }

@@ -19,8 +19,12 @@ pub(super) fn evaluate(call: &Call) -> Option<Answer> {
         "trimspace" => map_text(call, |text| text.trim().to_owned()),
         "chomp" => map_text(call, |text| text.trim_end_matches(['\n', '\r']).to_owned()),
         "strrev" => map_text(call, |text| text.chars().rev().collect()),
-        "basename" => map_text(call, |text| text.trim_end_matches('/').rsplit('/').next().unwrap_or("").to_owned()),
-        "dirname" => map_text(call, |text| text.rsplit_once('/').map_or(".", |(folder, _)| folder).to_owned()),
+        "basename" => {
+            map_text(call, |text| text.trim_end_matches('/').rsplit('/').next().unwrap_or("").to_owned())
+        }
+        "dirname" => {
+            map_text(call, |text| text.rsplit_once('/').map_or(".", |(folder, _)| folder).to_owned())
+        }
         "trim" => map_two(call, |text, set| text.trim_matches(|c| set.contains(c)).to_owned()),
         "trimprefix" => map_two(call, |text, prefix| text.strip_prefix(prefix).unwrap_or(text).to_owned()),
         "trimsuffix" => map_two(call, |text, suffix| text.strip_suffix(suffix).unwrap_or(text).to_owned()),
@@ -139,7 +143,8 @@ fn substr(call: &Call) -> Answer {
     call.count(3, 3)?;
     let (text, offset, length) = (call.text(0)?, call.number(1)?, call.number(2)?);
     let chars: Vec<char> = text.chars().collect();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)] // saturating
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
+    // saturating
     let start = if offset < 0.0 { (chars.len() as f64 + offset).max(0.0) as usize } else { offset as usize };
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturating
     let count = if length < 0.0 { usize::MAX } else { length as usize };
@@ -157,7 +162,8 @@ fn indent(call: &Call) -> Answer {
 fn replace(call: &Call) -> Answer {
     call.count(3, 3)?;
     let (text, wanted, with) = (call.text(0)?, call.text(1)?, call.text(2)?);
-    let pattern = wanted.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|it| !it.is_empty());
+    let pattern =
+        wanted.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|it| !it.is_empty());
     match pattern {
         Some(pattern) => replace_matches(call, &compile(call, pattern, &text)?, &text, &with),
         None => {
@@ -333,7 +339,11 @@ fn show(call: &Call, value: &Value, placeholder: &Placeholder) -> Result<String,
     if let Some(cause) = value.cause() {
         return call.unknown(cause);
     }
-    let number = || value.as_number().ok_or_else(|| Stop::Wrong(format!("a number is needed, found {}", value.kind_name())));
+    let number = || {
+        value
+            .as_number()
+            .ok_or_else(|| Stop::Wrong(format!("a number is needed, found {}", value.kind_name())))
+    };
     Ok(match placeholder.verb {
         's' => {
             let text = call.text_of(value)?;

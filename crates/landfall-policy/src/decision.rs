@@ -135,8 +135,11 @@ pub enum Clause {
         wanted: Vec<String>,
         /// The request's values; none when the key is absent.
         got: Option<Vec<String>>,
-        /// Where each wanted value stands, in the order of `wanted`.
+        /// Where each wanted value stands, in the order of `wanted`. A value of a local or a variable
+        /// stands elsewhere than its key.
         value_spans: Vec<Span>,
+        /// Where the key stands.
+        key_span: Span,
         /// Where the key with its values stands.
         span: Span,
     },

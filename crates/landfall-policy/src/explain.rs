@@ -10,6 +10,7 @@ use crate::matching::caller_name;
 use crate::request::{Principal, Request};
 
 pub use insight::{Insight, insight, name_of};
+use insight::list;
 pub use subject::{Difference, difference as subject_difference};
 
 /// AWS's refusal sentence: `User: ARN is not authorized to perform: ACTION on resource: ARN because no
@@ -77,7 +78,7 @@ pub fn finding(decision: &Decision, request: &Request, sources: &SourceMap) -> F
     let finding = match &decision.outcome {
         Outcome::Allowed => allowed(decision, request),
         Outcome::Denied(Denial::Explicit { by }) => explicit(by, request),
-        Outcome::Denied(Denial::Implicit { layer }) => implicit(*layer, decision, request),
+        Outcome::Denied(Denial::Implicit { layer }) => implicit(*layer, decision, request, sources),
     };
     let finding = decision
         .unknown
@@ -118,14 +119,22 @@ fn explicit(by: &StatementRef, request: &Request) -> Finding {
         .help(help)
 }
 
-fn implicit(layer: Layer, decision: &Decision, request: &Request) -> Finding {
+fn implicit(layer: Layer, decision: &Decision, request: &Request, sources: &SourceMap) -> Finding {
     let Some(nearest) = nearest_miss(layer, decision) else { return nothing_allows(layer, request) };
-    let insights: Vec<Insight> =
-        telling_clauses(nearest).map(|clause| insight(clause, &nearest.statement, request)).collect();
-    let Some(first) = insights.first() else { return nothing_allows(layer, request) };
+    let insights: Vec<(&Clause, Insight)> =
+        telling_clauses(nearest).map(|clause| (clause, insight(clause, &nearest.statement, request))).collect();
+    let Some((_, first)) = insights.first() else { return nothing_allows(layer, request) };
     let mut finding = Finding::error(first.rule, first.message.clone());
-    for insight in &insights {
+    for (clause, insight) in &insights {
         finding = finding.at(insight.span, insight.label.clone());
+        if let Clause::Condition { key, key_span, wanted, got: Some(got), .. } = clause {
+            if sources.place(*key_span).to_string() != sources.place(insight.span).to_string() {
+                finding = finding.at(*key_span, "this condition asks for it");
+            }
+            let name = key.rsplit_once(':').map_or(key.as_str(), |(_, name)| name);
+            finding = finding.note(format!("wanted {name}  {}", list(wanted)));
+            finding = finding.note(format!("got {name}     {}", list(got)));
+        }
         finding.help.extend(insight.help.iter().cloned());
     }
     if insights.len() > 1 {

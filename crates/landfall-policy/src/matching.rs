@@ -233,6 +233,7 @@ fn failed_clauses(layer: Layer, named: &Named<'_>, statement: &Statement, reques
         wanted: one.values.iter().map(|value| value.value.clone()).collect(),
         got: request.context.get(&one.key.value).map(<[String]>::to_vec),
         value_spans: one.values.iter().map(|value| value.span).collect(),
+        key_span: one.key.span,
         span: one.span,
     }));
     failed
@@ -275,10 +276,19 @@ pub fn caller_name(caller: &Principal) -> String {
     }
 }
 
-fn distance(miss: &Miss) -> (bool, usize, Reverse<usize>) {
+fn distance(miss: &Miss) -> (bool, usize, Reverse<usize>, Reverse<usize>) {
     let names_no_action = miss.failed.iter().any(|clause| matches!(clause, Clause::Action { .. }));
     let weight = miss.failed.iter().map(weight).sum();
-    (names_no_action, weight, Reverse(miss.failed.iter().map(agreement).sum()))
+    let agreement = miss.failed.iter().map(agreement).sum();
+    (names_no_action, weight, Reverse(agreement), Reverse(miss.failed.iter().map(kindred_actions).sum()))
+}
+
+/// How many actions of the same service a statement names: the longer the list, the more likely it is
+/// that the missing one belongs to it.
+fn kindred_actions(clause: &Clause) -> usize {
+    let Clause::Action { wanted, got, .. } = clause else { return 0 };
+    let service = got.split(':').next().unwrap_or("");
+    wanted.iter().filter(|one| one.split(':').next().is_some_and(|other| other.eq_ignore_ascii_case(service))).count()
 }
 
 /// A condition is the nearest miss, and two of them are further than one wrong principal or resource.

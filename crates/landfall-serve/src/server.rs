@@ -127,6 +127,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let listener = tokio::net::TcpListener::bind(config.addr).await.map_err(listen)?;
     let addr = listener.local_addr().map_err(listen)?;
     let _ = world.base_url.set(format!("http://{}", reachable(addr)));
+    // An RSA key takes a moment to make: it is ready before the first token is asked for.
+    let keys = Arc::clone(&world);
+    tokio::task::spawn_blocking(move || keys.issuers.github().jwks().map(|_| ()));
     let app = Router::new().fallback(handle).with_state(Arc::clone(&world));
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
     let task = tokio::spawn(async move {

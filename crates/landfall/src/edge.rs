@@ -15,10 +15,8 @@ pub fn now() -> Timestamp {
 }
 
 /// Fills a buffer with random bytes of the system.
-#[expect(clippy::expect_used, reason = "a process without randomness must not hand out credentials")]
 pub fn fill_random(bytes: &mut [u8]) {
-    use aws_lc_rs::rand::SecureRandom as _;
-    aws_lc_rs::rand::SystemRandom::new().fill(bytes).expect("INVARIANT: the system has randomness");
+    getrandom::fill(bytes).expect("INVARIANT: the system has randomness");
 }
 
 /// The environment as it is at the start.

@@ -230,7 +230,7 @@ struct Unmet<'a> {
 }
 
 fn condition_insight(clause: &Clause, request: &Request) -> Insight {
-    let Clause::Condition { operator: operator_text, key, wanted, got, value_spans, span } = clause else {
+    let Clause::Condition { operator: operator_text, key, wanted, got, value_spans, span, .. } = clause else {
         return Insight {
             rule: "condition-not-met",
             message: "a condition is not met".to_owned(),
@@ -358,7 +358,7 @@ fn text(unmet: &Unmet<'_>, kind: ComparisonKind, first: &str, got: &[String]) ->
         rule: reading.rule,
         message: reading.words.map_or_else(|| what.clone(), |words| format!("{what}: {words}")),
         span: unmet.value_spans.get(index).copied().unwrap_or(unmet.span),
-        label: format!("`{}` `{near}`; got {}{others}", unmet.operator_text, list(got)),
+        label: format!("wanted `{near}` (`{}`){others}", unmet.operator_text),
         help: reading.help,
     }
 }
@@ -399,11 +399,11 @@ fn reading(unmet: &Unmet<'_>, kind: ComparisonKind, name: &str, near: &str, got:
 
 fn subject_reading(rule: &'static str, near: &str, got: &str) -> Reading {
     let Some(difference) = subject::difference(near, got) else {
-        return Reading { rule, words: None, help: vec![format!("to admit it as well, add `{got}`")] };
+        return Reading { rule, words: None, help: vec![format!("to admit it as well, add `{got}` to this condition")] };
     };
     let mut help = vec![match difference.is_slip {
         true => format!("write `{}`", difference.value),
-        false => format!("to admit it as well, add `{}`", difference.value),
+        false => format!("to admit it as well, add `{}` to this condition", difference.value),
     }];
     help.extend(difference.hints);
     Reading { rule: difference.rule, words: Some(difference.words), help }
@@ -468,7 +468,7 @@ fn plain(unmet: &Unmet<'_>, got: &[String], help: Vec<String>) -> Insight {
         rule: "condition-not-met",
         message: format!("`{key}` is {values}, which `{operator}` {wanted} does not admit"),
         span: unmet.span,
-        label: format!("`{operator}` {wanted}; got {values}"),
+        label: format!("wanted {wanted} (`{operator}`)"),
         help,
     }
 }
@@ -489,7 +489,7 @@ fn typed_help(unmet: &Unmet<'_>, kind: ComparisonKind) -> Vec<String> {
 }
 
 /// Values in backticks, the first few of them.
-fn list(values: &[String]) -> String {
+pub(super) fn list(values: &[String]) -> String {
     let shown: Vec<String> = values.iter().take(VALUES_SHOWN_MAX).map(|one| format!("`{one}`")).collect();
     match values.len().saturating_sub(VALUES_SHOWN_MAX) {
         0 if shown.is_empty() => "nothing".to_owned(),

@@ -9,8 +9,8 @@ use crate::decision::{Clause, Decision, Denial, Layer, Miss, Outcome, StatementR
 use crate::matching::caller_name;
 use crate::request::{Principal, Request};
 
-pub use insight::{Insight, insight, name_of};
 use insight::list;
+pub use insight::{Insight, insight, name_of};
 pub use subject::{Difference, difference as subject_difference};
 
 /// AWS's refusal sentence: `User: ARN is not authorized to perform: ACTION on resource: ARN because no
@@ -121,8 +121,9 @@ fn explicit(by: &StatementRef, request: &Request) -> Finding {
 
 fn implicit(layer: Layer, decision: &Decision, request: &Request, sources: &SourceMap) -> Finding {
     let Some(nearest) = nearest_miss(layer, decision) else { return nothing_allows(layer, request) };
-    let insights: Vec<(&Clause, Insight)> =
-        telling_clauses(nearest).map(|clause| (clause, insight(clause, &nearest.statement, request))).collect();
+    let insights: Vec<(&Clause, Insight)> = telling_clauses(nearest)
+        .map(|clause| (clause, insight(clause, &nearest.statement, request)))
+        .collect();
     let Some((_, first)) = insights.first() else { return nothing_allows(layer, request) };
     let mut finding = Finding::error(first.rule, first.message.clone());
     for (clause, insight) in &insights {

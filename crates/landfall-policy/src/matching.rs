@@ -288,7 +288,10 @@ fn distance(miss: &Miss) -> (bool, usize, Reverse<usize>, Reverse<usize>) {
 fn kindred_actions(clause: &Clause) -> usize {
     let Clause::Action { wanted, got, .. } = clause else { return 0 };
     let service = got.split(':').next().unwrap_or("");
-    wanted.iter().filter(|one| one.split(':').next().is_some_and(|other| other.eq_ignore_ascii_case(service))).count()
+    wanted
+        .iter()
+        .filter(|one| one.split(':').next().is_some_and(|other| other.eq_ignore_ascii_case(service)))
+        .count()
 }
 
 /// A condition is the nearest miss, and two of them are further than one wrong principal or resource.

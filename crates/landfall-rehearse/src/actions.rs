@@ -125,9 +125,12 @@ fn translate(action: &str, table: &[(&str, Becomes)], inputs: &Inputs) -> Result
         .filter(|name| !table.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)))
         .collect();
     if !unexpected.is_empty() {
-        let quoted = |names: Vec<&str>| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+        let quoted =
+            |names: Vec<&str>| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
         let valid = quoted(table.iter().map(|(name, _)| *name).collect());
-        invocation.warnings.push(format!("Unexpected input(s) {}, valid inputs are [{valid}]", quoted(unexpected)));
+        invocation
+            .warnings
+            .push(format!("Unexpected input(s) {}, valid inputs are [{valid}]", quoted(unexpected)));
     }
     for (name, becomes) in table {
         let Some(value) = input(inputs, name) else { continue };
@@ -168,7 +171,11 @@ pub fn ecr_login(inputs: &Inputs) -> Result<Invocation, String> {
     match input(inputs, "registry-type").unwrap_or("private").to_ascii_lowercase().as_str() {
         "private" => {}
         "public" => return Err("registry-type `public` of amazon-ecr-login is not rehearsed yet".to_owned()),
-        other => return Err(format!("Invalid input for 'registry-type', must be 'private' or 'public': '{other}'")),
+        other => {
+            return Err(format!(
+                "Invalid input for 'registry-type', must be 'private' or 'public': '{other}'"
+            ));
+        }
     }
     let mut invocation = translate("amazon-ecr-login", ECR_LOGIN_INPUTS, inputs)?;
     let mut args = vec!["ecr".to_owned(), "login".to_owned(), "--output-docker-credentials".to_owned()];
@@ -187,13 +194,20 @@ pub fn checkout(inputs: &Inputs, repository: &str, git_ref: &str, sha: &str) -> 
     if let Some(other) = input(inputs, "repository").filter(|other| !other.eq_ignore_ascii_case(repository)) {
         return Err(format!("a checkout of another repository ({other}) is not rehearsed yet"));
     }
-    let short = git_ref.strip_prefix("refs/heads/").or_else(|| git_ref.strip_prefix("refs/tags/")).unwrap_or(git_ref);
+    let short =
+        git_ref.strip_prefix("refs/heads/").or_else(|| git_ref.strip_prefix("refs/tags/")).unwrap_or(git_ref);
     if let Some(other) = input(inputs, "ref").filter(|other| ![git_ref, short, sha].contains(other)) {
         return Err(format!("a checkout of `{other}` is not rehearsed: the run is for `{git_ref}`"));
     }
     let path = input(inputs, "path").unwrap_or("");
-    let inside = std::path::Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
-    if inside { Ok(path.to_owned()) } else { Err(format!("Repository path '{path}' is not under the workspace")) }
+    let inside = std::path::Path::new(path)
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+    if inside {
+        Ok(path.to_owned())
+    } else {
+        Err(format!("Repository path '{path}' is not under the workspace"))
+    }
 }
 
 #[cfg(test)]
@@ -225,8 +239,16 @@ mod tests {
         ]))
         .unwrap();
         let wanted = [
-            "login", "--aws-region", "eu-west-1", "--role-to-assume", "arn:r", "--mask-aws-account-id",
-            "--managed-session-policies", "a", "--managed-session-policies", "b",
+            "login",
+            "--aws-region",
+            "eu-west-1",
+            "--role-to-assume",
+            "arn:r",
+            "--mask-aws-account-id",
+            "--managed-session-policies",
+            "a",
+            "--managed-session-policies",
+            "b",
         ];
         assert_eq!(got.args, wanted);
         assert_eq!(got.env, [("AWS_SECRET_ACCESS_KEY".to_owned(), "hunter2".to_owned())]);
@@ -244,7 +266,10 @@ mod tests {
             assert!(error.contains(wanted), "{error}");
         }
         let warned = login(&inputs(&[("aws-region", "x"), ("rol", "y")])).unwrap().warnings;
-        assert!(warned.first().is_some_and(|line| line.starts_with("Unexpected input(s) 'rol'")), "{warned:?}");
+        assert!(
+            warned.first().is_some_and(|line| line.starts_with("Unexpected input(s) 'rol'")),
+            "{warned:?}"
+        );
     }
 
     #[test]
@@ -258,7 +283,10 @@ mod tests {
     fn a_checkout_stays_in_the_workspace_and_at_the_runs_commit() {
         let check = |pairs: &[(&str, &str)]| checkout(&inputs(pairs), "acme/web", "refs/heads/main", "abc");
         assert_eq!(check(&[]).as_deref(), Ok(""));
-        assert_eq!(check(&[("path", "src"), ("ref", "main"), ("repository", "Acme/Web")]).as_deref(), Ok("src"));
+        assert_eq!(
+            check(&[("path", "src"), ("ref", "main"), ("repository", "Acme/Web")]).as_deref(),
+            Ok("src")
+        );
         for pairs in [&[("path", "../x")], &[("path", "/x")], &[("ref", "v1")], &[("repository", "a/b")]] {
             assert!(check(pairs).is_err(), "{pairs:?}");
         }

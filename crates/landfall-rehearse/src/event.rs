@@ -147,6 +147,8 @@ pub struct StepEnded {
 pub struct Summary {
     /// Whether every run of every workflow ended well.
     pub success: bool,
+    /// Whether a called workflow was missing or could not be read.
+    pub unreadable: bool,
     /// Jobs that ran.
     pub jobs: usize,
     /// Steps that ran.

@@ -5,9 +5,33 @@ use std::path::{Path, PathBuf};
 
 /// Variables of the user that a job is given as they are: where tools are, which language they speak.
 const PASSED_ON: &[&str] = &[
-    "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "USER", "LOGNAME", "SHELL", "SSL_CERT_FILE", "SSL_CERT_DIR",
-    "JAVA_HOME", "GOPATH", "GOROOT", "GOFLAGS", "GOPROXY", "NVM_DIR", "PYENV_ROOT", "RUSTUP_HOME", "CARGO_HOME",
-    "RUSTUP_TOOLCHAIN", "DOCKER_HOST", "XDG_RUNTIME_DIR", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy",
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TERM",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "JAVA_HOME",
+    "GOPATH",
+    "GOROOT",
+    "GOFLAGS",
+    "GOPROXY",
+    "NVM_DIR",
+    "PYENV_ROOT",
+    "RUSTUP_HOME",
+    "CARGO_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "DOCKER_HOST",
+    "XDG_RUNTIME_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "http_proxy",
+    "https_proxy",
 ];
 /// Hosts that are never reached by a proxy.
 const NO_PROXY: &str = "127.0.0.1,localhost,::1";
@@ -55,11 +79,13 @@ impl Folders {
 
 /// The environment that every step of a job begins with: the machine's tools, the local AWS side, and
 /// nothing of the user's own credentials.
-pub fn environment(user: &dyn Fn(&str) -> Option<String>, folders: &Folders, aws_url: &str) -> BTreeMap<String, String> {
-    let mut env: BTreeMap<String, String> = PASSED_ON
-        .iter()
-        .filter_map(|name| user(name).map(|value| ((*name).to_owned(), value)))
-        .collect();
+pub fn environment(
+    user: &dyn Fn(&str) -> Option<String>,
+    folders: &Folders,
+    aws_url: &str,
+) -> BTreeMap<String, String> {
+    let mut env: BTreeMap<String, String> =
+        PASSED_ON.iter().filter_map(|name| user(name).map(|value| ((*name).to_owned(), value))).collect();
     let path = env.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str);
     env.insert("PATH".to_owned(), format!("{}:{path}", folders.bin.display()));
     let no_proxy = user("NO_PROXY").or_else(|| user("no_proxy"));
@@ -106,7 +132,8 @@ pub fn bring_home(script: &str, registry: &str) -> Result<String, String> {
         let (before, after) = rest.split_at(position);
         let account = before.len().checked_sub(12).and_then(|start| before.get(start..));
         let is_account = account.is_some_and(|account| account.bytes().all(|byte| byte.is_ascii_digit()));
-        let host_end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-')).unwrap_or(after.len());
+        let host_end =
+            after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-')).unwrap_or(after.len());
         let (host, following) = after.split_at(host_end);
         // A host at the end of a sentence takes no full stop with it.
         let host = host.trim_end_matches('.');
@@ -132,9 +159,12 @@ pub fn bring_home(script: &str, registry: &str) -> Result<String, String> {
 fn aws_address(script: &str) -> Option<String> {
     script.match_indices("://").find_map(|(position, _)| {
         let after = script.get(position + 3..)?;
-        let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-')).unwrap_or(after.len());
+        let end =
+            after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-')).unwrap_or(after.len());
         let host = after.get(..end)?.trim_end_matches('.');
-        let is_aws = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws"].iter().any(|ending| host.ends_with(ending));
+        let is_aws = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws"]
+            .iter()
+            .any(|ending| host.ends_with(ending));
         is_aws.then(|| host.to_owned())
     })
 }
@@ -147,7 +177,10 @@ mod tests {
     fn registries_come_home_and_other_addresses_of_aws_are_refused() {
         let registry = "127.0.0.1:4566";
         let cases = [
-            ("docker push 123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/web:v1", Ok("docker push 127.0.0.1:4566/web:v1")),
+            (
+                "docker push 123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/web:v1",
+                Ok("docker push 127.0.0.1:4566/web:v1"),
+            ),
             ("echo 123456789012.dkr.ecr.eu-west-1.amazonaws.com.", Ok("echo 127.0.0.1:4566.")),
             ("echo $A.dkr.ecr.eu-west-1.amazonaws.com/x", Ok("echo $A.dkr.ecr.eu-west-1.amazonaws.com/x")),
             ("echo aud=sts.amazonaws.com", Ok("echo aud=sts.amazonaws.com")),
@@ -178,7 +211,9 @@ mod tests {
             Some(value.to_owned())
         };
         let env = environment(&user, &folders, "http://127.0.0.1:1");
-        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "GITHUB_TOKEN", "AWS_SESSION_TOKEN"] {
+        for name in
+            ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "GITHUB_TOKEN", "AWS_SESSION_TOKEN"]
+        {
             assert_eq!(env.get(name), None, "{name}");
         }
         assert_eq!(env.get("PATH").map(String::as_str), Some("/b:/usr/bin"));

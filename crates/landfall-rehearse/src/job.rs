@@ -101,9 +101,10 @@ pub(crate) async fn run(
     }
     let outcome_of_job = if run.failed { github::Outcome::Failure } else { github::Outcome::Success };
     let outputs = outputs(executor, &run);
-    let forgiven = body.continue_on_error.as_ref().is_some_and(|template| {
-        template.evaluate_bool(&run.contexts(executor, &[])).unwrap_or(false)
-    });
+    let forgiven = body
+        .continue_on_error
+        .as_ref()
+        .is_some_and(|template| template.evaluate_bool(&run.contexts(executor, &[])).unwrap_or(false));
     executor.observer.event(Event::JobEnded { name: &job.display_name, outcome: outcome(outcome_of_job) });
     JobResult { outcome: if forgiven { github::Outcome::Success } else { outcome_of_job }, outputs }
 }
@@ -148,12 +149,16 @@ fn prepare<'j>(
     std::fs::write(run.folders.commands.join("event.json"), payload)
         .map_err(|error| format!("cannot write the event's payload: {error}"))?;
     for (name, template) in job.workflow.env.iter().chain(&body.env) {
-        let value = template.evaluate_text(&run.contexts(executor, &[])).map_err(|error| error.to_string())?;
+        let value =
+            template.evaluate_text(&run.contexts(executor, &[])).map_err(|error| error.to_string())?;
         run.file_env.retain(|(known, _)| *known != name.value);
         run.file_env.push((name.value.clone(), value));
     }
     if let Some(environment) = &body.environment {
-        let name = environment.name.evaluate_text(&run.contexts(executor, &[])).map_err(|error| error.to_string())?;
+        let name = environment
+            .name
+            .evaluate_text(&run.contexts(executor, &[]))
+            .map_err(|error| error.to_string())?;
         run.environment = (!name.is_empty()).then_some((name, environment.span));
     }
     if job.permissions.may_mint() {
@@ -204,7 +209,11 @@ fn outputs(executor: &mut Executor<'_>, run: &JobRun<'_>) -> Object {
 
 impl JobRun<'_> {
     /// The contexts of a step; `env` is what the step would see.
-    pub(crate) fn contexts(&self, executor: &Executor<'_>, step_env: &[(String, String)]) -> Contexts<'static> {
+    pub(crate) fn contexts(
+        &self,
+        executor: &Executor<'_>,
+        step_env: &[(String, String)],
+    ) -> Contexts<'static> {
         let mut env = Object::case_sensitive();
         for (name, value) in self.file_env.iter().chain(&self.written_env).chain(step_env) {
             env.set(name.as_str(), Value::Text(value.clone()));

@@ -54,7 +54,10 @@ impl Library for Folders<'_> {
                 Ok(Loaded { workflow, resolved_ref: self.git_ref.to_owned(), sha: self.sha.to_owned() })
             }
             CalledRef::Remote { owner_repo, path, reference } => {
-                let dir = self.remotes.dir(owner_repo, reference).ok_or_else(|| self.unknown(owner_repo, reference))?;
+                let dir = self
+                    .remotes
+                    .dir(owner_repo, reference)
+                    .ok_or_else(|| self.unknown(owner_repo, reference))?;
                 let workflow = self.read(&dir.join(path), path)?;
                 let sha = pinned(reference).map_or_else(|| stand_in(owner_repo, reference), str::to_owned);
                 Ok(Loaded { workflow, resolved_ref: resolved(reference), sha })
@@ -82,7 +85,9 @@ impl Folders<'_> {
         let not_found = |why: String| LoadFailure::NotFound { why };
         let length = std::fs::metadata(file).map_err(|error| not_found(format!("{shown}: {error}")))?.len();
         if length > WORKFLOW_BYTES_MAX {
-            return Err(not_found(format!("{shown} has {length} bytes; at most {WORKFLOW_BYTES_MAX} are read")));
+            return Err(not_found(format!(
+                "{shown} has {length} bytes; at most {WORKFLOW_BYTES_MAX} are read"
+            )));
         }
         let text = std::fs::read_to_string(file).map_err(|error| not_found(format!("{shown}: {error}")))?;
         let source = self.sources.add(shown, text.as_str());
@@ -105,7 +110,8 @@ fn resolved(reference: &str) -> String {
         return reference.to_owned();
     }
     let version = reference.strip_prefix('v').unwrap_or(reference);
-    let is_version = version.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_version =
+        version.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
     if is_version { format!("refs/tags/{reference}") } else { format!("refs/heads/{reference}") }
 }
 

@@ -57,8 +57,11 @@ pub fn event(run: &RunFacts) -> Value {
             let side = |branch: &str, repository: Value| {
                 object([("ref", text(branch)), ("sha", text(run.sha.as_str())), ("repo", repository)])
             };
-            let head_repository =
-                if run.from_fork { object([("full_name", text("someone/fork")), ("fork", Value::Bool(true))]) } else { repository.clone() };
+            let head_repository = if run.from_fork {
+                object([("full_name", text("someone/fork")), ("fork", Value::Bool(true))])
+            } else {
+                repository.clone()
+            };
             payload.set("number", number(pull_request_number(&run.event.git_ref)));
             payload.set(
                 "pull_request",
@@ -83,7 +86,12 @@ fn pull_request_number(git_ref: &str) -> u64 {
 
 /// What of the `github` context is the same for every step of a job, as `(name, value)`; the names of
 /// these, in upper case behind `GITHUB_`, are the runner's variables.
-pub fn strings(run: &RunFacts, workflow: &str, workflow_path: &str, job_id: &str) -> Vec<(&'static str, String)> {
+pub fn strings(
+    run: &RunFacts,
+    workflow: &str,
+    workflow_path: &str,
+    job_id: &str,
+) -> Vec<(&'static str, String)> {
     let event = &run.event;
     vec![
         ("actor", run.actor.clone()),

@@ -151,7 +151,8 @@ mod tests {
 
     #[tokio::test]
     async fn lines_of_both_streams_arrive_and_the_code_is_kept() {
-        let (ended, lines) = shell("echo out; echo err >&2; printf last; exit 7", Duration::from_secs(20)).await;
+        let (ended, lines) =
+            shell("echo out; echo err >&2; printf last; exit 7", Duration::from_secs(20)).await;
         assert_eq!(ended, Ended::Code(7));
         assert_eq!(lines, ["err", "last", "out"]);
     }

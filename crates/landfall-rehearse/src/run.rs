@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use landfall_check::github::{
-    self, CalledSecrets, Contexts, Object, PlannedBody, PlannedCall, PlannedJob, RunFacts, Status, Value, Workflow,
+    self, CalledSecrets, Contexts, Object, PlannedBody, PlannedCall, PlannedJob, RunFacts, Status, Value,
+    Workflow,
 };
 use landfall_serve::World;
 use landfall_serve::issuer::Signer;
@@ -21,6 +22,14 @@ use crate::snapshot::Snapshot;
 
 /// Called workflows inside of each other; GitHub's own limit is lower.
 const DEPTH_MAX: usize = 16;
+
+/// What GitHub says no to in files that can be read: how they fit together, and what they may ask for.
+/// Any other finding before the first job means that something could not be read.
+const REFUSALS: &[&str] =
+    &["permissions-exceeded", "workflow-call", "not-rehearsed", "dispatch-inputs", "unknown-job"];
+
+/// Reads a variable of the user's environment.
+pub type ReadVariable = Box<dyn Fn(&str) -> Option<String>>;
 
 /// Everything that a rehearsal needs to know.
 pub struct Rehearsal {
@@ -43,7 +52,7 @@ pub struct Rehearsal {
     /// A folder for the jobs.
     pub dir: PathBuf,
     /// The user's environment.
-    pub user: Box<dyn Fn(&str) -> Option<String>>,
+    pub user: ReadVariable,
     /// Secrets.
     pub secrets: Vec<(String, String)>,
     /// Configuration variables.
@@ -159,6 +168,7 @@ impl Executor<'_> {
 
     fn refused(&mut self, file: &str, findings: &[Finding]) -> bool {
         self.summary.success = false;
+        self.summary.unreadable |= findings.iter().any(|finding| !REFUSALS.contains(&finding.rule));
         self.observer.event(Event::RunRefused { file, findings });
         false
     }
@@ -196,7 +206,8 @@ impl Executor<'_> {
         let mut results: Results = Vec::new();
         let mut waiting: Vec<&PlannedJob> = jobs.iter().collect();
         while !waiting.is_empty() && depth < DEPTH_MAX {
-            let is_ready = |job: &&PlannedJob| job.needs.iter().all(|need| result_of(&results, need).is_some());
+            let is_ready =
+                |job: &&PlannedJob| job.needs.iter().all(|need| result_of(&results, need).is_some());
             // INVARIANT: the plan has no cycles and no unknown needs, so one job is always ready.
             let Some(position) = waiting.iter().position(is_ready) else { break };
             let job = waiting.remove(position);
@@ -228,7 +239,13 @@ impl Executor<'_> {
         }
     }
 
-    fn why_skipped(&self, jobs: &[PlannedJob], job: &PlannedJob, frame: &Frame, results: &Results) -> Option<String> {
+    fn why_skipped(
+        &self,
+        jobs: &[PlannedJob],
+        job: &PlannedJob,
+        frame: &Frame,
+        results: &Results,
+    ) -> Option<String> {
         if let Some(wanted) = self.rehearsal.only_job.as_deref()
             && !is_wanted(jobs, job, wanted)
         {
@@ -242,7 +259,9 @@ impl Executor<'_> {
         };
         match runs {
             Ok(true) => None,
-            Ok(false) if job.job.condition.is_none() => Some("a job that it needs did not succeed".to_owned()),
+            Ok(false) if job.job.condition.is_none() => {
+                Some("a job that it needs did not succeed".to_owned())
+            }
             Ok(false) => Some("its `if` is false".to_owned()),
             Err(error) => Some(error.to_string()),
         }
@@ -320,8 +339,11 @@ impl Executor<'_> {
             };
             let converted = input.declared.kind.convert(&value).ok_or_else(|| {
                 let wanted = input.declared.kind.as_str();
-                let finding = Finding::error("input-type", format!("input `{name}` of the called workflow must be a {wanted}"))
-                    .at(input.declared.name.span, "declared here");
+                let finding = Finding::error(
+                    "input-type",
+                    format!("input `{name}` of the called workflow must be a {wanted}"),
+                )
+                .at(input.declared.name.span, "declared here");
                 match &input.given {
                     Some(given) => finding.at(given.span, "given here"),
                     None => finding,
@@ -334,7 +356,8 @@ impl Executor<'_> {
             CalledSecrets::Named(named) => {
                 let mut secrets = Object::new();
                 for (name, value) in named {
-                    secrets.set(name.as_str(), Value::Text(value.evaluate_text(contexts).unwrap_or_default()));
+                    secrets
+                        .set(name.as_str(), Value::Text(value.evaluate_text(contexts).unwrap_or_default()));
                 }
                 secrets.set("GITHUB_TOKEN", Value::Text(self.github_token()));
                 Value::Object(secrets.into())
@@ -382,7 +405,8 @@ fn is_wanted(jobs: &[PlannedJob], job: &PlannedJob, wanted: &str) -> bool {
     };
     let targets: Vec<&PlannedJob> = jobs.iter().filter(|job| leads(job)).collect();
     // In a called file where nothing is named, everything was asked for by its caller.
-    targets.is_empty() || targets.iter().any(|target| target.id == job.id || ancestors(jobs, target).contains(&job.id))
+    targets.is_empty()
+        || targets.iter().any(|target| target.id == job.id || ancestors(jobs, target).contains(&job.id))
 }
 
 /// Ids of all jobs that a job needs, directly or not.
@@ -438,13 +462,17 @@ fn results_value(results: &Results) -> Value {
 }
 
 fn needs(job: &PlannedJob, results: &Results) -> Value {
-    let needed = job.needs.iter().filter_map(|id| result_of(results, id).map(|result| (id.clone(), result_value(result))));
+    let needed = job
+        .needs
+        .iter()
+        .filter_map(|id| result_of(results, id).map(|result| (id.clone(), result_value(result))));
     Value::Object(needed.collect::<Object>().into())
 }
 
 /// Names and values as an object.
 pub(crate) fn pairs(pairs: &[(String, String)]) -> Value {
-    let object: Object = pairs.iter().map(|(name, value)| (name.clone(), Value::Text(value.clone()))).collect();
+    let object: Object =
+        pairs.iter().map(|(name, value)| (name.clone(), Value::Text(value.clone()))).collect();
     Value::Object(object.into())
 }
 

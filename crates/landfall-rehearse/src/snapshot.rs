@@ -122,7 +122,8 @@ fn head_of(dir: &Path) -> Option<String> {
 
 /// Tracked files and untracked ones that are not ignored, of the folder and below.
 fn git_files(dir: &Path) -> Option<Vec<PathBuf>> {
-    let args = ["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "."];
+    let args =
+        ["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "."];
     let listed = git(dir, &args)?;
     let mut files: Vec<PathBuf> = listed
         .split('\0')
@@ -165,7 +166,8 @@ fn walk(dir: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
 fn commit(dir: &Path) -> Option<String> {
     git(dir, &["init", "-q", "-b", "main"])?;
     git(dir, &["add", "-A", "--force"])?;
-    let identity = ["-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false"];
+    let identity =
+        ["-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false"];
     let mut args = identity.to_vec();
     args.extend(["commit", "-q", "--allow-empty", "--date=2000-01-01T00:00:00Z", "-m", "Rehearsal"]);
     // The committer's date is not an argument of `commit`.

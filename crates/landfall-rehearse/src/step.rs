@@ -154,24 +154,35 @@ fn evaluated(
 ) -> Result<Vec<(String, String)>, Failed> {
     let mut values: Vec<(String, String)> = Vec::new();
     for (name, template) in templates {
-        let value = template.evaluate_text(&run.contexts(executor, step_env)).map_err(|error| error.to_string())?;
+        let value =
+            template.evaluate_text(&run.contexts(executor, step_env)).map_err(|error| error.to_string())?;
         values.push((name.value.clone(), value));
     }
     Ok(values)
 }
 
-fn check_out(executor: &mut Executor<'_>, run: &JobRun<'_>, inputs: &[(String, String)]) -> Result<(), Failed> {
+fn check_out(
+    executor: &mut Executor<'_>,
+    run: &JobRun<'_>,
+    inputs: &[(String, String)],
+) -> Result<(), Failed> {
     let facts = &executor.rehearsal.facts;
     let path = actions::checkout(inputs, &facts.repository, &facts.event.git_ref, &facts.sha)?;
     let to = run.folders.workspace.join(path);
-    snapshot::check_out(&executor.rehearsal.snapshot.dir, &to).map_err(|error| format!("cannot check out: {error}"))?;
+    snapshot::check_out(&executor.rehearsal.snapshot.dir, &to)
+        .map_err(|error| format!("cannot check out: {error}"))?;
     let line = format!("{} at {}", facts.repository, facts.sha);
     executor.observer.event(Event::Output { line: &line });
     Ok(())
 }
 
 /// The whole environment of a step. Later entries win; `GITHUB_*` and `RUNNER_*` can't be overridden.
-fn environment(executor: &Executor<'_>, run: &JobRun<'_>, step_env: &[(String, String)], files: &CommandFiles) -> BTreeMap<String, String> {
+fn environment(
+    executor: &Executor<'_>,
+    run: &JobRun<'_>,
+    step_env: &[(String, String)],
+    files: &CommandFiles,
+) -> BTreeMap<String, String> {
     let mut env = run.base_env.clone();
     for (name, value) in run.file_env.iter().chain(&run.written_env).chain(step_env) {
         env.insert(name.clone(), value.clone());
@@ -279,11 +290,15 @@ async fn run_script(
     drop(contexts);
     let dir = dir.map_or_else(|| run.folders.workspace.clone(), |dir| run.folders.workspace.join(dir));
     if !dir.is_dir() {
-        return Err(format!("working-directory `{}` is not there: does a checkout come before this step?", dir.display()));
+        return Err(format!(
+            "working-directory `{}` is not there: does a checkout come before this step?",
+            dir.display()
+        ));
     }
     let file = run.folders.commands.join(format!("script-{index}.sh"));
     std::fs::write(&file, home_text).map_err(|error| format!("cannot write the script: {error}"))?;
-    let (program, args) = shell_command(shell.as_deref(), &file, run.base_env.get("PATH").map_or("", String::as_str))?;
+    let (program, args) =
+        shell_command(shell.as_deref(), &file, run.base_env.get("PATH").map_or("", String::as_str))?;
     let process = (program, args, dir, Vec::new());
     run_process(executor, run, step, process, step_env, left).await
 }
@@ -299,12 +314,17 @@ fn shell_command(shell: Option<&str>, file: &Path, path: &str) -> Result<(PathBu
         Some("python") => "python3 {0}",
         Some("pwsh") => "pwsh -command . '{0}'",
         Some(custom) if custom.contains("{0}") => custom,
-        Some(other) => return Err(format!("shell `{other}` is not known: give a command with {{0}} for the script's file")),
+        Some(other) => {
+            return Err(format!(
+                "shell `{other}` is not known: give a command with {{0}} for the script's file"
+            ));
+        }
     };
     let file = file.display().to_string();
     let mut words = template.split_whitespace().map(|word| word.replace("{0}", &file));
     let program = words.next().unwrap_or_default();
-    let found = find_program(&program, path).ok_or_else(|| format!("shell `{program}` is not on this machine"))?;
+    let found =
+        find_program(&program, path).ok_or_else(|| format!("shell `{program}` is not on this machine"))?;
     Ok((found, words.collect()))
 }
 
@@ -370,7 +390,9 @@ async fn run_process(
     match ended {
         Ended::Code(0) => taken,
         Ended::Code(code) => Err(format!("Process completed with exit code {code}.")),
-        Ended::TimedOut => Err(format!("The step took longer than {} minutes and was stopped.", limit.as_secs() / 60)),
+        Ended::TimedOut => {
+            Err(format!("The step took longer than {} minutes and was stopped.", limit.as_secs() / 60))
+        }
         Ended::NotStarted(why) => Err(format!("cannot start: {why}")),
     }
 }
@@ -378,11 +400,19 @@ async fn run_process(
 fn limit(executor: &Executor<'_>, run: &JobRun<'_>, step: &Step) -> Result<Duration, Failed> {
     let contexts = run.contexts(executor, &[]);
     let minutes = |template: &Option<Template>| {
-        template.as_ref().map(|template| template.evaluate_number(&contexts)).transpose().map_err(|error| error.to_string())
+        template
+            .as_ref()
+            .map(|template| template.evaluate_number(&contexts))
+            .transpose()
+            .map_err(|error| error.to_string())
     };
     let own = minutes(&step.timeout_minutes)?;
     let minutes = own.or(minutes(&run.body.timeout_minutes)?).unwrap_or(TIMEOUT_MINUTES_DEFAULT);
-    let minutes = if minutes.is_finite() && minutes > 0.0 { minutes.min(TIMEOUT_MINUTES_DEFAULT) } else { TIMEOUT_MINUTES_DEFAULT };
+    let minutes = if minutes.is_finite() && minutes > 0.0 {
+        minutes.min(TIMEOUT_MINUTES_DEFAULT)
+    } else {
+        TIMEOUT_MINUTES_DEFAULT
+    };
     Ok(Duration::from_secs_f64(minutes * 60.0))
 }
 
@@ -439,7 +469,12 @@ fn take_over(run: &mut JobRun<'_>, files: &CommandFiles, left: &mut Left) -> Res
     };
     let in_file = |name: &str| {
         let name = name.to_owned();
-        move |error: files::FileError| format!("Unable to process file command '{name}' successfully: {} (line {})", error.message, error.line)
+        move |error: files::FileError| {
+            format!(
+                "Unable to process file command '{name}' successfully: {} (line {})",
+                error.message, error.line
+            )
+        }
     };
     let outputs = files::assignments(&read(&files.output, "GITHUB_OUTPUT")?).map_err(in_file("output"))?;
     left.outputs.extend(outputs);
@@ -469,7 +504,9 @@ pub(crate) async fn run_post(executor: &mut Executor<'_>, run: &mut JobRun<'_>, 
         };
         let masks = &run.masks;
         let observer = &mut executor.observer;
-        let ended = process::run(&process, &mut |line| observer.event(Event::Output { line: &masks.mask(&line) })).await;
+        let ended =
+            process::run(&process, &mut |line| observer.event(Event::Output { line: &masks.mask(&line) }))
+                .await;
         match ended {
             Ended::Code(0) => Ok(()),
             Ended::Code(code) => Err(format!("Process completed with exit code {code}.")),

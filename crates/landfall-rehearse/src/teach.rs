@@ -43,7 +43,8 @@ impl Asked {
     /// The step is a login with these inputs.
     pub(crate) fn is_login(&mut self, with: &Pairs, inputs: &[(String, String)]) {
         let span = |name: &str| {
-            let given = inputs.iter().any(|(known, value)| known.eq_ignore_ascii_case(name) && !value.is_empty());
+            let given =
+                inputs.iter().any(|(known, value)| known.eq_ignore_ascii_case(name) && !value.is_empty());
             let found = with.iter().find(|(known, _)| known.value.eq_ignore_ascii_case(name));
             found.filter(|_| given).map(|(_, template)| template.span)
         };
@@ -65,7 +66,9 @@ pub(crate) fn findings(
         let (Verdict::Refused { .. }, Some(finding)) = (&record.verdict, &record.finding) else { continue };
         let finding = match finding.rule {
             "session-expired" => of_session(executor, run, asked, finding.clone()),
-            _ if record.operation == "AssumeRoleWithWebIdentity" => of_token(executor, run, asked, record, finding.clone()),
+            _ if record.operation == "AssumeRoleWithWebIdentity" => {
+                of_token(executor, run, asked, record, finding.clone())
+            }
             _ => of_call(run, asked, finding.clone()),
         };
         let is_known = |known: &Finding| known.rule == finding.rule && known.message == finding.message;
@@ -80,11 +83,18 @@ pub(crate) fn findings(
 }
 
 /// A refused exchange: what made the token what it was.
-fn of_token(executor: &Executor<'_>, run: &JobRun<'_>, asked: &Asked, record: &Record, mut finding: Finding) -> Finding {
+fn of_token(
+    executor: &Executor<'_>,
+    run: &JobRun<'_>,
+    asked: &Asked,
+    record: &Record,
+    mut finding: Finding,
+) -> Finding {
     if finding.rule == "audience-not-registered" {
         finding = match asked.audience {
             Some(span) => finding.at(span, "the job asks for this audience"),
-            None => finding.at(asked.made_by, "the job asks for this action's default audience, `sts.amazonaws.com`"),
+            None => finding
+                .at(asked.made_by, "the job asks for this action's default audience, `sts.amazonaws.com`"),
         };
         return finding;
     }
@@ -136,11 +146,14 @@ fn of_session(executor: &Executor<'_>, run: &JobRun<'_>, asked: &Asked, finding:
     if let Some(login) = &run.login {
         finding = match login.duration {
             Some(span) => finding.at(span, "made for this many seconds"),
-            None => finding.at(login.made_by, "made here, for 3600 s because role-duration-seconds says nothing"),
+            None => {
+                finding.at(login.made_by, "made here, for 3600 s because role-duration-seconds says nothing")
+            }
         };
     }
     let world = &executor.rehearsal.world;
-    let made = executor.summary.sessions.last().and_then(|session| landfall_types::Arn::parse(&session.role).ok());
+    let made =
+        executor.summary.sessions.last().and_then(|session| landfall_types::Arn::parse(&session.role).ok());
     let role = made.and_then(|arn| world.store.role(arn.account_id()?, arn.role_path_and_name()?.1));
     match role {
         Some(role) => finding.at(
@@ -153,15 +166,22 @@ fn of_session(executor: &Executor<'_>, run: &JobRun<'_>, asked: &Asked, finding:
 
 /// A login in a job that may not ask for tokens: no call was made at all.
 fn without_token(run: &JobRun<'_>, asked: &Asked) -> Option<Finding> {
-    let finding = Finding::error("no-id-token", "the job may not ask for an ID token: it has `id-token: none`")
-        .at(asked.made_by, "this step needs one");
+    let finding =
+        Finding::error("no-id-token", "the job may not ask for an ID token: it has `id-token: none`")
+            .at(asked.made_by, "this step needs one");
     let finding = match run.job.permissions.origin.span() {
         Some(span) => finding.at(span, "these permissions have no `id-token: write`"),
-        None => finding.note("no file says anything about permissions, and GitHub's default never has id-token"),
+        None => {
+            finding.note("no file says anything about permissions, and GitHub's default never has id-token")
+        }
     };
     let finding = match run.job.permissions.read_only_because {
-        Some(landfall_check::github::permissions::ReadOnly::Fork) => finding.note("a pull request from a fork gets a read-only token"),
-        Some(landfall_check::github::permissions::ReadOnly::Dependabot) => finding.note("a run by Dependabot gets a read-only token"),
+        Some(landfall_check::github::permissions::ReadOnly::Fork) => {
+            finding.note("a pull request from a fork gets a read-only token")
+        }
+        Some(landfall_check::github::permissions::ReadOnly::Dependabot) => {
+            finding.note("a run by Dependabot gets a read-only token")
+        }
         None => finding.help("add `id-token: write` to the job's permissions, or to the workflow's"),
     };
     Some(finding)

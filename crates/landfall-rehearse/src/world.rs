@@ -6,9 +6,9 @@ use landfall_policy::PolicyKind;
 use landfall_serve::World;
 use landfall_serve::authz::{self, Asked, Call, Permit, calls};
 use landfall_serve::caller::Caller;
+use landfall_serve::ecr;
 use landfall_serve::iam::{self, DocumentInput};
 use landfall_serve::store::{AttachedPolicy, ProviderSpans, RegistryId};
-use landfall_serve::ecr;
 use landfall_types::{AccountId, Arn, Finding, Node, RepositoryName, Span, Tree};
 use landfall_wire::error::{AwsError, Protocol};
 
@@ -34,7 +34,10 @@ pub fn seed(world: &World, infra: &Infra, account: AccountId, region: &str) -> S
         count(("provider", "providers"), infra.providers.iter().map(|it| seeder.provider(it)).collect()),
         count(("policy", "policies"), infra.policies.iter().map(|it| seeder.policy(it)).collect()),
         count(("role", "roles"), infra.roles.iter().map(|it| seeder.role(it)).collect()),
-        count(("repository", "repositories"), infra.repositories.iter().map(|it| seeder.repository(it)).collect()),
+        count(
+            ("repository", "repositories"),
+            infra.repositories.iter().map(|it| seeder.repository(it)).collect(),
+        ),
     ];
     Seeded { made: made.into_iter().flatten().collect(), refused }
 }
@@ -166,6 +169,9 @@ fn unknown(tree: &Tree) -> Option<(String, Span)> {
 }
 
 fn refusal(error: &AwsError, operation: &str, span: Span) -> Finding {
-    Finding::error("refused-by-aws", format!("AWS would refuse this: {operation}: {}: {}", error.code, error.message))
-        .at(span, "written here")
+    Finding::error(
+        "refused-by-aws",
+        format!("AWS would refuse this: {operation}: {}: {}", error.code, error.message),
+    )
+    .at(span, "written here")
 }

@@ -56,9 +56,8 @@ pub fn identify(
     };
     let key = find_key(world, &presented)
         .ok_or_else(|| refuse(landfall_wire::error::invalid_token(protocol), &presented.access_key_id))?;
-    sigv4::verify(request, &presented, &[service], None, &key.secret, world.clock.wall()).map_err(|error| {
-        refuse(landfall_wire::error::from_sigv4(&error, protocol), &key.caller.arn())
-    })?;
+    sigv4::verify(request, &presented, &[service], None, &key.secret, world.clock.wall())
+        .map_err(|error| refuse(landfall_wire::error::from_sigv4(&error, protocol), &key.caller.arn()))?;
     if let Caller::Session(session) = &key.caller
         && session.expires_at() <= world.clock.now()
     {
@@ -85,7 +84,10 @@ fn find_key(world: &World, presented: &Presented) -> Option<Key> {
         let secret = world.vault.secret_key(&session.access_key_id);
         return Some(Key { caller: Caller::Session(Arc::new(session)), secret });
     }
-    let root = |account, secret: &str| Key { caller: Caller::Root { account }, secret: Secret::new(secret.to_owned()) };
+    let root = |account, secret: &str| Key {
+        caller: Caller::Root { account },
+        secret: Secret::new(secret.to_owned()),
+    };
     match &world.settings.root_key {
         RootKey::WellKnown if presented.access_key_id == WELL_KNOWN_KEY => {
             Some(root(world.settings.default_account, WELL_KNOWN_KEY))
@@ -138,7 +140,7 @@ pub enum RegistryAuthn {
     /// No `Authorization` came.
     NotRequested,
     /// A login that this server made. It may have ended.
-    Login(RegistryLogin),
+    Login(Box<RegistryLogin>),
     /// Anything else.
     Invalid,
 }
@@ -157,14 +159,16 @@ pub fn registry_login(world: &World, authorization: Option<&str>) -> RegistryAut
         let plain = (user == "AWS").then(|| world.vault.open(Purpose::RegistryLogin, password)).flatten()?;
         serde_json::from_slice(&plain).ok()
     };
-    open().map_or(RegistryAuthn::Invalid, RegistryAuthn::Login)
+    open().map_or(RegistryAuthn::Invalid, |login| RegistryAuthn::Login(Box::new(login)))
 }
 
 /// Why credentials were refused, for the person who must act.
 pub fn explain(refused: &Refused) -> Finding {
     let finding = Finding::error("credentials-refused", refused.error.message.clone());
     let Some(session) = &refused.ended else {
-        return finding.help("sign with credentials that this server gave, with a clock that is right to within 5 minutes");
+        return finding.help(
+            "sign with credentials that this server gave, with a clock that is right to within 5 minutes",
+        );
     };
     let seconds = (session.expires_at_ms - session.issued_at_ms) / 1000;
     Finding::error("session-expired", format!("the session `{}` has ended", session.arn()))

@@ -126,8 +126,13 @@ pub struct Asked<'a> {
 ///
 /// # Errors
 /// The refusal for the client, in the words of the protocol.
-pub fn authorize<C: Call>(world: &World, asked: &Asked<'_>, protocol: Protocol) -> Result<Permit<C>, AwsError> {
-    let permit = || Permit { caller: asked.caller.clone(), resource: asked.resource.clone(), _call: PhantomData };
+pub fn authorize<C: Call>(
+    world: &World,
+    asked: &Asked<'_>,
+    protocol: Protocol,
+) -> Result<Permit<C>, AwsError> {
+    let permit =
+        || Permit { caller: asked.caller.clone(), resource: asked.resource.clone(), _call: PhantomData };
     let Some(need) = C::need() else {
         log(world, asked, C::SERVICE, C::NAME, None, Verdict::Allowed, None, None);
         return Ok(permit());
@@ -148,12 +153,30 @@ pub fn authorize<C: Call>(world: &World, asked: &Asked<'_>, protocol: Protocol) 
     };
     let decision = decide_call(world, asked, &request);
     if decision.is_allowed() {
-        log(world, asked, C::SERVICE, C::NAME, Some(need.action), Verdict::Allowed, Some((decision, request)), None);
+        log(
+            world,
+            asked,
+            C::SERVICE,
+            C::NAME,
+            Some(need.action),
+            Verdict::Allowed,
+            Some((decision, request)),
+            None,
+        );
         return Ok(permit());
     }
-    let error = landfall_wire::error::access_denied(&explain::aws_sentence(&decision, &request), protocol);
+    let error = landfall_wire::error::access_denied(explain::aws_sentence(&decision, &request), protocol);
     let finding = explain::finding(&decision, &request, &world.sources);
-    log(world, asked, C::SERVICE, C::NAME, Some(need.action), refused(&error), Some((decision, request)), Some(finding));
+    log(
+        world,
+        asked,
+        C::SERVICE,
+        C::NAME,
+        Some(need.action),
+        refused(&error),
+        Some((decision, request)),
+        Some(finding),
+    );
     Err(error)
 }
 
@@ -231,7 +254,10 @@ struct SessionPolicies {
 impl SessionPolicies {
     fn gather(world: &World, session: &Session) -> Self {
         // A role that was deleted after the session began has no policies any more: all is denied.
-        let role = world.store.role(session.account_id(), &session.role_name).filter(|role| role.id == session.role_id);
+        let role = world
+            .store
+            .role(session.account_id(), &session.role_name)
+            .filter(|role| role.id == session.role_id);
         let session_policies = session.policies.as_ref().map(|documents| {
             documents
                 .iter()
@@ -244,7 +270,10 @@ impl SessionPolicies {
         });
         Self {
             identity: role.as_ref().map(|role| identity_policies(world, role)).unwrap_or_default(),
-            boundary: role.as_ref().and_then(|role| role.boundary.as_deref()).map(|arn| managed_policy(world, arn)),
+            boundary: role
+                .as_ref()
+                .and_then(|role| role.boundary.as_deref())
+                .map(|arn| managed_policy(world, arn)),
             session: session_policies,
         }
     }

@@ -73,7 +73,8 @@ impl Jobs {
     /// Closes a job's endpoint: the job has ended. Tells the audiences that it asked for.
     pub fn close(&self, id: &str) -> Vec<String> {
         let job = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        job.map(|job| job.audiences.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
+        job.map(|job| job.audiences.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .unwrap_or_default()
     }
 
     fn get(&self, id: &str) -> Option<Arc<Job>> {
@@ -91,16 +92,18 @@ pub fn id_token(
     authorization: Option<&str>,
     audience: Option<&str>,
 ) -> Result<serde_json::Value, (u16, String)> {
-    let job = world
-        .jobs
-        .get(job_id)
-        .ok_or((404, "this job has no ID-token endpoint: it has ended, or may not ask for tokens".to_owned()))?;
+    let job = world.jobs.get(job_id).ok_or((
+        404,
+        "this job has no ID-token endpoint: it has ended, or may not ask for tokens".to_owned(),
+    ))?;
     let bearer = authorization
         .and_then(|header| header.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
     // Hashes are compared, so that the time taken tells nothing about the token.
-    if !bearer.is_some_and(|bearer| ct_eq(sha256_hex(bearer.as_bytes()).as_bytes(), job.bearer_sha256.as_bytes())) {
+    if !bearer
+        .is_some_and(|bearer| ct_eq(sha256_hex(bearer.as_bytes()).as_bytes(), job.bearer_sha256.as_bytes()))
+    {
         return Err((401, "the bearer token is not this job's ACTIONS_ID_TOKEN_REQUEST_TOKEN".to_owned()));
     }
     let audience = audience.filter(|audience| !audience.is_empty());
@@ -116,7 +119,12 @@ pub fn id_token(
 ///
 /// # Errors
 /// A status and a sentence.
-pub fn mint(world: &World, issuer_url: &str, claims: &Claims, signer: Signer) -> Result<String, (u16, String)> {
+pub fn mint(
+    world: &World,
+    issuer_url: &str,
+    claims: &Claims,
+    signer: Signer,
+) -> Result<String, (u16, String)> {
     let issuer = world
         .issuers
         .by_url(issuer_url)

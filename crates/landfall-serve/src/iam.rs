@@ -54,7 +54,9 @@ impl DocumentInput {
         problems.extend(write_time::write_time_problems(&policy, &self.tree, kind, account.as_str()));
         match problems.first() {
             None => Ok(Document { text: self.text.into(), policy: Arc::new(policy) }),
-            Some(problem) if problem.message.starts_with("Cannot exceed quota") => Err(error("LimitExceeded", problem.message.clone(), 409)),
+            Some(problem) if problem.message.starts_with("Cannot exceed quota") => {
+                Err(error("LimitExceeded", problem.message.clone(), 409))
+            }
             Some(problem) => Err(malformed(&problem.message)),
         }
     }
@@ -109,7 +111,11 @@ pub fn create_provider(
         error("InvalidInput", message, 400)
     })?;
     if input.client_ids.len() > CLIENT_IDS_MAX {
-        return Err(error("LimitExceeded", "Cannot exceed quota for ClientIdsPerOpenIdConnectProvider: 100", 409));
+        return Err(error(
+            "LimitExceeded",
+            "Cannot exceed quota for ClientIdsPerOpenIdConnectProvider: 100",
+            409,
+        ));
     }
     if input.thumbprints.len() > THUMBPRINTS_MAX {
         return Err(error("InvalidInput", "Thumbprint list must contain fewer than 5 entries.", 400));
@@ -157,16 +163,23 @@ fn find_provider(world: &World, arn: &str) -> Option<Arc<Provider>> {
 ///
 /// # Errors
 /// `NoSuchEntity`.
-pub fn delete_provider(world: &World, permit: &Permit<calls::DeleteOpenIDConnectProvider>) -> Result<(), AwsError> {
-    let missing =
-        || error("NoSuchEntity", format!("OpenId connect Provider {} cannot be found.", permit.resource()), 404);
+pub fn delete_provider(
+    world: &World,
+    permit: &Permit<calls::DeleteOpenIDConnectProvider>,
+) -> Result<(), AwsError> {
+    let missing = || {
+        error("NoSuchEntity", format!("OpenId connect Provider {} cannot be found.", permit.resource()), 404)
+    };
     let provider = find_provider(world, permit.resource()).ok_or_else(missing)?;
     let account = provider.arn.account_id().ok_or_else(missing)?;
     world.store.delete_provider(account, &provider.issuer.host_and_path()).map_err(|_| missing())
 }
 
 /// `ListOpenIDConnectProviders`.
-pub fn list_providers(world: &World, permit: &Permit<calls::ListOpenIDConnectProviders>) -> Vec<Arc<Provider>> {
+pub fn list_providers(
+    world: &World,
+    permit: &Permit<calls::ListOpenIDConnectProviders>,
+) -> Vec<Arc<Provider>> {
     world.store.providers(account_of(permit, world))
 }
 
@@ -269,14 +282,20 @@ fn check_name(member: &str, name: &str, longest: usize) -> Result<(), AwsError> 
         return Err(validation(member, name, "Member must have length greater than or equal to 1"));
     }
     if name.chars().count() > longest {
-        return Err(validation(member, name, &format!("Member must have length less than or equal to {longest}")));
+        return Err(validation(
+            member,
+            name,
+            &format!("Member must have length less than or equal to {longest}"),
+        ));
     }
     if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)) {
         Ok(())
     } else {
         Err(error(
             "ValidationError",
-            format!("The specified value for {member} is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"),
+            format!(
+                "The specified value for {member} is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"
+            ),
             400,
         ))
     }
@@ -298,7 +317,11 @@ fn check_session_seconds(seconds: u32) -> Result<(), AwsError> {
         return Err(validation("maxSessionDuration", &value, constraint));
     }
     if seconds > SESSION_SECONDS_MAX {
-        return Err(validation("maxSessionDuration", &value, "Member must have value less than or equal to 43200"));
+        return Err(validation(
+            "maxSessionDuration",
+            &value,
+            "Member must have value less than or equal to 43200",
+        ));
     }
     Ok(())
 }
@@ -378,11 +401,9 @@ pub fn put_role_policy(
 ) -> Result<(), AwsError> {
     check_name("policyName", name, 128)?;
     let document = document.read(PolicyKind::Identity, account_of(permit, world))?;
-    update(world, permit, role, &|role| {
-        match role.inline.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = document.clone(),
-            None => role.inline.push((name.to_owned(), document.clone())),
-        }
+    update(world, permit, role, &|role| match role.inline.iter_mut().find(|(known, _)| known == name) {
+        Some((_, old)) => *old = document.clone(),
+        None => role.inline.push((name.to_owned(), document.clone())),
     })
 }
 
@@ -406,7 +427,9 @@ pub fn delete_role_policy(
 /// `NoSuchEntity`.
 pub fn inline_policy<'a>(role: &'a Role, name: &str) -> Result<&'a Document, AwsError> {
     let found = role.inline.iter().find(|(known, _)| known == name).map(|(_, document)| document);
-    found.ok_or_else(|| error("NoSuchEntity", format!("The role policy with name {name} cannot be found."), 404))
+    found.ok_or_else(|| {
+        error("NoSuchEntity", format!("The role policy with name {name} cannot be found."), 404)
+    })
 }
 
 /// `AttachRolePolicy`; attaching twice is no error.
@@ -423,7 +446,11 @@ pub fn attach_role_policy(
     let known = get_role(world, permit, role)?;
     let is_new = !known.attached.iter().any(|other| other.arn == policy.arn);
     if is_new && known.attached.len() >= ATTACHED_MAX {
-        return Err(error("LimitExceeded", format!("Cannot exceed quota for PoliciesPerRole: {ATTACHED_MAX}"), 409));
+        return Err(error(
+            "LimitExceeded",
+            format!("Cannot exceed quota for PoliciesPerRole: {ATTACHED_MAX}"),
+            409,
+        ));
     }
     update(world, permit, role, &|role| {
         if !role.attached.iter().any(|other| other.arn == policy.arn) {

@@ -27,7 +27,8 @@ impl PolicyCache {
         if let Some(policy) = world.store.policy(arn) {
             return Arc::clone(&policy.document.policy);
         }
-        let text = managed::by_arn(arn).map_or(r#"{"Version":"2012-10-17","Statement":[]}"#, |policy| policy.json);
+        let text =
+            managed::by_arn(arn).map_or(r#"{"Version":"2012-10-17","Statement":[]}"#, |policy| policy.json);
         self.read(world, arn, text, PolicyKind::Identity)
     }
 

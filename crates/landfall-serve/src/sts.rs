@@ -42,22 +42,23 @@ pub struct Assumed {
 }
 
 /// A refused exchange: the error for the client, and the reason for the log.
-struct Refusal {
+struct RefusedExchange {
     error: AwsError,
     finding: Option<Finding>,
     decision: Option<(Decision, Request)>,
 }
 
+/// A refusal carries its reasons, so it is large, and it is rare.
+type Refusal = Box<RefusedExchange>;
+
 impl From<AwsError> for Refusal {
     fn from(error: AwsError) -> Self {
-        Self { error, finding: None, decision: None }
+        Box::new(RefusedExchange { error, finding: None, decision: None })
     }
 }
 
-impl Refusal {
-    fn because(error: AwsError, finding: Finding) -> Self {
-        Self { error, finding: Some(finding), decision: None }
-    }
+fn because(error: AwsError, finding: Finding) -> Refusal {
+    Box::new(RefusedExchange { error, finding: Some(finding), decision: None })
 }
 
 /// Exchanges an ID token for a session. Writes nothing but the log.
@@ -134,7 +135,8 @@ fn exchange(
     identity.check_role(input.role_arn)?;
 
     let role = find_role(world, account, &input.role)?;
-    let exchange = Exchange { world, region, role: &role, provider: &provider, identity: &identity, input: &input };
+    let exchange =
+        Exchange { world, region, role: &role, provider: &provider, identity: &identity, input: &input };
     let (decision, request) = exchange.check_trust()?;
     exchange.check_duration()?;
     let policies = session_policies(world, &input)?;
@@ -154,18 +156,24 @@ struct Exchange<'a> {
 
 /// AWS's one sentence for everything that a trust policy refuses.
 fn not_authorized(finding: Option<Finding>) -> Refusal {
-    Refusal { error: web_identity::not_authorized(), finding, decision: None }
+    Box::new(RefusedExchange { error: web_identity::not_authorized(), finding, decision: None })
 }
 
-fn find_provider(world: &World, account: AccountId, identity: &WebIdentity) -> Result<Arc<Provider>, Refusal> {
+fn find_provider(
+    world: &World,
+    account: AccountId,
+    identity: &WebIdentity,
+) -> Result<Arc<Provider>, Refusal> {
     let host = Issuer::parse(&identity.issuer).map(|issuer| issuer.host_and_path());
     let host = host.unwrap_or_else(|_| identity.issuer.clone());
     if let Some(provider) = world.store.provider(account, &host) {
         return Ok(provider);
     }
-    let mut finding =
-        Finding::error("provider-missing", format!("account {account} has no OIDC provider for this token's issuer"))
-            .note(format!("the token's iss is `{}`", identity.issuer));
+    let mut finding = Finding::error(
+        "provider-missing",
+        format!("account {account} has no OIDC provider for this token's issuer"),
+    )
+    .note(format!("the token's iss is `{}`", identity.issuer));
     let providers = world.store.providers(account);
     for provider in &providers {
         finding = finding.at(provider.written.url, format!("this provider is for `{}`", provider.issuer));
@@ -177,7 +185,7 @@ fn find_provider(world: &World, account: AccountId, identity: &WebIdentity) -> R
         "create an aws_iam_openid_connect_provider with url = \"{}\" in account {account}, and name it in the role's trust policy",
         identity.issuer
     );
-    Err(Refusal::because(web_identity::no_provider(&identity.issuer), finding.help(help)))
+    Err(because(web_identity::no_provider(&identity.issuer), finding.help(help)))
 }
 
 fn check_audience(provider: &Provider, identity: &WebIdentity) -> Result<(), Refusal> {
@@ -201,14 +209,14 @@ fn check_audience(provider: &Provider, identity: &WebIdentity) -> Result<(), Ref
         provider.client_ids.first().map_or("sts.amazonaws.com", String::as_str),
         identity.audience
     ));
-    Err(Refusal::because(web_identity::could_not_validate(), finding))
+    Err(because(web_identity::could_not_validate(), finding))
 }
 
 fn check_signature(world: &World, provider: &Provider, token: &Token) -> Result<(), Refusal> {
     let Some(played) = world.issuers.by_host_and_path(&provider.issuer.host_and_path()) else {
         let finding = Finding::error("issuer-not-played", format!("{} is not played by this server", provider.issuer))
             .help("this server has keys for the issuers that it plays only; it does not fetch others over the network yet");
-        return Err(Refusal::because(web_identity::no_verification_key(), finding));
+        return Err(because(web_identity::no_verification_key(), finding));
     };
     let jwks = played.jwks().map_err(|error| AwsError::new("InternalFailure", 500, error))?;
     let failure = match jwt::verify_signature(token, jwks) {
@@ -217,7 +225,9 @@ fn check_signature(world: &World, provider: &Provider, token: &Token) -> Result<
     };
     let what = match failure {
         SignatureError::UnknownKey => "names a key that the issuer does not publish",
-        SignatureError::BadSignature | SignatureError::UnsupportedAlgorithm => "is not signed with the issuer's key",
+        SignatureError::BadSignature | SignatureError::UnsupportedAlgorithm => {
+            "is not signed with the issuer's key"
+        }
     };
     let published: Vec<&str> = jwks.keys().iter().filter_map(|key| key.kid()).collect();
     let finding = Finding::error("signature", format!("the token {what}"))
@@ -225,7 +235,7 @@ fn check_signature(world: &World, provider: &Provider, token: &Token) -> Result<
         .note(format!("the token's key id is `{}`", token.header.kid.as_deref().unwrap_or("")))
         .note(format!("the issuer publishes `{}`", published.join("`, `")))
         .help("the token was made by someone else, or was changed on its way: use the token that the job's own endpoint gave");
-    Err(Refusal::because(web_identity::from_signature(failure), finding))
+    Err(because(web_identity::from_signature(failure), finding))
 }
 
 fn find_role(world: &World, account: AccountId, role_arn: &Arn) -> Result<Arc<Role>, Refusal> {
@@ -320,13 +330,16 @@ impl Exchange<'_> {
             return Ok(());
         }
         let message = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.";
-        let finding = Finding::error("session-too-long", format!("a session of {seconds} s is longer than the role allows"))
-            .at(
-                self.role.max_session_written.unwrap_or(self.role.written),
-                format!("its longest session is {longest} s"),
-            )
-            .help(format!("ask for at most {longest} s, or raise max_session_duration (up to 43200)"));
-        Err(Refusal::because(AwsError::validation(message), finding))
+        let finding = Finding::error(
+            "session-too-long",
+            format!("a session of {seconds} s is longer than the role allows"),
+        )
+        .at(
+            self.role.max_session_written.unwrap_or(self.role.written),
+            format!("its longest session is {longest} s"),
+        )
+        .help(format!("ask for at most {longest} s, or raise max_session_duration (up to 43200)"));
+        Err(because(AwsError::validation(message), finding))
     }
 
     fn issue(&self, policies: Option<Vec<String>>, now: Timestamp) -> Result<Assumed, Refusal> {
@@ -403,12 +416,11 @@ fn packed_size(session: &Session) -> u32 {
 fn token_finding(error: &AwsError) -> Finding {
     let finding = Finding::error("token-refused", error.message.clone());
     match &*error.code {
-        "ExpiredTokenException" => {
-            finding.help("an ID token lives a few minutes: ask for it right before the exchange, in the same job")
-        }
-        "InvalidIdentityToken" => {
-            finding.help("send the ID token as the issuer gave it: three parts with dots between, not an access token")
-        }
+        "ExpiredTokenException" => finding
+            .help("an ID token lives a few minutes: ask for it right before the exchange, in the same job"),
+        "InvalidIdentityToken" => finding.help(
+            "send the ID token as the issuer gave it: three parts with dots between, not an access token",
+        ),
         _ => finding,
     }
 }
@@ -429,8 +441,8 @@ pub struct CallerIdentity {
 /// # Errors
 /// When the call came without credentials.
 pub fn get_caller_identity(caller: &Caller) -> Result<CallerIdentity, AwsError> {
-    let account = caller.account().ok_or_else(|| {
-        landfall_wire::error::missing_token(landfall_wire::error::Protocol::STS)
-    })?;
+    let account = caller
+        .account()
+        .ok_or_else(|| landfall_wire::error::missing_token(landfall_wire::error::Protocol::STS))?;
     Ok(CallerIdentity { account: account.to_string(), arn: caller.arn(), user_id: caller.user_id() })
 }

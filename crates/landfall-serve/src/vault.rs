@@ -50,7 +50,8 @@ impl Vault {
     pub fn new(key: &[u8; 32]) -> Result<Self, String> {
         let sealing = hmac_sha256(key, b"seal");
         Ok(Self {
-            sealing: RandomizedNonceKey::new(&AES_256_GCM, &sealing).map_err(|_| "cannot make the sealing key".to_owned())?,
+            sealing: RandomizedNonceKey::new(&AES_256_GCM, &sealing)
+                .map_err(|_| "cannot make the sealing key".to_owned())?,
             deriving: Secret::new(hmac_sha256(key, b"derive")),
         })
     }

@@ -70,13 +70,17 @@ impl Found {
     }
 }
 
-/// Finds `landfall.toml` in a folder, or beside a file and above it up to the repository's top.
+/// Finds `landfall.toml`: in a folder; beside a file and above it, up to the repository's top; above a
+/// folder only when that is a repository with workflows, so that no folder is taken for its neighbour.
 ///
 /// # Errors
 /// When the file can't be read, or says something that isn't known.
 pub fn find(start: &Path) -> Result<Found, Failure> {
     let first = if start.is_dir() { start } else { start.parent().unwrap_or(Path::new("")) };
     let mut dir = Some(first.to_owned());
+    if start.is_dir() && !first.join(FILE_NAME).is_file() && !first.join(".github/workflows").is_dir() {
+        return Ok(Found { config: Config::default(), dir: first.to_owned() });
+    }
     for _ in 0..PARENTS_MAX {
         let Some(here) = dir else { break };
         let file = here.join(FILE_NAME);
@@ -91,7 +95,8 @@ pub fn find(start: &Path) -> Result<Found, Failure> {
 }
 
 fn read(file: &Path, dir: PathBuf) -> Result<Found, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| usage(format!("cannot read {}: {error}", file.display())))?;
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| usage(format!("cannot read {}: {error}", file.display())))?;
     let config = toml::from_str(&text).map_err(|error| {
         usage(format!("{} is not understood", file.display())).caused_by(error.to_string().trim_end())
     })?;

@@ -9,6 +9,7 @@ use landfall_types::Timestamp;
 use crate::cli::Command;
 
 /// Real time.
+#[expect(clippy::disallowed_methods, reason = "this is the edge")]
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -20,9 +21,17 @@ pub fn fill_random(bytes: &mut [u8]) {
 }
 
 /// The environment as it is at the start.
+#[expect(clippy::disallowed_methods, reason = "this is the edge")]
 pub fn environment() -> Environment {
-    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Environment::new(variables, home())
+}
+
+/// Whether this runs in a CI system, where lines are kept and never rewritten.
+#[expect(clippy::disallowed_methods, reason = "this is the edge")]
+pub fn is_ci() -> bool {
+    std::env::var_os("CI").is_some()
 }
 
 fn home() -> Option<PathBuf> {
@@ -32,7 +41,9 @@ fn home() -> Option<PathBuf> {
 /// A runtime of the size that the command needs: a client that makes three calls starts no threads.
 pub fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
     let mut builder = match command {
-        Command::Serve(_) | Command::Rehearse(_) | Command::Push(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Serve(_) | Command::Rehearse(_) | Command::Push(_) => {
+            tokio::runtime::Builder::new_multi_thread()
+        }
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     builder.enable_all().build()

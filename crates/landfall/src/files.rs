@@ -37,12 +37,17 @@ pub fn read(sources: &SourceMap, path: &Path) -> Result<SourceId, Failure> {
 /// # Errors
 /// When the folder can't be read.
 pub fn in_folder(dir: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failure> {
-    let entries = std::fs::read_dir(dir).map_err(|error| usage(format!("cannot read {}: {error}", shown(dir))))?;
+    let entries =
+        std::fs::read_dir(dir).map_err(|error| usage(format!("cannot read {}: {error}", shown(dir))))?;
     let mut files: Vec<PathBuf> = entries
         .filter_map(Result::ok)
         .map(|entry| entry.path())
         .filter(|path| path.is_file())
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| endings.iter().any(|ending| name.ends_with(ending))))
+        .filter(|path| {
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| endings.iter().any(|ending| name.ends_with(ending)))
+        })
         .collect();
     files.sort();
     Ok(files)
@@ -61,10 +66,18 @@ pub struct ReadInfra {
 ///
 /// # Errors
 /// When a path isn't there or has no Terraform.
-pub fn terraform(sources: &SourceMap, paths: &[PathBuf], settings: &terraform::Settings) -> Result<ReadInfra, Failure> {
+pub fn terraform(
+    sources: &SourceMap,
+    paths: &[PathBuf],
+    settings: &terraform::Settings,
+) -> Result<ReadInfra, Failure> {
     let mut all = ReadInfra::default();
     for path in paths {
-        let files = if path.is_dir() { in_folder(path, &[".tf", ".tf.json", ".tfvars"])? } else { vec![path.clone()] };
+        let files = if path.is_dir() {
+            in_folder(path, &[".tf", ".tf.json", ".tfvars"])?
+        } else {
+            vec![path.clone()]
+        };
         if files.is_empty() {
             return Err(usage(format!("{} has no Terraform files (*.tf)", shown(path))));
         }

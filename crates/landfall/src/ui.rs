@@ -8,6 +8,8 @@ use landfall_deliver::Failure;
 use landfall_serve::log::{Record, Verdict};
 use landfall_types::{Finding, SourceMap};
 
+use crate::edge;
+
 /// Widest line of a finding where the terminal doesn't tell its width.
 const WIDTH_DEFAULT: usize = 120;
 
@@ -27,7 +29,7 @@ pub fn styled(style: Style, text: impl std::fmt::Display) -> String {
 
 /// Whether standard output is a terminal that a line can be rewritten on.
 pub fn is_live() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("CI").is_none()
+    std::io::stdout().is_terminal() && !edge::is_ci()
 }
 
 /// Prints a line on standard output.
@@ -78,15 +80,17 @@ pub fn decided(record: &Record) -> String {
 pub fn because(record: &Record, sources: &SourceMap) -> String {
     match (&record.verdict, &record.decision) {
         (Verdict::Refused { code, .. }, _) => code.clone(),
-        (Verdict::Allowed, Some((decision, _))) => decision.allowed_by.first().map_or_else(String::new, |by| {
-            let name = sources.name(by.span.source);
-            // A policy that came with AWS or over the API is known by its name, one in a file by its line.
-            if by.policy == *name || !name.contains('.') {
-                short(&by.policy).to_owned()
-            } else {
-                sources.place(by.span).to_string()
-            }
-        }),
+        (Verdict::Allowed, Some((decision, _))) => {
+            decision.allowed_by.first().map_or_else(String::new, |by| {
+                let name = sources.name(by.span.source);
+                // A policy that came with AWS or over the API is known by its name, one in a file by its line.
+                if by.policy == *name || !name.contains('.') {
+                    short(&by.policy).to_owned()
+                } else {
+                    sources.place(by.span).to_string()
+                }
+            })
+        }
         (Verdict::Allowed, None) => String::new(),
     }
 }
@@ -145,12 +149,18 @@ mod tests {
     #[test]
     fn arns_are_shortened_to_what_people_read() {
         assert_eq!(short("arn:aws:iam::123456789012:role/ci/deploy"), "role/ci/deploy");
-        assert_eq!(short("arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser"), "AmazonEC2ContainerRegistryPowerUser");
+        assert_eq!(
+            short("arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser"),
+            "AmazonEC2ContainerRegistryPowerUser"
+        );
         assert_eq!(short("*"), "*");
     }
 
     #[test]
     fn sizes_are_for_people() {
-        assert_eq!((size(12), size(1536), size(3_145_728)), ("12 B".into(), "1.5 kB".into(), "3.0 MB".into()));
+        assert_eq!(
+            (size(12), size(1536), size(3_145_728)),
+            ("12 B".into(), "1.5 kB".into(), "3.0 MB".into())
+        );
     }
 }

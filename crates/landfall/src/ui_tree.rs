@@ -58,7 +58,10 @@ impl<'a> Tree<'a> {
             ready.git_ref
         ));
         let made = if ready.made.is_empty() { "nothing".to_owned() } else { ready.made.join(", ") };
-        line(styled(DIM, format!("local AWS at {}, account {}, {}: {made}", ready.url, ready.account, ready.region)));
+        line(styled(
+            DIM,
+            format!("local AWS at {}, account {}, {}: {made}", ready.url, ready.account, ready.region),
+        ));
         for warning in &ready.warnings {
             line("");
             ui::finding(warning, self.sources, 0);
@@ -230,7 +233,11 @@ impl Observer for Tree<'_> {
                 line(format!("\n{}  {}", styled(DIM, name), styled(DIM, format!("skipped: {why}"))));
             }
             Event::StepStarted { name } => {
-                self.step = Some(RunningStep { name: name.to_owned(), began: Instant::now(), waiting: Some(Vec::new()) });
+                self.step = Some(RunningStep {
+                    name: name.to_owned(),
+                    began: Instant::now(),
+                    waiting: Some(Vec::new()),
+                });
                 if self.live {
                     print(&format!("  ● {name} …"));
                     self.open = true;
@@ -280,7 +287,9 @@ impl Observer for JsonLines<'_> {
             Event::JobStarted(job) => serde_json::json!({
                 "event": "job-started", "job": job.name, "file": job.file, "subject": job.subject,
             }),
-            Event::JobSkipped { name, why } => serde_json::json!({ "event": "job-skipped", "job": name, "why": why }),
+            Event::JobSkipped { name, why } => {
+                serde_json::json!({ "event": "job-skipped", "job": name, "why": why })
+            }
             Event::StepStarted { name } => serde_json::json!({ "event": "step-started", "step": name }),
             Event::Output { line } => serde_json::json!({ "event": "output", "line": line }),
             Event::StepEnded(ended) => serde_json::json!({

@@ -26,16 +26,23 @@ pub fn terminal(finding: &Finding, sources: &SourceMap, style: Style, width: usi
         .map(|source| (source, sources.name(source).to_string(), sources.text(source).to_string()))
         .collect();
     let mut group = level.primary_title(finding.message.as_str()).id(finding.rule).elements(
-        texts.iter().filter(|(_, _, text)| !text.is_empty()).enumerate().map(|(index, (source, name, text))| {
-            let labels = finding.labels.iter().enumerate().filter(|(_, label)| label.span.source == *source);
-            let annotations = labels.map(|(position, label)| {
-                // The first place of all is the one to look at; the others explain it.
-                let kind = if index == 0 && position == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-                let (start, end) = (label.span.start as usize, label.span.end as usize);
-                kind.span(clamp(text, start, end)).label(label.text.as_str())
-            });
-            Snippet::source(text.as_str()).path(name.as_str()).annotations(annotations)
-        }),
+        texts.iter().filter(|(_, _, text)| !text.is_empty()).enumerate().map(
+            |(index, (source, name, text))| {
+                let labels =
+                    finding.labels.iter().enumerate().filter(|(_, label)| label.span.source == *source);
+                let annotations = labels.map(|(position, label)| {
+                    // The first place of all is the one to look at; the others explain it.
+                    let kind = if index == 0 && position == 0 {
+                        AnnotationKind::Primary
+                    } else {
+                        AnnotationKind::Context
+                    };
+                    let (start, end) = (label.span.start as usize, label.span.end as usize);
+                    kind.span(clamp(text, start, end)).label(label.text.as_str())
+                });
+                Snippet::source(text.as_str()).path(name.as_str()).annotations(annotations)
+            },
+        ),
     );
     for note in &finding.notes {
         group = group.element(Level::NOTE.message(note.as_str()));
@@ -73,7 +80,8 @@ fn clamp(text: &str, start: usize, end: usize) -> std::ops::Range<usize> {
     };
     let start = floor(start);
     let end = floor(end).max(start);
-    let first_line = text.get(start..end).and_then(|range| range.find('\n')).map_or(end, |newline| start + newline);
+    let first_line =
+        text.get(start..end).and_then(|range| range.find('\n')).map_or(end, |newline| start + newline);
     start..first_line
 }
 
@@ -93,7 +101,14 @@ mod tests {
             .note("got `repo:a/b:pull_request`")
             .help("add it");
         let text = terminal(&finding, &sources, Style::Plain, 100);
-        for part in ["error[subject-mismatch]", "infra/main.tf:2:", "deploy.yml:1:", "wanted", "= note: got", "= help: add it"] {
+        for part in [
+            "error[subject-mismatch]",
+            "infra/main.tf:2:",
+            "deploy.yml:1:",
+            "wanted",
+            "= note: got",
+            "= help: add it",
+        ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! Every `cases/terraform/*.tf` is read and its summary compared with the `.expected` file beside it.
 //!
 //! A case is one file `main.tf`, or several, each after a line `#! file NAME`. `#! var K=V` before
-//! the first is a `--var`. `LANDFALL_WRITE_CASES=1` writes the summaries instead; read them before
+//! the first is a `--var`. `LANDFALL_BLESS=1` writes the summaries instead; read them before
 //! they are kept.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -14,6 +14,7 @@ use landfall_types::{AccountId, Finding, Node, Severity, SourceMap, Span, Tree};
 
 use super::{Infra, Role, Settings, read, to_json};
 
+#[expect(clippy::disallowed_methods, reason = "cases are rewritten when it is asked for")]
 #[test]
 fn every_case_reads_as_its_summary_says() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/terraform");
@@ -25,7 +26,7 @@ fn every_case_reads_as_its_summary_says() {
     for path in cases {
         let summary = summary_of(&fs::read_to_string(&path).unwrap());
         let expected_path = path.with_extension("expected");
-        if std::env::var_os("LANDFALL_WRITE_CASES").is_some() {
+        if std::env::var_os("LANDFALL_BLESS").is_some() {
             fs::write(&expected_path, &summary).unwrap();
         }
         let expected = fs::read_to_string(&expected_path).unwrap_or_default();

@@ -230,7 +230,8 @@ struct Unmet<'a> {
 }
 
 fn condition_insight(clause: &Clause, request: &Request) -> Insight {
-    let Clause::Condition { operator: operator_text, key, wanted, got, value_spans, span, .. } = clause else {
+    let Clause::Condition { operator: operator_text, key, wanted, got, value_spans, span, .. } = clause
+    else {
         return Insight {
             rule: "condition-not-met",
             message: "a condition is not met".to_owned(),
@@ -399,7 +400,11 @@ fn reading(unmet: &Unmet<'_>, kind: ComparisonKind, name: &str, near: &str, got:
 
 fn subject_reading(rule: &'static str, near: &str, got: &str) -> Reading {
     let Some(difference) = subject::difference(near, got) else {
-        return Reading { rule, words: None, help: vec![format!("to admit it as well, add `{got}` to this condition")] };
+        return Reading {
+            rule,
+            words: None,
+            help: vec![format!("to admit it as well, add `{got}` to this condition")],
+        };
     };
     let mut help = vec![match difference.is_slip {
         true => format!("write `{}`", difference.value),

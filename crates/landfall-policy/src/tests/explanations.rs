@@ -8,6 +8,7 @@ use super::decisions::{layers, policies, request};
 use super::*;
 use crate::explain;
 
+#[expect(clippy::disallowed_methods, reason = "cases are rewritten when it is asked for")]
 #[test]
 fn denials_are_explained_as_written_down() {
     let path = format!("{}/cases/explanations.txt", env!("CARGO_MANIFEST_DIR"));

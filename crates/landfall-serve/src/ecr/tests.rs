@@ -91,7 +91,7 @@ fn tokens(test: &TestWorld, caller: Caller, input: Value) -> Vec<Value> {
 fn login_of(test: &TestWorld, token: &Value) -> RegistryLogin {
     let header = format!("Basic {}", token["authorizationToken"].as_str().unwrap());
     match registry_login(&test.world, Some(&header)) {
-        RegistryAuthn::Login(login) => login,
+        RegistryAuthn::Login(login) => *login,
         other => panic!("{other:?}"),
     }
 }

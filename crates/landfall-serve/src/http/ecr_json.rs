@@ -34,13 +34,21 @@ fn refuse(call: &ApiCall<'_>, error: &AwsError) -> Reply {
 fn answer(call: &ApiCall<'_>, operation: &str) -> Result<serde_json::Value, AwsError> {
     let identified = authn::identify(call.world, &call.signed, "ecr", Protocol::Json11)
         .map_err(|refused| log_refused(call, "ecr", operation, refused))?;
-    let input = if call.body.is_empty() { Ok(serde_json::json!({})) } else { serde_json::from_slice(call.body) };
-    let input = input.map_err(|error| AwsError::new("SerializationException", 400, format!("the body is not JSON: {error}")))?;
+    let input =
+        if call.body.is_empty() { Ok(serde_json::json!({})) } else { serde_json::from_slice(call.body) };
+    let input = input.map_err(|error| {
+        AwsError::new("SerializationException", 400, format!("the body is not JSON: {error}"))
+    })?;
     ecr::handle(call.world, &identified, call.request_id, operation, &input)
 }
 
 /// Writes a call that was refused for its credentials to the log.
-pub(super) fn log_refused(call: &ApiCall<'_>, service: &'static str, operation: &str, refused: authn::Refused) -> AwsError {
+pub(super) fn log_refused(
+    call: &ApiCall<'_>,
+    service: &'static str,
+    operation: &str,
+    refused: authn::Refused,
+) -> AwsError {
     let finding = authn::explain(&refused);
     call.world.log.add(
         call.world.clock.now(),
@@ -51,7 +59,10 @@ pub(super) fn log_refused(call: &ApiCall<'_>, service: &'static str, operation: 
             caller: refused.caller,
             action: None,
             resource: None,
-            verdict: Verdict::Refused { code: refused.error.code.to_string(), message: refused.error.message.clone() },
+            verdict: Verdict::Refused {
+                code: refused.error.code.to_string(),
+                message: refused.error.message.clone(),
+            },
             decision: None,
             finding: Some(finding),
             claims: None,

@@ -114,7 +114,9 @@ fn owned(values: Vec<&str>) -> Vec<String> {
 
 fn request_tags(call: &QueryCall<'_>) -> Vec<(String, String)> {
     let tags = call.params.structures("Tags.member");
-    tags.iter().map(|tag| (tag.get("Key").unwrap_or("").to_owned(), tag.get("Value").unwrap_or("").to_owned())).collect()
+    tags.iter()
+        .map(|tag| (tag.get("Key").unwrap_or("").to_owned(), tag.get("Value").unwrap_or("").to_owned()))
+        .collect()
 }
 
 /// Where something stands that was given over the API: in a text made of its own parameters.
@@ -150,7 +152,9 @@ fn create_provider(call: &QueryCall<'_>) -> Answer {
 fn get_provider(call: &QueryCall<'_>) -> Answer {
     let permit = permit(call, On::Resource(call.required("OpenIDConnectProviderArn")?))?;
     let provider = iam::get_provider(call.api.world, &permit)?;
-    let list = |values: &[String]| Some(Element::List(values.iter().map(|value| Element::text(value.as_str())).collect()));
+    let list = |values: &[String]| {
+        Some(Element::List(values.iter().map(|value| Element::text(value.as_str())).collect()))
+    };
     Ok(Some(Element::structure([
         ("ThumbprintList", list(&provider.thumbprints)),
         ("CreateDate", Some(Element::Time(provider.created_at))),
@@ -167,7 +171,8 @@ fn delete_provider(call: &QueryCall<'_>) -> Answer {
 fn list_providers(call: &QueryCall<'_>) -> Answer {
     let permit = permit(call, On::Nothing)?;
     let providers = iam::list_providers(call.api.world, &permit);
-    let entries = providers.iter().map(|provider| Element::structure([("Arn", text(provider.arn.to_string()))]));
+    let entries =
+        providers.iter().map(|provider| Element::structure([("Arn", text(provider.arn.to_string()))]));
     Ok(Some(Element::structure([("OpenIDConnectProviderList", Some(Element::List(entries.collect())))])))
 }
 
@@ -300,9 +305,10 @@ fn list_attached_role_policies(call: &QueryCall<'_>) -> Answer {
 }
 
 fn policy_element(call: &QueryCall<'_>, policy: &CustomerPolicy) -> Element {
-    let attachments = policy.arn.account_id().map_or(0, |account| {
-        iam::attachment_count(call.api.world, account, &policy.arn.to_string())
-    });
+    let attachments = policy
+        .arn
+        .account_id()
+        .map_or(0, |account| iam::attachment_count(call.api.world, account, &policy.arn.to_string()));
     Element::structure([
         ("PolicyName", text(policy.name.as_str())),
         ("PolicyId", text(policy.id.as_str())),
@@ -358,7 +364,8 @@ fn get_policy_version(call: &QueryCall<'_>) -> Answer {
         AnyPolicy::Aws(_, policy) => (policy.json.to_owned(), policy.version),
     };
     if asked != version {
-        let message = format!("Policy {} version {asked} does not exist or is not attachable.", permit.resource());
+        let message =
+            format!("Policy {} version {asked} does not exist or is not attachable.", permit.resource());
         return Err(AwsError::new("NoSuchEntity", 404, message));
     }
     Ok(Some(Element::structure([(

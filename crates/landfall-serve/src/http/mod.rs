@@ -70,7 +70,11 @@ fn header_of<'a>(headers: &[(&'a str, &'a str)], name: &str) -> Option<&'a str> 
 async fn aws(world: &World, request: Request<Body>, request_id: &str) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, API_BODY_BYTES_MAX).await else {
-        let error = AwsError::new("RequestEntityTooLarge", 413, format!("the body is larger than {API_BODY_BYTES_MAX} bytes"));
+        let error = AwsError::new(
+            "RequestEntityTooLarge",
+            413,
+            format!("the body is larger than {API_BODY_BYTES_MAX} bytes"),
+        );
         return reply(render(&error, Protocol::Json11, request_id, false));
     };
     let headers: Option<Vec<(&str, &str)>> = parts
@@ -143,7 +147,9 @@ async fn ours(world: &World, peer: Peer, path: &str, request: Request<Body>) -> 
     match (method, path) {
         (Method::GET, "health") => json(StatusCode::OK, &serde_json::json!({ "status": "ok" })),
         (Method::POST, "token") if peer.loopback => mint(world, request).await,
-        (Method::POST, "token") => text(StatusCode::FORBIDDEN, "tokens are minted for callers on this machine only\n"),
+        (Method::POST, "token") => {
+            text(StatusCode::FORBIDDEN, "tokens are minted for callers on this machine only\n")
+        }
         _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
     }
 }
@@ -160,7 +166,8 @@ fn id_token(world: &World, job: &str, request: &Request<Body>) -> Response<Body>
 
 async fn mint(world: &World, request: Request<Body>) -> Response<Body> {
     // A web page can send a form to a local port, but not JSON without being asked about it first.
-    let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
+    let is_json =
+        request.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
     if !is_json {
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json is expected\n");
     }
@@ -168,11 +175,12 @@ async fn mint(world: &World, request: Request<Body>) -> Response<Body> {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "at most 65536 bytes are expected\n");
     };
     let parsed: Result<MintRequest, _> = serde_json::from_slice(&body);
-    let result = parsed
-        .map_err(|error| (400, format!("not a request for a token: {error}")))
-        .and_then(|asked| {
-            let claims = landfall_wire::jwt::claims_from_json(&asked.claims).ok_or((400, "the claims are not an object".to_owned()))?;
-            let signer = if asked.stranger { crate::issuer::Signer::Stranger } else { crate::issuer::Signer::Issuer };
+    let result =
+        parsed.map_err(|error| (400, format!("not a request for a token: {error}"))).and_then(|asked| {
+            let claims = landfall_wire::jwt::claims_from_json(&asked.claims)
+                .ok_or((400, "the claims are not an object".to_owned()))?;
+            let signer =
+                if asked.stranger { crate::issuer::Signer::Stranger } else { crate::issuer::Signer::Issuer };
             let issuer = claims.text("iss").unwrap_or_default().to_owned();
             control::mint(world, &issuer, &claims, signer)
         });
@@ -197,7 +205,9 @@ fn status_code(status: u16) -> StatusCode {
 fn text(status: StatusCode, body: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(body.to_owned()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 

@@ -92,7 +92,9 @@ fn params(call: &ApiCall<'_>) -> Result<Params, AwsError> {
     let mut error = AwsError::new(
         "MissingAction",
         400,
-        format!("no Action: versions {STS_VERSION} (STS) and {IAM_VERSION} (IAM) are served here, and ECR by X-Amz-Target"),
+        format!(
+            "no Action: versions {STS_VERSION} (STS) and {IAM_VERSION} (IAM) are served here, and ECR by X-Amz-Target"
+        ),
     );
     error.before_dispatch = true;
     Err(error)

@@ -98,7 +98,12 @@ impl Store for MemoryStore {
         insert(&mut self.write().roles, key, Arc::new(role))
     }
 
-    fn update_role(&self, account: AccountId, name: &str, change: &dyn Fn(&mut Role)) -> Result<(), StoreError> {
+    fn update_role(
+        &self,
+        account: AccountId,
+        name: &str,
+        change: &dyn Fn(&mut Role),
+    ) -> Result<(), StoreError> {
         let mut tables = self.write();
         let role = tables.roles.get_mut(&(account, name.to_ascii_lowercase())).ok_or(StoreError::Missing)?;
         change(Arc::make_mut(role));
@@ -142,7 +147,8 @@ impl Store for MemoryStore {
     }
 
     fn registries(&self) -> Vec<RegistryId> {
-        let mut registries: Vec<_> = self.read().repositories.keys().map(|(registry, _)| registry.clone()).collect();
+        let mut registries: Vec<_> =
+            self.read().repositories.keys().map(|(registry, _)| registry.clone()).collect();
         registries.dedup();
         registries
     }
@@ -185,7 +191,8 @@ impl Store for MemoryStore {
         let mut tables = self.write();
         let shelf = tables.repositories.get_mut(&shelf_key(registry, name)).ok_or(StoreError::Missing)?;
         let known = shelf.images.iter().any(|other| other.digest == image.digest);
-        let tagged = tag.and_then(|tag| shelf.tags.iter().find(|(other, _)| other == tag)).map(|(_, digest)| digest);
+        let tagged =
+            tag.and_then(|tag| shelf.tags.iter().find(|(other, _)| other == tag)).map(|(_, digest)| digest);
         match (tag, tagged) {
             (None, _) if known => return Ok(Put::AlreadyThere),
             (Some(_), Some(digest)) if *digest == image.digest => return Ok(Put::AlreadyThere),
@@ -202,12 +209,19 @@ impl Store for MemoryStore {
         Ok(Put::Stored)
     }
 
-    fn image(&self, registry: &RegistryId, name: &RepositoryName, reference: &Reference) -> Option<Arc<Image>> {
+    fn image(
+        &self,
+        registry: &RegistryId,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Option<Arc<Image>> {
         let tables = self.read();
         let shelf = tables.repositories.get(&shelf_key(registry, name))?;
         let digest = match reference {
             Reference::Digest(digest) => digest,
-            Reference::Tag(tag) => shelf.tags.iter().find(|(other, _)| other == tag).map(|(_, digest)| digest)?,
+            Reference::Tag(tag) => {
+                shelf.tags.iter().find(|(other, _)| other == tag).map(|(_, digest)| digest)?
+            }
         };
         shelf.images.iter().find(|image| image.digest == *digest).cloned()
     }

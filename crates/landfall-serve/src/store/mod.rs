@@ -180,7 +180,11 @@ impl Reference {
     /// # Errors
     /// A sentence for the user.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text.contains(':') { Digest::parse(text).map(Self::Digest) } else { Tag::parse(text).map(Self::Tag) }
+        if text.contains(':') {
+            Digest::parse(text).map(Self::Digest)
+        } else {
+            Tag::parse(text).map(Self::Tag)
+        }
     }
 }
 
@@ -234,7 +238,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`StoreError::Missing`].
-    fn update_role(&self, account: AccountId, name: &str, change: &dyn Fn(&mut Role)) -> Result<(), StoreError>;
+    fn update_role(
+        &self,
+        account: AccountId,
+        name: &str,
+        change: &dyn Fn(&mut Role),
+    ) -> Result<(), StoreError>;
     /// Removes a role.
     ///
     /// # Errors
@@ -294,7 +303,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         tag: Option<&Tag>,
     ) -> Result<Put, StoreError>;
     /// An image.
-    fn image(&self, registry: &RegistryId, name: &RepositoryName, reference: &Reference) -> Option<Arc<Image>>;
+    fn image(
+        &self,
+        registry: &RegistryId,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Option<Arc<Image>>;
     /// All images with their tags, in the order in which they were pushed.
     fn images(&self, registry: &RegistryId, name: &RepositoryName) -> Vec<(Arc<Image>, Vec<Tag>)>;
     /// All tags in the order in which they were pushed (ECR's own order, observed).

@@ -119,10 +119,11 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
     }
     let found = config::find(&args.path)?;
     let repository = repository_dir(&args.path, &found)?;
-    let repo = repo_name(&args, &found, &repository)?;
     let sources = SourceMap::new();
     let workflows = workflows(&sources, &args, &found, &repository)?;
-    let account = args.account.as_deref().or(found.config.account.as_deref()).unwrap_or(serve::ACCOUNT_DEFAULT);
+    let repo = repo_name(&args, &found, &repository)?;
+    let account =
+        args.account.as_deref().or(found.config.account.as_deref()).unwrap_or(serve::ACCOUNT_DEFAULT);
     let infra = infra(&args, &found)?;
     let mut variables: Vec<(String, String)> = found.config.variables.clone().into_iter().collect();
     variables.extend(args.variables.clone());
@@ -133,10 +134,9 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
         infra: &infra,
         variables,
     };
-    let dir = tempfile::Builder::new()
-        .prefix("landfall-rehearsal-")
-        .tempdir()
-        .map_err(|error| Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}")))?;
+    let dir = tempfile::Builder::new().prefix("landfall-rehearsal-").tempdir().map_err(|error| {
+        Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
+    })?;
     let snapshot = snapshot::take(&repository, &dir.path().join("snapshot"))
         .map_err(|error| usage(error.to_string()).causes_of(&error))?;
     let served = serve::start(&sources, setup).await?;
@@ -167,8 +167,9 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
         repository,
         snapshot,
         remotes: remotes(&args, &found),
-        landfall: std::env::current_exe()
-            .map_err(|error| Failure::new(FailureKind::Outside, format!("cannot find this program's own file: {error}")))?,
+        landfall: std::env::current_exe().map_err(|error| {
+            Failure::new(FailureKind::Outside, format!("cannot find this program's own file: {error}"))
+        })?,
         dir: dir.path().to_owned(),
         user: {
             let environment = environment.clone();
@@ -189,7 +190,10 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
     };
     // On Ctrl-C the steps' processes end with this one, and the temporary folders go away.
     tokio::select! {
-        summary = rehearse => Ok(summary.success),
+        summary = rehearse => match summary.unreadable {
+            true => Err(usage("the run's files can't be read: no job was started")),
+            false => Ok(summary.success),
+        },
         () = serve::stop_signal() => Err(Failure::new(FailureKind::Refused, "stopped before the end")),
     }
 }
@@ -219,7 +223,11 @@ fn not_created(findings: &[Finding], sources: &SourceMap, format: Format) -> boo
 fn repository_dir(path: &Path, found: &Found) -> Result<PathBuf, Failure> {
     if let Some(workspace) = &found.config.workspace {
         let dir = found.path(workspace);
-        return if dir.is_dir() { Ok(dir) } else { Err(usage(format!("{}, the workspace of {}, is not a folder", shown(&dir), config::FILE_NAME))) };
+        return if dir.is_dir() {
+            Ok(dir)
+        } else {
+            Err(usage(format!("{}, the workspace of {}, is not a folder", shown(&dir), config::FILE_NAME)))
+        };
     }
     if path.is_dir() {
         return Ok(path.to_owned());
@@ -238,7 +246,11 @@ fn repo_name(args: &RehearseArgs, found: &Found, dir: &Path) -> Result<String, F
         usage(format!("which repository is {}? Its git remote `origin` does not tell", shown(dir)))
             .help("give --repo OWNER/NAME, or say repo = \"OWNER/NAME\" in landfall.toml")
     })?;
-    if token::is_repository(&repo) { Ok(repo) } else { Err(usage(format!("repository `{repo}` is not OWNER/NAME"))) }
+    if token::is_repository(&repo) {
+        Ok(repo)
+    } else {
+        Err(usage(format!("repository `{repo}` is not OWNER/NAME")))
+    }
 }
 
 /// `OWNER/NAME` of the git remote `origin`, where the folder is the top of a checkout.
@@ -246,7 +258,12 @@ fn origin(dir: &Path) -> Option<String> {
     if !dir.join(".git").exists() {
         return None;
     }
-    let output = std::process::Command::new("git").arg("-C").arg(dir).args(["remote", "get-url", "origin"]).output().ok()?;
+    let output = std::process::Command::new("git")
+        .arg("-C")
+        .arg(dir)
+        .args(["remote", "get-url", "origin"])
+        .output()
+        .ok()?;
     let url = String::from_utf8(output.stdout).ok()?;
     let path = url.trim().strip_suffix(".git").unwrap_or(url.trim()).to_owned();
     let mut parts = path.rsplit(['/', ':']);
@@ -255,7 +272,12 @@ fn origin(dir: &Path) -> Option<String> {
 }
 
 /// The workflows to run: the one that was said, or all of the repository.
-fn workflows(sources: &SourceMap, args: &RehearseArgs, found: &Found, dir: &Path) -> Result<Vec<(String, Workflow)>, Failure> {
+fn workflows(
+    sources: &SourceMap,
+    args: &RehearseArgs,
+    found: &Found,
+    dir: &Path,
+) -> Result<Vec<(String, Workflow)>, Failure> {
     let files = if args.path.is_file() {
         vec![args.path.clone()]
     } else if let Some(workflow) = &found.config.workflow {
@@ -263,8 +285,11 @@ fn workflows(sources: &SourceMap, args: &RehearseArgs, found: &Found, dir: &Path
     } else {
         let folder = dir.join(".github/workflows");
         if !folder.is_dir() {
-            return Err(usage(format!("{} is not a repository with workflows: it has no .github/workflows", shown(dir)))
-                .help("give a workflow file, a repository's folder, or a folder with landfall.toml"));
+            return Err(usage(format!(
+                "{} is not a repository with workflows: it has no .github/workflows",
+                shown(dir)
+            ))
+            .help("give a workflow file, a repository's folder, or a folder with landfall.toml"));
         }
         files::in_folder(&folder, &[".yml", ".yaml"])?
     };
@@ -275,12 +300,17 @@ fn workflows(sources: &SourceMap, args: &RehearseArgs, found: &Found, dir: &Path
     for file in &files {
         let source = files::read(sources, file)?;
         let name = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let (workflow, findings) = github::load(source, &format!(".github/workflows/{name}"), &sources.text(source));
+        let (workflow, findings) =
+            github::load(source, &format!(".github/workflows/{name}"), &sources.text(source));
         match workflow {
             Some(workflow) if findings.is_empty() => workflows.push((shown(file), workflow)),
             _ => {
                 let findings: Vec<&Finding> = findings.iter().collect();
-                return Err(unreadable(&findings, sources, &format!("{} is not a valid workflow", shown(file))));
+                return Err(unreadable(
+                    &findings,
+                    sources,
+                    &format!("{} is not a valid workflow", shown(file)),
+                ));
             }
         }
     }
@@ -314,7 +344,9 @@ fn secrets(args: &RehearseArgs, environment: &Environment) -> Result<Vec<(String
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => match environment.get(text) {
             Some(value) => Ok((text.clone(), value.to_owned())),
-            None => Err(usage(format!("secret `{text}` has no value, and there is no variable of that name"))),
+            None => {
+                Err(usage(format!("secret `{text}` has no value, and there is no variable of that name")))
+            }
         },
     };
     args.secret.iter().map(secret).collect()
@@ -332,7 +364,9 @@ fn facts(args: &RehearseArgs, found: &Found, repo: &str, sha: &str) -> RunFacts 
         repository: repo.to_owned(),
         repository_id,
         owner_id,
-        immutable_subject: args.immutable_subject || args.ids.is_some() || found.config.immutable_subject == Some(true),
+        immutable_subject: args.immutable_subject
+            || args.ids.is_some()
+            || found.config.immutable_subject == Some(true),
         event: token::event(event, git_ref),
         sha: sha.to_owned(),
         actor: owner,
@@ -354,7 +388,10 @@ mod tests {
 
     #[test]
     fn a_stretch_is_a_step_and_a_duration() {
-        assert_eq!(stretch("Configure AWS credentials=2h"), Ok(("Configure AWS credentials".to_owned(), 7200)));
+        assert_eq!(
+            stretch("Configure AWS credentials=2h"),
+            Ok(("Configure AWS credentials".to_owned(), 7200))
+        );
         assert_eq!(stretch("a=b=90s"), Ok(("a=b".to_owned(), 90)));
         for wrong in ["Push", "Push=2", "Push=h", "Push=99999h", "Push=-1s"] {
             assert!(stretch(wrong).is_err(), "{wrong}");

@@ -102,10 +102,9 @@ pub async fn start(sources: &SourceMap, setup: Setup<'_>) -> Result<Served, Fail
     let read = files::terraform(sources, setup.infra, &settings)?;
     let region = setup.region.or_else(|| read.infra.region.as_ref().map(|region| region.value.clone()));
     let region = region.unwrap_or_else(|| REGION_DEFAULT.to_owned());
-    let blobs = tempfile::Builder::new()
-        .prefix("landfall-")
-        .tempdir()
-        .map_err(|error| Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}")))?;
+    let blobs = tempfile::Builder::new().prefix("landfall-").tempdir().map_err(|error| {
+        Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
+    })?;
     let config = Config {
         addr: setup.addr,
         blob_dir: blobs.path().join("images"),
@@ -136,8 +135,12 @@ fn root_key(addr: SocketAddr) -> RootKey {
 fn not_started(error: &StartError) -> Failure {
     let failure = usage(error.to_string()).causes_of(error);
     match error {
-        StartError::Listen { addr, cause } if cause.kind() == std::io::ErrorKind::AddrInUse => failure
-            .help(format!("something listens on port {} already; stop it, or choose another with --addr", addr.port())),
+        StartError::Listen { addr, cause } if cause.kind() == std::io::ErrorKind::AddrInUse => {
+            failure.help(format!(
+                "something listens on port {} already; stop it, or choose another with --addr",
+                addr.port()
+            ))
+        }
         StartError::Listen { .. } | StartError::Blobs { .. } | StartError::Key(_) => failure,
     }
 }
@@ -245,5 +248,8 @@ fn show(record: &Record, sources: &SourceMap, format: Format) {
 
 /// Where a running server is: said, from the environment, or the default.
 pub fn endpoint(said: Option<&str>, environment: &Environment) -> String {
-    said.or_else(|| environment.get("AWS_ENDPOINT_URL")).unwrap_or("http://127.0.0.1:4566").trim_end_matches('/').to_owned()
+    said.or_else(|| environment.get("AWS_ENDPOINT_URL"))
+        .unwrap_or("http://127.0.0.1:4566")
+        .trim_end_matches('/')
+        .to_owned()
 }

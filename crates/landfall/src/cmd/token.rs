@@ -95,14 +95,17 @@ Examples:
 
 /// `OWNER_ID/REPO_ID` from the command line.
 pub fn ids(text: &str) -> Result<(u64, u64), String> {
-    let parsed = text.split_once('/').and_then(|(owner, repository)| Some((owner.parse().ok()?, repository.parse().ok()?)));
+    let parsed = text
+        .split_once('/')
+        .and_then(|(owner, repository)| Some((owner.parse().ok()?, repository.parse().ok()?)));
     parsed.ok_or_else(|| format!("`{text}` is not OWNER_ID/REPO_ID, two numbers"))
 }
 
 /// Whether a text is `OWNER/NAME`.
 pub fn is_repository(text: &str) -> bool {
     let word = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
     };
     text.split_once('/').is_some_and(|(owner, name)| word(owner) && word(name))
 }
@@ -134,7 +137,8 @@ async fn mint(args: &GithubArgs, environment: &Environment) -> Result<(), Failur
     };
     // A server on this machine is asked: no proxy is in between.
     let client = reqwest::Client::builder().no_proxy().build().map_err(outside)?;
-    let request = client.post(format!("{endpoint}/_landfall/token")).header("content-type", "application/json");
+    let request =
+        client.post(format!("{endpoint}/_landfall/token")).header("content-type", "application/json");
     let response = request.body(body.to_string()).send().await.map_err(outside)?;
     let status = response.status();
     let text = response.text().await.map_err(outside)?;
@@ -145,7 +149,10 @@ async fn mint(args: &GithubArgs, environment: &Environment) -> Result<(), Failur
             Ok(())
         }
         None => {
-            let why = answer.get("message").and_then(serde_json::Value::as_str).map_or(text.trim(), |message| message);
+            let why = answer
+                .get("message")
+                .and_then(serde_json::Value::as_str)
+                .map_or(text.trim(), |message| message);
             Err(Failure::new(FailureKind::Outside, format!("{endpoint} minted no token: {status}: {why}"))
                 .help("is that a `landfall serve`?"))
         }
@@ -193,7 +200,8 @@ pub fn event(name: &str, git_ref: &str) -> EventFacts {
     let branch = git_ref.strip_prefix("refs/heads/").unwrap_or("main").to_owned();
     match name {
         "pull_request" | "pull_request_review" | "pull_request_review_comment" => {
-            let number = git_ref.strip_prefix("refs/pull/").and_then(|rest| rest.split('/').next()?.parse().ok());
+            let number =
+                git_ref.strip_prefix("refs/pull/").and_then(|rest| rest.split('/').next()?.parse().ok());
             let mut event = EventFacts::pull_request(number.unwrap_or(1), branch, "feature");
             event.name = name.to_owned();
             event
@@ -210,12 +218,15 @@ pub fn full_ref(git_ref: &str) -> String {
 fn decode(file: Option<&std::path::Path>) -> Result<(), Failure> {
     let mut text = String::new();
     let read = match file.filter(|file| file.as_os_str() != "-") {
-        Some(path) => std::fs::File::open(path).and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut text)),
+        Some(path) => {
+            std::fs::File::open(path).and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut text))
+        }
         None => std::io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text),
     };
     read.map_err(|error| usage(format!("cannot read the token: {error}")))?;
-    let token = jwt::parse(text.trim())
-        .map_err(|error| usage("this is not a JWT: three base64url parts with dots between are expected").caused_by(error))?;
+    let token = jwt::parse(text.trim()).map_err(|error| {
+        usage("this is not a JWT: three base64url parts with dots between are expected").caused_by(error)
+    })?;
     let shown = serde_json::json!({
         "header": { "alg": token.header.alg, "kid": token.header.kid, "typ": token.header.typ },
         "claims": jwt::claims_to_json(&token.claims),

@@ -1,7 +1,7 @@
 //! A finding for a person: the message, every line concerned with what is to be seen there, the
 //! facts, and what to do.
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use landfall_types::{Finding, Severity, SourceId, SourceMap};
 
 /// How text is dressed.
@@ -20,12 +20,21 @@ pub fn terminal(finding: &Finding, sources: &SourceMap, style: Style, width: usi
         Severity::Warning => Level::WARNING,
         Severity::Note => Level::NOTE,
     };
+    let renderer = match style {
+        Style::Coloured => Renderer::styled(),
+        Style::Plain => Renderer::plain(),
+    };
+    let title = level.primary_title(finding.message.as_str()).id(finding.rule);
+    let visible = finding.labels.iter().any(|label| !sources.text(label.span.source).is_empty());
+    if !visible {
+        return without_places(finding, &renderer.term_width(width).render(&[Group::with_title(title)]));
+    }
     // Texts have to live as long as the report that borrows them.
     let texts: Vec<(SourceId, String, String)> = files(finding)
         .into_iter()
         .map(|source| (source, sources.name(source).to_string(), sources.text(source).to_string()))
         .collect();
-    let mut group = level.primary_title(finding.message.as_str()).id(finding.rule).elements(
+    let mut group = title.elements(
         texts.iter().filter(|(_, _, text)| !text.is_empty()).enumerate().map(
             |(index, (source, name, text))| {
                 let labels =
@@ -50,11 +59,15 @@ pub fn terminal(finding: &Finding, sources: &SourceMap, style: Style, width: usi
     for help in &finding.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
-    let renderer = match style {
-        Style::Coloured => Renderer::styled(),
-        Style::Plain => Renderer::plain(),
-    };
     renderer.term_width(width).render(&[group])
+}
+
+/// A message without a place has no margin to hang its facts on.
+fn without_places(finding: &Finding, title: &str) -> String {
+    let notes = finding.notes.iter().map(|note| format!("\n  = note: {note}"));
+    let help = finding.help.iter().map(|help| format!("\n  = help: {help}"));
+    let facts: String = notes.chain(help).collect();
+    format!("{title}{facts}")
 }
 
 /// The sources of a finding in the order in which they are first named.
@@ -115,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_finding_without_places_is_its_message() {
-        let text = terminal(&Finding::error("usage", "no such file"), &SourceMap::new(), Style::Plain, 80);
-        assert_eq!(text, "error[usage]: no such file");
+        let finding = Finding::error("usage", "no such file").note("it was looked for in `x`").help("make one");
+        let text = terminal(&finding, &SourceMap::new(), Style::Plain, 80);
+        assert_eq!(text, "error[usage]: no such file\n  = note: it was looked for in `x`\n  = help: make one");
     }
 }

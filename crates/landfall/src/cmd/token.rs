@@ -1,6 +1,6 @@
 //! `landfall token`: mint an ID token for a running `landfall serve`, or look into any.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -144,10 +144,7 @@ async fn mint(args: &GithubArgs, environment: &Environment) -> Result<(), Failur
     let text = response.text().await.map_err(outside)?;
     let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     match answer.get("value").and_then(serde_json::Value::as_str) {
-        Some(token) => {
-            ui::line(token);
-            Ok(())
-        }
+        Some(token) => print(token),
         None => {
             let why = answer
                 .get("message")
@@ -157,6 +154,14 @@ async fn mint(args: &GithubArgs, environment: &Environment) -> Result<(), Failur
                 .help("is that a `landfall serve`?"))
         }
     }
+}
+
+/// To a file or a pipe the token goes as it is: a newline at its end would be sent to STS as a part of it.
+fn print(token: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    let end = if out.is_terminal() { "\n" } else { "" };
+    let written = out.write_all(format!("{token}{end}").as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| usage(format!("cannot write the token: {error}")))
 }
 
 fn claims(args: &GithubArgs) -> Claims {

@@ -235,13 +235,13 @@ class Server:
 
 
 def processes(part):
-    """Command lines of running processes that contain the text; none where there is no /proc."""
-    found = []
+    """Running processes whose command line contains the text, by number; none where there is no /proc."""
+    found = {}
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
         if part in line and path.parent.name != str(os.getpid()):
-            found.append(line.strip())
+            found[int(path.parent.name)] = line.strip()
     return found

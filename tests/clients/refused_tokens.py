@@ -8,7 +8,10 @@ from harness import ROLE, Wrong, add, check, contains, matches, same, table
 
 
 def token_of(bench, row):
-    return row["token"] if "token" in row else bench.token(*row.get("flags", []), repo=row.get("repo", "acme/web"))
+    if "token" in row:
+        return row["token"]
+    token = bench.token(*row.get("flags", []), repo=row.get("repo", "acme/web"))
+    return changed(token, **row["changed"]) if "changed" in row else token
 
 
 def same_message(message, row):

@@ -1,7 +1,27 @@
-//! Which action a call needs, on which resource. One table: `serve` enforces it, `check` demands it.
+//! What AWS documents of its actions, and which of them a call needs. One catalogue: `serve` enforces
+//! it, `check` demands it.
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>
+//!
+//! Two halves. The *needs* say which action is decided on which resource for an API operation
+//! ([`need`], and [`further_needs`] for what a call's input adds), for a registry call
+//! ([`registry_need`]) and for a command line ([`cli_need`]). The *facts* ([`action`],
+//! [`resource_type`], [`condition_key`]) are AWS's own tables, generated into `data/catalogue`.
 
-/// What an API operation needs before it may happen.
+mod cli;
+mod facts;
+mod further;
+mod operations;
+#[cfg(test)]
+mod tests;
+
+pub use cli::{ImageHost, cli_names, cli_need, image_host, knows_command};
+pub use facts::{
+    AccessLevel, ActionFacts, ActionResource, KeyFacts, KeyType, ResourceTypeFacts, action, actions_of,
+    condition_key, fits_format, matching, provider_keys, resource_type, resource_types_of, services,
+};
+pub use further::{Further, When, further_needs};
+
+/// What a call needs before it may happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Need {
     /// `ecr:PutImage`.
@@ -10,19 +30,132 @@ pub struct Need {
     pub resource: ResourceKind,
 }
 
+impl Need {
+    /// The format of the resource's ARN, `arn:${Partition}:ecr:${Region}:${Account}:repository/${RepositoryName}`.
+    /// None for [`ResourceKind::Any`] and [`ResourceKind::ByArn`].
+    pub fn arn_format(&self) -> Option<&'static str> {
+        let (service, _) = self.action.split_once(':')?;
+        resource_type(service, self.resource.type_name()?).map(|facts| facts.arn)
+    }
+}
+
 /// How the resource of a need is found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ResourceKind {
     /// No resource type: `*`.
     Any,
-    /// The ECR repository that the call names.
+    /// The ECR or ECR Public repository that the call names.
     Repository,
-    /// The role that the call names.
+    /// The repository that a blob is mounted from.
+    SourceRepository,
+    /// The account's public registry.
+    Registry,
+    /// The role that the call names, takes or passes on.
     Role,
     /// The OIDC provider that the call names.
     OidcProvider,
     /// The managed policy that the call names.
     Policy,
+    /// The account's root user.
+    RootUser,
+    /// The federated user that the call names.
+    FederatedUser,
+    /// The ECS or EKS cluster that the call names; ECS takes `default` when it names none.
+    Cluster,
+    /// The ECS service, with its cluster.
+    Service,
+    /// One deployment of an ECS service.
+    ServiceDeployment,
+    /// One revision of an ECS service.
+    ServiceRevision,
+    /// The task definition: a family and a revision, `FAMILY:*` while it has none.
+    TaskDefinition,
+    /// The ECS task, with its cluster.
+    Task,
+    /// The task set of an ECS service.
+    TaskSet,
+    /// The container instance; for `ecs:ListTasks` all of the cluster.
+    ContainerInstance,
+    /// The ECS capacity provider.
+    CapacityProvider,
+    /// The ECS daemon.
+    Daemon,
+    /// One deployment of an ECS daemon.
+    DaemonDeployment,
+    /// One revision of an ECS daemon.
+    DaemonRevision,
+    /// The task definition of an ECS daemon.
+    DaemonTaskDefinition,
+    /// The EKS node group.
+    Nodegroup,
+    /// The EKS add-on.
+    Addon,
+    /// The EKS access entry.
+    AccessEntry,
+    /// The EKS capability.
+    Capability,
+    /// The EKS Anywhere subscription.
+    EksAnywhereSubscription,
+    /// The EKS Fargate profile.
+    FargateProfile,
+    /// The identity provider configuration of an EKS cluster.
+    IdentityProviderConfig,
+    /// The EKS Pod Identity association.
+    PodIdentityAssociation,
+    /// The log group that the call names.
+    LogGroup,
+    /// The log stream, with its group.
+    LogStream,
+    /// The CodeDeploy application.
+    Application,
+    /// The CodeDeploy deployment group.
+    DeploymentGroup,
+    /// The CodeDeploy deployment configuration.
+    DeploymentConfig,
+    /// Whatever the call names by its ARN, as tagging does.
+    ByArn,
+}
+
+impl ResourceKind {
+    /// The name of the resource type in AWS's tables, `task-definition`; none where no type is meant.
+    pub fn type_name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Any | Self::ByArn => return None,
+            Self::Repository | Self::SourceRepository => "repository",
+            Self::Registry => "registry",
+            Self::Role => "role",
+            Self::OidcProvider => "oidc-provider",
+            Self::Policy => "policy",
+            Self::RootUser => "root-user",
+            Self::FederatedUser => "federated-user",
+            Self::Cluster => "cluster",
+            Self::Service => "service",
+            Self::ServiceDeployment => "service-deployment",
+            Self::ServiceRevision => "service-revision",
+            Self::TaskDefinition => "task-definition",
+            Self::Task => "task",
+            Self::TaskSet => "task-set",
+            Self::ContainerInstance => "container-instance",
+            Self::CapacityProvider => "capacity-provider",
+            Self::Daemon => "daemon",
+            Self::DaemonDeployment => "daemon-deployment",
+            Self::DaemonRevision => "daemon-revision",
+            Self::DaemonTaskDefinition => "daemon-task-definition",
+            Self::Nodegroup => "nodegroup",
+            Self::Addon => "addon",
+            Self::AccessEntry => "access-entry",
+            Self::Capability => "capability",
+            Self::EksAnywhereSubscription => "eks-anywhere-subscription",
+            Self::FargateProfile => "fargateprofile",
+            Self::IdentityProviderConfig => "identityproviderconfig",
+            Self::PodIdentityAssociation => "podidentityassociation",
+            Self::LogGroup => "log-group",
+            Self::LogStream => "log-stream",
+            Self::Application => "application",
+            Self::DeploymentGroup => "deploymentgroup",
+            Self::DeploymentConfig => "deploymentconfig",
+        })
+    }
 }
 
 /// An API operation of the table.
@@ -39,12 +172,14 @@ pub struct Operation {
 /// What an AWS API operation needs: `need("ecr", "PutImage")`. None for operations that need no
 /// permission (`sts:GetCallerIdentity`) and for operations not in the table.
 pub fn need(service: &str, operation: &str) -> Option<Need> {
-    OPERATIONS.iter().find(|known| known.service == service && known.name == operation)?.need
+    let by_name = |known: &Operation| (known.service, known.name).cmp(&(service, operation));
+    let at = operations::ALL.binary_search_by(by_name).ok()?;
+    operations::ALL.get(at)?.need
 }
 
 /// All operations that are known, by service and name.
 pub fn operations() -> &'static [Operation] {
-    OPERATIONS
+    operations::ALL
 }
 
 /// The calls of the OCI distribution protocol.
@@ -83,6 +218,20 @@ impl RegistryCall {
         Self::ListTags,
         Self::ListReferrers,
     ];
+
+    /// The calls of which a push consists.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html>
+    pub const PUSH: &[Self] = &[
+        Self::CheckBlob,
+        Self::StartUpload,
+        Self::AppendUpload,
+        Self::FinishUpload,
+        Self::PutManifest,
+        Self::ReadManifest,
+    ];
+
+    /// The calls of which a pull consists.
+    pub const PULL: &[Self] = &[Self::ReadManifest, Self::ReadBlob];
 }
 
 /// What a registry call needs on its repository. An upload that is finished with a body needs what
@@ -102,150 +251,10 @@ pub fn registry_need(call: RegistryCall) -> Need {
     Need { action, resource: ResourceKind::Repository }
 }
 
-const fn on(
-    service: &'static str,
-    name: &'static str,
-    action: &'static str,
-    resource: ResourceKind,
-) -> Operation {
-    Operation { service, name, need: Some(Need { action, resource }) }
+/// What it takes to mount a blob of another repository (`POST …/uploads/?mount=D&from=S`) where the
+/// registry's `BLOB_MOUNTING` is on; where it is off, the call starts an upload.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>
+pub fn mount_needs() -> [Need; 2] {
+    let read = Need { action: "ecr:GetDownloadUrlForLayer", resource: ResourceKind::SourceRepository };
+    [registry_need(RegistryCall::StartUpload), read]
 }
-
-const fn free(service: &'static str, name: &'static str) -> Operation {
-    Operation { service, name, need: None }
-}
-
-const OPERATIONS: &[Operation] = &[
-    on("ecr", "BatchCheckLayerAvailability", "ecr:BatchCheckLayerAvailability", ResourceKind::Repository),
-    on("ecr", "BatchDeleteImage", "ecr:BatchDeleteImage", ResourceKind::Repository),
-    on("ecr", "BatchGetImage", "ecr:BatchGetImage", ResourceKind::Repository),
-    on("ecr", "CompleteLayerUpload", "ecr:CompleteLayerUpload", ResourceKind::Repository),
-    on("ecr", "CreatePullThroughCacheRule", "ecr:CreatePullThroughCacheRule", ResourceKind::Any),
-    on("ecr", "CreateRepository", "ecr:CreateRepository", ResourceKind::Repository),
-    on("ecr", "CreateRepositoryCreationTemplate", "ecr:CreateRepositoryCreationTemplate", ResourceKind::Any),
-    on("ecr", "DeleteLifecyclePolicy", "ecr:DeleteLifecyclePolicy", ResourceKind::Repository),
-    on("ecr", "DeletePullThroughCacheRule", "ecr:DeletePullThroughCacheRule", ResourceKind::Any),
-    on("ecr", "DeleteRegistryPolicy", "ecr:DeleteRegistryPolicy", ResourceKind::Any),
-    on("ecr", "DeleteRepository", "ecr:DeleteRepository", ResourceKind::Repository),
-    on("ecr", "DeleteRepositoryCreationTemplate", "ecr:DeleteRepositoryCreationTemplate", ResourceKind::Any),
-    on("ecr", "DeleteRepositoryPolicy", "ecr:DeleteRepositoryPolicy", ResourceKind::Repository),
-    on("ecr", "DeleteSigningConfiguration", "ecr:DeleteSigningConfiguration", ResourceKind::Any),
-    on("ecr", "DescribeImageScanFindings", "ecr:DescribeImageScanFindings", ResourceKind::Repository),
-    on("ecr", "DescribeImages", "ecr:DescribeImages", ResourceKind::Repository),
-    on("ecr", "DescribePullThroughCacheRules", "ecr:DescribePullThroughCacheRules", ResourceKind::Any),
-    on("ecr", "DescribeRegistry", "ecr:DescribeRegistry", ResourceKind::Any),
-    on("ecr", "DescribeRepositories", "ecr:DescribeRepositories", ResourceKind::Repository),
-    on(
-        "ecr",
-        "DescribeRepositoryCreationTemplates",
-        "ecr:DescribeRepositoryCreationTemplates",
-        ResourceKind::Any,
-    ),
-    on("ecr", "GetAccountSetting", "ecr:GetAccountSetting", ResourceKind::Any),
-    on("ecr", "GetAuthorizationToken", "ecr:GetAuthorizationToken", ResourceKind::Any),
-    on("ecr", "GetDownloadUrlForLayer", "ecr:GetDownloadUrlForLayer", ResourceKind::Repository),
-    on("ecr", "GetLifecyclePolicy", "ecr:GetLifecyclePolicy", ResourceKind::Repository),
-    on("ecr", "GetLifecyclePolicyPreview", "ecr:GetLifecyclePolicyPreview", ResourceKind::Repository),
-    on("ecr", "GetRegistryPolicy", "ecr:GetRegistryPolicy", ResourceKind::Any),
-    on("ecr", "GetRepositoryPolicy", "ecr:GetRepositoryPolicy", ResourceKind::Repository),
-    on("ecr", "GetSigningConfiguration", "ecr:GetSigningConfiguration", ResourceKind::Any),
-    on("ecr", "InitiateLayerUpload", "ecr:InitiateLayerUpload", ResourceKind::Repository),
-    // Authorised as the read that it is; the action list has none of its own.
-    on("ecr", "ListImageReferrers", "ecr:BatchGetImage", ResourceKind::Repository),
-    on("ecr", "ListImages", "ecr:ListImages", ResourceKind::Repository),
-    on("ecr", "ListTagsForResource", "ecr:ListTagsForResource", ResourceKind::Repository),
-    on("ecr", "PutAccountSetting", "ecr:PutAccountSetting", ResourceKind::Any),
-    on("ecr", "PutImage", "ecr:PutImage", ResourceKind::Repository),
-    on("ecr", "PutImageScanningConfiguration", "ecr:PutImageScanningConfiguration", ResourceKind::Repository),
-    on("ecr", "PutImageTagMutability", "ecr:PutImageTagMutability", ResourceKind::Repository),
-    on("ecr", "PutLifecyclePolicy", "ecr:PutLifecyclePolicy", ResourceKind::Repository),
-    on("ecr", "PutRegistryPolicy", "ecr:PutRegistryPolicy", ResourceKind::Any),
-    on("ecr", "PutReplicationConfiguration", "ecr:PutReplicationConfiguration", ResourceKind::Any),
-    on("ecr", "PutSigningConfiguration", "ecr:PutSigningConfiguration", ResourceKind::Any),
-    on("ecr", "SetRepositoryPolicy", "ecr:SetRepositoryPolicy", ResourceKind::Repository),
-    on("ecr", "StartImageScan", "ecr:StartImageScan", ResourceKind::Repository),
-    on("ecr", "StartLifecyclePolicyPreview", "ecr:StartLifecyclePolicyPreview", ResourceKind::Repository),
-    on("ecr", "TagResource", "ecr:TagResource", ResourceKind::Repository),
-    on("ecr", "UntagResource", "ecr:UntagResource", ResourceKind::Repository),
-    on("ecr", "UpdateImageStorageClass", "ecr:UpdateImageStorageClass", ResourceKind::Repository),
-    on("ecr", "UpdatePullThroughCacheRule", "ecr:UpdatePullThroughCacheRule", ResourceKind::Any),
-    on("ecr", "UpdateRepositoryCreationTemplate", "ecr:UpdateRepositoryCreationTemplate", ResourceKind::Any),
-    on("ecr", "UploadLayerPart", "ecr:UploadLayerPart", ResourceKind::Repository),
-    on("ecr", "ValidatePullThroughCacheRule", "ecr:ValidatePullThroughCacheRule", ResourceKind::Any),
-    on(
-        "iam",
-        "AddClientIDToOpenIDConnectProvider",
-        "iam:AddClientIDToOpenIDConnectProvider",
-        ResourceKind::OidcProvider,
-    ),
-    on("iam", "AttachRolePolicy", "iam:AttachRolePolicy", ResourceKind::Role),
-    on("iam", "CreateOpenIDConnectProvider", "iam:CreateOpenIDConnectProvider", ResourceKind::OidcProvider),
-    on("iam", "CreatePolicy", "iam:CreatePolicy", ResourceKind::Policy),
-    on("iam", "CreatePolicyVersion", "iam:CreatePolicyVersion", ResourceKind::Policy),
-    on("iam", "CreateRole", "iam:CreateRole", ResourceKind::Role),
-    on("iam", "DeleteOpenIDConnectProvider", "iam:DeleteOpenIDConnectProvider", ResourceKind::OidcProvider),
-    on("iam", "DeletePolicy", "iam:DeletePolicy", ResourceKind::Policy),
-    on("iam", "DeletePolicyVersion", "iam:DeletePolicyVersion", ResourceKind::Policy),
-    on("iam", "DeleteRole", "iam:DeleteRole", ResourceKind::Role),
-    on("iam", "DeleteRolePermissionsBoundary", "iam:DeleteRolePermissionsBoundary", ResourceKind::Role),
-    on("iam", "DeleteRolePolicy", "iam:DeleteRolePolicy", ResourceKind::Role),
-    on("iam", "DetachRolePolicy", "iam:DetachRolePolicy", ResourceKind::Role),
-    on("iam", "GetOpenIDConnectProvider", "iam:GetOpenIDConnectProvider", ResourceKind::OidcProvider),
-    on("iam", "GetPolicy", "iam:GetPolicy", ResourceKind::Policy),
-    on("iam", "GetPolicyVersion", "iam:GetPolicyVersion", ResourceKind::Policy),
-    on("iam", "GetRole", "iam:GetRole", ResourceKind::Role),
-    on("iam", "GetRolePolicy", "iam:GetRolePolicy", ResourceKind::Role),
-    on("iam", "ListAttachedRolePolicies", "iam:ListAttachedRolePolicies", ResourceKind::Role),
-    on("iam", "ListEntitiesForPolicy", "iam:ListEntitiesForPolicy", ResourceKind::Policy),
-    on("iam", "ListInstanceProfilesForRole", "iam:ListInstanceProfilesForRole", ResourceKind::Role),
-    on(
-        "iam",
-        "ListOpenIDConnectProviderTags",
-        "iam:ListOpenIDConnectProviderTags",
-        ResourceKind::OidcProvider,
-    ),
-    on("iam", "ListOpenIDConnectProviders", "iam:ListOpenIDConnectProviders", ResourceKind::Any),
-    on("iam", "ListPolicies", "iam:ListPolicies", ResourceKind::Any),
-    on("iam", "ListPolicyTags", "iam:ListPolicyTags", ResourceKind::Policy),
-    on("iam", "ListPolicyVersions", "iam:ListPolicyVersions", ResourceKind::Policy),
-    on("iam", "ListRolePolicies", "iam:ListRolePolicies", ResourceKind::Role),
-    on("iam", "ListRoleTags", "iam:ListRoleTags", ResourceKind::Role),
-    on("iam", "ListRoles", "iam:ListRoles", ResourceKind::Any),
-    on("iam", "PutRolePermissionsBoundary", "iam:PutRolePermissionsBoundary", ResourceKind::Role),
-    on("iam", "PutRolePolicy", "iam:PutRolePolicy", ResourceKind::Role),
-    on(
-        "iam",
-        "RemoveClientIDFromOpenIDConnectProvider",
-        "iam:RemoveClientIDFromOpenIDConnectProvider",
-        ResourceKind::OidcProvider,
-    ),
-    on("iam", "SetDefaultPolicyVersion", "iam:SetDefaultPolicyVersion", ResourceKind::Policy),
-    on("iam", "SimulateCustomPolicy", "iam:SimulateCustomPolicy", ResourceKind::Any),
-    on("iam", "SimulatePrincipalPolicy", "iam:SimulatePrincipalPolicy", ResourceKind::Role),
-    on("iam", "TagOpenIDConnectProvider", "iam:TagOpenIDConnectProvider", ResourceKind::OidcProvider),
-    on("iam", "TagPolicy", "iam:TagPolicy", ResourceKind::Policy),
-    on("iam", "TagRole", "iam:TagRole", ResourceKind::Role),
-    on("iam", "UntagOpenIDConnectProvider", "iam:UntagOpenIDConnectProvider", ResourceKind::OidcProvider),
-    on("iam", "UntagPolicy", "iam:UntagPolicy", ResourceKind::Policy),
-    on("iam", "UntagRole", "iam:UntagRole", ResourceKind::Role),
-    on("iam", "UpdateAssumeRolePolicy", "iam:UpdateAssumeRolePolicy", ResourceKind::Role),
-    on(
-        "iam",
-        "UpdateOpenIDConnectProviderThumbprint",
-        "iam:UpdateOpenIDConnectProviderThumbprint",
-        ResourceKind::OidcProvider,
-    ),
-    on("iam", "UpdateRole", "iam:UpdateRole", ResourceKind::Role),
-    on("iam", "UpdateRoleDescription", "iam:UpdateRoleDescription", ResourceKind::Role),
-    on("sts", "AssumeRole", "sts:AssumeRole", ResourceKind::Role),
-    on("sts", "AssumeRoleWithSAML", "sts:AssumeRoleWithSAML", ResourceKind::Role),
-    on("sts", "AssumeRoleWithWebIdentity", "sts:AssumeRoleWithWebIdentity", ResourceKind::Role),
-    on("sts", "AssumeRoot", "sts:AssumeRoot", ResourceKind::Any),
-    on("sts", "DecodeAuthorizationMessage", "sts:DecodeAuthorizationMessage", ResourceKind::Any),
-    on("sts", "GetAccessKeyInfo", "sts:GetAccessKeyInfo", ResourceKind::Any),
-    free("sts", "GetCallerIdentity"),
-    on("sts", "GetDelegatedAccessToken", "sts:GetDelegatedAccessToken", ResourceKind::Any),
-    on("sts", "GetFederationToken", "sts:GetFederationToken", ResourceKind::Any),
-    free("sts", "GetSessionToken"),
-    on("sts", "GetWebIdentityToken", "sts:GetWebIdentityToken", ResourceKind::Any),
-];

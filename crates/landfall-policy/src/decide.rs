@@ -70,7 +70,7 @@ pub const TRUST_ACTIONS: &[&str] = &[
 ];
 
 /// The layers that take part, in the order in which AWS names the one that denies.
-fn consulted<'l, 'a>(layers: &'l Layers<'a>, request: &Request) -> Vec<(Layer, &'l [Named<'a>])> {
+pub(crate) fn consulted<'l, 'a>(layers: &'l Layers<'a>, request: &Request) -> Vec<(Layer, &'l [Named<'a>])> {
     let mut all = Vec::with_capacity(8);
     all.extend(layers.resource_control.iter().map(|level| (Layer::ResourceControl, level.as_slice())));
     if has_account(&request.principal) {

@@ -21,7 +21,11 @@ pub mod managed;
 pub mod matching;
 pub mod parse;
 pub mod pattern;
+pub mod prove;
+pub mod region;
 pub mod request;
+pub mod set;
+pub mod trace;
 pub mod write_time;
 
 pub use ast::Policy;

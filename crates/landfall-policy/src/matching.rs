@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use landfall_types::Arn;
 
-use crate::ast::{Effect, PatternClause, PrincipalClause, PrincipalPattern, Statement, Version};
+use crate::ast::{Condition, Effect, PatternClause, PrincipalClause, PrincipalPattern, Statement, Version};
 use crate::condition;
 use crate::decide::Named;
 use crate::decision::{Clause, Layer, Miss, StatementRef};
@@ -96,7 +96,12 @@ fn statements<'l, 'a>(
     })
 }
 
-fn statement_ref(layer: Layer, named: &Named<'_>, index: usize, statement: &Statement) -> StatementRef {
+pub(crate) fn statement_ref(
+    layer: Layer,
+    named: &Named<'_>,
+    index: usize,
+    statement: &Statement,
+) -> StatementRef {
     StatementRef {
         layer,
         policy: named.name.to_string(),
@@ -204,30 +209,59 @@ fn resource_applies(
 }
 
 fn failed_clauses(layer: Layer, named: &Named<'_>, statement: &Statement, request: &Request) -> Vec<Clause> {
+    clauses(layer, named, statement, request)
+        .filter(|(_, holds)| !holds)
+        .map(|(clause, _)| clause())
+        .collect()
+}
+
+/// Every clause of a statement, in the order in which they are written down here, with whether it
+/// holds. The clause itself is made only where it is asked for.
+pub(crate) fn clauses<'a>(
+    layer: Layer,
+    named: &Named<'_>,
+    statement: &'a Statement,
+    request: &'a Request,
+) -> impl Iterator<Item = (Box<dyn Fn() -> Clause + 'a>, bool)> {
     let variables = has_variables(named);
-    let mut failed = Vec::new();
-    if principal_reach(layer, statement.principal.as_ref(), &request.principal).is_none() {
-        failed.push(principal_clause(statement, &request.principal));
+    let principal: (Box<dyn Fn() -> Clause + 'a>, bool) = (
+        Box::new(|| principal_clause(statement, &request.principal)),
+        principal_reach(layer, statement.principal.as_ref(), &request.principal).is_some(),
+    );
+    let action: (Box<dyn Fn() -> Clause + 'a>, bool) =
+        (Box::new(|| action_clause(statement, request)), action_applies(&statement.action, request));
+    let resource: (Box<dyn Fn() -> Clause + 'a>, bool) = (
+        Box::new(|| resource_clause(statement, request)),
+        resource_applies(layer, statement.resource.as_ref(), request, variables),
+    );
+    let conditions = statement.conditions.iter().map(move |one| {
+        let clause: Box<dyn Fn() -> Clause + 'a> = Box::new(move || condition_clause(one, request));
+        (clause, condition::holds(one, &request.context, variables))
+    });
+    [principal, action, resource].into_iter().chain(conditions)
+}
+
+fn action_clause(statement: &Statement, request: &Request) -> Clause {
+    let clause = &statement.action;
+    Clause::Action {
+        wanted: texts(clause),
+        got: request.action.clone(),
+        span: clause.span,
+        negated: clause.negated,
     }
-    if !action_applies(&statement.action, request) {
-        let clause = &statement.action;
-        failed.push(Clause::Action {
-            wanted: texts(clause),
-            got: request.action.clone(),
-            span: clause.span,
-            negated: clause.negated,
-        });
+}
+
+fn resource_clause(statement: &Statement, request: &Request) -> Clause {
+    Clause::Resource {
+        wanted: statement.resource.as_ref().map_or_else(Vec::new, texts),
+        got: request.resource.clone(),
+        span: statement.resource.as_ref().map_or(statement.span, |clause| clause.span),
+        negated: statement.resource.as_ref().is_some_and(|clause| clause.negated),
     }
-    if !resource_applies(layer, statement.resource.as_ref(), request, variables) {
-        failed.push(Clause::Resource {
-            wanted: statement.resource.as_ref().map_or_else(Vec::new, texts),
-            got: request.resource.clone(),
-            span: statement.resource.as_ref().map_or(statement.span, |clause| clause.span),
-            negated: statement.resource.as_ref().is_some_and(|clause| clause.negated),
-        });
-    }
-    let unmet = statement.conditions.iter().filter(|one| !condition::holds(one, &request.context, variables));
-    failed.extend(unmet.map(|one| Clause::Condition {
+}
+
+fn condition_clause(one: &Condition, request: &Request) -> Clause {
+    Clause::Condition {
         operator: one.operator_text.clone(),
         key: one.key.value.clone(),
         wanted: one.values.iter().map(|value| value.value.clone()).collect(),
@@ -235,8 +269,7 @@ fn failed_clauses(layer: Layer, named: &Named<'_>, statement: &Statement, reques
         value_spans: one.values.iter().map(|value| value.span).collect(),
         key_span: one.key.span,
         span: one.span,
-    }));
-    failed
+    }
 }
 
 fn principal_clause(statement: &Statement, caller: &Principal) -> Clause {

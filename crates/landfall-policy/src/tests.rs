@@ -8,6 +8,10 @@ mod explanations;
 mod hostile;
 mod languages;
 mod problems;
+mod proofs;
+mod random;
+mod sets;
+mod who;
 
 use landfall_types::{Node, SourceId, SourceMap, Tree};
 

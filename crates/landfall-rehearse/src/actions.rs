@@ -23,6 +23,13 @@ pub fn builtin(uses: &str) -> Option<Builtin> {
     }
 }
 
+/// What is said of an action that a rehearsal doesn't know.
+pub fn unknown(uses: &str) -> String {
+    format!(
+        "`{uses}` is not rehearsed yet: of all actions, checkout, configure-aws-credentials and amazon-ecr-login are"
+    )
+}
+
 /// A `landfall` command that stands for an action.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Invocation {
@@ -135,11 +142,11 @@ fn translate(action: &str, table: &[(&str, Becomes)], inputs: &Inputs) -> Result
     for (name, becomes) in table {
         let Some(value) = input(inputs, name) else { continue };
         match becomes {
-            Becomes::Flag(flag) => invocation.args.extend([(*flag).to_owned(), value.to_owned()]),
+            // One word: a value that begins with a dash is no flag.
+            Becomes::Flag(flag) => invocation.args.push(format!("{flag}={value}")),
             Becomes::Lines(flag) => {
-                for line in value.lines().map(str::trim).filter(|line| !line.is_empty()) {
-                    invocation.args.extend([(*flag).to_owned(), line.to_owned()]);
-                }
+                let lines = value.lines().map(str::trim).filter(|line| !line.is_empty());
+                invocation.args.extend(lines.map(|line| format!("{flag}={line}")));
             }
             Becomes::Switch(flag) if boolean(name, value)? => invocation.args.push((*flag).to_owned()),
             Becomes::Switch(_) | Becomes::Nothing => {}
@@ -240,15 +247,11 @@ mod tests {
         .unwrap();
         let wanted = [
             "login",
-            "--aws-region",
-            "eu-west-1",
-            "--role-to-assume",
-            "arn:r",
+            "--aws-region=eu-west-1",
+            "--role-to-assume=arn:r",
             "--mask-aws-account-id",
-            "--managed-session-policies",
-            "a",
-            "--managed-session-policies",
-            "b",
+            "--managed-session-policies=a",
+            "--managed-session-policies=b",
         ];
         assert_eq!(got.args, wanted);
         assert_eq!(got.env, [("AWS_SECRET_ACCESS_KEY".to_owned(), "hunter2".to_owned())]);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use landfall_check::github::Outcome;
 use landfall_serve::log::Record;
 use landfall_types::Finding;
 
@@ -25,12 +26,15 @@ pub enum Event<'a> {
         /// The workflow's file as the user knows it.
         file: &'a str,
     },
-    /// The event does not start this workflow; the finding says which line keeps it out.
+    /// This workflow does not run: another event starts it (the finding says which line keeps it out), or
+    /// it doesn't have the one job that is to run.
     NotTriggered {
         /// The workflow's file.
         file: &'a str,
         /// Why not.
         finding: &'a Finding,
+        /// Whether it is the only workflow: of several, most are for other events.
+        alone: bool,
     },
     /// GitHub would refuse the run before any job starts.
     RunRefused {
@@ -67,6 +71,11 @@ pub enum Event<'a> {
         /// How.
         outcome: Outcome,
     },
+    /// Something about the rehearsal as a whole.
+    Remark {
+        /// What.
+        finding: &'a Finding,
+    },
     /// All is over.
     Ended(&'a Summary),
 }
@@ -101,28 +110,6 @@ pub struct JobStarted {
     pub file: String,
     /// The subject of the ID token that the job may ask for; none when it may not.
     pub subject: Option<String>,
-}
-
-/// How a step or job ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// Well.
-    Success,
-    /// Not.
-    Failure,
-    /// It did not run.
-    Skipped,
-}
-
-impl Outcome {
-    /// GitHub's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
-            Self::Skipped => "skipped",
-        }
-    }
 }
 
 /// A step at its end.

@@ -24,7 +24,6 @@ const PASSED_ON: &[&str] = &[
     "NVM_DIR",
     "PYENV_ROOT",
     "RUSTUP_HOME",
-    "CARGO_HOME",
     "RUSTUP_TOOLCHAIN",
     "DOCKER_HOST",
     "XDG_RUNTIME_DIR",
@@ -33,6 +32,11 @@ const PASSED_ON: &[&str] = &[
     "http_proxy",
     "https_proxy",
 ];
+/// Variables that keep a job on this machine, whatever a workflow says.
+const HELD: &[&str] =
+    &["AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"];
+/// What of the user's Cargo folder a job may see: what was downloaded before, and no credentials.
+const CARGO_CACHES: &[&str] = &["registry", "git"];
 /// Hosts that are never reached by a proxy.
 const NO_PROXY: &str = "127.0.0.1,localhost,::1";
 
@@ -68,12 +72,23 @@ impl Folders {
         for folder in [&folders.workspace, &folders.temp, &folders.home, &folders.bin, &folders.commands] {
             std::fs::create_dir_all(folder)?;
         }
-        let link = folders.bin.join("landfall");
-        #[cfg(unix)]
-        std::os::unix::fs::symlink(landfall, link)?;
-        #[cfg(not(unix))]
-        std::fs::copy(landfall, link).map(|_| ())?;
+        std::os::unix::fs::symlink(landfall, folders.bin.join("landfall"))?;
         Ok(folders)
+    }
+
+    /// Lets the job use what Cargo has downloaded for the user before.
+    ///
+    /// # Errors
+    /// When a link can't be made.
+    pub fn share_cargo(&self, user: &dyn Fn(&str) -> Option<String>) -> std::io::Result<()> {
+        let theirs = user("CARGO_HOME").or_else(|| user("HOME").map(|home| format!("{home}/.cargo")));
+        let Some(theirs) = theirs.map(PathBuf::from).filter(|dir| dir.is_dir()) else { return Ok(()) };
+        let ours = self.home.join(".cargo");
+        std::fs::create_dir_all(&ours)?;
+        for cache in CARGO_CACHES.iter().filter(|cache| theirs.join(cache).is_dir()) {
+            std::os::unix::fs::symlink(theirs.join(cache), ours.join(cache))?;
+        }
+        Ok(())
     }
 }
 
@@ -92,13 +107,9 @@ pub fn environment(
     let no_proxy = no_proxy.map_or_else(|| NO_PROXY.to_owned(), |hosts| format!("{NO_PROXY},{hosts}"));
     let text = |path: &Path| path.display().to_string();
     // Rust's tools find their toolchain by the home folder unless they are told.
-    if let Some(home) = user("HOME") {
-        for (name, folder) in [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")] {
-            let folder = Path::new(&home).join(folder);
-            if folder.is_dir() {
-                env.entry(name.to_owned()).or_insert_with(|| text(&folder));
-            }
-        }
+    if let Some(rustup) = user("HOME").map(|home| Path::new(&home).join(".rustup")).filter(|dir| dir.is_dir())
+    {
+        env.entry("RUSTUP_HOME".to_owned()).or_insert_with(|| text(&rustup));
     }
     let own = [
         ("HOME", text(&folders.home)),
@@ -109,6 +120,7 @@ pub fn environment(
         // Every SDK and the aws CLI go to the local side, and none asks the metadata service of a cloud machine.
         ("AWS_ENDPOINT_URL", aws_url.to_owned()),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "false".to_owned()),
         ("AWS_CONFIG_FILE", text(&folders.home.join(".aws/config"))),
         ("AWS_SHARED_CREDENTIALS_FILE", text(&folders.home.join(".aws/credentials"))),
         ("AWS_PAGER", String::new()),
@@ -118,6 +130,24 @@ pub fn environment(
     ];
     env.extend(own.map(|(name, value)| (name.to_owned(), value)));
     env
+}
+
+/// Adds what a workflow or a step says to a job's environment. Registries of ECR become the local one.
+///
+/// # Errors
+/// A sentence for a variable that would lead to the real AWS.
+pub fn extend<'v>(
+    env: &mut BTreeMap<String, String>,
+    variables: impl Iterator<Item = &'v (String, String)>,
+    registry: &str,
+) -> Result<(), String> {
+    for (name, value) in variables.filter(|(name, _)| !HELD.contains(&name.as_str())) {
+        let value = bring_home(value, registry).map_err(|host| {
+            format!("the variable `{name}` leads to {host}: a rehearsal never talks to the real AWS")
+        })?;
+        env.insert(name.clone(), value);
+    }
+    Ok(())
 }
 
 /// What a script that names real AWS hosts becomes: registries of ECR are the local one, and any other
@@ -219,5 +249,25 @@ mod tests {
         assert_eq!(env.get("PATH").map(String::as_str), Some("/b:/usr/bin"));
         assert_eq!(env.get("AWS_ENDPOINT_URL").map(String::as_str), Some("http://127.0.0.1:1"));
         assert_eq!(env.get("NO_PROXY").map(String::as_str), Some("127.0.0.1,localhost,::1,secret"));
+        assert_eq!(env.get("CARGO_HOME"), None, "it holds the token of the package registry");
+    }
+
+    #[test]
+    fn a_workflows_variables_stay_on_this_machine() {
+        let mut env = BTreeMap::from([("AWS_ENDPOINT_URL".to_owned(), "http://127.0.0.1:1".to_owned())]);
+        let mut add = |name: &str, value: &str| {
+            let variable = (name.to_owned(), value.to_owned());
+            let added = extend(&mut env, std::iter::once(&variable), "127.0.0.1:1");
+            (added, env.get(name).cloned())
+        };
+        let home = Some("127.0.0.1:1/web".to_owned());
+        assert_eq!(add("IMAGE", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/web"), (Ok(()), home));
+        let kept = Some("http://127.0.0.1:1".to_owned());
+        assert_eq!(add("AWS_ENDPOINT_URL", "https://elsewhere.example"), (Ok(()), kept));
+        assert_eq!(add("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"), (Ok(()), None));
+        let (refused, _) = add("AWS_ENDPOINT_URL_STS", "https://sts.eu-west-1.amazonaws.com");
+        assert!(
+            refused.is_err_and(|why| why.contains("AWS_ENDPOINT_URL_STS") && why.contains("sts.eu-west-1"))
+        );
     }
 }

@@ -2,25 +2,36 @@
 //! the end.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use landfall_check::github::expr::HashFiles;
 use landfall_check::github::masks::Masks;
-use landfall_check::github::{self, Contexts, Object, PlannedJob, Status, StepsJob, TokenFacts, Value};
+use landfall_check::github::{
+    self, Contexts, Object, PlannedJob, Status, Step, StepBody, StepsJob, Template, TokenFacts, Value,
+};
 use landfall_serve::control::Endpoint;
 use landfall_types::Span;
 use landfall_types::claims::GITHUB_ISSUER;
+use landfall_wire::hash::hex;
 
 use crate::event::{Event, JobStarted, Outcome, StepEnded};
+use crate::hash_files::hash_files;
 use crate::home::{self, Folders};
-use crate::run::{Executor, Frame, outcome, pairs};
+use crate::process::Leftovers;
+use crate::run::{Executor, Frame, pairs};
 use crate::step;
 use crate::teach::{self, Asked};
+
+/// What GitHub gives a job when it says nothing, in minutes.
+const TIMEOUT_MINUTES_DEFAULT: f64 = 360.0;
+/// What GitHub gives a job that is cancelled for its last steps when it says nothing, in minutes.
+const CANCEL_MINUTES_DEFAULT: f64 = 5.0;
 
 /// How a job ended, and what it hands on.
 #[derive(Clone, Debug)]
 pub struct JobResult {
     /// GitHub's `result`.
-    pub outcome: github::Outcome,
+    pub outcome: Outcome,
     /// Its outputs.
     pub outputs: Object,
 }
@@ -28,12 +39,12 @@ pub struct JobResult {
 impl JobResult {
     /// A job that did not run.
     pub fn skipped() -> Self {
-        Self { outcome: github::Outcome::Skipped, outputs: Object::new() }
+        Self { outcome: Outcome::Skipped, outputs: Object::new() }
     }
 
     /// A job that could not go on.
     pub fn failed() -> Self {
-        Self { outcome: github::Outcome::Failure, outputs: Object::new() }
+        Self { outcome: Outcome::Failure, outputs: Object::new() }
     }
 }
 
@@ -47,13 +58,17 @@ pub(crate) struct JobRun<'j> {
     /// What every step begins with.
     pub(crate) base_env: BTreeMap<String, String>,
     /// `env` of the workflow and of the job, evaluated.
-    pub(crate) file_env: Vec<(String, String)>,
+    file_env: Vec<(String, String)>,
     /// What steps wrote to `GITHUB_ENV`.
-    pub(crate) written_env: Vec<(String, String)>,
+    written_env: Vec<(String, String)>,
     /// What steps wrote to `GITHUB_PATH`, the newest first.
     pub(crate) paths: Vec<String>,
     pub(crate) steps: Object,
     pub(crate) failed: bool,
+    /// The job ran out of time.
+    cancelled: bool,
+    /// When it does.
+    deadline: Instant,
     pub(crate) masks: Masks,
     pub(crate) endpoint: Option<Endpoint>,
     /// The job's environment, evaluated.
@@ -62,7 +77,13 @@ pub(crate) struct JobRun<'j> {
     pub(crate) login: Option<Asked>,
     /// Commands that run after the last step, in the order in which they were asked for.
     pub(crate) posts: Vec<Post>,
-    pub(crate) state_count: usize,
+    pub(crate) leftovers: Leftovers,
+    hash_files: Box<HashFiles<'static>>,
+    /// `GITHUB_ACTION` of the running step.
+    action: String,
+    /// How often each such name was given.
+    actions: BTreeMap<String, usize>,
+    number: usize,
 }
 
 /// Something that runs after a job's last step.
@@ -70,6 +91,8 @@ pub(crate) struct Post {
     pub(crate) name: String,
     pub(crate) args: Vec<String>,
     pub(crate) span: Span,
+    /// The environment of the step that asked for it.
+    pub(crate) step_env: Vec<(String, String)>,
 }
 
 /// Runs a job.
@@ -79,19 +102,20 @@ pub(crate) async fn run(
     body: &StepsJob,
     frame: &Frame,
     needs: Value,
+    name: &str,
 ) -> JobResult {
     let mut run = match prepare(executor, job, body, frame, needs) {
         Ok(run) => run,
         Err(why) => {
-            executor.observer.event(Event::JobSkipped { name: &job.display_name, why: &why });
-            executor.summary.success = false;
+            executor.observer.event(Event::JobSkipped { name, why: &why });
             return JobResult::failed();
         }
     };
     executor.summary.jobs += 1;
-    executor.observer.event(Event::JobStarted(&started(executor, &run)));
-    for (index, step) in body.steps.iter().enumerate() {
-        step::run(executor, &mut run, index, step).await;
+    executor.observer.event(Event::JobStarted(&started(executor, &run, name)));
+    for step in &body.steps {
+        run.look_at_the_clock(executor);
+        step::run(executor, &mut run, step).await;
     }
     for post in std::mem::take(&mut run.posts).into_iter().rev() {
         step::run_post(executor, &mut run, &post).await;
@@ -99,14 +123,15 @@ pub(crate) async fn run(
     if let Some(endpoint) = &run.endpoint {
         executor.rehearsal.world.jobs.close(&endpoint.id);
     }
-    let outcome_of_job = if run.failed { github::Outcome::Failure } else { github::Outcome::Success };
-    let outputs = outputs(executor, &run);
-    let forgiven = body
-        .continue_on_error
-        .as_ref()
-        .is_some_and(|template| template.evaluate_bool(&run.contexts(executor, &[])).unwrap_or(false));
-    executor.observer.event(Event::JobEnded { name: &job.display_name, outcome: outcome(outcome_of_job) });
-    JobResult { outcome: if forgiven { github::Outcome::Success } else { outcome_of_job }, outputs }
+    let outputs = outputs(executor, &mut run);
+    let outcome = run.outcome();
+    let forgiven = outcome == Outcome::Failure
+        && body
+            .continue_on_error
+            .as_ref()
+            .is_some_and(|template| template.evaluate_bool(&run.contexts(executor, &[])).unwrap_or(false));
+    executor.observer.event(Event::JobEnded { name, outcome });
+    JobResult { outcome: if forgiven { Outcome::Success } else { outcome }, outputs }
 }
 
 fn prepare<'j>(
@@ -117,15 +142,13 @@ fn prepare<'j>(
     needs: Value,
 ) -> Result<JobRun<'j>, String> {
     let rehearsal = executor.rehearsal;
-    let dir = rehearsal.dir.join(format!("job-{}", executor.summary.jobs + 1));
+    executor.folders += 1;
+    let dir = rehearsal.dir.join(format!("job-{}", executor.folders));
     let folders = Folders::make(&dir, &rehearsal.facts.repository, &rehearsal.landfall)
+        .and_then(|folders| folders.share_cargo(&*rehearsal.user).map(|()| folders))
         .map_err(|error| format!("cannot make its folders: {error}"))?;
     let base_env = home::environment(&*rehearsal.user, &folders, rehearsal.world.base_url());
-    let mut masks = Masks::new();
-    masks.add(&executor.github_token());
-    for (_, secret) in &rehearsal.secrets {
-        masks.add(secret);
-    }
+    let workspace = folders.workspace.clone();
     let mut run = JobRun {
         job,
         body,
@@ -138,15 +161,21 @@ fn prepare<'j>(
         paths: Vec::new(),
         steps: Object::new(),
         failed: false,
-        masks,
+        cancelled: false,
+        deadline: Instant::now(),
+        masks: masks(executor, frame),
         endpoint: None,
         environment: None,
         login: None,
         posts: Vec::new(),
-        state_count: 0,
+        leftovers: Leftovers::of(format!("github_{}", hex(&rehearsal.world.random::<16>()))),
+        hash_files: Box::new(move |patterns| hash_files(&workspace, patterns)),
+        action: String::new(),
+        actions: BTreeMap::new(),
+        number: 0,
     };
-    let payload = github::expr::to_json(&crate::payload::event(&rehearsal.facts));
-    std::fs::write(run.folders.commands.join("event.json"), payload)
+    let payload = github::expr::to_json(&Value::from(github::context::event(&rehearsal.facts)));
+    std::fs::write(run.event_file(), payload)
         .map_err(|error| format!("cannot write the event's payload: {error}"))?;
     for (name, template) in job.workflow.env.iter().chain(&body.env) {
         let value =
@@ -162,19 +191,34 @@ fn prepare<'j>(
         run.environment = (!name.is_empty()).then_some((name, environment.span));
     }
     if job.permissions.may_mint() {
-        run.endpoint = Some(open_endpoint(executor, &run));
-        if let Some(endpoint) = &run.endpoint {
-            run.masks.add(endpoint.bearer.expose());
+        let endpoint = open_endpoint(executor, &run);
+        run.masks.add(endpoint.bearer.expose());
+        run.endpoint = Some(endpoint);
+    }
+    let minutes = run.minutes(executor, &body.timeout_minutes)?.unwrap_or(TIMEOUT_MINUTES_DEFAULT);
+    run.deadline = Instant::now() + in_minutes(minutes);
+    Ok(run)
+}
+
+/// The secrets that a job of this file may see, by whatever name.
+fn masks(executor: &Executor<'_>, frame: &Frame) -> Masks {
+    let mut masks = Masks::new();
+    masks.add(&executor.github_token());
+    for (_, secret) in &executor.rehearsal.secrets {
+        masks.add(secret);
+    }
+    if let Value::Object(secrets) = &frame.secrets {
+        for (_, value) in secrets.iter() {
+            masks.add(&value.to_text());
         }
     }
-    Ok(run)
+    masks
 }
 
 /// The job's own ID-token endpoint: it tells this job's claims, whoever asks for which audience.
 fn open_endpoint(executor: &Executor<'_>, run: &JobRun<'_>) -> Endpoint {
     let world = &executor.rehearsal.world;
-    let environment = run.environment.as_ref().map(|(name, _)| name.as_str());
-    let facts = TokenFacts::of_job(&executor.rehearsal.facts, run.job, environment, None);
+    let facts = run.token_facts(executor);
     let make = move |audience: Option<&str>, now: landfall_types::Timestamp, id: &str| {
         let facts = TokenFacts { audience: audience.map(str::to_owned), ..facts.clone() };
         github::token_claims(&facts, now.seconds(), id)
@@ -182,69 +226,190 @@ fn open_endpoint(executor: &Executor<'_>, run: &JobRun<'_>) -> Endpoint {
     world.jobs.open(world, GITHUB_ISSUER, executor.rehearsal.signer, Box::new(make))
 }
 
-fn started(executor: &Executor<'_>, run: &JobRun<'_>) -> JobStarted {
-    let environment = run.environment.as_ref().map(|(name, _)| name.as_str());
-    let facts = TokenFacts::of_job(&executor.rehearsal.facts, run.job, environment, None);
+fn started(executor: &Executor<'_>, run: &JobRun<'_>, name: &str) -> JobStarted {
     JobStarted {
-        name: run.job.display_name.clone(),
+        name: name.to_owned(),
         file: executor.rehearsal.sources.name(run.job.workflow.source).to_string(),
-        subject: run.endpoint.is_some().then(|| github::subject(&facts)),
+        subject: run.endpoint.is_some().then(|| github::subject(&run.token_facts(executor))),
     }
 }
 
-fn outputs(executor: &mut Executor<'_>, run: &JobRun<'_>) -> Object {
+/// The job's outputs. One that has no value fails the job; GitHub drops one that would carry a secret to
+/// another job.
+fn outputs(executor: &mut Executor<'_>, run: &mut JobRun<'_>) -> Object {
     let mut outputs = Object::new();
     for (name, template) in &run.body.outputs {
-        let value = template.evaluate_text(&run.contexts(executor, &[])).unwrap_or_default();
-        // GitHub drops an output that would carry a secret to another job.
-        if run.masks.contains_secret(&value) {
-            let line = format!("Skip output '{}' since it may contain secret.", name.value);
-            executor.observer.event(Event::Output { line: &line });
-        } else {
-            outputs.set(name.value.as_str(), Value::Text(value));
-        }
+        let line = match template.evaluate_text(&run.contexts(executor, &[])) {
+            Err(error) => {
+                run.failed = true;
+                format!("Error: output `{}`: {error}", name.value)
+            }
+            Ok(value) if run.masks.contains_secret(&value) => {
+                format!("Skip output '{}' since it may contain secret.", name.value)
+            }
+            Ok(value) => {
+                outputs.set(name.value.as_str(), Value::Text(value));
+                continue;
+            }
+        };
+        executor.observer.event(Event::Output { line: &line });
     }
     outputs
 }
 
+/// A number of minutes; none or less is no limit beyond GitHub's own.
+fn in_minutes(minutes: f64) -> Duration {
+    let is_limit = minutes.is_finite() && minutes > 0.0;
+    let minutes = if is_limit { minutes.min(TIMEOUT_MINUTES_DEFAULT) } else { TIMEOUT_MINUTES_DEFAULT };
+    Duration::from_secs_f64(minutes * 60.0)
+}
+
 impl JobRun<'_> {
-    /// The contexts of a step; `env` is what the step would see.
+    /// How the job stands.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match (self.cancelled, self.failed) {
+            (true, _) => Outcome::Cancelled,
+            (false, true) => Outcome::Failure,
+            (false, false) => Outcome::Success,
+        }
+    }
+
+    fn token_facts(&self, executor: &Executor<'_>) -> TokenFacts {
+        let environment = self.environment.as_ref().map(|(name, _)| name.as_str());
+        TokenFacts::of_job(&executor.rehearsal.facts, self.job, environment, None)
+    }
+
+    fn event_file(&self) -> std::path::PathBuf {
+        self.folders.commands.join("event.json")
+    }
+
+    /// A number that no other file of this job has.
+    pub(crate) fn next_number(&mut self) -> usize {
+        self.number += 1;
+        self.number
+    }
+
+    /// Names the step for `GITHUB_ACTION`: its id, or what it runs; a number tells the same apart.
+    /// <https://docs.github.com/actions/reference/workflows-and-actions/variables>
+    pub(crate) fn begin(&mut self, step: &Step) {
+        let name = match (&step.id, &step.body) {
+            (Some(id), _) => {
+                self.action = id.value.clone();
+                return;
+            }
+            (None, StepBody::Uses { uses, .. }) => {
+                let name = uses.value.split('@').next().unwrap_or_default();
+                let word = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+                format!("__{}", name.chars().map(word).collect::<String>())
+            }
+            (None, _) => "__run".to_owned(),
+        };
+        let count = self.actions.entry(name.clone()).or_default();
+        *count += 1;
+        self.action = if *count == 1 { name } else { format!("{name}_{count}") };
+    }
+
+    /// What the workflow, the job, earlier steps and this step say, in the order in which later ones win.
+    pub(crate) fn variables<'v>(
+        &'v self,
+        step_env: &'v [(String, String)],
+    ) -> impl Iterator<Item = &'v (String, String)> {
+        self.file_env.iter().chain(&self.written_env).chain(step_env)
+    }
+
+    /// Takes over a variable from `GITHUB_ENV`.
+    pub(crate) fn write_env(&mut self, name: String, value: String) {
+        self.written_env.retain(|(known, _)| *known != name);
+        self.written_env.push((name, value));
+    }
+
+    /// `timeout-minutes` and the like, when it is said.
+    fn minutes(&self, executor: &Executor<'_>, template: &Option<Template>) -> Result<Option<f64>, String> {
+        let evaluate = |template: &Template| template.evaluate_number(&self.contexts(executor, &[]));
+        template.as_ref().map(evaluate).transpose().map_err(|error| error.to_string())
+    }
+
+    /// How long a step may take, and whether that is the step's own limit.
+    pub(crate) fn limit(&self, executor: &Executor<'_>, step: &Step) -> Result<(Duration, bool), String> {
+        let own = self.minutes(executor, &step.timeout_minutes)?.map(in_minutes);
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        Ok(match own {
+            Some(own) if own < left => (own, true),
+            _ => (left, false),
+        })
+    }
+
+    /// Cancels the job when its time is up.
+    pub(crate) fn look_at_the_clock(&mut self, executor: &mut Executor<'_>) {
+        if self.cancelled || Instant::now() < self.deadline {
+            return;
+        }
+        self.cancelled = true;
+        let said = self.minutes(executor, &self.body.timeout_minutes).ok().flatten();
+        let minutes = said.unwrap_or(TIMEOUT_MINUTES_DEFAULT);
+        let line = format!("Error: The job has exceeded the maximum execution time of {minutes} minutes");
+        executor.observer.event(Event::Output { line: &line });
+        let last = self.minutes(executor, &self.body.cancel_timeout_minutes).ok().flatten();
+        self.deadline = Instant::now() + in_minutes(last.unwrap_or(CANCEL_MINUTES_DEFAULT));
+    }
+
+    fn status(&self) -> Status {
+        let outcome = self.outcome();
+        Status {
+            success: outcome == Outcome::Success,
+            failure: outcome == Outcome::Failure,
+            cancelled: outcome == Outcome::Cancelled,
+        }
+    }
+
+    /// The `runner` context; the runner's variables are the same.
+    pub(crate) fn runner(&self) -> Object {
+        let text = |text: &str| Value::from(text);
+        let temp = self.folders.temp.display().to_string();
+        Object::new()
+            .with("os", text(if cfg!(target_os = "macos") { "macOS" } else { "Linux" }))
+            .with("arch", text(if cfg!(target_arch = "aarch64") { "ARM64" } else { "X64" }))
+            .with("name", text("landfall"))
+            .with("environment", text("self-hosted"))
+            .with("temp", text(&temp))
+            .with("tool_cache", text(&temp))
+    }
+
+    /// The contexts of a step; `step_env` is what it says itself.
     pub(crate) fn contexts(
         &self,
         executor: &Executor<'_>,
         step_env: &[(String, String)],
-    ) -> Contexts<'static> {
+    ) -> Contexts<'_> {
         let mut env = Object::case_sensitive();
-        for (name, value) in self.file_env.iter().chain(&self.written_env).chain(step_env) {
+        for (name, value) in self.variables(step_env) {
             env.set(name.as_str(), Value::Text(value.clone()));
         }
-        let text = |text: &str| Value::Text(text.to_owned());
-        let status = if self.failed { "failure" } else { "success" };
-        let (os, arch) = runner();
-        let runner = Object::new()
-            .with("os", text(os))
-            .with("arch", text(arch))
-            .with("name", text("landfall"))
-            .with("environment", text("self-hosted"))
-            .with("temp", Value::Text(self.folders.temp.display().to_string()))
-            .with("tool_cache", Value::Text(self.folders.temp.display().to_string()));
+        let path = |path: &std::path::Path| Value::Text(path.display().to_string());
+        let github = executor
+            .github_context(self.job)
+            .with("action", Value::from(self.action.as_str()))
+            .with("event_path", path(&self.event_file()))
+            .with("workspace", path(&self.folders.workspace));
+        let job = Object::new().with("status", Value::from(self.outcome().as_str()));
         let strategy = Object::new()
             .with("fail-fast", Value::Bool(true))
             .with("job-index", Value::Number(0.0))
             .with("job-total", Value::Number(1.0))
             .with("max-parallel", Value::Number(1.0));
         let mut contexts = Contexts::new()
-            .with("github", executor.github_context(self.job, Some(&self.folders.workspace)))
+            .with("github", Value::from(github))
             .with("inputs", self.frame.inputs.clone())
             .with("secrets", self.frame.secrets.clone())
             .with("vars", pairs(&executor.rehearsal.vars))
             .with("needs", self.needs.clone())
-            .with("env", Value::Object(env.into()))
-            .with("steps", Value::Object(self.steps.clone().into()))
-            .with("job", Value::Object(Object::new().with("status", text(status)).into()))
-            .with("runner", Value::Object(runner.into()))
-            .with("strategy", Value::Object(strategy.into()));
-        contexts.status = Status { success: !self.failed, failure: self.failed, cancelled: false };
+            .with("env", Value::from(env))
+            .with("steps", Value::from(self.steps.clone()))
+            .with("job", Value::from(job))
+            .with("runner", Value::from(self.runner()))
+            .with("strategy", Value::from(strategy));
+        contexts.status = self.status();
+        contexts.hash_files = Some(&*self.hash_files);
         contexts
     }
 
@@ -258,18 +423,12 @@ impl JobRun<'_> {
         began: Instant,
     ) {
         let decisions = executor.decisions();
-        let findings = teach::findings(executor, self, asked, &decisions);
         let (outcome, error) = result;
+        let findings = teach::findings(executor, self, asked, &decisions, outcome == Outcome::Failure);
+        let error = error.map(|error| self.masks.mask(&error));
         let ended =
             StepEnded { name: name.to_owned(), outcome, error, took: began.elapsed(), decisions, findings };
         executor.summary.steps += usize::from(outcome != Outcome::Skipped);
         executor.observer.event(Event::StepEnded(&ended));
     }
-}
-
-/// `RUNNER_OS` and `RUNNER_ARCH` of this machine.
-pub(crate) fn runner() -> (&'static str, &'static str) {
-    let os = if cfg!(target_os = "macos") { "macOS" } else { "Linux" };
-    let arch = if cfg!(target_arch = "aarch64") { "ARM64" } else { "X64" };
-    (os, arch)
 }

@@ -11,16 +11,21 @@
 
 pub mod actions;
 pub mod event;
+pub mod hash_files;
 pub mod home;
 pub mod job;
 pub mod library;
-pub mod payload;
 pub mod process;
 pub mod run;
+pub mod scratch;
+pub mod script;
 pub mod snapshot;
-pub mod step;
-pub mod teach;
 pub mod world;
+
+mod protocol;
+mod readiness;
+mod step;
+mod teach;
 
 pub use event::{Event, Observer, Outcome, Summary};
 pub use run::{Rehearsal, run};

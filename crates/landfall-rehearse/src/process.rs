@@ -1,17 +1,33 @@
-//! Running one process of a step: its lines as they come, its end, and a limit on its time.
+//! Running one process of a step: its lines as they come, its end, a limit on its time, and the end of
+//! everything that it started.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::Child;
 use tokio::sync::mpsc;
 
-/// Longest line that is looked at, in bytes; what follows of it is a line of its own.
-const LINE_BYTES_MAX: usize = 64 * 1024;
+/// Longest line that is looked at, in bytes; the rest of a longer one is read and dropped.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Read at once, in bytes.
+const BUFFER_BYTES: usize = 64 * 1024;
 /// Lines that may wait to be looked at.
 const LINES_WAITING_MAX: usize = 1024;
+/// A process has ended and something that it left behind keeps its output open: so long a silence ends
+/// the step.
+const QUIET: Duration = Duration::from_millis(500);
+/// As [`QUIET`], for something that is never silent.
+const NEVER_QUIET: Duration = Duration::from_secs(3);
+/// From the polite signal to the one that can't be refused.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often the processes of a job are looked for that are started while others are ended.
+const ROUNDS_MAX: usize = 8;
+/// The variable by which a job's processes are known, as in GitHub's runner (`JobExtension`).
+pub const TRACKING: &str = "RUNNER_TRACKING_ID";
 
 /// A process to run.
 #[derive(Clone, Debug)]
@@ -39,17 +55,114 @@ pub enum Ended {
     NotStarted(String),
 }
 
+/// What the processes of a job leave behind: servers and the like may live on from step to step, and end
+/// when this is dropped. GitHub: "Terminate orphan process" at a job's end.
+#[derive(Debug)]
+pub struct Leftovers {
+    /// The value of [`TRACKING`].
+    id: String,
+    groups: Vec<Pid>,
+}
+
+impl Leftovers {
+    /// Nothing yet; `id` is the job's own value of [`TRACKING`].
+    pub fn of(id: String) -> Self {
+        Self { id, groups: Vec::new() }
+    }
+
+    /// The job's value of [`TRACKING`].
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        for group in &self.groups {
+            // One that ended by itself is what is wanted.
+            let _ = kill_process_group(*group, Signal::KILL);
+        }
+        #[cfg(target_os = "linux")]
+        tracked::end(&self.id);
+    }
+}
+
+/// Processes that left their group, found by their environment.
+#[cfg(target_os = "linux")]
+mod tracked {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    use super::{ROUNDS_MAX, TRACKING};
+
+    pub fn end(id: &str) {
+        let mark = format!("{TRACKING}={id}");
+        for _ in 0..ROUNDS_MAX {
+            let found = find(mark.as_bytes());
+            if found.is_empty() {
+                return;
+            }
+            for process in found {
+                // It may have ended meanwhile.
+                let _ = kill_process(process, Signal::KILL);
+            }
+        }
+    }
+
+    fn find(mark: &[u8]) -> Vec<Pid> {
+        let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+        let pid = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw);
+        let is_marked = |pid: &Pid| {
+            // A process that has ended and waits to be asked for its code has an empty environment.
+            let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
+            environment.is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|variable| variable == mark))
+        };
+        entries.filter_map(Result::ok).filter_map(pid).filter(is_marked).collect()
+    }
+}
+
+/// A process and what it started: all of it ends when this is dropped before the process ended.
+struct Running {
+    child: Child,
+    group: Option<Pid>,
+}
+
+impl Running {
+    fn signal(&self, signal: Signal) {
+        // The group is there as long as the process was not asked for its code.
+        if let (Some(group), Some(_)) = (self.group, self.child.id()) {
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// Asks politely, waits a moment, and insists.
+    async fn stop(&mut self) {
+        self.signal(Signal::INT);
+        let _ = tokio::time::timeout(GRACE, self.child.wait()).await;
+        if let Some(group) = self.group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
 /// Runs a process; `on_line` is given every line of standard output and error without its newline.
-pub async fn run(process: &Process, on_line: &mut dyn FnMut(String)) -> Ended {
+pub async fn run(process: &Process, leftovers: &mut Leftovers, on_line: &mut dyn FnMut(String)) -> Ended {
     let mut command = tokio::process::Command::new(&process.program);
     command
         .args(&process.args)
         .env_clear()
         .envs(&process.env)
+        .env(TRACKING, leftovers.id())
         .current_dir(&process.dir)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .kill_on_drop(true);
     let mut child = match command.spawn() {
         Ok(child) => child,
@@ -63,61 +176,76 @@ pub async fn run(process: &Process, on_line: &mut dyn FnMut(String)) -> Ended {
         tokio::spawn(read_lines(stderr, lines.clone()));
     }
     drop(lines);
-    let follow = async {
-        // A process may leave a child behind that keeps its output open: the step ends with the
-        // process, after the lines that are there.
-        let status = loop {
-            tokio::select! {
-                line = received.recv() => match line {
-                    Some(line) => on_line(line),
-                    None => break child.wait().await,
-                },
-                status = child.wait() => break status,
-            }
-        };
-        while let Ok(Some(line)) = tokio::time::timeout(Duration::from_millis(500), received.recv()).await {
-            on_line(line);
-        }
-        status
-    };
-    match tokio::time::timeout(process.limit, follow).await {
+    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let mut running = Running { child, group };
+    let ended = tokio::time::timeout(process.limit, follow(&mut running.child, &mut received, on_line)).await;
+    if ended.is_err() {
+        running.stop().await;
+    }
+    drain(&mut received, on_line).await;
+    if let Some(group) = group
+        && test_kill_process_group(group).is_ok()
+    {
+        leftovers.groups.push(group);
+    }
+    match ended {
         Ok(Ok(status)) => Ended::Code(exit_code(status)),
         Ok(Err(error)) => Ended::NotStarted(error.to_string()),
         Err(_) => Ended::TimedOut,
     }
 }
 
-#[cfg(unix)]
+async fn follow(
+    child: &mut Child,
+    received: &mut mpsc::Receiver<String>,
+    on_line: &mut dyn FnMut(String),
+) -> std::io::Result<std::process::ExitStatus> {
+    loop {
+        tokio::select! {
+            line = received.recv() => match line {
+                Some(line) => on_line(line),
+                None => return child.wait().await,
+            },
+            status = child.wait() => return status,
+        }
+    }
+}
+
+/// The lines that are there when a process has ended. Something that it left behind may keep its output
+/// open, and may write for ever.
+async fn drain(received: &mut mpsc::Receiver<String>, on_line: &mut dyn FnMut(String)) {
+    let rest = async {
+        while let Ok(Some(line)) = tokio::time::timeout(QUIET, received.recv()).await {
+            on_line(line);
+        }
+    };
+    let _ = tokio::time::timeout(NEVER_QUIET, rest).await;
+}
+
 fn exit_code(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1)
 }
 
-#[cfg(not(unix))]
-fn exit_code(status: std::process::ExitStatus) -> i32 {
-    status.code().unwrap_or(1)
-}
-
+/// Reads to the end, even when nobody listens any more: a process that lives on after its step must be
+/// able to write.
 async fn read_lines(from: impl AsyncRead + Unpin, lines: mpsc::Sender<String>) {
-    let mut reader = BufReader::with_capacity(LINE_BYTES_MAX, from);
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, from);
     let mut pending: Vec<u8> = Vec::new();
     loop {
         let (used, ended) = match reader.fill_buf().await {
             Ok([]) | Err(_) => break,
-            Ok(available) => match available.iter().position(|byte| *byte == b'\n') {
-                Some(newline) => {
-                    pending.extend_from_slice(available.get(..newline).unwrap_or_default());
-                    (newline + 1, true)
-                }
-                None => {
-                    pending.extend_from_slice(available);
-                    (available.len(), pending.len() >= LINE_BYTES_MAX)
-                }
-            },
+            Ok(available) => {
+                let newline = available.iter().position(|byte| *byte == b'\n');
+                let text = available.get(..newline.unwrap_or(available.len())).unwrap_or_default();
+                let room = LINE_BYTES_MAX - pending.len();
+                pending.extend_from_slice(text.get(..room.min(text.len())).unwrap_or_default());
+                (text.len() + usize::from(newline.is_some()), newline.is_some())
+            }
         };
         reader.consume(used);
-        if ended && lines.send(line(&mut pending)).await.is_err() {
-            return;
+        if ended {
+            let _ = lines.send(line(&mut pending)).await;
         }
     }
     if !pending.is_empty() {
@@ -132,53 +260,4 @@ fn line(pending: &mut Vec<u8>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn shell(script: &str, limit: Duration) -> (Ended, Vec<String>) {
-        let process = Process {
-            program: PathBuf::from("/bin/sh"),
-            args: vec!["-c".to_owned(), script.to_owned()],
-            env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
-            dir: std::env::temp_dir(),
-            limit,
-        };
-        let mut lines = Vec::new();
-        let ended = run(&process, &mut |line| lines.push(line)).await;
-        lines.sort();
-        (ended, lines)
-    }
-
-    #[tokio::test]
-    async fn lines_of_both_streams_arrive_and_the_code_is_kept() {
-        let (ended, lines) =
-            shell("echo out; echo err >&2; printf last; exit 7", Duration::from_secs(20)).await;
-        assert_eq!(ended, Ended::Code(7));
-        assert_eq!(lines, ["err", "last", "out"]);
-    }
-
-    #[tokio::test]
-    async fn a_process_that_takes_too_long_is_stopped() {
-        let (ended, _) = shell("exec sleep 30", Duration::from_millis(50)).await;
-        assert_eq!(ended, Ended::TimedOut);
-    }
-
-    #[tokio::test]
-    async fn a_child_left_behind_does_not_keep_the_step_open() {
-        let (ended, lines) = shell("sleep 30 & echo done", Duration::from_secs(20)).await;
-        assert_eq!((ended, lines), (Ended::Code(0), vec!["done".to_owned()]));
-    }
-
-    #[tokio::test]
-    async fn a_program_that_is_not_there_is_said() {
-        let process = Process {
-            program: PathBuf::from("/nonexistent/program"),
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            dir: std::env::temp_dir(),
-            limit: Duration::from_secs(1),
-        };
-        let ended = run(&process, &mut |_| {}).await;
-        assert!(matches!(ended, Ended::NotStarted(why) if why.contains("/nonexistent/program")));
-    }
-}
+mod tests;

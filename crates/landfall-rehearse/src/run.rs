@@ -1,23 +1,23 @@
 //! The run of workflows: which jobs, in which order, with what between them.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use landfall_check::github::{
-    self, CalledSecrets, Contexts, Object, PlannedBody, PlannedCall, PlannedJob, RunFacts, Status, Value,
-    Workflow,
+    self, CalledSecrets, Contexts, Object, PlannedBody, PlannedCall, PlannedJob, RunFacts, Status, Step,
+    Value, Workflow,
 };
 use landfall_serve::World;
 use landfall_serve::issuer::Signer;
 use landfall_serve::log::Verdict;
-use landfall_types::{Finding, SourceMap, Span};
+use landfall_types::{Finding, SourceMap};
 
 use crate::event::{Event, ImageMade, Observer, Outcome, Ready, SessionMade, Summary};
 use crate::job::{self, JobResult};
 use crate::library::{Folders, Remotes};
-use crate::payload;
+use crate::readiness::{chosen, is_chosen, leads_to, not_rehearsed};
 use crate::snapshot::Snapshot;
 
 /// Called workflows inside of each other; GitHub's own limit is lower.
@@ -76,13 +76,16 @@ pub async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> Summary 
         observer,
         summary: Summary { success: true, ..Summary::default() },
         seen: rehearsal.world.log.last(),
+        folders: 0,
+        stretched: BTreeSet::new(),
     };
-    let mut ran = 0;
     for (file, workflow) in &rehearsal.workflows {
-        ran += usize::from(executor.workflow(file, workflow).await);
+        executor.workflow(file, workflow).await;
     }
+    executor.tell_unused();
     let Executor { mut summary, .. } = executor;
-    summary.success &= ran > 0;
+    // Where nothing ran, nothing was shown to work.
+    summary.success &= summary.jobs > 0;
     summary.images = images(&rehearsal.world);
     summary.took = started.elapsed();
     observer.event(Event::Ended(&summary));
@@ -116,29 +119,32 @@ pub(crate) struct Executor<'a> {
     pub(crate) summary: Summary,
     /// The last record of the decision log that has been told.
     pub(crate) seen: u64,
+    /// Jobs that were given folders.
+    pub(crate) folders: usize,
+    /// Entries of [`Rehearsal::stretch`] that a step was found for.
+    stretched: BTreeSet<usize>,
 }
 
 /// What the jobs of one file see of where they are called from.
 pub(crate) struct Frame {
     pub(crate) inputs: Value,
     pub(crate) secrets: Value,
+    /// What stands before the names of the jobs: `caller / `.
+    display: String,
 }
 
 /// The jobs of one file that have ended, in the order in which they did.
 type Results = Vec<(String, JobResult)>;
 
 impl Executor<'_> {
-    /// Runs one workflow; tells whether it was started and ended well.
-    async fn workflow(&mut self, file: &str, workflow: &Workflow) -> bool {
+    /// Runs one workflow.
+    async fn workflow(&mut self, file: &str, workflow: &Workflow) {
         let rehearsal = self.rehearsal;
         let facts = &rehearsal.facts;
+        let alone = rehearsal.workflows.len() == 1;
         if let Err(finding) = github::starts(&workflow.on, &facts.event) {
-            // With several workflows, one that another event starts is no news.
-            if rehearsal.workflows.len() == 1 {
-                self.summary.success = false;
-            }
-            self.observer.event(Event::NotTriggered { file, finding: &finding });
-            return false;
+            self.observer.event(Event::NotTriggered { file, finding: &finding, alone });
+            return;
         }
         let mut library = Folders {
             sources: &rehearsal.sources,
@@ -151,47 +157,79 @@ impl Executor<'_> {
             Ok(plan) => plan,
             Err(findings) => return self.refused(file, &findings),
         };
-        let unready = not_rehearsed(workflow, &plan.leaves());
+        if let Some(finding) = self.unknown_job(&plan) {
+            match alone {
+                true => self.refused(file, &[finding]),
+                false => self.observer.event(Event::NotTriggered { file, finding: &finding, alone }),
+            }
+            return;
+        }
+        let unready = not_rehearsed(workflow, &chosen(&plan.jobs, rehearsal.only_job.as_deref()));
         if !unready.is_empty() {
             return self.refused(file, &unready);
         }
-        if let Some(finding) = self.unknown_job(&plan) {
-            return self.refused(file, &[finding]);
-        }
         self.observer.event(Event::RunStarted { workflow: &plan.workflow_name, file });
-        let frame = Frame { inputs: Value::Object(plan.inputs.clone().into()), secrets: self.secrets() };
+        let frame =
+            Frame { inputs: plan.inputs.clone().into(), secrets: self.secrets(), display: String::new() };
         let results = self.jobs(&plan.jobs, &frame, 0).await;
-        let success = results.iter().all(|(_, result)| result.outcome != github::Outcome::Failure);
-        self.summary.success &= success;
-        true
+        self.summary.success &= matches!(combined(&results), Outcome::Success | Outcome::Skipped);
     }
 
-    fn refused(&mut self, file: &str, findings: &[Finding]) -> bool {
+    fn refused(&mut self, file: &str, findings: &[Finding]) {
         self.summary.success = false;
         self.summary.unreadable |= findings.iter().any(|finding| !REFUSALS.contains(&finding.rule));
         self.observer.event(Event::RunRefused { file, findings });
-        false
     }
 
     fn unknown_job(&self, plan: &github::Plan) -> Option<Finding> {
         let wanted = self.rehearsal.only_job.as_deref()?;
         let known: Vec<&str> = plan.leaves().iter().map(|job| job.path.as_str()).collect();
-        let is_known = plan.job(wanted).is_some() || plan.leaves().iter().any(|job| job.id == wanted);
+        let is_known = plan.job(wanted).is_some() || plan.jobs.iter().any(|job| leads_to(job, wanted));
         (!is_known).then(|| {
             Finding::error("unknown-job", format!("there is no job `{wanted}` in this workflow"))
                 .help(format!("its jobs are: {}", known.join(", ")))
         })
     }
 
+    /// The `secrets` context. A run for a pull request from a fork sees none but its own token.
+    /// <https://docs.github.com/actions/how-tos/write-workflows/choose-what-workflows-do/use-secrets>
     fn secrets(&self) -> Value {
-        let mut secrets: Object = self
-            .rehearsal
-            .secrets
-            .iter()
-            .map(|(name, value)| (name.clone(), Value::Text(value.clone())))
-            .collect();
+        let facts = &self.rehearsal.facts;
+        let event = facts.event.name.as_str();
+        let of_fork = facts.from_fork && event.starts_with("pull_request") && event != "pull_request_target";
+        let secrets = self.rehearsal.secrets.iter().filter(|_| !of_fork);
+        let mut secrets: Object =
+            secrets.map(|(name, value)| (name.clone(), Value::Text(value.clone()))).collect();
         secrets.set("GITHUB_TOKEN", Value::Text(self.github_token()));
-        Value::Object(secrets.into())
+        secrets.into()
+    }
+
+    /// Where the local registry is, as a host with its port.
+    pub(crate) fn registry(&self) -> &str {
+        self.rehearsal.world.base_url().trim_start_matches("http://")
+    }
+
+    /// Lets the AWS side's time go on as if the step had taken that long.
+    pub(crate) fn stretch(&mut self, step: &Step, name: &str) {
+        for (index, (wanted, seconds)) in self.rehearsal.stretch.iter().enumerate() {
+            let by_id = step.id.as_ref().is_some_and(|id| id.value == *wanted);
+            if by_id || name.eq_ignore_ascii_case(wanted) {
+                self.rehearsal.world.clock.advance(*seconds);
+                self.stretched.insert(index);
+            }
+        }
+    }
+
+    /// A stretch without its step has shown nothing.
+    fn tell_unused(&mut self) {
+        for (index, (wanted, _)) in self.rehearsal.stretch.iter().enumerate() {
+            if !self.stretched.contains(&index) {
+                self.summary.success = false;
+                let finding = Finding::error("unknown-step", format!("no step `{wanted}` ran"))
+                    .help("--stretch takes a step's name or id, as the steps above have it");
+                self.observer.event(Event::Remark { finding: &finding });
+            }
+        }
     }
 
     /// A token of GitHub's form that opens nothing: there is no GitHub API here.
@@ -225,87 +263,72 @@ impl Executor<'_> {
         results: &Results,
         depth: usize,
     ) -> JobResult {
-        if let Some(why) = self.why_skipped(jobs, job, frame, results) {
-            self.observer.event(Event::JobSkipped { name: &job.display_name, why: &why });
-            return JobResult::skipped();
-        }
-        match &job.body {
-            PlannedBody::Call(call) => Box::pin(self.call(job, call, frame, results, depth)).await,
-            PlannedBody::Steps(steps) => {
-                let needs = needs(job, results);
-                let steps = Arc::clone(steps);
-                job::run(self, job, &steps, frame, needs).await
-            }
-        }
-    }
-
-    fn why_skipped(
-        &self,
-        jobs: &[PlannedJob],
-        job: &PlannedJob,
-        frame: &Frame,
-        results: &Results,
-    ) -> Option<String> {
         if let Some(wanted) = self.rehearsal.only_job.as_deref()
-            && !is_wanted(jobs, job, wanted)
+            && !is_chosen(jobs, job, wanted)
         {
-            return Some("not asked for".to_owned());
+            self.observer.event(Event::JobSkipped { name: &job.display_name, why: "not asked for" });
+            return JobResult::skipped();
         }
         let mut contexts = self.job_contexts(job, frame, results);
         contexts.status = status(jobs, job, results);
-        let runs = match &job.job.condition {
+        contexts.job_results = results.iter().map(|(id, result)| (id.clone(), result.outcome)).collect();
+        let name = name_of(job, frame, &contexts);
+        let due = match &job.job.condition {
             None => Ok(contexts.status.success),
             Some(condition) => condition.evaluate_condition(&contexts),
         };
-        match runs {
+        drop(contexts);
+        let skipped = match due {
             Ok(true) => None,
-            Ok(false) if job.job.condition.is_none() => {
-                Some("a job that it needs did not succeed".to_owned())
+            Ok(false) if job.job.condition.is_none() => Some("a job that it needs did not succeed"),
+            Ok(false) => Some("its `if` is false"),
+            Err(error) => {
+                let why = format!("its `if` has no value: {error}");
+                self.observer.event(Event::JobSkipped { name: &name, why: &why });
+                return JobResult::failed();
             }
-            Ok(false) => Some("its `if` is false".to_owned()),
-            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = skipped {
+            self.observer.event(Event::JobSkipped { name: &name, why });
+            return JobResult::skipped();
+        }
+        match &job.body {
+            PlannedBody::Call(call) => Box::pin(self.call(job, call, (frame, &name), results, depth)).await,
+            PlannedBody::Steps(steps) => {
+                let needs = needs(job, results);
+                let steps = Arc::clone(steps);
+                job::run(self, job, &steps, frame, needs, &name).await
+            }
         }
     }
 
     /// Contexts of a job before it has a runner.
     fn job_contexts(&self, job: &PlannedJob, frame: &Frame, results: &Results) -> Contexts<'static> {
         Contexts::new()
-            .with("github", self.github_context(job, None))
+            .with("github", self.github_context(job).into())
             .with("inputs", frame.inputs.clone())
             .with("vars", pairs(&self.rehearsal.vars))
             .with("needs", needs(job, results))
             .with("secrets", frame.secrets.clone())
     }
 
-    /// The `github` context; with a workspace for steps.
-    pub(crate) fn github_context(&self, job: &PlannedJob, workspace: Option<&Path>) -> Value {
-        let facts = &self.rehearsal.facts;
-        let workflow = &job.run_workflow;
-        let mut github = Object::new();
-        for (name, value) in payload::strings(facts, workflow.display_name(), &workflow.path, &job.id) {
-            github.set(name, Value::Text(value));
-        }
-        github.set("event", payload::event(facts));
-        github.set("token", Value::Text(self.github_token()));
-        github.set("repositoryUrl", Value::Text(format!("git://github.com/{}.git", facts.repository)));
-        github.set("secret_source", Value::Text("Actions".to_owned()));
-        github.set("ref_protected", Value::Bool(false));
-        if let Some(workspace) = workspace {
-            github.set("workspace", Value::Text(workspace.display().to_string()));
-        }
-        Value::Object(github.into())
+    /// The `github` context, as far as it is the same for all steps.
+    pub(crate) fn github_context(&self, job: &PlannedJob) -> Object {
+        github::context::github(&self.rehearsal.facts, job)
+            .with("token", Value::Text(self.github_token()))
+            .with("secret_source", Value::from("Actions"))
     }
 
     async fn call(
         &mut self,
         job: &PlannedJob,
         call: &PlannedCall,
-        frame: &Frame,
+        (frame, name): (&Frame, &str),
         results: &Results,
         depth: usize,
     ) -> JobResult {
         let contexts = self.job_contexts(job, frame, results);
-        let inner = match self.frame_of(call, frame, &contexts) {
+        let inner = match self.frame_of(call, (frame, name), &contexts) {
             Ok(inner) => inner,
             Err(finding) => {
                 self.observer.event(Event::RunRefused { file: &call.workflow.path, findings: &[finding] });
@@ -316,18 +339,30 @@ impl Executor<'_> {
         let ended = self.jobs(&call.jobs, &inner, depth + 1).await;
         let outcome = combined(&ended);
         let contexts = Contexts::new()
-            .with("github", self.github_context(job, None))
+            .with("github", self.github_context(job).into())
             .with("inputs", inner.inputs.clone())
             .with("vars", pairs(&self.rehearsal.vars))
             .with("jobs", results_value(&ended));
         let mut outputs = Object::new();
         for (name, value) in &call.outputs {
-            outputs.set(name.as_str(), Value::Text(value.evaluate_text(&contexts).unwrap_or_default()));
+            match value.evaluate_text(&contexts) {
+                Ok(text) => outputs.set(name.as_str(), Value::Text(text)),
+                Err(error) => {
+                    let line = format!("Error: output `{name}` of the called workflow: {error}");
+                    self.observer.event(Event::Output { line: &line });
+                    return JobResult::failed();
+                }
+            }
         }
         JobResult { outcome, outputs }
     }
 
-    fn frame_of(&self, call: &PlannedCall, frame: &Frame, contexts: &Contexts<'_>) -> Result<Frame, Finding> {
+    fn frame_of(
+        &self,
+        call: &PlannedCall,
+        (frame, name): (&Frame, &str),
+        contexts: &Contexts<'_>,
+    ) -> Result<Frame, Finding> {
         let mut inputs = Object::new();
         for input in &call.with {
             let name = &input.declared.name.value;
@@ -356,14 +391,16 @@ impl Executor<'_> {
             CalledSecrets::Named(named) => {
                 let mut secrets = Object::new();
                 for (name, value) in named {
-                    secrets
-                        .set(name.as_str(), Value::Text(value.evaluate_text(contexts).unwrap_or_default()));
+                    let text = value.evaluate_text(contexts).map_err(|error| {
+                        Finding::error("expression", error.message).at(error.span, "this secret has no value")
+                    })?;
+                    secrets.set(name.as_str(), Value::Text(text));
                 }
                 secrets.set("GITHUB_TOKEN", Value::Text(self.github_token()));
-                Value::Object(secrets.into())
+                secrets.into()
             }
         };
-        Ok(Frame { inputs: Value::Object(inputs.into()), secrets })
+        Ok(Frame { inputs: inputs.into(), secrets, display: format!("{name} / ") })
     }
 
     /// The decisions that fell since this was last asked, counted.
@@ -394,23 +431,14 @@ fn result_of<'r>(results: &'r Results, id: &str) -> Option<&'r JobResult> {
     results.iter().find(|(known, _)| known.eq_ignore_ascii_case(id)).map(|(_, result)| result)
 }
 
-/// The job that was asked for, the calls that lead to it, and what it needs.
-fn is_wanted(jobs: &[PlannedJob], job: &PlannedJob, wanted: &str) -> bool {
-    let leads = |job: &PlannedJob| {
-        job.path == wanted
-            || job.id == wanted
-            || wanted.starts_with(&format!("{}/", job.path))
-            || job.path.starts_with(&format!("{wanted}/"))
-            || matches!(&job.body, PlannedBody::Call(call) if call.jobs.iter().any(|inner| inner.id == wanted))
-    };
-    let targets: Vec<&PlannedJob> = jobs.iter().filter(|job| leads(job)).collect();
-    // In a called file where nothing is named, everything was asked for by its caller.
-    targets.is_empty()
-        || targets.iter().any(|target| target.id == job.id || ancestors(jobs, target).contains(&job.id))
+/// A job's name with its expressions evaluated, behind those of the jobs that called its file.
+fn name_of(job: &PlannedJob, frame: &Frame, contexts: &Contexts<'_>) -> String {
+    let named = job.job.name.as_ref().and_then(|name| name.evaluate_text(contexts).ok());
+    format!("{}{}", frame.display, named.filter(|name| !name.is_empty()).unwrap_or_else(|| job.id.clone()))
 }
 
 /// Ids of all jobs that a job needs, directly or not.
-fn ancestors(jobs: &[PlannedJob], job: &PlannedJob) -> Vec<String> {
+pub(crate) fn ancestors(jobs: &[PlannedJob], job: &PlannedJob) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut open: Vec<String> = job.needs.clone();
     while let Some(id) = open.pop() {
@@ -426,26 +454,28 @@ fn ancestors(jobs: &[PlannedJob], job: &PlannedJob) -> Vec<String> {
 }
 
 fn status(jobs: &[PlannedJob], job: &PlannedJob, results: &Results) -> Status {
-    let outcomes: Vec<github::Outcome> = ancestors(jobs, job)
+    let outcomes: Vec<Outcome> = ancestors(jobs, job)
         .iter()
         .filter_map(|id| result_of(results, id))
         .map(|result| result.outcome)
         .collect();
     Status {
-        success: outcomes.iter().all(|outcome| *outcome == github::Outcome::Success),
-        failure: outcomes.contains(&github::Outcome::Failure),
+        success: outcomes.iter().all(|outcome| *outcome == Outcome::Success),
+        failure: outcomes.contains(&Outcome::Failure),
         cancelled: false,
     }
 }
 
-fn combined(results: &Results) -> github::Outcome {
-    let outcomes: Vec<github::Outcome> = results.iter().map(|(_, result)| result.outcome).collect();
-    if outcomes.contains(&github::Outcome::Failure) {
-        github::Outcome::Failure
-    } else if !outcomes.is_empty() && outcomes.iter().all(|outcome| *outcome == github::Outcome::Skipped) {
-        github::Outcome::Skipped
+fn combined(results: &Results) -> Outcome {
+    let outcomes: Vec<Outcome> = results.iter().map(|(_, result)| result.outcome).collect();
+    if outcomes.contains(&Outcome::Failure) {
+        Outcome::Failure
+    } else if outcomes.contains(&Outcome::Cancelled) {
+        Outcome::Cancelled
+    } else if !outcomes.is_empty() && outcomes.iter().all(|outcome| *outcome == Outcome::Skipped) {
+        Outcome::Skipped
     } else {
-        github::Outcome::Success
+        Outcome::Success
     }
 }
 
@@ -474,39 +504,4 @@ pub(crate) fn pairs(pairs: &[(String, String)]) -> Value {
     let object: Object =
         pairs.iter().map(|(name, value)| (name.clone(), Value::Text(value.clone()))).collect();
     Value::Object(object.into())
-}
-
-/// What a workflow asks for that a rehearsal does not do yet. It is said before anything runs, and
-/// nothing runs: a rehearsal that leaves something out would prove nothing.
-fn not_rehearsed(workflow: &Workflow, leaves: &[&PlannedJob]) -> Vec<Finding> {
-    let mut said: BTreeMap<(u32, u32), Finding> = BTreeMap::new();
-    let mut say = |what: &str, span: Span| {
-        // One run at a time is what a rehearsal is: groups have nothing to wait for.
-        if what.contains("concurrency") {
-            return;
-        }
-        let finding = Finding::error("not-rehearsed", format!("`{what}` is not rehearsed yet"))
-            .at(span, "asked for here")
-            .help("leave this job out with --job, or rehearse a workflow without it");
-        said.entry((span.source.0, span.start)).or_insert(finding);
-    };
-    for what in &workflow.unmodelled {
-        say(what.value, what.span);
-    }
-    for job in leaves {
-        let of_file = job.workflow.unmodelled.iter();
-        for what in of_file.chain(&job.job.unmodelled) {
-            say(what.value, what.span);
-        }
-    }
-    said.into_values().collect()
-}
-
-/// GitHub's word for an outcome as the rehearsal's.
-pub(crate) fn outcome(outcome: github::Outcome) -> Outcome {
-    match outcome {
-        github::Outcome::Success => Outcome::Success,
-        github::Outcome::Failure | github::Outcome::Cancelled => Outcome::Failure,
-        github::Outcome::Skipped => Outcome::Skipped,
-    }
 }

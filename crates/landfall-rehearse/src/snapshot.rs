@@ -1,9 +1,12 @@
 //! A copy of the repository, as `actions/checkout` would give it: the steps work on the copy, and
 //! the files of the user are never touched.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use landfall_wire::hash::sha256_hex;
 
@@ -11,6 +14,22 @@ use landfall_wire::hash::sha256_hex;
 const DEPTH_MAX: usize = 64;
 /// Files that are copied.
 const FILES_MAX: usize = 200_000;
+/// What the copied files may have together, in bytes.
+const BYTES_MAX: u64 = 8 << 30;
+/// Where git is not there to say what belongs to the repository: folders that never do.
+const NEVER_COPIED: &[&str] = &[".git", "node_modules", ".terraform", ".venv"];
+/// A folder with this file holds what can be made again. <https://bford.info/cachedir/>
+const CACHE_TAG: &str = "CACHEDIR.TAG";
+/// Variables that would lead git to another repository than the one that it is asked about.
+const MISLEADING: &[&str] = &[
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+    "GIT_CEILING_DIRECTORIES",
+];
 
 /// A copy with its commit.
 #[derive(Clone, Debug)]
@@ -34,19 +53,27 @@ pub enum SnapshotError {
         cause: io::Error,
     },
     /// A limit was passed.
-    #[error("{path} has more than {FILES_MAX} files, or folders more than {DEPTH_MAX} deep")]
+    #[error(
+        "{path} has more than {FILES_MAX} files, more than {} GB, or folders more than {DEPTH_MAX} deep",
+        BYTES_MAX >> 30
+    )]
     TooLarge {
         /// The repository.
         path: PathBuf,
     },
+    /// It was told to stop.
+    #[error("stopped before the end")]
+    Stopped,
 }
 
-/// Copies a repository's files to `to`: what git tracks or would track where it is a git checkout,
-/// else all. The copy is a git checkout where git is there, so that steps can ask for the commit.
+/// Copies a repository's files to `to`: what git tracks or would track where it is a git checkout, else
+/// all but caches. The copy is a git checkout where git is there, so that steps can ask for the commit:
+/// the repository's own, or one that is always the same for the same files. It ends early when `stop`
+/// becomes true.
 ///
 /// # Errors
 /// [`SnapshotError`].
-pub fn take(repository: &Path, to: &Path) -> Result<Snapshot, SnapshotError> {
+pub fn take(repository: &Path, to: &Path, stop: &AtomicBool) -> Result<Snapshot, SnapshotError> {
     let files = match git_files(repository) {
         Some(files) => files,
         None => walk(repository)?,
@@ -56,79 +83,105 @@ pub fn take(repository: &Path, to: &Path) -> Result<Snapshot, SnapshotError> {
         move |cause| SnapshotError::Copy { path, cause }
     };
     std::fs::create_dir_all(to).map_err(copy_error(to))?;
-    let mut content = String::new();
+    let top = repository.canonicalize().map_err(copy_error(repository))?;
+    let mut bytes = 0;
     for file in &files {
+        if stop.load(Ordering::Relaxed) {
+            return Err(SnapshotError::Stopped);
+        }
         let (source, target) = (repository.join(file), to.join(file));
         if let Some(parent) = target.parent() {
             std::fs::create_dir_all(parent).map_err(copy_error(parent))?;
         }
-        copy(&source, &target).map_err(copy_error(&source))?;
-        content.push_str(&fingerprint(file, &target));
+        bytes += copy(&source, &target, &top).map_err(copy_error(&source))?;
+        if bytes > BYTES_MAX {
+            return Err(SnapshotError::TooLarge { path: repository.to_owned() });
+        }
     }
-    let sha = head_of(repository).or_else(|| commit(to));
+    let sha = adopt_head(&top, to).or_else(|| commit(to));
     // Without git there is no commit: the files themselves decide.
-    let sha = sha.unwrap_or_else(|| sha256_hex(content.as_bytes()).chars().take(40).collect());
+    let sha = sha.unwrap_or_else(|| {
+        let content: String = files.iter().map(|file| fingerprint(file, &to.join(file))).collect();
+        sha256_hex(content.as_bytes()).chars().take(40).collect()
+    });
     Ok(Snapshot { dir: to.to_owned(), sha })
 }
 
 fn fingerprint(file: &Path, copy: &Path) -> String {
-    let hash = std::fs::read(copy).map(|bytes| sha256_hex(&bytes)).unwrap_or_default();
-    format!("{} {hash}\n", file.display())
+    let content = match std::fs::read_link(copy) {
+        Ok(target) => target.as_os_str().as_bytes().to_vec(),
+        Err(_) => std::fs::read(copy).unwrap_or_default(),
+    };
+    format!("{} {}\n", file.display(), sha256_hex(&content))
 }
 
-fn copy(source: &Path, target: &Path) -> io::Result<()> {
+/// Copies one file, link or (empty) folder; tells its bytes. What is none of these can't be in a repository.
+fn copy(source: &Path, target: &Path, top: &Path) -> io::Result<u64> {
     let kind = std::fs::symlink_metadata(source)?.file_type();
     if kind.is_symlink() {
-        #[cfg(unix)]
-        return std::os::unix::fs::symlink(std::fs::read_link(source)?, target);
+        let link = std::fs::read_link(source)?;
+        // By its absolute path the user's own file would be written to; on a runner there is nothing there.
+        if link.is_absolute() && link.starts_with(top) {
+            return Ok(0);
+        }
+        return std::os::unix::fs::symlink(link, target).map(|()| 0);
     }
     if kind.is_dir() {
-        return std::fs::create_dir_all(target);
+        return std::fs::create_dir_all(target).map(|()| 0);
     }
-    std::fs::copy(source, target).map(|_| ())
+    if kind.is_file() { std::fs::copy(source, target) } else { Ok(0) }
+}
+
+/// Git, with no hook or configuration of the user: they have no place in a copy.
+fn git_command(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(dir).args(["-c", "safe.directory=*"]).args(args);
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    for name in MISLEADING {
+        command.env_remove(name);
+    }
+    command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    command
+}
+
+fn output(mut command: Command) -> Option<Vec<u8>> {
+    let output = command.output().ok()?;
+    output.status.success().then_some(output.stdout)
 }
 
 fn git(dir: &Path, args: &[&str]) -> Option<String> {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(dir)
-        .args(args)
-        // A hook or a configuration of the user has no place in a copy.
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env_remove("GIT_DIR")
-        .env_remove("GIT_WORK_TREE")
-        .env_remove("GIT_INDEX_FILE")
-        .stderr(std::process::Stdio::null())
-        .output()
-        .ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    output(git_command(dir, args)).map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
-/// Whether the folder is the top of a git checkout (a folder inside another repository is not).
-fn is_top(dir: &Path) -> bool {
-    let top = git(dir, &["-c", "safe.directory=*", "rev-parse", "--show-toplevel"]);
-    let same = |top: String| Some(Path::new(top.trim()).canonicalize().ok()? == dir.canonicalize().ok()?);
-    top.and_then(same).unwrap_or(false)
+fn head(dir: &Path) -> Option<String> {
+    git(dir, &["rev-parse", "HEAD"]).filter(|sha| sha.len() == 40)
 }
 
-fn head_of(dir: &Path) -> Option<String> {
-    if !is_top(dir) {
+/// Gives the copy of a git checkout that checkout's commit, alone, as a checkout of depth 1 has it. What
+/// the user has not committed yet stays a change.
+fn adopt_head(repository: &Path, copy: &Path) -> Option<String> {
+    // A folder inside of a checkout is not that checkout.
+    let top = git(repository, &["rev-parse", "--show-toplevel"])?;
+    if Path::new(&top).canonicalize().ok()? != repository {
         return None;
     }
-    let sha = git(dir, &["-c", "safe.directory=*", "rev-parse", "HEAD"])?.trim().to_owned();
-    (sha.len() == 40).then_some(sha)
+    let sha = head(repository)?;
+    let branch = git(repository, &["rev-parse", "--abbrev-ref", "HEAD"]).filter(|name| name != "HEAD");
+    let url = format!("file://{}", repository.to_str()?);
+    git(copy, &["init", "-q", "-b", branch.as_deref().unwrap_or("main")])?;
+    git(copy, &["fetch", "-q", "--no-tags", "--depth=1", &url, "HEAD"])?;
+    git(copy, &["reset", "-q", "FETCH_HEAD"])?;
+    (head(copy)? == sha).then_some(sha)
 }
 
 /// Tracked files and untracked ones that are not ignored, of the folder and below.
 fn git_files(dir: &Path) -> Option<Vec<PathBuf>> {
-    let args =
-        ["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "."];
-    let listed = git(dir, &args)?;
+    let args = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "."];
+    let listed = output(git_command(dir, &args))?;
     let mut files: Vec<PathBuf> = listed
-        .split('\0')
+        .split(|byte| *byte == 0)
         .filter(|name| !name.is_empty())
-        .map(PathBuf::from)
+        .map(|name| PathBuf::from(OsStr::from_bytes(name)))
         // A file that is tracked but deleted is listed too.
         .filter(|name| std::fs::symlink_metadata(dir.join(name)).is_ok())
         .collect();
@@ -149,12 +202,12 @@ fn walk(dir: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
             let entry = entry.map_err(read)?;
             let name = folder.join(entry.file_name());
             let kind = entry.file_type().map_err(read)?;
-            if kind.is_dir() {
-                if entry.file_name() != ".git" {
-                    open.push((name, depth + 1));
-                }
-            } else if kind.is_file() || kind.is_symlink() {
+            if !kind.is_dir() {
                 files.push(name);
+            } else if !NEVER_COPIED.iter().any(|never| entry.file_name() == *never)
+                && !entry.path().join(CACHE_TAG).is_file()
+            {
+                open.push((name, depth + 1));
             }
         }
     }
@@ -166,27 +219,15 @@ fn walk(dir: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
 fn commit(dir: &Path) -> Option<String> {
     git(dir, &["init", "-q", "-b", "main"])?;
     git(dir, &["add", "-A", "--force"])?;
-    let identity =
-        ["-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false"];
-    let mut args = identity.to_vec();
-    args.extend(["commit", "-q", "--allow-empty", "--date=2000-01-01T00:00:00Z", "-m", "Rehearsal"]);
+    let mut command = git_command(
+        dir,
+        &["-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false"],
+    );
+    command.args(["commit", "-q", "--allow-empty", "--date=2000-01-01T00:00:00Z", "-m", "Rehearsal"]);
     // The committer's date is not an argument of `commit`.
-    let done = Command::new("git")
-        .arg("-C")
-        .arg(dir)
-        .args(&args)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_COMMITTER_DATE", "2000-01-01T00:00:00Z")
-        .env_remove("GIT_DIR")
-        .env_remove("GIT_WORK_TREE")
-        .env_remove("GIT_INDEX_FILE")
-        .output()
-        .ok()?;
-    if !done.status.success() {
-        return None;
-    }
-    git(dir, &["rev-parse", "HEAD"]).map(|sha| sha.trim().to_owned()).filter(|sha| sha.len() == 40)
+    command.env("GIT_COMMITTER_DATE", "2000-01-01T00:00:00Z");
+    output(command)?;
+    head(dir)
 }
 
 /// Copies a snapshot into a job's workspace, its `.git` included.
@@ -204,7 +245,7 @@ pub fn check_out(snapshot: &Path, workspace: &Path) -> io::Result<()> {
                 open.push((entry.path(), target));
             } else {
                 let _ = std::fs::remove_file(&target);
-                copy(&entry.path(), &target)?;
+                copy(&entry.path(), &target, snapshot)?;
             }
         }
     }
@@ -212,37 +253,4 @@ pub fn check_out(snapshot: &Path, workspace: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn the_same_files_give_the_same_commit_and_the_source_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let repository = dir.path().join("repository");
-        std::fs::create_dir_all(repository.join("a")).unwrap();
-        std::fs::write(repository.join("a/b.txt"), "hello").unwrap();
-        let first = take(&repository, &dir.path().join("one")).unwrap();
-        let second = take(&repository, &dir.path().join("two")).unwrap();
-        assert_eq!(first.sha, second.sha);
-        assert_eq!(first.sha.len(), 40);
-        std::fs::write(repository.join("a/b.txt"), "other").unwrap();
-        assert_ne!(take(&repository, &dir.path().join("three")).unwrap().sha, first.sha);
-        assert_eq!(std::fs::read_to_string(first.dir.join("a/b.txt")).unwrap(), "hello");
-        assert!(!repository.join(".git").exists());
-    }
-
-    #[test]
-    fn a_check_out_has_everything_and_replaces_what_was_there() {
-        let dir = tempfile::tempdir().unwrap();
-        let repository = dir.path().join("repository");
-        std::fs::create_dir_all(&repository).unwrap();
-        std::fs::write(repository.join("x"), "1").unwrap();
-        let snapshot = take(&repository, &dir.path().join("snapshot")).unwrap();
-        let workspace = dir.path().join("workspace");
-        std::fs::create_dir_all(&workspace).unwrap();
-        std::fs::write(workspace.join("x"), "old").unwrap();
-        check_out(&snapshot.dir, &workspace).unwrap();
-        assert_eq!(std::fs::read_to_string(workspace.join("x")).unwrap(), "1");
-    }
-}
+mod tests;

@@ -22,6 +22,8 @@ pub(crate) struct Asked {
     duration: Option<Span>,
     /// The step's `uses` or the step itself.
     made_by: Span,
+    /// The role can only be taken with the job's ID token.
+    needs_token: bool,
 }
 
 impl Asked {
@@ -37,17 +39,20 @@ impl Asked {
 
     /// Something at a place.
     pub(crate) fn at(span: Span) -> Self {
-        Self { role: None, audience: None, duration: None, made_by: span }
+        Self { role: None, audience: None, duration: None, made_by: span, needs_token: false }
     }
 
     /// The step is a login with these inputs.
     pub(crate) fn is_login(&mut self, with: &Pairs, inputs: &[(String, String)]) {
-        let span = |name: &str| {
-            let given =
-                inputs.iter().any(|(known, value)| known.eq_ignore_ascii_case(name) && !value.is_empty());
-            let found = with.iter().find(|(known, _)| known.value.eq_ignore_ascii_case(name));
-            found.filter(|_| given).map(|(_, template)| template.span)
+        let given = |name: &str| {
+            inputs.iter().any(|(known, value)| known.eq_ignore_ascii_case(name) && !value.trim().is_empty())
         };
+        let span = |name: &str| {
+            let found = with.iter().find(|(known, _)| known.value.eq_ignore_ascii_case(name));
+            found.filter(|_| given(name)).map(|(_, template)| template.span)
+        };
+        let others = ["aws-access-key-id", "web-identity-token-file", "role-chaining"];
+        self.needs_token = given("role-to-assume") && !others.into_iter().any(given);
         self.role = span("role-to-assume");
         self.audience = span("audience");
         self.duration = span("role-duration-seconds");
@@ -60,6 +65,7 @@ pub(crate) fn findings(
     run: &JobRun<'_>,
     asked: &Asked,
     decisions: &[Arc<Record>],
+    failed: bool,
 ) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for record in decisions {
@@ -76,7 +82,7 @@ pub(crate) fn findings(
             findings.push(finding);
         }
     }
-    if findings.is_empty() && run.endpoint.is_none() && asked.role.is_some() {
+    if findings.is_empty() && failed && run.endpoint.is_none() && asked.needs_token {
         findings.extend(without_token(run, asked));
     }
     findings

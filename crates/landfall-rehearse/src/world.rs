@@ -9,7 +9,7 @@ use landfall_serve::caller::Caller;
 use landfall_serve::ecr;
 use landfall_serve::iam::{self, DocumentInput};
 use landfall_serve::store::{AttachedPolicy, ProviderSpans, RegistryId};
-use landfall_types::{AccountId, Arn, Finding, Node, RepositoryName, Span, Tree};
+use landfall_types::{AccountId, Arn, Finding, Issuer, Node, RepositoryName, Span, Spanned, Tree};
 use landfall_wire::error::{AwsError, Protocol};
 
 /// What was made, and what AWS would have refused to make.
@@ -41,6 +41,88 @@ pub fn seed(world: &World, infra: &Infra, account: AccountId, region: &str) -> S
     ];
     Seeded { made: made.into_iter().flatten().collect(), refused }
 }
+
+/// Makes a role out of one document: its trust policy, or its permissions with a trust policy that
+/// nobody can use; and providers for the issuers that it is about, all with the same audiences.
+///
+/// # Errors
+/// What AWS would refuse.
+pub fn make_role(
+    world: &World,
+    arn: &Arn,
+    issuer: Option<&str>,
+    audiences: &[String],
+    kind: PolicyKind,
+    tree: &Tree,
+) -> Result<(), Finding> {
+    let account = arn.account_id().unwrap_or(world.settings.default_account);
+    let (path, name) = arn.role_path_and_name().unwrap_or(("/".to_owned(), "role"));
+    let seeder =
+        Seeder { world, account, region: &world.settings.default_region, caller: Caller::Root { account } };
+    for host in hosts(issuer, kind, tree) {
+        seeder.provider(&terraform::OidcProvider {
+            address: String::new(),
+            url: Spanned::new(format!("https://{host}"), tree.span),
+            client_ids: audiences.iter().map(|audience| Spanned::new(audience.clone(), tree.span)).collect(),
+            client_ids_span: tree.span,
+            thumbprints: Vec::new(),
+            arn: Arn::oidc_provider(account, &host).to_string(),
+            span: tree.span,
+        })?;
+    }
+    let source = world.sources.add("no trust policy", NOBODY);
+    let nobody = landfall_policy::json::parse(source, NOBODY).0;
+    let (trust, inline) = match kind {
+        PolicyKind::Trust => (tree.clone(), Vec::new()),
+        PolicyKind::Identity | PolicyKind::Resource => {
+            let policy = terraform::InlinePolicy {
+                name: "policy".to_owned(),
+                document: tree.clone(),
+                span: tree.span,
+            };
+            (nobody, vec![policy])
+        }
+    };
+    seeder.role(&terraform::Role {
+        address: String::new(),
+        name: Spanned::new(name.to_owned(), tree.span),
+        name_unknown: None,
+        path,
+        arn: arn.to_string(),
+        description: None,
+        trust,
+        max_session_duration: None,
+        boundary: None,
+        inline,
+        attached: Vec::new(),
+        tags: Vec::new(),
+        span: tree.span,
+    })
+}
+
+/// The issuers whose tokens a question is about: the token's own, and those that the policy names.
+fn hosts(issuer: Option<&str>, kind: PolicyKind, tree: &Tree) -> Vec<String> {
+    use landfall_policy::ast::PrincipalPattern;
+    let mut hosts: Vec<String> = issuer
+        .and_then(|url| Issuer::parse(url).ok())
+        .map(|issuer| issuer.host_and_path())
+        .into_iter()
+        .collect();
+    let (policy, _) = landfall_policy::parse::policy(tree, kind);
+    let clauses = policy.statements.iter().filter_map(|statement| statement.principal.as_ref());
+    for principal in clauses.flat_map(|clause| &clause.principals) {
+        if let PrincipalPattern::Federated(name) = &principal.value
+            && let Some((_, host)) = name.split_once(":oidc-provider/")
+            && !hosts.iter().any(|known| known == host)
+        {
+            hosts.push(host.to_owned());
+        }
+    }
+    hosts
+}
+
+/// A trust policy for a service that asks for no role here.
+const NOBODY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"none.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
 struct Seeder<'a> {
     world: &'a World,

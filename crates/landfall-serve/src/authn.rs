@@ -1,29 +1,35 @@
 //! Who calls: SigV4 for API calls, a sealed login for registry calls.
 //!
-//! "No credentials" and "bad credentials" are different answers: the first is
-//! [`Caller::Anonymous`], the second an error.
+//! "No credentials" and "bad credentials" are different refusals, and both come before anything else is
+//! looked at: a stranger doesn't learn which parameters a call has.
 
 use std::sync::Arc;
 
 use landfall_types::{AccountId, Finding, Secret, Timestamp};
 use landfall_wire::error::{AwsError, Protocol};
-use landfall_wire::sigv4::{self, Presented, SignedRequest};
+use landfall_wire::sigv4::{self, Presented, SigV4Error, SignedRequest};
 use serde::{Deserialize, Serialize};
 
 use crate::caller::{Caller, Session};
+use crate::connection::Connection;
 use crate::vault::Purpose;
 use crate::world::{RootKey, World};
 
 /// The access key id and the secret of the root user, on loopback.
 const WELL_KNOWN_KEY: &str = "test";
 
-/// A verified call: who, and for which region it was signed.
+/// Longest name of a region, in characters; AWS's longest has 14.
+const REGION_CHARS_MAX: usize = 32;
+
+/// A verified call: who, for which region it was signed, and from where it came.
 #[derive(Clone, Debug)]
 pub struct Identified {
     /// Who.
     pub caller: Caller,
-    /// The region of the signature's scope; the default region for anonymous calls.
+    /// The region of the signature's scope.
     pub region: String,
+    /// Where it came from.
+    pub connection: Connection,
 }
 
 /// A call whose credentials were refused.
@@ -41,20 +47,23 @@ pub struct Refused {
 ///
 /// # Errors
 /// AWS's refusal in the words of the protocol, for the reasons and in the order that AWS is known
-/// to have: malformed, unknown key, bad session token, skew, signature, ended session.
+/// to have: missing, malformed, scope, unknown key, bad session token, skew, signature, ended session.
 pub fn identify(
     world: &World,
     request: &SignedRequest<'_>,
     service: &str,
     protocol: Protocol,
+    connection: &Connection,
 ) -> Result<Identified, Refused> {
     let refuse = |error: AwsError, caller: &str| Refused { error, caller: caller.to_owned(), ended: None };
     let presented = sigv4::present(request)
         .map_err(|error| refuse(landfall_wire::error::from_sigv4(&error, protocol), "unknown"))?;
-    let Some(presented) = presented else {
-        return Ok(Identified { caller: Caller::Anonymous, region: world.settings.default_region.clone() });
-    };
-    let key = find_key(world, &presented)
+    let presented = presented
+        .ok_or_else(|| refuse(landfall_wire::error::missing_token(protocol), &Caller::Anonymous.arn()))?;
+    sigv4::check_scope(&presented, &[service], None).and_then(|()| check_region(&presented)).map_err(
+        |error| refuse(landfall_wire::error::from_sigv4(&error, protocol), &presented.access_key_id),
+    )?;
+    let key = find_key(world, &presented, connection)
         .ok_or_else(|| refuse(landfall_wire::error::invalid_token(protocol), &presented.access_key_id))?;
     sigv4::verify(request, &presented, &[service], None, &key.secret, world.clock.wall())
         .map_err(|error| refuse(landfall_wire::error::from_sigv4(&error, protocol), &key.caller.arn()))?;
@@ -67,7 +76,18 @@ pub fn identify(
             ended: Some(Arc::clone(session)),
         });
     }
-    Ok(Identified { caller: key.caller, region: presented.scope.region.clone() })
+    Ok(Identified { caller: key.caller, region: presented.scope.region, connection: connection.clone() })
+}
+
+/// The region becomes a part of ARNs, so it must not bring colons or wildcards of its own.
+fn check_region(presented: &Presented) -> Result<(), SigV4Error> {
+    let region = presented.scope.region.as_bytes();
+    let well_formed =
+        region.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-');
+    if well_formed && region.len() <= REGION_CHARS_MAX {
+        return Ok(());
+    }
+    Err(SigV4Error::WrongScope("Credential should be scoped to a valid region. ".to_owned()))
 }
 
 struct Key {
@@ -75,7 +95,7 @@ struct Key {
     secret: Secret<String>,
 }
 
-fn find_key(world: &World, presented: &Presented) -> Option<Key> {
+fn find_key(world: &World, presented: &Presented, connection: &Connection) -> Option<Key> {
     if let Some(token) = &presented.session_token {
         let session = open_session(world, token.expose())?;
         if session.access_key_id != presented.access_key_id {
@@ -89,6 +109,8 @@ fn find_key(world: &World, presented: &Presented) -> Option<Key> {
         secret: Secret::new(secret.to_owned()),
     };
     match &world.settings.root_key {
+        // Whatever this server was told to listen on: a key that everyone knows opens it from here alone.
+        RootKey::WellKnown if !connection.is_loopback() => None,
         RootKey::WellKnown if presented.access_key_id == WELL_KNOWN_KEY => {
             Some(root(world.settings.default_account, WELL_KNOWN_KEY))
         }
@@ -164,6 +186,10 @@ pub fn registry_login(world: &World, authorization: Option<&str>) -> RegistryAut
 
 /// Why credentials were refused, for the person who must act.
 pub fn explain(refused: &Refused) -> Finding {
+    if refused.caller == Caller::Anonymous.arn() {
+        return Finding::error("no-credentials", "the call came without credentials")
+            .help("sign the call: the step that gets the credentials has to come first, in the same job");
+    }
     let finding = Finding::error("credentials-refused", refused.error.message.clone());
     let Some(session) = &refused.ended else {
         return finding.help(

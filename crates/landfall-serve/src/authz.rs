@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use landfall_policy::catalogue::{self, Need, RegistryCall};
 use landfall_policy::decide::Named;
+use landfall_policy::trace::{StatementTrace, trace};
 use landfall_policy::{Context, Decision, Layers, Policy, PolicyKind, Request, decide, explain};
 use landfall_types::Finding;
 use landfall_wire::error::{AwsError, Protocol};
 
 use crate::caller::{Caller, Session};
+use crate::connection::SECURE_TRANSPORT;
 use crate::log::{Entry, Verdict};
 use crate::store::{Document, Role};
 use crate::world::World;
@@ -22,8 +24,30 @@ pub trait Call {
     const SERVICE: &'static str;
     /// What the log calls it, `PutImage` or `PUT manifest`.
     const NAME: &'static str;
-    /// What it needs; none for calls that need no permission.
-    fn need() -> Option<Need>;
+    /// What it needs.
+    fn needs() -> Needs;
+}
+
+/// What a call needs before it may happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Needs {
+    /// This permission.
+    Permission(Need),
+    /// A caller, and no permission.
+    Caller,
+    /// The catalogue doesn't know the call: nobody may make it.
+    Unlisted,
+}
+
+impl Needs {
+    /// What the catalogue says of an API operation.
+    pub fn of(service: &str, name: &str) -> Self {
+        let known = catalogue::operations();
+        match known.iter().find(|operation| operation.service == service && operation.name == name) {
+            Some(operation) => operation.need.map_or(Self::Caller, Self::Permission),
+            None => Self::Unlisted,
+        }
+    }
 }
 
 /// Declares API operations as types; what each needs stands in the catalogue.
@@ -35,11 +59,14 @@ macro_rules! api_calls {
         impl Call for $name {
             const SERVICE: &'static str = $service;
             const NAME: &'static str = stringify!($name);
-            fn need() -> Option<Need> {
-                catalogue::need($service, stringify!($name))
+            fn needs() -> Needs {
+                Needs::of($service, stringify!($name))
             }
         }
-    )+)+};
+    )+)+
+        /// The API operations that this server has, by service and name.
+        pub const API: &[(&str, &str)] = &[$($(($service, stringify!($name)),)+)+];
+    };
 }
 
 /// Declares registry calls as types.
@@ -51,16 +78,19 @@ macro_rules! registry_calls {
         impl Call for $type {
             const SERVICE: &'static str = "ecr";
             const NAME: &'static str = $name;
-            fn need() -> Option<Need> {
-                Some(catalogue::registry_need(RegistryCall::$call))
+            fn needs() -> Needs {
+                Needs::Permission(catalogue::registry_need(RegistryCall::$call))
             }
         }
-    )+};
+    )+
+        /// The registry calls that this server has, by name.
+        pub const REGISTRY: &[(&str, RegistryCall)] = &[$(($name, RegistryCall::$call),)+];
+    };
 }
 
 /// The operations that this server has, as types.
 pub mod calls {
-    use super::{Call, Need, RegistryCall, catalogue};
+    use super::{Call, Needs, RegistryCall, catalogue};
     api_calls! {
         "iam": CreateOpenIDConnectProvider, GetOpenIDConnectProvider, ListOpenIDConnectProviders,
             DeleteOpenIDConnectProvider, CreateRole, GetRole, ListRoles, DeleteRole, UpdateAssumeRolePolicy,
@@ -133,67 +163,66 @@ pub fn authorize<C: Call>(
 ) -> Result<Permit<C>, AwsError> {
     let permit =
         || Permit { caller: asked.caller.clone(), resource: asked.resource.clone(), _call: PhantomData };
-    let Some(need) = C::need() else {
-        log(world, asked, C::SERVICE, C::NAME, None, Verdict::Allowed, None, None);
-        return Ok(permit());
+    let record = |action: Option<&str>, verdict, decision, finding| {
+        log(world, asked, (C::SERVICE, C::NAME), action, Outcome { verdict, decision, finding });
+    };
+    let need = match C::needs() {
+        Needs::Permission(need) => Some(need),
+        Needs::Caller => None,
+        Needs::Unlisted => {
+            let error = landfall_wire::error::internal(protocol);
+            let finding = Finding::error("call-unlisted", format!("{} is not in the catalogue", C::NAME));
+            record(None, Verdict::refused(&error), None, Some(finding));
+            return Err(error);
+        }
     };
     if matches!(asked.caller, Caller::Anonymous) {
         let error = landfall_wire::error::missing_token(protocol);
         let finding = Finding::error("no-credentials", format!("{} came without credentials", C::NAME))
             .help("sign the call: the step that gets the credentials has to come first, in the same job");
-        log(world, asked, C::SERVICE, C::NAME, Some(need.action), refused(&error), None, Some(finding));
+        record(need.map(|need| need.action), Verdict::refused(&error), None, Some(finding));
         return Err(error);
     }
-    let request = Request {
-        principal: asked.caller.principal(),
-        action: need.action.to_owned(),
-        resource: asked.resource.clone(),
-        resource_account: asked.resource_account.clone(),
-        context: context(world, asked),
+    let Some(need) = need else {
+        record(None, Verdict::Allowed, None, None);
+        return Ok(permit());
     };
-    let decision = decide_call(world, asked, &request);
+    let request = request_of(world, asked, need.action);
+    let decision = with_layers(world, asked, |layers| decide(layers, &request));
     if decision.is_allowed() {
-        log(
-            world,
-            asked,
-            C::SERVICE,
-            C::NAME,
-            Some(need.action),
-            Verdict::Allowed,
-            Some((decision, request)),
-            None,
-        );
+        record(Some(need.action), Verdict::Allowed, Some((decision, request)), None);
         return Ok(permit());
     }
     let error = landfall_wire::error::access_denied(explain::aws_sentence(&decision, &request), protocol);
-    let finding = explain::finding(&decision, &request, &world.sources);
-    log(
-        world,
-        asked,
-        C::SERVICE,
-        C::NAME,
-        Some(need.action),
-        refused(&error),
-        Some((decision, request)),
-        Some(finding),
-    );
+    let finding = role_gone(world, asked.caller)
+        .unwrap_or_else(|| explain::finding(&decision, &request, &world.sources));
+    record(Some(need.action), Verdict::refused(&error), Some((decision, request)), Some(finding));
     Err(error)
 }
 
-fn refused(error: &AwsError) -> Verdict {
-    Verdict::Refused { code: error.code.to_string(), message: error.message.clone() }
+fn request_of(world: &World, asked: &Asked<'_>, action: &str) -> Request {
+    Request {
+        principal: asked.caller.principal(),
+        action: action.to_owned(),
+        resource: asked.resource.clone(),
+        resource_account: asked.resource_account.clone(),
+        context: context(world, asked),
+    }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one log record, each of its own type")]
-fn log(
-    world: &World,
-    asked: &Asked<'_>,
-    service: &'static str,
-    operation: &str,
-    action: Option<&str>,
+/// What came of a call.
+struct Outcome {
     verdict: Verdict,
     decision: Option<(Decision, Request)>,
     finding: Option<Finding>,
+}
+
+fn log(
+    world: &World,
+    asked: &Asked<'_>,
+    (service, operation): (&'static str, &str),
+    action: Option<&str>,
+    Outcome { verdict, decision, finding }: Outcome,
 ) {
     world.log.add(
         world.clock.now(),
@@ -212,23 +241,63 @@ fn log(
     );
 }
 
-fn decide_call(world: &World, asked: &Asked<'_>, request: &Request) -> Decision {
-    let session = match asked.caller {
-        Caller::Session(session) => Some(session),
+/// Decides a call that nobody makes, with every clause that was looked at: for explanations. Nothing
+/// is logged, and there is no permit.
+pub fn explain_call(
+    world: &World,
+    asked: &Asked<'_>,
+    action: &str,
+) -> (Decision, Request, Vec<StatementTrace>) {
+    let request = request_of(world, asked, action);
+    let (decision, traces) =
+        with_layers(world, asked, |layers| (decide(layers, &request), trace(layers, &request)));
+    (decision, request, traces)
+}
+
+fn with_layers<T>(world: &World, asked: &Asked<'_>, then: impl FnOnce(&Layers<'_>) -> T) -> T {
+    let role = match asked.caller {
+        Caller::Session(session) => Some((session, role_of(world, session))),
         Caller::Root { .. } | Caller::Anonymous => None,
     };
-    let policies = session.map(|session| SessionPolicies::gather(world, session)).unwrap_or_default();
-    let layers = Layers {
+    // A policy that names a role means the role that had the name when it was written: it gives nothing
+    // to the sessions of a role that is gone, not even when another one has the name now.
+    // <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-roles>
+    let is_gone = matches!(role, Some((_, None)));
+    let policies =
+        role.map(|(session, role)| SessionPolicies::gather(world, session, role)).unwrap_or_default();
+    then(&Layers {
         identity: policies.identity.iter().map(Held::named).collect(),
-        resource: asked.resource_policy.map(|document| Named {
+        resource: asked.resource_policy.filter(|_| !is_gone).map(|document| Named {
             name: format!("policy of {}", asked.resource).into(),
             policy: &document.policy,
         }),
         boundary: policies.boundary.as_ref().map(Held::named),
         session: policies.session.as_ref().map(|held| held.iter().map(Held::named).collect()),
         ..Layers::default()
+    })
+}
+
+/// The role of a session; none when it is gone, also when another one has its name by now.
+fn role_of(world: &World, session: &Session) -> Option<Arc<Role>> {
+    let role = world.store.role(session.account_id(), &session.role_name);
+    role.filter(|role| role.id == session.role_id)
+}
+
+/// Why a session of a role that is gone may do nothing.
+fn role_gone(world: &World, caller: &Caller) -> Option<Finding> {
+    let Caller::Session(session) = caller else { return None };
+    if role_of(world, session).is_some() {
+        return None;
+    }
+    let role = session.role_arn();
+    let finding = Finding::error("role-deleted", format!("the role of this session, `{role}`, was deleted"));
+    let finding = match world.store.role(session.account_id(), &session.role_name) {
+        Some(other) => finding
+            .at(other.written, "a role of the same name was made since")
+            .note(format!("the session is of role {}, the one there now is {}", session.role_id, other.id)),
+        None => finding,
     };
-    decide(&layers, request)
+    Some(finding.help("log in again: a session ends with its role"))
 }
 
 /// A policy with its name, kept while it is decided.
@@ -252,21 +321,14 @@ struct SessionPolicies {
 }
 
 impl SessionPolicies {
-    fn gather(world: &World, session: &Session) -> Self {
-        // A role that was deleted after the session began has no policies any more: all is denied.
-        let role = world
-            .store
-            .role(session.account_id(), &session.role_name)
-            .filter(|role| role.id == session.role_id);
-        let session_policies = session.policies.as_ref().map(|documents| {
-            documents
-                .iter()
-                .enumerate()
-                .map(|(index, text)| Held {
-                    name: format!("session policy {}", index + 1),
-                    policy: world.policies.read(world, "session policy", text, PolicyKind::Identity),
-                })
-                .collect()
+    /// Without its role a session has no policies: all is denied.
+    fn gather(world: &World, session: &Session, role: Option<Arc<Role>>) -> Self {
+        let session_policies = session.policies.as_ref().map(|policies| {
+            let inline = policies.inline.iter().map(|text| Held {
+                name: "the session policy".to_owned(),
+                policy: world.policies.read(world, "session policy", text, PolicyKind::Identity),
+            });
+            inline.chain(policies.managed.iter().map(|arn| managed_policy(world, arn))).collect()
         });
         Self {
             identity: role.as_ref().map(|role| identity_policies(world, role)).unwrap_or_default(),
@@ -277,6 +339,11 @@ impl SessionPolicies {
             session: session_policies,
         }
     }
+}
+
+/// The policies that a role's sessions have their permissions from, by name.
+pub fn permissions_of(world: &World, role: &Role) -> Vec<(String, Arc<Policy>)> {
+    identity_policies(world, role).into_iter().map(|held| (held.name, held.policy)).collect()
 }
 
 fn identity_policies(world: &World, role: &Role) -> Vec<Held> {
@@ -299,9 +366,12 @@ fn context(world: &World, asked: &Asked<'_>) -> Context {
     let now = world.clock.now();
     context.set("aws:CurrentTime", now.to_string());
     context.set("aws:EpochTime", now.seconds().to_string());
-    context.set("aws:SecureTransport", "true");
+    context.set(SECURE_TRANSPORT.0, SECURE_TRANSPORT.1);
     context.set("aws:RequestedRegion", asked.region);
     context.set("aws:ResourceAccount", asked.resource_account.as_str());
+    // Both are present in every signed request, and no service calls on anyone's behalf here.
+    context.set("aws:ViaAWSService", "false");
+    context.set("aws:PrincipalIsAWSService", "false");
     if let Some(account) = asked.caller.account() {
         context.set("aws:PrincipalAccount", account.as_str());
         context.set("aws:userid", asked.caller.user_id());
@@ -333,10 +403,26 @@ fn session_keys(world: &World, session: &Session, context: &mut Context) {
     for (name, values) in &session.federated_keys {
         context.set_all(name.as_str(), values.clone());
     }
-    let role = world.store.role(session.account_id(), &session.role_name);
-    let role_tags = role.map(|role| role.tags.clone()).unwrap_or_default();
+    let role_tags = role_of(world, session).map(|role| role.tags.clone()).unwrap_or_default();
     // A session tag overrides the role's tag of the same key.
     for (key, value) in role_tags.iter().chain(&session.tags) {
         context.set(format!("aws:PrincipalTag/{key}"), value.as_str());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_is_in_the_catalogue_and_only_identity_is_free() {
+        let free: Vec<_> = calls::API
+            .iter()
+            .filter(|(service, name)| !matches!(Needs::of(service, name), Needs::Permission(_)))
+            .collect();
+        assert_eq!(free, [&("sts", "GetCallerIdentity")]);
+        assert_eq!(Needs::of("iam", "CreateRoles"), Needs::Unlisted);
+        let registry: Vec<RegistryCall> = calls::REGISTRY.iter().map(|(_, call)| *call).collect();
+        assert_eq!(registry, RegistryCall::ALL);
     }
 }

@@ -85,8 +85,17 @@ pub struct Session {
     pub tags: Vec<(String, String)>,
     /// `sts:SourceIdentity`.
     pub source_identity: Option<String>,
-    /// Session policies, as JSON documents, inline and managed.
-    pub policies: Option<Vec<String>>,
+    /// Session policies, if any were given.
+    pub policies: Option<PassedPolicies>,
+}
+
+/// The policies that an exchange was given to narrow its session.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PassedPolicies {
+    /// The inline policy, JSON.
+    pub inline: Option<String>,
+    /// Managed policies by ARN; their documents stay where they are.
+    pub managed: Vec<String>,
 }
 
 impl Session {

@@ -14,6 +14,9 @@ use landfall_wire::hash::sha256_hex;
 use crate::issuer::Signer;
 use crate::world::World;
 
+/// Requests of one job whose audiences are remembered.
+const AUDIENCES_MAX: usize = 1_000;
+
 /// Makes a job's claims: for an audience (none: the issuer's default), at a moment, with a token id.
 pub type MakeClaims = Box<dyn Fn(Option<&str>, Timestamp, &str) -> Claims + Send + Sync>;
 
@@ -109,7 +112,10 @@ pub fn id_token(
     let audience = audience.filter(|audience| !audience.is_empty());
     let claims = (job.make_claims)(audience, world.clock.now(), &world.request_id());
     if let Some(audience) = claims.text("aud") {
-        job.audiences.lock().unwrap_or_else(PoisonError::into_inner).push(audience.to_owned());
+        let mut audiences = job.audiences.lock().unwrap_or_else(PoisonError::into_inner);
+        if audiences.len() < AUDIENCES_MAX {
+            audiences.push(audience.to_owned());
+        }
     }
     let token = mint(world, &job.issuer_url, &claims, job.signer)?;
     Ok(serde_json::json!({ "count": token.len(), "value": token }))

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::authn::{Identified, RegistryLogin};
 use crate::authz::{self, Asked, Call, Permit, calls};
 use crate::caller::Caller;
+use crate::connection::Connection;
 use crate::store::{Document, RegistryId, Repository};
 use crate::vault::Purpose;
 use crate::world::World;
@@ -98,8 +99,10 @@ impl EcrCall<'_> {
         &self,
         resource: String,
         resource_account: &str,
-        keys: Vec<(String, Vec<String>)>,
+        more: Vec<(String, Vec<String>)>,
     ) -> Result<Permit<C>, AwsError> {
+        let mut keys = self.identified.connection.keys();
+        keys.extend(more);
         let asked = Asked {
             caller: &self.identified.caller,
             region: &self.identified.region,
@@ -117,8 +120,8 @@ impl EcrCall<'_> {
         registry: &RegistryId,
         name: &RepositoryName,
     ) -> Result<Permit<C>, AwsError> {
-        let caller = &self.identified.caller;
-        authorize_on_repository(self.world, caller, registry, name, self.request_id)
+        let Identified { caller, connection, .. } = self.identified;
+        authorize_on_repository(self.world, (caller, connection), registry, name, self.request_id)
     }
 
     fn get_authorization_token(&self) -> Result<Value, AwsError> {
@@ -183,7 +186,7 @@ impl EcrCall<'_> {
 /// The refusal.
 pub(crate) fn authorize_on_repository<C: Call>(
     world: &World,
-    caller: &Caller,
+    (caller, connection): (&Caller, &Connection),
     registry: &RegistryId,
     name: &RepositoryName,
     request_id: &str,
@@ -192,7 +195,7 @@ pub(crate) fn authorize_on_repository<C: Call>(
     let tags = repository.iter().flat_map(|repository| &repository.tags);
     // Both spellings are defined for repositories.
     // <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html>
-    let keys = tags.flat_map(|(key, value)| {
+    let tag_keys = tags.flat_map(|(key, value)| {
         ["aws:ResourceTag", "ecr:ResourceTag"].map(|prefix| (format!("{prefix}/{key}"), vec![value.clone()]))
     });
     let asked = Asked {
@@ -201,7 +204,7 @@ pub(crate) fn authorize_on_repository<C: Call>(
         resource: Arn::repository(&registry.region, registry.account, name.as_str()).to_string(),
         resource_account: registry.account.to_string(),
         resource_policy: repository.as_ref().and_then(|repository| repository.policy.as_ref()),
-        keys: keys.collect(),
+        keys: connection.keys().into_iter().chain(tag_keys).collect(),
         request_id,
     };
     authz::authorize(world, &asked, Protocol::Json11)

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use landfall_policy::write_time::{MANAGED_POLICY_CHARS_MAX, ROLE_INLINE_POLICY_CHARS_MAX};
 use landfall_policy::{Policy, PolicyKind, managed, parse, write_time};
-use landfall_types::{AccountId, Arn, Issuer, Span, Tree};
+use landfall_types::{AccountId, Arn, Issuer, SourceId, Span, Tree};
 use landfall_wire::error::AwsError;
 
 use crate::authz::{Permit, calls};
+use crate::policies::NOT_KEPT;
 use crate::store::{AttachedPolicy, CustomerPolicy, Document, Provider, ProviderSpans, Role};
 use crate::world::World;
 
@@ -21,6 +23,20 @@ const CLIENT_IDS_MAX: usize = 100;
 const THUMBPRINTS_MAX: usize = 5;
 /// Managed policies on one role.
 const ATTACHED_MAX: usize = 10;
+/// Roles of one account.
+const ROLES_MAX: usize = 1_000;
+/// Customer managed policies of one account.
+const POLICIES_MAX: usize = 1_500;
+/// OIDC providers of one account.
+const PROVIDERS_MAX: usize = 100;
+/// Longest description, in characters.
+const DESCRIPTION_CHARS_MAX: usize = 1_000;
+/// Tags of one role.
+const TAGS_MAX: usize = 50;
+/// Longest URL of a provider, in characters.
+const URL_CHARS_MAX: usize = 255;
+/// Characters of a certificate thumbprint.
+const THUMBPRINT_CHARS: usize = 40;
 
 /// A policy document as it was given: its text, and the tree with the places of where it was written.
 #[derive(Clone, Debug)]
@@ -37,7 +53,18 @@ impl DocumentInput {
     /// # Errors
     /// `MalformedPolicyDocument` when it is not JSON.
     pub fn from_json(world: &World, name: &str, text: &str) -> Result<Self, AwsError> {
-        let source = world.sources.add(name, text);
+        Self::parse(world.given.source(world, name, text), text)
+    }
+
+    /// A document that is looked at once: nothing will point into it.
+    ///
+    /// # Errors
+    /// As [`DocumentInput::from_json`].
+    pub fn from_passing_json(text: &str) -> Result<Self, AwsError> {
+        Self::parse(NOT_KEPT, text)
+    }
+
+    fn parse(source: SourceId, text: &str) -> Result<Self, AwsError> {
         let (tree, problems) = landfall_policy::json::parse(source, text);
         match problems.first() {
             None => Ok(Self { text: text.to_owned(), tree }),
@@ -75,6 +102,10 @@ fn error(code: &'static str, message: impl Into<String>, status: u16) -> AwsErro
     AwsError::new(code, status, message)
 }
 
+fn limit_exceeded(quota: &str, limit: usize) -> AwsError {
+    error("LimitExceeded", format!("Cannot exceed quota for {quota}: {limit}"), 409)
+}
+
 fn no_such_role(name: &str) -> AwsError {
     error("NoSuchEntity", format!("The role with name {name} cannot be found."), 404)
 }
@@ -106,19 +137,10 @@ pub fn create_provider(
     input: CreateProvider,
 ) -> Result<Arn, AwsError> {
     let account = account_of(permit, world);
-    let issuer = Issuer::parse(&input.url).map_err(|_| {
-        let message = "Invalid Open ID Connect Provider URL. The URL must begin with https://.";
-        error("InvalidInput", message, 400)
-    })?;
-    if input.client_ids.len() > CLIENT_IDS_MAX {
-        return Err(error(
-            "LimitExceeded",
-            "Cannot exceed quota for ClientIdsPerOpenIdConnectProvider: 100",
-            409,
-        ));
-    }
-    if input.thumbprints.len() > THUMBPRINTS_MAX {
-        return Err(error("InvalidInput", "Thumbprint list must contain fewer than 5 entries.", 400));
+    let issuer = check_provider_url(&input.url)?;
+    check_provider_lists(&input.client_ids, &input.thumbprints)?;
+    if world.store.providers(account).len() >= PROVIDERS_MAX {
+        return Err(limit_exceeded("OpenIdConnectProvidersPerAccount", PROVIDERS_MAX));
     }
     let mut client_ids: Vec<String> = Vec::new();
     for id in input.client_ids {
@@ -141,6 +163,31 @@ pub fn create_provider(
     Ok(arn)
 }
 
+fn check_provider_url(url: &str) -> Result<Issuer, AwsError> {
+    check_length("url", url, 1, URL_CHARS_MAX)?;
+    Issuer::parse(url).map_err(|_| {
+        let has_more = url.starts_with("https://") && url.contains(['?', '#']);
+        // The one word is AWS's whole message (observed).
+        let unknown = "Unknown";
+        let no_https = "Invalid Open ID Connect Provider URL. The URL must begin with https://.";
+        error("InvalidInput", if has_more { unknown } else { no_https }, 400)
+    })
+}
+
+fn check_provider_lists(client_ids: &[String], thumbprints: &[String]) -> Result<(), AwsError> {
+    client_ids.iter().try_for_each(|id| check_length("clientIDList", id, 1, URL_CHARS_MAX))?;
+    let exact =
+        |thumbprint: &String| check_length("thumbprintList", thumbprint, THUMBPRINT_CHARS, THUMBPRINT_CHARS);
+    thumbprints.iter().try_for_each(exact)?;
+    if client_ids.len() > CLIENT_IDS_MAX {
+        return Err(limit_exceeded("ClientIdsPerOpenIdConnectProvider", CLIENT_IDS_MAX));
+    }
+    if thumbprints.len() > THUMBPRINTS_MAX {
+        return Err(error("InvalidInput", "Thumbprint list must contain fewer than 5 entries.", 400));
+    }
+    Ok(())
+}
+
 /// `GetOpenIDConnectProvider`.
 ///
 /// # Errors
@@ -154,9 +201,12 @@ pub fn get_provider(
     })
 }
 
-fn find_provider(world: &World, arn: &str) -> Option<Arc<Provider>> {
-    let arn = Arn::parse(arn).ok()?;
-    world.store.provider(arn.account_id()?, arn.resource.strip_prefix("oidc-provider/")?)
+/// A provider by its own ARN, letter by letter: the call was decided on this text, and one that only
+/// looks like it (another partition, a region) would have been decided otherwise.
+fn find_provider(world: &World, text: &str) -> Option<Arc<Provider>> {
+    let arn = Arn::parse(text).ok()?;
+    let provider = world.store.provider(arn.account_id()?, arn.resource.strip_prefix("oidc-provider/")?);
+    provider.filter(|provider| provider.arn == arn)
 }
 
 /// `DeleteOpenIDConnectProvider`.
@@ -219,10 +269,15 @@ pub fn create_role(
     let account = account_of(permit, world);
     check_name("roleName", &input.name, 64)?;
     check_path(&input.path)?;
+    check_length("description", input.description.as_deref().unwrap_or(""), 0, DESCRIPTION_CHARS_MAX)?;
+    check_tags(&input.tags)?;
     let max_session_seconds = input.max_session_seconds.unwrap_or(SESSION_SECONDS_DEFAULT);
     check_session_seconds(max_session_seconds)?;
     if let Some(boundary) = &input.boundary {
-        check_policy_exists(world, boundary)?;
+        check_policy_exists(world, account, boundary)?;
+    }
+    if world.store.roles(account).len() >= ROLES_MAX {
+        return Err(limit_exceeded("RolesPerAccount", ROLES_MAX));
     }
     let trust = input.trust.read(PolicyKind::Trust, account)?;
     check_federated_principals(&trust.policy)?;
@@ -277,17 +332,33 @@ fn validation(member: &str, value: &str, constraint: &str) -> AwsError {
     error("ValidationError", message, 400)
 }
 
+fn check_length(member: &str, value: &str, shortest: usize, longest: usize) -> Result<(), AwsError> {
+    let constraint = match value.chars().count() {
+        count if count < shortest => format!("greater than or equal to {shortest}"),
+        count if count > longest => format!("less than or equal to {longest}"),
+        _ => return Ok(()),
+    };
+    Err(validation(member, value, &format!("Member must have length {constraint}")))
+}
+
+fn check_tags(tags: &[(String, String)]) -> Result<(), AwsError> {
+    if tags.len() > TAGS_MAX {
+        return Err(limit_exceeded("TagsPerRole", TAGS_MAX));
+    }
+    for (index, (key, value)) in tags.iter().enumerate() {
+        check_length("tags.member.key", key, 1, 128)?;
+        check_length("tags.member.value", value, 0, 256)?;
+        let earlier = tags.get(..index).unwrap_or_default();
+        if earlier.iter().any(|(other, _)| other.to_lowercase() == key.to_lowercase()) {
+            let message = "Duplicate tag keys found. Please note that Tag keys are case insensitive.";
+            return Err(error("InvalidInput", message, 400));
+        }
+    }
+    Ok(())
+}
+
 fn check_name(member: &str, name: &str, longest: usize) -> Result<(), AwsError> {
-    if name.is_empty() {
-        return Err(validation(member, name, "Member must have length greater than or equal to 1"));
-    }
-    if name.chars().count() > longest {
-        return Err(validation(
-            member,
-            name,
-            &format!("Member must have length less than or equal to {longest}"),
-        ));
-    }
+    check_length(member, name, 1, longest)?;
     if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)) {
         Ok(())
     } else {
@@ -326,8 +397,14 @@ fn check_session_seconds(seconds: u32) -> Result<(), AwsError> {
     Ok(())
 }
 
-fn check_policy_exists(world: &World, arn: &str) -> Result<(), AwsError> {
-    if world.store.policy(arn).is_some() || managed::by_arn(arn).is_some() {
+/// Whether a managed policy can be used in an account: its own ones and AWS's can, and of others it does
+/// not learn whether they exist.
+///
+/// # Errors
+/// `NoSuchEntity`.
+pub(crate) fn check_policy_exists(world: &World, account: AccountId, arn: &str) -> Result<(), AwsError> {
+    let own = world.store.policy(arn).is_some_and(|policy| policy.arn.account == account.as_str());
+    if own || managed::by_arn(arn).is_some() {
         return Ok(());
     }
     let aws_owned = Arn::parse(arn).is_ok_and(|arn| arn.account == "aws");
@@ -336,12 +413,13 @@ fn check_policy_exists(world: &World, arn: &str) -> Result<(), AwsError> {
     Err(error("NoSuchEntity", format!("Policy {arn} does not exist or is not attachable.{hint}"), 404))
 }
 
-/// `GetRole`, and the lookup of the other role operations.
+/// `GetRole`, and the lookup of the other role operations: the role that the permit names.
 ///
 /// # Errors
 /// `NoSuchEntity`.
 pub fn get_role<C>(world: &World, permit: &Permit<C>, name: &str) -> Result<Arc<Role>, AwsError> {
-    world.store.role(account_of(permit, world), name).ok_or_else(|| no_such_role(name))
+    let role = world.store.role(account_of(permit, world), name);
+    role.filter(|role| role.arn.to_string() == permit.resource()).ok_or_else(|| no_such_role(name))
 }
 
 /// `ListRoles`.
@@ -370,7 +448,8 @@ fn update<C>(
     name: &str,
     change: &dyn Fn(&mut Role),
 ) -> Result<(), AwsError> {
-    world.store.update_role(account_of(permit, world), name, change).map_err(|_| no_such_role(name))
+    let role = get_role(world, permit, name)?;
+    world.store.update_role(account_of(permit, world), &role.name, change).map_err(|_| no_such_role(name))
 }
 
 /// `UpdateAssumeRolePolicy`.
@@ -400,11 +479,24 @@ pub fn put_role_policy(
     document: DocumentInput,
 ) -> Result<(), AwsError> {
     check_name("policyName", name, 128)?;
+    let known = get_role(world, permit, role)?;
+    let others = known.inline.iter().filter(|(other, _)| other != name).map(|(_, other)| &*other.text);
+    let chars: usize = others.chain([document.text.as_str()]).map(visible_chars).sum();
+    if chars > ROLE_INLINE_POLICY_CHARS_MAX {
+        let message =
+            format!("Maximum policy size of {ROLE_INLINE_POLICY_CHARS_MAX} bytes exceeded for role {role}");
+        return Err(error("LimitExceeded", message, 409));
+    }
     let document = document.read(PolicyKind::Identity, account_of(permit, world))?;
     update(world, permit, role, &|role| match role.inline.iter_mut().find(|(known, _)| known == name) {
         Some((_, old)) => *old = document.clone(),
         None => role.inline.push((name.to_owned(), document.clone())),
     })
+}
+
+/// A policy's length as quotas count it.
+fn visible_chars(text: &str) -> usize {
+    text.chars().filter(|character| !character.is_whitespace()).count()
 }
 
 /// `DeleteRolePolicy`.
@@ -442,15 +534,11 @@ pub fn attach_role_policy(
     role: &str,
     policy: AttachedPolicy,
 ) -> Result<(), AwsError> {
-    check_policy_exists(world, &policy.arn)?;
     let known = get_role(world, permit, role)?;
+    check_policy_exists(world, account_of(permit, world), &policy.arn)?;
     let is_new = !known.attached.iter().any(|other| other.arn == policy.arn);
     if is_new && known.attached.len() >= ATTACHED_MAX {
-        return Err(error(
-            "LimitExceeded",
-            format!("Cannot exceed quota for PoliciesPerRole: {ATTACHED_MAX}"),
-            409,
-        ));
+        return Err(limit_exceeded("PoliciesPerRole", ATTACHED_MAX));
     }
     update(world, permit, role, &|role| {
         if !role.attached.iter().any(|other| other.arn == policy.arn) {
@@ -500,7 +588,14 @@ pub fn create_policy(
     let account = account_of(permit, world);
     check_name("policyName", &input.name, 128)?;
     check_path(&input.path)?;
+    check_length("description", input.description.as_deref().unwrap_or(""), 0, DESCRIPTION_CHARS_MAX)?;
+    if visible_chars(&input.document.text) > MANAGED_POLICY_CHARS_MAX {
+        return Err(limit_exceeded("PolicySize", MANAGED_POLICY_CHARS_MAX));
+    }
     let document = input.document.read(PolicyKind::Identity, account)?;
+    if world.store.policies(account).len() >= POLICIES_MAX {
+        return Err(limit_exceeded("PoliciesPerAccount", POLICIES_MAX));
+    }
     let arn = Arn::policy(account, &input.path, &input.name);
     let policy = CustomerPolicy {
         arn: arn.clone(),

@@ -25,6 +25,8 @@ pub struct PlayedIssuer {
     /// Its URL, the `iss` of its tokens.
     pub issuer: Issuer,
     key: OnceLock<Result<Published, String>>,
+    // Made once: a key takes a hundred milliseconds, and anyone on this machine can ask for its tokens.
+    stranger: OnceLock<Result<SigningKey, String>>,
 }
 
 struct Published {
@@ -43,7 +45,7 @@ pub enum Signer {
 
 impl PlayedIssuer {
     fn new(issuer: Issuer) -> Self {
-        Self { issuer, key: OnceLock::new() }
+        Self { issuer, key: OnceLock::new(), stranger: OnceLock::new() }
     }
 
     fn published(&self) -> Result<&Published, String> {
@@ -71,8 +73,9 @@ impl PlayedIssuer {
         match signer {
             Signer::Issuer => Ok(jwt::mint(&self.published()?.key, claims)),
             Signer::Stranger => {
-                let key = SigningKey::generate(None).map_err(|error| error.to_string())?;
-                Ok(jwt::mint(&key, claims))
+                let make = || SigningKey::generate(None).map_err(|error| error.to_string());
+                let key = self.stranger.get_or_init(make).as_ref().map_err(Clone::clone)?;
+                Ok(jwt::mint(key, claims))
             }
         }
     }

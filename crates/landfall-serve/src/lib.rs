@@ -12,6 +12,7 @@ pub mod authz;
 pub mod blobs;
 pub mod caller;
 pub mod clock;
+pub mod connection;
 pub mod control;
 pub mod ecr;
 mod http;
@@ -28,5 +29,5 @@ mod testing;
 pub mod vault;
 pub mod world;
 
-pub use server::{Config, Running, StartError, start};
+pub use server::{Config, Running, StartError, start, world};
 pub use world::World;

@@ -4,10 +4,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use landfall_policy::{Decision, Request};
-use landfall_types::{Claims, Finding, Timestamp};
+use landfall_types::{ClaimValue, Claims, Finding, Timestamp};
+use landfall_wire::error::AwsError;
 
 /// Records kept; older ones are forgotten (subscribers have seen them).
 const RECORDS_MAX: usize = 10_000;
+/// What the kept records may weigh together, in bytes as [`weight`] estimates them: anyone who can connect
+/// can be refused, and what they sent is in the record.
+const RECORDS_BYTES_MAX: usize = 32 << 20;
+/// Longest operation, caller, resource or message in a record, in characters; longer ones are cut.
+const TEXT_CHARS_MAX: usize = 2_048;
 
 /// One decision.
 #[derive(Clone, Debug)]
@@ -53,6 +59,20 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// The verdict that an error is.
+    pub fn refused(error: &AwsError) -> Self {
+        Self::Refused { code: error.code.to_string(), message: error.message.clone() }
+    }
+
+    fn cut(self) -> Self {
+        match self {
+            Self::Allowed => Self::Allowed,
+            Self::Refused { code, message } => Self::Refused { code: cut(code), message: cut(message) },
+        }
+    }
+}
+
 /// What a record is made of before the log gives it a place.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -78,6 +98,29 @@ pub struct Entry {
     pub claims: Option<Claims>,
 }
 
+/// A call that came to nothing, as the log names it.
+#[derive(Clone, Copy, Debug)]
+pub struct FailedCall<'a> {
+    /// See [`Record::request_id`].
+    pub request_id: &'a str,
+    /// See [`Record::service`].
+    pub service: &'static str,
+    /// See [`Record::operation`].
+    pub operation: &'a str,
+}
+
+/// Codes that answer a question (is it there?) and refuse nobody anything: every push asks for layers that
+/// are not there yet.
+const ANSWERS: &[&str] = &[
+    "NoSuchEntity",
+    "EntityAlreadyExists",
+    "RepositoryNotFoundException",
+    "RepositoryAlreadyExistsException",
+    "ImageNotFoundException",
+    "BLOB_UNKNOWN",
+    "MANIFEST_UNKNOWN",
+];
+
 /// A function that is told of every record, in order. It must be quick: callers wait for it.
 pub type Subscriber = Box<dyn Fn(&Record) + Send + Sync>;
 
@@ -92,6 +135,7 @@ pub struct DecisionLog {
 struct Inner {
     last: u64,
     records: VecDeque<Arc<Record>>,
+    bytes: usize,
 }
 
 impl std::fmt::Debug for DecisionLog {
@@ -116,19 +160,16 @@ impl DecisionLog {
                 at,
                 request_id: entry.request_id,
                 service: entry.service,
-                operation: entry.operation,
-                caller: entry.caller,
+                operation: cut(entry.operation),
+                caller: cut(entry.caller),
                 action: entry.action,
-                resource: entry.resource,
-                verdict: entry.verdict,
+                resource: entry.resource.map(cut),
+                verdict: entry.verdict.cut(),
                 decision: entry.decision,
-                finding: entry.finding,
+                finding: entry.finding.map(cut_finding),
                 claims: entry.claims,
             });
-            if inner.records.len() == RECORDS_MAX {
-                inner.records.pop_front();
-            }
-            inner.records.push_back(Arc::clone(&record));
+            inner.keep(&record);
             record
         };
         let subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -148,8 +189,168 @@ impl DecisionLog {
         inner.records.iter().filter(|record| record.sequence > sequence).cloned().collect()
     }
 
+    /// The records of one request that came after a sequence number.
+    pub fn of_request(&self, after: u64, request_id: &str) -> Vec<Arc<Record>> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = inner.records.iter().rev().take_while(|record| record.sequence > after);
+        let mut records: Vec<_> = newest.filter(|record| record.request_id == request_id).cloned().collect();
+        records.reverse();
+        records
+    }
+
+    /// Writes down that a call came to nothing, unless its records say so already: a decision was logged
+    /// where it fell, a fault of the call itself is logged here.
+    pub fn add_failure(&self, at: Timestamp, after: u64, call: FailedCall<'_>, code: &str, message: &str) {
+        let known = self.of_request(after, call.request_id);
+        let is_known = known.iter().any(|record| matches!(record.verdict, Verdict::Refused { .. }));
+        if is_known || ANSWERS.contains(&code) {
+            return;
+        }
+        let decided = known.last();
+        let finding = Finding::warning("call-failed", format!("{}: {code}: {message}", call.operation));
+        self.add(
+            at,
+            Entry {
+                request_id: call.request_id.to_owned(),
+                service: call.service,
+                operation: call.operation.to_owned(),
+                caller: decided.map_or_else(|| "unknown".to_owned(), |record| record.caller.clone()),
+                action: decided.and_then(|record| record.action.clone()),
+                resource: decided.and_then(|record| record.resource.clone()),
+                verdict: Verdict::Refused { code: code.to_owned(), message: message.to_owned() },
+                decision: None,
+                finding: Some(finding),
+                claims: None,
+            },
+        );
+    }
+
     /// The sequence number of the newest record; 0 when there is none.
     pub fn last(&self) -> u64 {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).last
+    }
+}
+
+impl Inner {
+    fn keep(&mut self, record: &Arc<Record>) {
+        self.bytes += weight(record);
+        self.records.push_back(Arc::clone(record));
+        while self.records.len() > RECORDS_MAX || self.bytes > RECORDS_BYTES_MAX {
+            let Some(oldest) = self.records.pop_front() else { break };
+            self.bytes = self.bytes.saturating_sub(weight(&oldest));
+        }
+    }
+}
+
+/// What a record holds in memory, in bytes: an estimate that is the same whenever it is asked for.
+fn weight(record: &Record) -> usize {
+    const RECORD: usize = 512;
+    const PART: usize = 64;
+    const MISS: usize = 512;
+    let finding = record.finding.as_ref().map_or(0, |finding| {
+        let labels = finding.labels.iter().map(|label| &label.text);
+        let texts = labels.chain(&finding.notes).chain(&finding.help);
+        finding.message.len() + texts.map(|text| text.len() + PART).sum::<usize>()
+    });
+    let decision = record.decision.as_ref().map_or(0, |(decision, request)| {
+        let keys = request.context.iter().map(|key| {
+            key.name.len() + key.values.iter().map(|value| value.len() + PART).sum::<usize>() + PART
+        });
+        keys.sum::<usize>() + decision.misses.len() * MISS
+    });
+    let claims = record.claims.iter().flat_map(Claims::iter);
+    let claims: usize = claims.map(|(name, value)| name.len() + PART + claim_weight(value)).sum();
+    let message = match &record.verdict {
+        Verdict::Allowed => 0,
+        Verdict::Refused { message, .. } => message.len(),
+    };
+    let resource = record.resource.as_ref().map_or(0, String::len);
+    RECORD + finding + decision + claims + message + resource + record.caller.len() + record.operation.len()
+}
+
+/// The depth of claims is limited where tokens are read.
+fn claim_weight(value: &ClaimValue) -> usize {
+    const VALUE: usize = 32;
+    VALUE
+        + match value {
+            ClaimValue::Null | ClaimValue::Bool(_) => 0,
+            ClaimValue::Number(text) | ClaimValue::Text(text) => text.len(),
+            ClaimValue::List(items) => items.iter().map(claim_weight).sum(),
+            ClaimValue::Map(entries) => {
+                entries.iter().map(|(name, value)| name.len() + VALUE + claim_weight(value)).sum()
+            }
+        }
+}
+
+/// A text as a record holds it.
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(TEXT_CHARS_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+fn cut_finding(mut finding: Finding) -> Finding {
+    finding.message = cut(finding.message);
+    finding.notes = finding.notes.into_iter().map(cut).collect();
+    finding.help = finding.help.into_iter().map(cut).collect();
+    finding.labels.iter_mut().for_each(|label| label.text = cut(std::mem::take(&mut label.text)));
+    finding
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn refusal(request_id: &str, text: &str) -> Entry {
+        Entry {
+            request_id: request_id.to_owned(),
+            service: "sts",
+            operation: "GetCallerIdentity".to_owned(),
+            caller: text.to_owned(),
+            action: None,
+            resource: Some(text.to_owned()),
+            verdict: Verdict::Refused { code: "AccessDenied".to_owned(), message: text.to_owned() },
+            decision: None,
+            finding: None,
+            claims: None,
+        }
+    }
+
+    #[test]
+    fn the_log_has_a_size_whatever_is_sent() {
+        let log = DecisionLog::new();
+        let mut claims = Claims::new();
+        claims.set_text("sub", "x".repeat(100_000));
+        for _ in 0..1_000 {
+            log.add(
+                Timestamp(0),
+                Entry { claims: Some(claims.clone()), ..refusal("a", &"ä".repeat(100_000)) },
+            );
+        }
+        let kept = log.after(0);
+        assert_eq!(log.last(), 1_000);
+        assert!(kept.len() < 400, "{}", kept.len());
+        assert_eq!(kept.last().unwrap().sequence, 1_000);
+        assert_eq!(kept.last().unwrap().caller.chars().count(), TEXT_CHARS_MAX + 1);
+    }
+
+    #[test]
+    fn a_failure_is_logged_once_and_an_answer_never() {
+        let log = DecisionLog::new();
+        let call = |request_id| FailedCall { request_id, service: "iam", operation: "CreateRole" };
+        let fail = |before, request_id, code| {
+            log.add_failure(Timestamp(0), before, call(request_id), code, "why");
+            log.after(before).len()
+        };
+        log.add(Timestamp(0), refusal("a", ""));
+        assert_eq!(fail(0, "a", "AccessDenied"), 1);
+        assert_eq!(fail(1, "b", "NoSuchEntity"), 0);
+        log.add(Timestamp(0), Entry { verdict: Verdict::Allowed, ..refusal("b", "who") });
+        assert_eq!(fail(1, "b", "MalformedPolicyDocument"), 2);
+        let newest = log.after(2).pop().unwrap();
+        assert_eq!((newest.caller.as_str(), newest.finding.as_ref().unwrap().rule), ("who", "call-failed"));
     }
 }

@@ -2,7 +2,7 @@
 //! sessions as text.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use landfall_policy::{Policy, PolicyKind, managed};
 use landfall_types::SourceId;
@@ -11,8 +11,48 @@ use crate::world::World;
 
 /// Distinct texts kept; further ones are read on every decision.
 const POLICIES_MAX: usize = 4096;
-/// The source of a policy that is no longer kept: its places can't be shown.
-const NOT_KEPT: SourceId = SourceId(u32::MAX);
+/// The source of a text that is not kept: its places can't be shown.
+pub const NOT_KEPT: SourceId = SourceId(u32::MAX);
+/// What the texts that came over the API may have together, in bytes; places in further ones can't be shown.
+const GIVEN_BYTES_MAX: usize = 16 << 20;
+/// What a kept text costs beside its characters, in bytes.
+const GIVEN_BYTES_EACH: usize = 256;
+
+/// Texts that came over the API: each is kept once, however often it is sent, and all of them within a
+/// limit, so that whoever writes policies in a loop does not fill the memory.
+#[derive(Default, Debug)]
+pub struct GivenTexts {
+    known: Mutex<Known>,
+}
+
+#[derive(Default, Debug)]
+struct Known {
+    // By the hash of name and text.
+    sources: HashMap<[u8; 32], SourceId>,
+    bytes: usize,
+}
+
+impl GivenTexts {
+    /// The source of a text under a name; [`NOT_KEPT`] when there is no room for it.
+    pub fn source(&self, world: &World, name: &str, text: &str) -> SourceId {
+        let mut bytes = name.as_bytes().to_vec();
+        bytes.push(0);
+        bytes.extend_from_slice(text.as_bytes());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = landfall_wire::hash::sha256(&bytes);
+        if let Some(source) = known.sources.get(&key) {
+            return *source;
+        }
+        let size = bytes.len() + GIVEN_BYTES_EACH;
+        if known.bytes + size > GIVEN_BYTES_MAX {
+            return NOT_KEPT;
+        }
+        known.bytes += size;
+        let source = world.sources.add(name, text);
+        known.sources.insert(key, source);
+        source
+    }
+}
 
 /// Read policies by text.
 #[derive(Default, Debug)]
@@ -46,5 +86,24 @@ impl PolicyCache {
             by_text.insert(text.to_owned(), Arc::clone(&policy));
         }
         policy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_kept_once_and_all_texts_have_a_limit() {
+        let test = crate::testing::world();
+        let given = &test.world.given;
+        let first = given.source(&test.world, "policy a", "{}");
+        assert_eq!(given.source(&test.world, "policy a", "{}"), first);
+        assert_ne!(given.source(&test.world, "policy b", "{}"), first);
+        let large = "x".repeat(6_000_000);
+        assert_ne!(given.source(&test.world, "one", &large), NOT_KEPT);
+        assert_ne!(given.source(&test.world, "two", &large), NOT_KEPT);
+        assert_eq!(given.source(&test.world, "three", &large), NOT_KEPT);
+        assert_ne!(given.source(&test.world, "small", "[]"), NOT_KEPT);
     }
 }

@@ -14,7 +14,7 @@ use crate::control::Jobs;
 use crate::http;
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
-use crate::policies::PolicyCache;
+use crate::policies::{GivenTexts, PolicyCache};
 use crate::store::MemoryStore;
 use crate::vault::Vault;
 use crate::world::{FillRandom, RootKey, Settings, World};
@@ -95,16 +95,16 @@ impl Drop for Running {
     }
 }
 
-/// Starts a server: it listens when this returns.
+/// Makes the AWS side without listening: for questions that need no client.
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn start(config: Config) -> Result<Running, StartError> {
+pub fn world(config: Config) -> Result<Arc<World>, StartError> {
     let mut key = [0; 32];
     (config.fill_random)(&mut key);
     let blobs = DirBlobs::new(config.blob_dir.clone())
         .map_err(|cause| StartError::Blobs { dir: config.blob_dir.clone(), cause })?;
-    let world = Arc::new(World {
+    Ok(Arc::new(World {
         sources: config.sources,
         store: Box::new(MemoryStore::new()),
         blobs,
@@ -114,6 +114,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         vault: Vault::new(&key).map_err(StartError::Key)?,
         clock: Clock::new(config.read_time),
         policies: PolicyCache::default(),
+        given: GivenTexts::default(),
         fill_random: config.fill_random,
         settings: Settings {
             default_account: config.account,
@@ -122,9 +123,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             blob_mounting: false,
         },
         base_url: std::sync::OnceLock::new(),
-    });
-    let listen = |cause| StartError::Listen { addr: config.addr, cause };
-    let listener = tokio::net::TcpListener::bind(config.addr).await.map_err(listen)?;
+    }))
+}
+
+/// Starts a server: it listens when this returns.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let address = config.addr;
+    let world = world(config)?;
+    let listen = |cause| StartError::Listen { addr: address, cause };
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(listen)?;
     let addr = listener.local_addr().map_err(listen)?;
     let _ = world.base_url.set(format!("http://{}", reachable(addr)));
     // An RSA key takes a moment to make: it is ready before the first token is asked for.
@@ -149,5 +159,5 @@ async fn handle(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> axum::response::Response {
-    http::handle(world, http::Peer { loopback: peer.ip().is_loopback() }, request).await
+    http::handle(world, peer.ip(), request).await
 }

@@ -9,14 +9,17 @@
 use std::sync::Arc;
 
 use landfall_policy::decide::Named;
-use landfall_policy::{Context, Decision, Layers, Principal, Request, decide, explain};
+use landfall_policy::{Context, Decision, Layers, PolicyKind, Principal, Request, decide, explain};
 use landfall_types::{AccountId, Arn, Claims, Finding, Issuer, Secret, Timestamp};
 use landfall_wire::error::AwsError;
 use landfall_wire::jwt::{self, SignatureError, Token};
 use landfall_wire::query::Params;
 use landfall_wire::web_identity::{self, AssumeRoleInput, WebIdentity};
 
-use crate::caller::{Caller, Session};
+use crate::authz::{Permit, calls};
+use crate::caller::{PassedPolicies, Session};
+use crate::connection::SECURE_TRANSPORT;
+use crate::iam::DocumentInput;
 use crate::log::{Entry, Verdict};
 use crate::store::{Provider, Role};
 use crate::vault::Purpose;
@@ -61,24 +64,46 @@ fn because(error: AwsError, finding: Finding) -> Refusal {
     Box::new(RefusedExchange { error, finding: Some(finding), decision: None })
 }
 
-/// Exchanges an ID token for a session. Writes nothing but the log.
+/// Largest session, in bytes before it is sealed: it travels in a header with every call.
+const SESSION_BYTES_MAX: usize = 16_384;
+
+/// An exchange that is asked for: all but its parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The id that the client is given.
+    pub request_id: &'a str,
+    /// The region that is called.
+    pub region: &'a str,
+    /// Condition keys of the connection.
+    pub keys: &'a [(String, Vec<String>)],
+}
+
+/// Exchanges an ID token for a session, for a caller of whom nothing else is known.
 ///
 /// # Errors
-/// AWS's code, message and status for the first check that fails.
+/// As [`assume`].
 pub fn assume_role_with_web_identity(
     world: &World,
     request_id: &str,
     region: &str,
     params: &Params,
 ) -> Result<Assumed, AwsError> {
+    assume(world, Asked { request_id, region, keys: &[] }, params)
+}
+
+/// Exchanges an ID token for a session. Writes nothing but the log.
+///
+/// # Errors
+/// AWS's code, message and status for the first check that fails.
+pub fn assume(world: &World, asked: Asked<'_>, params: &Params) -> Result<Assumed, AwsError> {
     let mut seen = Seen::default();
-    let result = exchange(world, region, params, &mut seen);
+    let result = exchange(world, asked, params, &mut seen);
     let (verdict, finding, decision, caller) = match &result {
         Ok((assumed, decision, request)) => {
             (Verdict::Allowed, None, Some((decision.clone(), request.clone())), assumed.subject.clone())
         }
         Err(refusal) => (
-            Verdict::Refused { code: refusal.error.code.to_string(), message: refusal.error.message.clone() },
+            Verdict::refused(&refusal.error),
             refusal.finding.clone().or_else(|| Some(token_finding(&refusal.error))),
             refusal.decision.clone(),
             seen.subject(),
@@ -87,7 +112,7 @@ pub fn assume_role_with_web_identity(
     world.log.add(
         world.clock.now(),
         Entry {
-            request_id: request_id.to_owned(),
+            request_id: asked.request_id.to_owned(),
             service: "sts",
             operation: "AssumeRoleWithWebIdentity".to_owned(),
             caller,
@@ -117,7 +142,7 @@ impl Seen {
 
 fn exchange(
     world: &World,
-    region: &str,
+    asked: Asked<'_>,
     params: &Params,
     seen: &mut Seen,
 ) -> Result<(Assumed, Decision, Request), Refusal> {
@@ -136,18 +161,25 @@ fn exchange(
 
     let role = find_role(world, account, &input.role)?;
     let exchange =
-        Exchange { world, region, role: &role, provider: &provider, identity: &identity, input: &input };
+        Exchange { world, asked, role: &role, provider: &provider, identity: &identity, input: &input };
     let (decision, request) = exchange.check_trust()?;
     exchange.check_duration()?;
-    let policies = session_policies(world, &input)?;
+    let policies = passed_policies(world, account, &input)?;
     let assumed = exchange.issue(policies, now)?;
     Ok((assumed, decision, request))
+}
+
+/// What decides who may take a role by a token: its trust policy alone.
+pub fn trust_layers(role: &Role) -> Layers<'_> {
+    let name = format!("trust policy of {}", role.name);
+    let trust = Some(Named { name: name.into(), policy: &role.trust.policy });
+    Layers { trust, ..Layers::default() }
 }
 
 /// An exchange whose token has been verified.
 struct Exchange<'a> {
     world: &'a World,
-    region: &'a str,
+    asked: Asked<'a>,
     role: &'a Role,
     provider: &'a Provider,
     identity: &'a WebIdentity,
@@ -260,9 +292,7 @@ fn find_role(world: &World, account: AccountId, role_arn: &Arn) -> Result<Arc<Ro
 
 impl Exchange<'_> {
     fn check_trust(&self) -> Result<(Decision, Request), Refusal> {
-        let name = format!("trust policy of {}", self.role.name);
-        let trust = Some(Named { name: name.into(), policy: &self.role.trust.policy });
-        let layers = Layers { trust, ..Layers::default() };
+        let layers = trust_layers(self.role);
         let assume = self.decide(&layers, "sts:AssumeRoleWithWebIdentity")?;
         if !self.identity.session_tags.is_empty() {
             self.decide(&layers, "sts:TagSession")?;
@@ -298,8 +328,8 @@ impl Exchange<'_> {
         let now = self.world.clock.now();
         context.set("aws:CurrentTime", now.to_string());
         context.set("aws:EpochTime", now.seconds().to_string());
-        context.set("aws:SecureTransport", "true");
-        context.set("aws:RequestedRegion", self.region);
+        context.set(SECURE_TRANSPORT.0, SECURE_TRANSPORT.1);
+        context.set("aws:RequestedRegion", self.asked.region);
         context.set("aws:FederatedProvider", self.provider.arn.to_string());
         context.set("sts:RoleSessionName", self.input.session_name);
         if identity.roles.is_some() {
@@ -320,6 +350,9 @@ impl Exchange<'_> {
         }
         for (name, values) in web_identity::condition_keys(&self.provider.issuer.host_and_path(), identity) {
             context.set_all(name, values);
+        }
+        for (name, values) in self.asked.keys {
+            context.set_all(name.as_str(), values.clone());
         }
         context
     }
@@ -342,7 +375,7 @@ impl Exchange<'_> {
         Err(because(AwsError::validation(message), finding))
     }
 
-    fn issue(&self, policies: Option<Vec<String>>, now: Timestamp) -> Result<Assumed, Refusal> {
+    fn issue(&self, policies: Option<PassedPolicies>, now: Timestamp) -> Result<Assumed, Refusal> {
         let host = self.provider.issuer.host_and_path();
         // Of the claims, only these three stay in the session (observed).
         let kept = [format!("{host}:aud"), format!("{host}:sub"), format!("{host}:amr")];
@@ -365,6 +398,10 @@ impl Exchange<'_> {
         };
         let internal = |message: String| AwsError::new("InternalFailure", 500, message);
         let plain = serde_json::to_vec(&session).map_err(|error| internal(error.to_string()))?;
+        let packed_policy_size = packed_size(&session);
+        if packed_policy_size > 100 || plain.len() > SESSION_BYTES_MAX {
+            return Err(too_large(packed_policy_size.max(101)));
+        }
         let session_token = self.world.vault.seal(Purpose::Session, &plain).map_err(internal)?;
         Ok(Assumed {
             secret_key: self.world.vault.secret_key(&session.access_key_id),
@@ -372,44 +409,60 @@ impl Exchange<'_> {
             subject: self.identity.subject.clone(),
             audience: self.identity.audience.clone(),
             provider: self.provider.arn.to_string(),
-            packed_policy_size: packed_size(&session),
+            packed_policy_size,
             session,
         })
     }
 }
 
-fn session_policies(world: &World, input: &AssumeRoleInput<'_>) -> Result<Option<Vec<String>>, Refusal> {
+/// The policies that shall narrow the session. Managed ones are of the role's account, or AWS's.
+fn passed_policies(
+    world: &World,
+    account: AccountId,
+    input: &AssumeRoleInput<'_>,
+) -> Result<Option<PassedPolicies>, Refusal> {
     if input.policy.is_none() && input.policy_arns.is_empty() {
         return Ok(None);
     }
-    let mut documents = Vec::new();
     if let Some(policy) = input.policy {
-        crate::iam::DocumentInput::from_json(world, "session policy", policy)
+        DocumentInput::from_passing_json(policy)
+            .and_then(|document| document.read(PolicyKind::Identity, account))
             .map_err(|error| AwsError::new("MalformedPolicyDocument", 400, error.message))?;
-        documents.push(policy.to_owned());
     }
     for arn in &input.policy_arns {
-        let text = match (world.store.policy(arn), landfall_policy::managed::by_arn(arn)) {
-            (Some(policy), _) => policy.document.text.to_string(),
-            (None, Some(policy)) => policy.json.to_owned(),
-            (None, None) => {
-                let message = format!("Policy {arn} does not exist or is not attachable.");
-                return Err(AwsError::new("MalformedPolicyDocument", 400, message).into());
-            }
-        };
-        documents.push(text);
+        crate::iam::check_policy_exists(world, account, arn)
+            .map_err(|error| AwsError::new("MalformedPolicyDocument", 400, error.message))?;
     }
-    Ok(Some(documents))
+    let managed = input.policy_arns.iter().map(|arn| (*arn).to_owned()).collect();
+    Ok(Some(PassedPolicies { inline: input.policy.map(str::to_owned), managed }))
+}
+
+/// AWS's answer to more than fits (observed).
+fn too_large(percent: u32) -> Refusal {
+    let message = format!("Packed policy consumes {percent}% of allotted space, please use smaller policy.");
+    let finding = Finding::error("session-too-large", message.clone())
+        .note("the subject, the session tags and the session policies travel with every call of the session")
+        .help("pass a smaller session policy, or fewer and shorter tags");
+    because(AwsError::new("PackedPolicyTooLarge", 400, message), finding)
 }
 
 /// Captured answers show 24 to 26 percent without any policy or tag, and 34 for a subject of 256
-/// characters: claims count. AWS's packing is not public; this follows those figures.
+/// characters: claims count. AWS's packing is not public; this follows those figures, and leaves room for
+/// every policy of the length that a request may have.
 fn packed_size(session: &Session) -> u32 {
     let claims: usize = session.federated_keys.iter().flat_map(|(_, values)| values).map(String::len).sum();
     let tags: usize = session.tags.iter().map(|(key, value)| key.len() + value.len()).sum();
-    let policies: usize = session.policies.iter().flatten().map(String::len).sum();
-    let percent = 23 + claims.saturating_mul(100) / 2560 + (tags + policies).saturating_mul(100) / 2048;
-    u32::try_from(percent.min(100)).unwrap_or(100)
+    let policies: usize = session
+        .policies
+        .iter()
+        .flat_map(|passed| passed.inline.iter().chain(&passed.managed))
+        .map(String::len)
+        .sum();
+    let percent = 23
+        + claims.saturating_mul(100) / 2560
+        + tags.saturating_mul(100) / 2048
+        + policies.saturating_mul(100) / 4096;
+    u32::try_from(percent).unwrap_or(u32::MAX)
 }
 
 /// The reason for a refusal that AWS's own message explains.
@@ -437,12 +490,8 @@ pub struct CallerIdentity {
 }
 
 /// Tells who calls.
-///
-/// # Errors
-/// When the call came without credentials.
-pub fn get_caller_identity(caller: &Caller) -> Result<CallerIdentity, AwsError> {
-    let account = caller
-        .account()
-        .ok_or_else(|| landfall_wire::error::missing_token(landfall_wire::error::Protocol::STS))?;
-    Ok(CallerIdentity { account: account.to_string(), arn: caller.arn(), user_id: caller.user_id() })
+pub fn get_caller_identity(permit: &Permit<calls::GetCallerIdentity>) -> CallerIdentity {
+    let caller = permit.caller();
+    let account = caller.account().map(|account| account.to_string()).unwrap_or_default();
+    CallerIdentity { account, arn: caller.arn(), user_id: caller.user_id() }
 }

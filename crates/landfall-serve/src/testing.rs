@@ -12,10 +12,11 @@ use landfall_types::{AccountId, Arn, RepositoryName, SourceMap, Span, Timestamp}
 use crate::blobs::DirBlobs;
 use crate::caller::{Caller, Session};
 use crate::clock::Clock;
+use crate::connection::Connection;
 use crate::control::Jobs;
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
-use crate::policies::PolicyCache;
+use crate::policies::{GivenTexts, PolicyCache};
 use crate::store::{Document, MemoryStore, RegistryId, Repository, Role};
 use crate::vault::Vault;
 use crate::world::{RootKey, Settings, World};
@@ -46,6 +47,7 @@ pub(crate) fn world() -> TestWorld {
         vault: Vault::new(&[7; 32]).unwrap(),
         clock: Clock::new(|| NOW),
         policies: PolicyCache::default(),
+        given: GivenTexts::default(),
         fill_random: count,
         settings: Settings {
             default_account: account(),
@@ -72,6 +74,11 @@ pub(crate) fn account() -> AccountId {
 /// The registry of the default account and region.
 pub(crate) fn registry() -> RegistryId {
     RegistryId { account: account(), region: REGION.to_owned() }
+}
+
+/// A connection from this machine.
+pub(crate) fn connection() -> Connection {
+    Connection::new([127, 0, 0, 1].into(), Some("test"))
 }
 
 /// The default account's root user.
@@ -154,7 +161,11 @@ pub(crate) fn repository(world: &World, name: &str, immutable_tags: bool, policy
 
 /// The `Authorization` of a caller who has logged in to the registries of a region.
 pub(crate) fn registry_authorization(world: &World, caller: &Caller, region: &str) -> String {
-    let identified = crate::authn::Identified { caller: caller.clone(), region: region.to_owned() };
+    let identified = crate::authn::Identified {
+        caller: caller.clone(),
+        region: region.to_owned(),
+        connection: connection(),
+    };
     let answer =
         crate::ecr::handle(world, &identified, "id", "GetAuthorizationToken", &serde_json::json!({}))
             .unwrap();

@@ -7,8 +7,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use landfall_types::Secret;
 use landfall_wire::hash::hmac_sha256;
 
-/// Longest sealed text that is looked at, in characters.
-const SEALED_CHARS_MAX: usize = 16_384;
+/// Longest sealed text that is looked at, in characters; the largest session and a login that carries it
+/// stay below.
+const SEALED_CHARS_MAX: usize = 32_768;
 /// Length of a secret access key, in characters.
 const SECRET_KEY_CHARS: usize = 40;
 

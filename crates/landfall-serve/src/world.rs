@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::control::Jobs;
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
-use crate::policies::PolicyCache;
+use crate::policies::{GivenTexts, PolicyCache};
 use crate::store::Store;
 use crate::vault::Vault;
 
@@ -37,6 +37,8 @@ pub struct World {
     pub clock: Clock,
     /// Policies that are read once and decided on often.
     pub policies: PolicyCache,
+    /// Texts that came over the API and that reasons point into.
+    pub given: GivenTexts,
     /// Random bytes.
     pub fill_random: FillRandom,
     /// How this server is set up.

@@ -33,6 +33,12 @@ pub enum Command {
     Rehearse(Box<cmd::rehearse::RehearseArgs>),
     /// Be a local AWS side (IAM, STS, ECR and its registry) and GitHub's token issuer, for any client
     Serve(cmd::serve::ServeArgs),
+    /// Tell why a token is admitted to a role or not, or a call allowed or not, clause by clause
+    Explain(Box<cmd::explain::ExplainArgs>),
+    /// Tell exactly which tokens can take a role, each with a token that shows it; with --only a gate
+    Who(Box<cmd::who::WhoArgs>),
+    /// Tell what a change of a policy newly admits and no longer admits
+    Diff(Box<cmd::diff::DiffArgs>),
     /// Mint an ID token for a running `landfall serve`, or look into any
     Token(cmd::token::TokenArgs),
     /// Exchange the job's ID token at STS and hand the session to the job

@@ -77,21 +77,35 @@ impl Found {
 /// When the file can't be read, or says something that isn't known.
 pub fn find(start: &Path) -> Result<Found, Failure> {
     let first = if start.is_dir() { start } else { start.parent().unwrap_or(Path::new("")) };
-    let mut dir = Some(first.to_owned());
+    let first = first.to_owned();
     if start.is_dir() && !first.join(FILE_NAME).is_file() && !first.join(".github/workflows").is_dir() {
-        return Ok(Found { config: Config::default(), dir: first.to_owned() });
+        return Ok(Found { config: Config::default(), dir: first });
     }
-    for _ in 0..PARENTS_MAX {
-        let Some(here) = dir else { break };
+    for here in above(&first).into_iter().take(PARENTS_MAX) {
         let file = here.join(FILE_NAME);
         if file.is_file() {
             return read(&file, here);
         }
-        // `a/..` keeps the paths that messages show relative, as the user typed them.
-        let is_top = here.join(".git").exists();
-        dir = here.parent().filter(|_| !is_top).map(Path::to_owned);
+        if here.join(".git").exists() {
+            break;
+        }
     }
-    Ok(Found { config: Config::default(), dir: first.to_owned() })
+    Ok(Found { config: Config::default(), dir: first })
+}
+
+/// A folder and those above it. As long as it goes, the paths stay relative, as the user typed them.
+fn above(dir: &Path) -> Vec<PathBuf> {
+    let goes_up = dir.components().any(|part| part == std::path::Component::ParentDir);
+    let mut dirs: Vec<PathBuf> = match goes_up {
+        true => vec![dir.to_owned()],
+        false => dir.ancestors().filter(|dir| *dir != Path::new(".")).map(Path::to_owned).collect(),
+    };
+    if dir.is_relative() {
+        let top = if goes_up { dir } else { Path::new(".") };
+        let top = top.canonicalize().unwrap_or_default();
+        dirs.extend(top.ancestors().skip(1).map(Path::to_owned));
+    }
+    dirs
 }
 
 fn read(file: &Path, dir: PathBuf) -> Result<Found, Failure> {
@@ -118,6 +132,19 @@ mod tests {
         let found = find(&workflows.join("deploy.yml")).unwrap();
         assert_eq!(found.config.repo.as_deref(), Some("acme/web"));
         assert_eq!(found.path(&found.config.infra[0]), dir.path().join("infra"));
+    }
+
+    #[test]
+    fn folders_above_are_relative_as_long_as_they_can_be() {
+        let here = Path::new(".").canonicalize().unwrap();
+        let parents: Vec<PathBuf> = here.ancestors().skip(1).map(Path::to_owned).collect();
+        let with = |own: &[&str]| [own.iter().map(PathBuf::from).collect(), parents.clone()].concat();
+        assert_eq!(above(Path::new("a/b")), with(&["a/b", "a", ""]));
+        assert_eq!(above(Path::new("")), with(&[""]));
+        assert_eq!(above(Path::new(".")), with(&[""]));
+        assert_eq!(above(Path::new("/a/b")), ["/a/b", "/a", "/"].map(PathBuf::from));
+        let sibling = above(Path::new("../src"));
+        assert!(!sibling.contains(&PathBuf::new()), "the current folder is not above `../src`: {sibling:?}");
     }
 
     #[test]

@@ -90,13 +90,13 @@ impl<'a> Tree<'a> {
         self.clear();
         let sign = match ended.outcome {
             Outcome::Success => styled(GOOD, "✓"),
-            Outcome::Failure => styled(BAD, "✗"),
+            Outcome::Failure | Outcome::Cancelled => styled(BAD, "✗"),
             Outcome::Skipped => {
                 line(styled(DIM, format!("  - {} (skipped)", ended.name)));
                 return;
             }
         };
-        let padding = " ".repeat(NAME_WIDTH.saturating_sub(ended.name.chars().count()));
+        let padding = " ".repeat(NAME_WIDTH.saturating_sub(ended.name.chars().count()).max(2));
         line(format!("  {sign} {}{padding}{}", ended.name, styled(DIM, seconds(ended.took))));
         for text in self.step.take().and_then(|step| step.waiting).unwrap_or_default() {
             output(&text);
@@ -118,7 +118,11 @@ impl<'a> Tree<'a> {
         let width = anstream::adapter::strip_str(&what).to_string().chars().count();
         let padding = " ".repeat(DECISION_WIDTH.saturating_sub(width).max(2));
         let because = ui::because(record, self.sources);
-        line(format!("      {} {what}{padding}{}", ui::sign(&record.verdict), styled(DIM, because)));
+        let reason = match because.as_str() {
+            "" => String::new(),
+            because => format!("{padding}{}", styled(DIM, because)),
+        };
+        line(format!("      {} {what}{reason}", ui::sign(&record.verdict)));
     }
 
     fn output(&mut self, text: &str) {
@@ -169,6 +173,8 @@ impl<'a> Tree<'a> {
         );
         let verdict = if summary.success {
             styled(GOOD.bold(), "✓ the crossing works")
+        } else if summary.jobs == 0 {
+            styled(BAD.bold(), "✗ no job ran")
         } else {
             styled(BAD.bold(), "✗ the crossing does not work")
         };
@@ -177,6 +183,8 @@ impl<'a> Tree<'a> {
 }
 
 fn output(text: &str) {
+    // A progress bar that draws itself again and again: its last state.
+    let text = text.rsplit('\r').find(|state| !state.is_empty()).unwrap_or(text);
     line(styled(DIM, format!("      │ {text}")));
 }
 
@@ -220,10 +228,15 @@ impl Observer for Tree<'_> {
             Event::RunStarted { workflow, file } => {
                 line(format!("\n{}  {}", styled(BOLD, workflow), styled(DIM, file)));
             }
-            Event::NotTriggered { file, finding } => {
+            Event::NotTriggered { file, finding, alone: true } => {
                 line(format!("\n{}  {}", styled(DIM, "not started"), file));
                 self.findings(std::slice::from_ref(finding), 0);
             }
+            // Of several workflows, most are for other events: that is no news.
+            Event::NotTriggered { file, finding, alone: false } => {
+                line(format!("\n{}  {file}  {}", styled(DIM, "not started"), styled(DIM, &finding.message)));
+            }
+            Event::Remark { finding } => self.findings(std::slice::from_ref(finding), 0),
             Event::RunRefused { file, findings } => {
                 line(format!("\n{}  {}", styled(BAD, "✗ no job starts"), file));
                 self.findings(findings, 0);
@@ -278,7 +291,7 @@ impl Observer for JsonLines<'_> {
             Event::RunStarted { workflow, file } => {
                 serde_json::json!({ "event": "run-started", "workflow": workflow, "file": file })
             }
-            Event::NotTriggered { file, finding } => serde_json::json!({
+            Event::NotTriggered { file, finding, .. } => serde_json::json!({
                 "event": "not-triggered", "file": file, "findings": self.findings(std::slice::from_ref(finding)),
             }),
             Event::RunRefused { file, findings } => {
@@ -301,6 +314,9 @@ impl Observer for JsonLines<'_> {
             Event::JobEnded { name, outcome } => {
                 serde_json::json!({ "event": "job-ended", "job": name, "outcome": outcome.as_str() })
             }
+            Event::Remark { finding } => serde_json::json!({
+                "event": "remark", "findings": self.findings(std::slice::from_ref(finding)),
+            }),
             Event::Ended(summary) => ended_json(summary),
         };
         line(object);

@@ -79,7 +79,15 @@ pub fn run(root: &Path, ratchet: Ratchet) -> Result<(), String> {
         }
     }
     let text = |path: &str| files.iter().find(|file| file.path == path).map(|file| file.text.as_str());
-    messages.extend(prose::reasons(text("Cargo.toml").unwrap_or(""), text(ARCHITECTURE)));
+    let manifest = text("Cargo.toml").unwrap_or("");
+    let crates =
+        files.iter().filter(|file| file.path.ends_with("/Cargo.toml")).map(|file| file.text.as_str());
+    let unused = prose::unused(manifest, crates);
+    // What nobody uses needs no reason.
+    let reasons = prose::reasons(manifest, text(ARCHITECTURE));
+    messages
+        .extend(reasons.into_iter().filter(|reason| unused.iter().all(|unused| unused.line != reason.line)));
+    messages.extend(unused);
     let long: Vec<length::Long> = files.iter().flat_map(length::long_functions).collect();
     let known = length::read(text(RATCHET).unwrap_or(""));
     if ratchet == Ratchet::Shrink {

@@ -33,6 +33,31 @@ pub fn machine_paths(file: &SourceFile) -> Vec<Message> {
     messages
 }
 
+/// Dependencies of the workspace that no crate uses.
+pub fn unused<'a>(manifest: &str, crates: impl Iterator<Item = &'a str> + Clone) -> Vec<Message> {
+    let used = |name: &str| {
+        let starts =
+            |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', ' ', '=']));
+        crates.clone().any(|text| text.lines().any(starts))
+    };
+    dependencies(manifest)
+        .filter(|(_, name, _)| !used(name))
+        .map(|(line, name, _)| {
+            let text =
+                format!("no crate uses `{name}`; take it out, and put it back with the code that needs it");
+            Message::new("Cargo.toml", line, text)
+        })
+        .collect()
+}
+
+/// Line, name and value of each entry of `[workspace.dependencies]`.
+fn dependencies(manifest: &str) -> impl Iterator<Item = (usize, &str, &str)> {
+    let lines =
+        manifest.lines().enumerate().skip_while(|(_, line)| *line != "[workspace.dependencies]").skip(1);
+    let own = lines.take_while(|(_, line)| !line.starts_with('['));
+    own.filter_map(|(index, line)| line.split_once(" = ").map(|(name, value)| (index + 1, name, value)))
+}
+
 /// Dependencies of the workspace that nobody has given a reason for.
 pub fn reasons(manifest: &str, architecture: Option<&str>) -> Vec<Message> {
     let Some(architecture) = architecture else {
@@ -40,15 +65,12 @@ pub fn reasons(manifest: &str, architecture: Option<&str>) -> Vec<Message> {
         return vec![Message::new(ARCHITECTURE, 1, text)];
     };
     let mut messages = Vec::new();
-    let lines =
-        manifest.lines().enumerate().skip_while(|(_, line)| *line != "[workspace.dependencies]").skip(1);
-    for (index, line) in lines.take_while(|(_, line)| !line.starts_with('[')) {
-        let Some((name, value)) = line.split_once(" = ") else { continue };
+    for (line, name, value) in dependencies(manifest) {
         if !value.contains("path = ") && !mentions(architecture, name) {
             let text = format!(
                 "`{name}` has no reason in {ARCHITECTURE}: what does the whole of it do for the person at the terminal? Write it there, or do without"
             );
-            messages.push(Message::new("Cargo.toml", index + 1, text));
+            messages.push(Message::new("Cargo.toml", line, text));
         }
     }
     messages

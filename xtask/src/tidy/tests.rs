@@ -179,3 +179,15 @@ fn every_dependency_has_a_reason() {
     assert_eq!(lines("https and http-body, bytes"), [5]);
     assert_eq!(prose::reasons(manifest, None).len(), 1);
 }
+
+#[test]
+fn a_dependency_that_no_crate_uses_is_found() {
+    let manifest = "[workspace.dependencies]\nhttp = \"1\"\nhttp-body = \"1\"\nbytes = \"1\"\n";
+    let crates = [
+        "[dependencies]\nhttp-body.workspace = true\n",
+        "[dev-dependencies]\nbytes = { workspace = true }\n",
+    ];
+    let lines: Vec<usize> =
+        prose::unused(manifest, crates.iter().copied()).iter().map(|message| message.line).collect();
+    assert_eq!(lines, [2]);
+}

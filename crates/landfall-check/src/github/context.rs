@@ -1,5 +1,6 @@
 //! The contexts that follow from a run alone. GitHub, "Contexts reference".
 
+use super::claims::Visibility;
 use super::expr::{Object, Value};
 use super::plan::{PlannedJob, RunFacts};
 
@@ -44,49 +45,82 @@ pub fn github(run: &RunFacts, job: &PlannedJob) -> Object {
         .with("workflow_sha", text(&run.sha))
 }
 
-/// The part of the event's payload that workflows look at most: numbers and branches of pull requests,
-/// inputs of a dispatch, the release's tag, the repository.
-fn event(run: &RunFacts) -> Object {
+/// `github.event`: as much of the payload as the run's facts tell.
+/// <https://docs.github.com/webhooks/webhook-events-and-payloads>
+pub fn event(run: &RunFacts) -> Object {
     let facts = &run.event;
-    let (_, name) = run.repository.split_once('/').unwrap_or(("", &run.repository));
-    let owner = Object::new().with("login", Value::from(run.owner()));
-    let repository = Object::new()
-        .with("name", Value::from(name))
-        .with("full_name", Value::from(run.repository.as_str()))
-        .with("default_branch", Value::from(run.default_branch.as_str()))
-        .with("owner", Value::from(owner));
-    let mut event = Object::new().with("repository", Value::from(repository));
+    let text = |text: &str| Value::from(text);
+    let repository = Value::from(repository(run));
+    let sender =
+        Object::new().with("login", text(&run.actor)).with("id", id(run.actor_id)).with("type", text("User"));
+    let mut event = Object::new().with("repository", repository.clone()).with("sender", Value::from(sender));
     if let Some(action) = &facts.action {
-        event.set("action", Value::from(action.as_str()));
+        event.set("action", text(action));
     }
     match facts.name.as_str() {
-        "push" => event.set("ref", Value::from(facts.git_ref.as_str())),
+        "push" => {
+            event.set("ref", text(&facts.git_ref));
+            event.set("after", text(&run.sha));
+            event.set("head_commit", Object::new().with("id", text(&run.sha)).into());
+            event.set("forced", Value::Bool(false));
+        }
         "release" => {
-            let release = Object::new().with("tag_name", Value::from(facts.ref_name()));
-            event.set("release", Value::from(release));
+            event.set("release", Object::new().with("tag_name", text(facts.ref_name())).into());
         }
         "workflow_dispatch" => {
             let inputs: Object =
-                run.inputs.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-            event.set("ref", Value::from(facts.git_ref.as_str()));
-            event.set("inputs", Value::from(inputs));
+                run.inputs.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+            event.set("ref", text(&facts.git_ref));
+            event.set("inputs", inputs.into());
         }
         name if name.starts_with("pull_request") => {
             let number = pull_request_number(&facts.git_ref);
-            let branch = |name: &str| Value::from(Object::new().with("ref", Value::from(name)));
-            let request = Object::new()
-                .with("number", number.clone())
-                .with("head", branch(&facts.head_ref))
-                .with("base", branch(&facts.base_ref));
-            event.set("number", number);
-            event.set("pull_request", Value::from(request));
+            event.set("number", number.clone());
+            event.set("pull_request", pull_request(run, number, repository).into());
         }
         _ => {}
     }
     event
 }
 
+fn repository(run: &RunFacts) -> Object {
+    let text = |text: &str| Value::from(text);
+    let (_, name) = run.repository.split_once('/').unwrap_or(("", &run.repository));
+    let owner = Object::new().with("login", text(run.owner())).with("id", id(run.owner_id));
+    Object::new()
+        .with("id", id(run.repository_id))
+        .with("name", text(name))
+        .with("full_name", text(&run.repository))
+        .with("private", Value::Bool(run.visibility != Visibility::Public))
+        .with("visibility", text(run.visibility.as_str()))
+        .with("html_url", Value::from(format!("https://github.com/{}", run.repository)))
+        .with("default_branch", text(&run.default_branch))
+        .with("owner", owner.into())
+}
+
+fn pull_request(run: &RunFacts, number: Value, repository: Value) -> Object {
+    let side = |branch: &str, repository: Value| {
+        let side = Object::new().with("ref", Value::from(branch)).with("sha", Value::from(run.sha.as_str()));
+        Value::from(side.with("repo", repository))
+    };
+    let fork = || Object::new().with("full_name", Value::from("someone/fork")).with("fork", Value::Bool(true));
+    let head = if run.from_fork { fork().into() } else { repository.clone() };
+    Object::new()
+        .with("number", number)
+        .with("head", side(&run.event.head_ref, head))
+        .with("base", side(&run.event.base_ref, repository))
+        .with("merged", Value::Bool(false))
+        .with("draft", Value::Bool(false))
+}
+
+/// A payload's ids are JSON numbers, unlike the context's.
+#[expect(clippy::cast_precision_loss, reason = "GitHub's own ids are doubles in expressions")]
+fn id(id: u64) -> Value {
+    Value::Number(id as f64)
+}
+
+/// The number of `refs/pull/N/merge`; of a run on another ref it is not known, and 1 stands for it.
 fn pull_request_number(git_ref: &str) -> Value {
     let digits = git_ref.strip_prefix("refs/pull/").and_then(|rest| rest.split('/').next());
-    digits.and_then(|digits| digits.parse().ok()).map_or(Value::Null, Value::Number)
+    Value::Number(digits.and_then(|digits| digits.parse().ok()).unwrap_or(1.0))
 }

@@ -34,25 +34,22 @@ pub fn terminal(finding: &Finding, sources: &SourceMap, style: Style, width: usi
         .into_iter()
         .map(|source| (source, sources.name(source).to_string(), sources.text(source).to_string()))
         .collect();
-    let mut group = title.elements(
-        texts.iter().filter(|(_, _, text)| !text.is_empty()).enumerate().map(
-            |(index, (source, name, text))| {
-                let labels =
-                    finding.labels.iter().enumerate().filter(|(_, label)| label.span.source == *source);
-                let annotations = labels.map(|(position, label)| {
-                    // The first place of all is the one to look at; the others explain it.
-                    let kind = if index == 0 && position == 0 {
-                        AnnotationKind::Primary
-                    } else {
-                        AnnotationKind::Context
-                    };
-                    let (start, end) = (label.span.start as usize, label.span.end as usize);
-                    kind.span(clamp(text, start, end)).label(label.text.as_str())
-                });
-                Snippet::source(text.as_str()).path(name.as_str()).annotations(annotations)
-            },
-        ),
-    );
+    let mut group = title.elements(texts.iter().filter(|(_, _, text)| !text.is_empty()).enumerate().map(
+        |(index, (source, name, text))| {
+            let labels = finding.labels.iter().enumerate().filter(|(_, label)| label.span.source == *source);
+            let annotations = labels.map(|(position, label)| {
+                // The first place of all is the one to look at; the others explain it.
+                let kind = if index == 0 && position == 0 {
+                    AnnotationKind::Primary
+                } else {
+                    AnnotationKind::Context
+                };
+                let (start, end) = (label.span.start as usize, label.span.end as usize);
+                kind.span(clamp(text, start, end)).label(label.text.as_str())
+            });
+            Snippet::source(text.as_str()).path(name.as_str()).annotations(annotations)
+        },
+    ));
     for note in &finding.notes {
         group = group.element(Level::NOTE.message(note.as_str()));
     }
@@ -128,8 +125,12 @@ mod tests {
 
     #[test]
     fn a_finding_without_places_is_its_message() {
-        let finding = Finding::error("usage", "no such file").note("it was looked for in `x`").help("make one");
+        let finding =
+            Finding::error("usage", "no such file").note("it was looked for in `x`").help("make one");
         let text = terminal(&finding, &SourceMap::new(), Style::Plain, 80);
-        assert_eq!(text, "error[usage]: no such file\n  = note: it was looked for in `x`\n  = help: make one");
+        assert_eq!(
+            text,
+            "error[usage]: no such file\n  = note: it was looked for in `x`\n  = help: make one"
+        );
     }
 }

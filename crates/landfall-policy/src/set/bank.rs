@@ -1,6 +1,6 @@
 //! Many chains run side by side, one bit for each position, a whole word of positions at a time.
 
-use super::leaf::Leaf;
+use super::leaf::{Class, Leaf};
 
 /// A group of chains: any of them accepting counts.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
@@ -15,9 +15,13 @@ pub(crate) struct Bank {
     start: Vec<u64>,
     /// For each symbol, the positions that lead on and those that stay.
     moves: Vec<Move>,
+    /// The same for a character that no chain names.
+    unnamed: Move,
     prunes: Vec<Prune>,
     /// For each observer, where its chains accept.
     finals: Vec<Vec<usize>>,
+    /// For each observer, its positions, end exclusive.
+    ranges: Vec<(usize, usize)>,
 }
 
 #[derive(Debug)]
@@ -43,12 +47,15 @@ impl Bank {
             words,
             start: vec![0; words],
             moves: Vec::with_capacity(symbols.len()),
+            unnamed: moves(leaves(), |class| matches!(class, Class::Any | Class::NotColon), words),
             prunes: Vec::new(),
             finals: Vec::with_capacity(observers.len()),
+            ranges: Vec::with_capacity(observers.len()),
         };
         let mut base = 0;
         for observer in observers {
             let mut finals = Vec::with_capacity(observer.leaves.len());
+            let first = base;
             for leaf in &observer.leaves {
                 set(&mut bank.start, base);
                 bank.prunes.extend(prunes(leaf, base));
@@ -56,9 +63,10 @@ impl Bank {
                 finals.push(base.saturating_sub(1));
             }
             bank.finals.push(finals);
+            bank.ranges.push((first, base));
         }
         for symbol in symbols {
-            bank.moves.push(moves(leaves(), *symbol, words));
+            bank.moves.push(moves(leaves(), |class| class.matches(*symbol), words));
         }
         bank
     }
@@ -89,6 +97,20 @@ impl Bank {
         }
     }
 
+    /// Whether a symbol does at these positions what a character does that no chain names.
+    pub(crate) fn is_as_unnamed(&self, here: &[u64], symbol: usize) -> bool {
+        let Some(row) = self.moves.get(symbol) else { return true };
+        let differs = |(here, (left, right)): (&u64, (&u64, &u64))| (left ^ right) & here != 0;
+        !here.iter().zip(row.steps.iter().zip(&self.unnamed.steps)).any(differs)
+            && !here.iter().zip(row.stays.iter().zip(&self.unnamed.stays)).any(differs)
+    }
+
+    /// Whether an observer may still accept: a chain without positions never will.
+    pub(crate) fn is_alive(&self, here: &[u64], observer: usize) -> bool {
+        let Some((first, end)) = self.ranges.get(observer).copied() else { return false };
+        (first..end).any(|at| is_set(here, at))
+    }
+
     /// Which observers accept at these positions, as bits from `offset` on.
     pub(crate) fn accepting(&self, here: &[u64], bits: &mut [u64], offset: usize) {
         for (index, finals) in self.finals.iter().enumerate() {
@@ -99,17 +121,21 @@ impl Bank {
     }
 }
 
-fn moves<'l>(leaves: impl Iterator<Item = &'l Leaf>, symbol: char, words: usize) -> Move {
+fn moves<'l>(
+    leaves: impl Iterator<Item = &'l Leaf>,
+    matches: impl Fn(Class) -> bool,
+    words: usize,
+) -> Move {
     let mut row = Move { steps: vec![0; words], stays: vec![0; words] };
     let mut base = 0;
     for leaf in leaves {
         for (index, class) in leaf.steps.iter().enumerate() {
-            if class.matches(symbol) {
+            if matches(*class) {
                 set(&mut row.steps, base + index);
             }
         }
         for (index, class) in leaf.stays.iter().enumerate() {
-            if class.is_some_and(|class| class.matches(symbol)) {
+            if class.is_some_and(&matches) {
                 set(&mut row.stays, base + index);
             }
         }
@@ -121,7 +147,6 @@ fn moves<'l>(leaves: impl Iterator<Item = &'l Leaf>, symbol: char, words: usize)
 /// A position that stays on every character takes in all before it. One that stays on all but a colon
 /// takes in those since the last colon: what leads from them to it holds none.
 fn prunes(leaf: &Leaf, base: usize) -> Vec<Prune> {
-    use super::leaf::Class;
     let mut field = 0;
     let mut prunes = Vec::new();
     for (at, stay) in leaf.stays.iter().enumerate() {

@@ -106,8 +106,7 @@ impl Leaf {
 
     /// As [`pattern::arn`](crate::pattern::arn); none where that matches nothing.
     pub(crate) fn arn(tokens: &[Token]) -> Option<Self> {
-        let parts: Vec<&[Token]> =
-            tokens.splitn(ARN_PARTS, |token| *token == Token::Char(':')).collect();
+        let parts: Vec<&[Token]> = tokens.splitn(ARN_PARTS, |token| *token == Token::Char(':')).collect();
         if parts.len() < ARN_PARTS && tokens.last() != Some(&Token::Many) {
             return None;
         }
@@ -129,6 +128,20 @@ impl Leaf {
                 Token::Char(character) => self.step(Class::Char(*character)),
             }
         }
+    }
+
+    /// The same, and anything after it.
+    pub(crate) fn then_anything(mut self) -> Self {
+        self.stay(Class::Any);
+        self
+    }
+
+    /// The same, and anything before it.
+    pub(crate) fn after_anything(mut self) -> Self {
+        if let Some(first) = self.stays.first_mut() {
+            *first = Some(Class::Any);
+        }
+        self
     }
 
     /// The number of positions.

@@ -153,7 +153,7 @@ fn a_repeated_key_is_reported_and_both_entries_are_kept() {
 
 #[test]
 fn every_managed_policy_is_a_sound_policy_and_found_in_any_partition() {
-    assert_eq!(managed::all().len(), 16);
+    assert_eq!(managed::all().len(), 43);
     for policy in managed::all() {
         sound_text(policy.json, PolicyKind::Identity);
         for partition in ["aws", "aws-cn", "aws-us-gov"] {

@@ -49,7 +49,8 @@ fn call(test: &TestWorld, nobody: &Caller, line: &str) -> Result<Value, AwsError
         _ => (testing::root(), line),
     };
     let (operation, input) = line.split_once(' ').unwrap();
-    let identified = Identified { caller, region: testing::REGION.to_owned() };
+    let identified =
+        Identified { caller, region: testing::REGION.to_owned(), connection: testing::connection() };
     handle(&test.world, &identified, "id", operation, &serde_json::from_str(input).unwrap())
 }
 
@@ -83,7 +84,8 @@ fn world_with_images() -> TestWorld {
 }
 
 fn tokens(test: &TestWorld, caller: Caller, input: Value) -> Vec<Value> {
-    let identified = Identified { caller, region: testing::REGION.to_owned() };
+    let identified =
+        Identified { caller, region: testing::REGION.to_owned(), connection: testing::connection() };
     let answer = handle(&test.world, &identified, "id", "GetAuthorizationToken", &input).unwrap();
     answer["authorizationData"].as_array().unwrap().clone()
 }
@@ -132,9 +134,14 @@ fn a_login_for_another_account_has_the_same_caller() {
 fn a_permit_opens_the_repository_that_it_names_and_no_other() {
     let test = testing::world();
     let name = |text: &str| RepositoryName::parse(text).unwrap();
-    let permit =
-        authorize_on_repository(&test.world, &testing::root(), &testing::registry(), &name("allowed"), "id")
-            .unwrap();
+    let permit = authorize_on_repository(
+        &test.world,
+        (&testing::root(), &testing::connection()),
+        &testing::registry(),
+        &name("allowed"),
+        "id",
+    )
+    .unwrap();
     let input = CreateRepository {
         registry: testing::registry(),
         name: name("other"),
@@ -150,7 +157,11 @@ fn a_permit_opens_the_repository_that_it_names_and_no_other() {
 fn tags_of_request_and_repository_are_condition_keys() {
     let test = testing::world();
     let call = |caller: &Caller, operation: &str, input: Value| {
-        let identified = Identified { caller: caller.clone(), region: testing::REGION.to_owned() };
+        let identified = Identified {
+            caller: caller.clone(),
+            region: testing::REGION.to_owned(),
+            connection: testing::connection(),
+        };
         handle(&test.world, &identified, "id", operation, &input).map_err(|error| error.code.to_string())
     };
     let policy = |condition: Value| {

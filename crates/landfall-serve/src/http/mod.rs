@@ -6,10 +6,12 @@
 //! `Action`.
 
 mod ecr_json;
+mod guard;
 mod iam_query;
 mod query;
 mod sts_query;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
@@ -18,33 +20,53 @@ use landfall_wire::error::{AwsError, Protocol, Reply, render};
 use landfall_wire::hash::sha256_hex;
 use landfall_wire::sigv4::SignedRequest;
 
-use crate::world::World;
+use crate::connection::Connection;
+use crate::log::FailedCall;
+use crate::world::{RootKey, World};
 use crate::{control, registry};
 
-/// Largest body of an API call, in bytes (ECR's largest layer part is 20 MiB, base64 of it is 27 MiB).
-const API_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
-
-/// Where a request came from.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    /// Whether it came over the loopback interface.
-    pub loopback: bool,
-}
+/// Largest body of a signed API call, in bytes.
+const API_BODY_BYTES_MAX: usize = 1 << 20;
+/// Largest body of an unsigned one, in bytes: an exchange with the longest token and session policy, every
+/// character of them percent-encoded.
+const UNSIGNED_BODY_BYTES_MAX: usize = 128 << 10;
 
 /// Answers one request.
-pub async fn handle(world: Arc<World>, peer: Peer, request: Request<Body>) -> Response<Body> {
+pub async fn handle(world: Arc<World>, peer: IpAddr, request: Request<Body>) -> Response<Body> {
     let request_id = world.request_id();
+    if let Err(stopped) = check_page(&world, &request) {
+        return stop(&world, &request, stopped, &request_id);
+    }
+    let connection = Connection::new(peer, text_header(&request, &header::USER_AGENT));
     let path = request.uri().path().to_owned();
     if path == "/v2" || path.starts_with("/v2/") {
-        return registry::handle(&world, request, &request_id).await;
+        return registry::handle(&world, request, &connection, &request_id).await;
     }
     if let Some(rest) = path.strip_prefix("/_landfall/") {
-        return ours(&world, peer, rest, request).await;
+        return ours(&world, &connection, rest, request, &request_id).await;
     }
     if let Some(response) = issuer(&world, &request) {
         return response;
     }
-    aws(&world, request, &request_id).await
+    aws(&world, request, connection, &request_id).await
+}
+
+fn text_header<'r>(request: &'r Request<Body>, name: &header::HeaderName) -> Option<&'r str> {
+    request.headers().get(name).map(|value| value.to_str().unwrap_or("?"))
+}
+
+fn check_page(world: &World, request: &Request<Body>) -> Result<(), guard::Stopped> {
+    let known_to_all = matches!(world.settings.root_key, RootKey::WellKnown);
+    let host = text_header(request, &header::HOST).or_else(|| request.uri().host());
+    guard::check(text_header(request, &header::ORIGIN), host, known_to_all)
+}
+
+/// Refuses a web page.
+fn stop(world: &World, request: &Request<Body>, stopped: guard::Stopped, request_id: &str) -> Response<Body> {
+    let operation = format!("{} {}", request.method(), request.uri().path());
+    let failed = FailedCall { request_id, service: "landfall", operation: &operation };
+    world.log.add_failure(world.clock.now(), world.log.last(), failed, "Forbidden", stopped.message());
+    text(StatusCode::FORBIDDEN, &format!("{}\n", stopped.message()))
 }
 
 /// An API call, read whole.
@@ -54,6 +76,7 @@ pub(crate) struct ApiCall<'a> {
     pub(crate) signed: SignedRequest<'a>,
     pub(crate) body: &'a [u8],
     pub(crate) accept_json: bool,
+    pub(crate) connection: &'a Connection,
 }
 
 impl ApiCall<'_> {
@@ -67,15 +90,27 @@ fn header_of<'a>(headers: &[(&'a str, &'a str)], name: &str) -> Option<&'a str> 
     headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
 }
 
-async fn aws(world: &World, request: Request<Body>, request_id: &str) -> Response<Body> {
+async fn aws(
+    world: &World,
+    request: Request<Body>,
+    connection: Connection,
+    request_id: &str,
+) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, API_BODY_BYTES_MAX).await else {
-        let error = AwsError::new(
-            "RequestEntityTooLarge",
-            413,
-            format!("the body is larger than {API_BODY_BYTES_MAX} bytes"),
-        );
-        return reply(render(&error, Protocol::Json11, request_id, false));
+    let before = world.log.last();
+    let refuse = |error: &AwsError| {
+        let is_json = parts.headers.contains_key("x-amz-target");
+        let protocol = if is_json { Protocol::Json11 } else { Protocol::STS };
+        let failed = FailedCall { request_id, service: "aws", operation: "unreadable call" };
+        world.log.add_failure(world.clock.now(), before, failed, &error.code, &error.message);
+        reply(render(error, protocol, request_id, false))
+    };
+    let is_signed = parts.headers.contains_key(header::AUTHORIZATION)
+        || parts.uri.query().is_some_and(|query| query.contains("X-Amz-Signature="));
+    let limit = if is_signed { API_BODY_BYTES_MAX } else { UNSIGNED_BODY_BYTES_MAX };
+    let Ok(body) = to_bytes(body, limit).await else {
+        let message = format!("the body is larger than {limit} bytes, or ended early");
+        return refuse(&AwsError::new("RequestEntityTooLarge", 413, message));
     };
     let headers: Option<Vec<(&str, &str)>> = parts
         .headers
@@ -83,9 +118,12 @@ async fn aws(world: &World, request: Request<Body>, request_id: &str) -> Respons
         .map(|(name, value)| value.to_str().ok().map(|value| (name.as_str(), value)))
         .collect();
     let Some(headers) = headers else {
-        let error = AwsError::new("InvalidRequest", 400, "a header holds bytes that are not text");
-        return reply(render(&error, Protocol::Json11, request_id, false));
+        return refuse(&AwsError::new("InvalidRequest", 400, "a header holds bytes that are not text"));
     };
+    if !matches!(parts.method, Method::POST | Method::GET) {
+        let message = format!("no AWS service here answers {}: POST and GET are expected", parts.method);
+        return refuse(&AwsError::new("InvalidRequest", 405, message));
+    }
     let body_sha256 = sha256_hex(&body);
     let accept_json = header_of(&headers, "accept").is_some_and(|accept| accept.contains("application/json"));
     let call = ApiCall {
@@ -100,14 +138,12 @@ async fn aws(world: &World, request: Request<Body>, request_id: &str) -> Respons
         },
         body: &body,
         accept_json,
+        connection: &connection,
     };
-    if let Some(target) = call.header("x-amz-target") {
-        return reply(ecr_json::handle(&call, target));
-    }
-    if matches!(parts.method, Method::POST | Method::GET) {
-        return reply(query::handle(&call));
-    }
-    text(StatusCode::NOT_FOUND, "no AWS service here answers this method and path\n")
+    reply(match call.header("x-amz-target") {
+        Some(target) => ecr_json::handle(&call, target),
+        None => query::handle(&call),
+    })
 }
 
 /// The issuers by their own host names, for clients whose name resolution leads here.
@@ -133,7 +169,13 @@ fn issuer_document(world: &World, host_and_path: &str, document: &str) -> Option
 }
 
 /// What is not AWS.
-async fn ours(world: &World, peer: Peer, path: &str, request: Request<Body>) -> Response<Body> {
+async fn ours(
+    world: &World,
+    connection: &Connection,
+    path: &str,
+    request: Request<Body>,
+    request_id: &str,
+) -> Response<Body> {
     let method = request.method().clone();
     if let Some(rest) = path.strip_prefix("issuer/")
         && let Some((issuer, document)) = rest.split_once("/.well-known/")
@@ -142,11 +184,11 @@ async fn ours(world: &World, peer: Peer, path: &str, request: Request<Body>) -> 
             .unwrap_or_else(|| text(StatusCode::NOT_FOUND, "that issuer is not played here\n"));
     }
     if let Some(job) = path.strip_prefix("id-token/") {
-        return id_token(world, job, &request);
+        return id_token(world, job, &request, request_id);
     }
     match (method, path) {
         (Method::GET, "health") => json(StatusCode::OK, &serde_json::json!({ "status": "ok" })),
-        (Method::POST, "token") if peer.loopback => mint(world, request).await,
+        (Method::POST, "token") if connection.is_loopback() => mint(world, request).await,
         (Method::POST, "token") => {
             text(StatusCode::FORBIDDEN, "tokens are minted for callers on this machine only\n")
         }
@@ -154,18 +196,24 @@ async fn ours(world: &World, peer: Peer, path: &str, request: Request<Body>) -> 
     }
 }
 
-fn id_token(world: &World, job: &str, request: &Request<Body>) -> Response<Body> {
+fn id_token(world: &World, job: &str, request: &Request<Body>, request_id: &str) -> Response<Body> {
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let params = landfall_wire::query::Params::parse(request.uri().query().unwrap_or(""));
     let audience = params.ok().and_then(|params| params.get("audience").map(str::to_owned));
     match control::id_token(world, job, authorization, audience.as_deref()) {
         Ok(body) => json(StatusCode::OK, &body),
-        Err((status, message)) => json(status_code(status), &serde_json::json!({ "message": message })),
+        Err((status, message)) => {
+            let failed = FailedCall { request_id, service: "landfall", operation: "ID token" };
+            let code = status.to_string();
+            world.log.add_failure(world.clock.now(), world.log.last(), failed, &code, &message);
+            json(status_code(status), &serde_json::json!({ "message": message }))
+        }
     }
 }
 
 async fn mint(world: &World, request: Request<Body>) -> Response<Body> {
-    // A web page can send a form to a local port, but not JSON without being asked about it first.
+    // A web page can send a form to a local port, but not JSON without asking first. Pages are stopped by
+    // what they say of themselves; this holds for one that says nothing.
     let is_json =
         request.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
     if !is_json {

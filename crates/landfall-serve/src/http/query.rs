@@ -7,6 +7,7 @@ use landfall_wire::xml::{self, Element};
 use super::ecr_json::log_refused;
 use super::{ApiCall, iam_query, sts_query};
 use crate::authn::{self, Identified};
+use crate::log::FailedCall;
 
 /// STS's API version.
 const STS_VERSION: &str = "2011-06-15";
@@ -46,7 +47,7 @@ impl QueryCall<'_> {
         operation: &str,
         protocol: Protocol,
     ) -> Result<Identified, AwsError> {
-        authn::identify(self.api.world, &self.api.signed, service, protocol)
+        authn::identify(self.api.world, &self.api.signed, service, protocol, self.api.connection)
             .map_err(|refused| log_refused(self.api, service, operation, refused))
     }
 }
@@ -61,22 +62,28 @@ pub(super) type Answer = Result<Option<Element>, AwsError>;
 
 /// Answers a Query call.
 pub(super) fn handle(call: &ApiCall<'_>) -> Reply {
+    let before = call.world.log.last();
+    let refuse = |error: &AwsError, protocol, service, operation: &str| {
+        let failed = FailedCall { request_id: call.request_id, service, operation };
+        call.world.log.add_failure(call.world.clock.now(), before, failed, &error.code, &error.message);
+        render(error, protocol, call.request_id, call.accept_json)
+    };
     let params = match params(call) {
         Ok(params) => params,
-        Err(error) => return render(&error, Protocol::STS, call.request_id, call.accept_json),
+        Err(error) => return refuse(&error, Protocol::STS, "aws", "unreadable call"),
     };
     let operation = params.get("Action").unwrap_or("").to_owned();
     let version = params.get("Version").unwrap_or(STS_VERSION).to_owned();
     let query = QueryCall { api: call, params };
-    let (protocol, namespace, answer) = if version == IAM_VERSION {
-        (Protocol::IAM, error::IAM_NAMESPACE, iam_query::answer(&query, &operation))
-    } else {
-        (Protocol::STS, error::STS_NAMESPACE, sts_query::answer(&query, &operation))
+    let (service, protocol, namespace, answer) = match version.as_str() {
+        IAM_VERSION => ("iam", Protocol::IAM, error::IAM_NAMESPACE, iam_query::answer(&query, &operation)),
+        STS_VERSION => ("sts", Protocol::STS, error::STS_NAMESPACE, sts_query::answer(&query, &operation)),
+        _ => ("aws", Protocol::STS, error::STS_NAMESPACE, None),
     };
     let answer = answer.unwrap_or_else(|| Err(error::unknown_operation(&operation, &version, protocol)));
     match answer {
         Ok(result) => xml::reply(&operation, namespace, result.as_ref(), call.request_id, call.accept_json),
-        Err(error) => render(&error, protocol, call.request_id, call.accept_json),
+        Err(error) => refuse(&error, protocol, service, &operation),
     }
 }
 

@@ -4,7 +4,7 @@ use landfall_wire::error::Protocol;
 use landfall_wire::xml::Element;
 
 use super::query::{Answer, QueryCall};
-use crate::authz::{self, Asked, calls};
+use crate::authz::{self, Asked};
 use crate::sts::{self, Assumed};
 
 /// Answers an operation; none for one that STS does not have here.
@@ -19,9 +19,10 @@ pub(super) fn answer(call: &QueryCall<'_>, operation: &str) -> Option<Answer> {
 /// Unsigned: the token is the proof, and a signature is ignored.
 fn assume_role_with_web_identity(call: &QueryCall<'_>) -> Answer {
     let world = call.api.world;
-    let region = &world.settings.default_region;
-    let assumed = sts::assume_role_with_web_identity(world, call.api.request_id, region, &call.params)?;
-    Ok(Some(assumed_element(&assumed)))
+    let keys = call.api.connection.keys();
+    let asked =
+        sts::Asked { request_id: call.api.request_id, region: &world.settings.default_region, keys: &keys };
+    Ok(Some(assumed_element(&sts::assume(world, asked, &call.params)?)))
 }
 
 fn assumed_element(assumed: &Assumed) -> Element {
@@ -54,17 +55,18 @@ fn assumed_element(assumed: &Assumed) -> Element {
 
 fn get_caller_identity(call: &QueryCall<'_>) -> Answer {
     let identified = call.identify("sts", "GetCallerIdentity", Protocol::STS)?;
-    let identity = sts::get_caller_identity(&identified.caller)?;
+    let account = identified.caller.account().unwrap_or(call.api.world.settings.default_account);
     let asked = Asked {
         caller: &identified.caller,
         region: &identified.region,
         resource: "*".to_owned(),
-        resource_account: identity.account.clone(),
+        resource_account: account.to_string(),
         resource_policy: None,
-        keys: Vec::new(),
+        keys: identified.connection.keys(),
         request_id: call.api.request_id,
     };
-    let _: authz::Permit<calls::GetCallerIdentity> = authz::authorize(call.api.world, &asked, Protocol::STS)?;
+    let permit = authz::authorize(call.api.world, &asked, Protocol::STS)?;
+    let identity = sts::get_caller_identity(&permit);
     Ok(Some(Element::structure([
         ("UserId", Some(Element::from(identity.user_id))),
         ("Account", Some(Element::from(identity.account))),

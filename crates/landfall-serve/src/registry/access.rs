@@ -3,6 +3,7 @@
 use http::StatusCode;
 use landfall_types::{AccountId, Finding};
 
+use super::From;
 use super::answer::Refusal;
 use crate::authn::{self, RegistryAuthn, RegistryLogin};
 use crate::caller::Caller;
@@ -18,21 +19,20 @@ const ENDED_LOGIN: &str = "Your authorization token has expired. Reauthenticate 
 /// Opens the login and finds the registry. The first request of most clients comes without a login, to
 /// see the challenge: it leaves no record.
 pub(super) fn enter(
-    world: &World,
+    from: &From<'_>,
     host: &str,
     authorization: Option<&str>,
-    operation: &str,
-    request_id: &str,
 ) -> Result<(Caller, RegistryId), Refusal> {
+    let world = from.world;
     let refuse = |refused: Refused| {
         let status = refused.status.as_u16();
         let finding = refused.finding.note(format!("the client was told: {status} DENIED"));
         world.log.add(
             world.clock.now(),
             Entry {
-                request_id: request_id.to_owned(),
+                request_id: from.request_id.to_owned(),
                 service: "ecr",
-                operation: operation.to_owned(),
+                operation: from.operation.to_owned(),
                 caller: refused.caller,
                 action: None,
                 resource: None,
@@ -50,7 +50,11 @@ pub(super) fn enter(
     let login = match authn::registry_login(world, authorization) {
         RegistryAuthn::Login(login) => login,
         RegistryAuthn::Invalid if is_basic => return Err(refuse(invalid())),
-        RegistryAuthn::Invalid | RegistryAuthn::NotRequested => return Err(Refusal::challenge(host)),
+        RegistryAuthn::Invalid => {
+            from.note("UNAUTHORIZED", "the Authorization is not Basic, the only login that ECR takes");
+            return Err(Refusal::challenge(host));
+        }
+        RegistryAuthn::NotRequested => return Err(Refusal::challenge(host)),
     };
     if login.has_ended(world.clock.now()) {
         return Err(refuse(ended(world, &login)));

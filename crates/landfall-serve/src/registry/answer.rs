@@ -73,6 +73,14 @@ impl Refusal {
         self
     }
 
+    /// Code and message; none for the challenge, which refuses nobody.
+    pub(super) fn reason(&self) -> Option<(&'static str, &str)> {
+        match &self.kind {
+            Kind::Oci { code, message, .. } => Some((code, message)),
+            Kind::NotAuthorized => None,
+        }
+    }
+
     /// The answer.
     pub(super) fn response(self) -> Response<Body> {
         let mut response = match self.kind {

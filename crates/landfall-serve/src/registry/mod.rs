@@ -24,6 +24,8 @@ use landfall_wire::query::Params;
 
 use crate::authz::{Call, Permit};
 use crate::caller::Caller;
+use crate::connection::Connection;
+use crate::log::FailedCall;
 use crate::store::{RegistryId, Repository};
 use crate::world::World;
 use answer::{Answer, Refusal};
@@ -34,12 +36,23 @@ use route::Route;
 const REFUSED_BODY_BYTES_MAX: u64 = 1 << 30;
 
 /// Answers a registry call: any path that begins with `/v2`.
-pub async fn handle(world: &Arc<World>, request: Request<Body>, request_id: &str) -> Response<Body> {
+pub async fn handle(
+    world: &Arc<World>,
+    request: Request<Body>,
+    connection: &Connection,
+    request_id: &str,
+) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    let route = Route::parse(parts.uri.path());
+    let operation = format!("{} {}", parts.method, route.noun());
+    let from = From { world, connection, request_id, operation: &operation, before: world.log.last() };
     let mut incoming = Incoming { headers: parts.headers, body: Some(body) };
-    let mut response = match dispatch(world, &parts.method, &parts.uri, &mut incoming, request_id).await {
+    let mut response = match dispatch(&from, &parts.method, &parts.uri, route, &mut incoming).await {
         Ok(response) => response,
         Err(refusal) => {
+            if let Some((code, message)) = refusal.reason() {
+                from.note(code, message);
+            }
             incoming.discard().await;
             refusal.response()
         }
@@ -48,6 +61,26 @@ pub async fn handle(world: &Arc<World>, request: Request<Body>, request_id: &str
         .headers_mut()
         .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
     response
+}
+
+/// A request, before its login was opened.
+struct From<'a> {
+    world: &'a Arc<World>,
+    connection: &'a Connection,
+    request_id: &'a str,
+    /// As the log names it.
+    operation: &'a str,
+    /// The log's newest record when the request came.
+    before: u64,
+}
+
+impl From<'_> {
+    /// Writes a refusal to the log, if it isn't there yet.
+    fn note(&self, code: &str, message: &str) {
+        let Self { world, request_id, operation, before, .. } = *self;
+        let failed = FailedCall { request_id, service: "ecr", operation };
+        world.log.add_failure(world.clock.now(), before, failed, code, message);
+    }
 }
 
 /// The parts of a request that operations read.
@@ -93,6 +126,7 @@ impl Incoming {
 struct RegistryCall<'a> {
     world: &'a Arc<World>,
     caller: Caller,
+    connection: &'a Connection,
     registry: RegistryId,
     /// As the client calls this server; answers lead back there.
     host: &'a str,
@@ -102,7 +136,8 @@ struct RegistryCall<'a> {
 
 impl RegistryCall<'_> {
     fn authorize<C: Call>(&self, name: &RepositoryName) -> Result<Permit<C>, Refusal> {
-        crate::ecr::authorize_on_repository(self.world, &self.caller, &self.registry, name, self.request_id)
+        let caller = (&self.caller, self.connection);
+        crate::ecr::authorize_on_repository(self.world, caller, &self.registry, name, self.request_id)
             .map_err(|error| Refusal::denied(error.message))
     }
 
@@ -126,20 +161,18 @@ impl RegistryCall<'_> {
 }
 
 async fn dispatch(
-    world: &Arc<World>,
+    from: &From<'_>,
     method: &Method,
     uri: &http::Uri,
+    route: Route,
     incoming: &mut Incoming,
-    request_id: &str,
 ) -> Answer {
     let host = incoming.header(header::HOST).or_else(|| uri.host()).unwrap_or_default().to_owned();
-    let route = Route::parse(uri.path());
-    let operation = format!("{method} {}", route.noun());
-    let (caller, registry) =
-        access::enter(world, &host, incoming.header(header::AUTHORIZATION), &operation, request_id)?;
+    let (caller, registry) = access::enter(from, &host, incoming.header(header::AUTHORIZATION))?;
     let query = Params::parse(uri.query().unwrap_or(""))
         .map_err(|error| Refusal::with_status(StatusCode::BAD_REQUEST, "UNSUPPORTED", error.message))?;
-    let call = RegistryCall { world, caller, registry, host: &host, query, request_id };
+    let From { world, connection, request_id, .. } = *from;
+    let call = RegistryCall { world, caller, connection, registry, host: &host, query, request_id };
     match (method, route) {
         (&Method::GET | &Method::HEAD, Route::Base) => Ok(Response::new(Body::empty())),
         (_, Route::Elsewhere | Route::Base) => Err(Refusal::unsupported()),

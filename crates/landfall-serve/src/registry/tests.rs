@@ -130,7 +130,7 @@ impl Conversation {
         let place = format!("{}: {first}", self.title);
         let request = self.request(first, rest);
         let world = Arc::clone(&self.world.world);
-        let response = handle(&world, request, "test-request").await;
+        let response = handle(&world, request, &testing::connection(), "test-request").await;
         let (parts, body) = response.into_parts();
         let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -250,7 +250,7 @@ async fn two_requests_at_once_on_one_upload_never_mix() {
             .body(body)
             .unwrap()
     };
-    let begun = handle(world, request("POST", "/v2/team/api/blobs/uploads/", Body::empty()), "1").await;
+    let begun = handle(world, request("POST", "/v2/team/api/blobs/uploads/", Body::empty()), &testing::connection(), "1").await;
     let location = begun.headers()[header::LOCATION].to_str().unwrap().to_owned();
     let path = location.strip_prefix("http://127.0.0.1:4566").unwrap().to_owned();
 
@@ -259,20 +259,20 @@ async fn two_requests_at_once_on_one_upload_never_mix() {
     let slow = {
         let (world, request) =
             (Arc::clone(world), request("PATCH", &path, Body::from_stream(Channel(receiver))));
-        tokio::spawn(async move { handle(&world, request, "2").await.status() })
+        tokio::spawn(async move { handle(&world, request, &testing::connection(), "2").await.status() })
     };
     sender.send(Ok(bytes::Bytes::from_static(b"hello"))).await.unwrap();
     // Once the second piece has been taken from the channel, the upload is in the first request's hands.
     sender.send(Ok(bytes::Bytes::from_static(b", "))).await.unwrap();
     sender.send(Ok(bytes::Bytes::from_static(b"world"))).await.unwrap();
-    let refused = handle(world, request("PATCH", &path, Body::from("intruder")), "3").await;
+    let refused = handle(world, request("PATCH", &path, Body::from("intruder")), &testing::connection(), "3").await;
     assert_eq!(refused.status(), StatusCode::RANGE_NOT_SATISFIABLE);
     drop(sender);
     assert_eq!(slow.await.unwrap(), StatusCode::ACCEPTED);
 
     let digest = digest(Algorithm::Sha256, "hello, world");
     let finished =
-        handle(world, request("PUT", &format!("{path}?digest={digest}"), Body::empty()), "4").await;
+        handle(world, request("PUT", &format!("{path}?digest={digest}"), Body::empty()), &testing::connection(), "4").await;
     assert_eq!(finished.status(), StatusCode::CREATED);
 }
 
@@ -291,14 +291,14 @@ async fn an_upload_outlives_the_request_that_was_broken_off() {
             .body(body)
             .unwrap()
     };
-    let begun = handle(world, request("POST", "/v2/team/api/blobs/uploads/", Body::empty()), "1").await;
+    let begun = handle(world, request("POST", "/v2/team/api/blobs/uploads/", Body::empty()), &testing::connection(), "1").await;
     let location = begun.headers()[header::LOCATION].to_str().unwrap().to_owned();
     let path = location.strip_prefix("http://127.0.0.1:4566").unwrap().to_owned();
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     let broken = {
         let (world, request) =
             (Arc::clone(world), request("PATCH", &path, Body::from_stream(Channel(receiver))));
-        tokio::spawn(async move { handle(&world, request, "2").await.status() })
+        tokio::spawn(async move { handle(&world, request, &testing::connection(), "2").await.status() })
     };
     for piece in ["hel", "l", "o"] {
         sender.send(Ok(bytes::Bytes::from_static(piece.as_bytes()))).await.unwrap();
@@ -313,7 +313,7 @@ async fn an_upload_outlives_the_request_that_was_broken_off() {
     let finish = format!("{path}?digest={digest}");
     let mut status = StatusCode::RANGE_NOT_SATISFIABLE;
     for _ in 0..10_000 {
-        status = handle(world, request("PUT", &finish, Body::empty()), "3").await.status();
+        status = handle(world, request("PUT", &finish, Body::empty()), &testing::connection(), "3").await.status();
         if status != StatusCode::RANGE_NOT_SATISFIABLE {
             break;
         }

@@ -125,7 +125,14 @@ impl Store for MemoryStore {
     }
 
     fn insert_policy(&self, policy: CustomerPolicy) -> Result<(), StoreError> {
-        insert(&mut self.write().policies, policy.arn.to_string(), Arc::new(policy))
+        let mut tables = self.write();
+        let same_name = |other: &Arc<CustomerPolicy>| {
+            other.arn.account == policy.arn.account && other.name.eq_ignore_ascii_case(&policy.name)
+        };
+        if tables.policies.values().any(same_name) {
+            return Err(StoreError::Exists);
+        }
+        insert(&mut tables.policies, policy.arn.to_string(), Arc::new(policy))
     }
 
     fn delete_policy(&self, arn: &str) -> Result<(), StoreError> {

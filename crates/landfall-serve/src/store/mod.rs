@@ -257,7 +257,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Adds a policy.
     ///
     /// # Errors
-    /// [`StoreError::Exists`].
+    /// [`StoreError::Exists`] when the account has a policy of that name, under any path and in any case.
     fn insert_policy(&self, policy: CustomerPolicy) -> Result<(), StoreError>;
     /// Removes a policy.
     ///

@@ -1,11 +1,15 @@
 //! One file for each command: gather input, one call, show the answer.
 
+pub mod diff;
 pub mod ecr;
+pub mod explain;
 pub mod login;
 pub mod push;
 pub mod rehearse;
+pub mod role;
 pub mod serve;
 pub mod token;
+pub mod who;
 
 use std::process::ExitCode;
 
@@ -19,6 +23,9 @@ use crate::{exit, ui};
 pub async fn run(command: Command, environment: &Environment) -> ExitCode {
     let result = match command {
         Command::Rehearse(args) => rehearse::run(*args, environment).await,
+        Command::Diff(args) => diff::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Who(args) => who::run(&args),
         Command::Serve(args) => serve::run(args).await.map(|()| true),
         Command::Token(args) => token::run(args, environment).await.map(|()| true),
         Command::Login(args) => login::run(*args, environment).await.map(|()| true),

@@ -2,14 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use landfall_check::github::{self, DefaultPermissions, RunFacts, Visibility, Workflow};
 use landfall_deliver::{Environment, Failure, FailureKind};
 use landfall_rehearse::event::Ready;
 use landfall_rehearse::library::Remotes;
-use landfall_rehearse::{Rehearsal, snapshot};
+use landfall_rehearse::scratch::Scratch;
+use landfall_rehearse::snapshot::{self, Snapshot};
+use landfall_rehearse::{Rehearsal, Summary};
 use landfall_serve::issuer::Signer;
 use landfall_types::{Finding, Severity, SourceMap};
 
@@ -92,6 +96,10 @@ Examples:
   landfall rehearse . --stretch 'Configure AWS credentials=2h'     what if the job outlives its session
   landfall rehearse . --signed-by stranger                         what if someone forges a token
 
+With --format json each line is an object with an `event`: ready, run-started, run-refused, not-triggered,
+job-started, job-skipped, step-started, output, step-ended (its decisions and findings), job-ended, remark,
+and at last ended (success, sessions, images).
+
 Exit codes: 0 the whole crossing works; 1 something was refused or failed; 2 wrong usage or unreadable input.";
 
 /// `STEP=90s`, `STEP=30m`, `STEP=2h`.
@@ -122,45 +130,27 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
     let sources = SourceMap::new();
     let workflows = workflows(&sources, &args, &found, &repository)?;
     let repo = repo_name(&args, &found, &repository)?;
-    let account =
-        args.account.as_deref().or(found.config.account.as_deref()).unwrap_or(serve::ACCOUNT_DEFAULT);
+    let mut facts = facts(&args, &found, &repo)?;
+    let secrets = secrets(&args, environment)?;
     let infra = infra(&args, &found)?;
-    let mut variables: Vec<(String, String)> = found.config.variables.clone().into_iter().collect();
-    variables.extend(args.variables.clone());
-    let setup = serve::Setup {
-        addr: args.addr,
-        account: serve::account(account)?,
-        region: args.region.clone().or_else(|| found.config.region.clone()),
-        infra: &infra,
-        variables,
-    };
-    let dir = tempfile::Builder::new().prefix("landfall-rehearsal-").tempdir().map_err(|error| {
+    let mut stop = pin!(serve::stop_signal());
+    let scratch = Scratch::make("landfall-rehearsal-").map_err(|error| {
         Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
     })?;
-    let snapshot = snapshot::take(&repository, &dir.path().join("snapshot"))
-        .map_err(|error| usage(error.to_string()).causes_of(&error))?;
-    let served = serve::start(&sources, setup).await?;
+    let snapshot = copy(&repository, &scratch, stop.as_mut()).await?;
+    facts.sha.clone_from(&snapshot.sha);
+    let served = serve::start(&sources, setup(&args, &found, &infra)?).await?;
     let errors: Vec<&Finding> =
         served.read.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     if !errors.is_empty() {
         return Err(unreadable(&errors, &sources, "the Terraform can't be read"));
     }
-    let facts = facts(&args, &found, &repo, &snapshot.sha);
-    let ready = Ready {
-        url: served.server.url().to_owned(),
-        account: account.to_owned(),
-        region: served.region.clone(),
-        repository: repo,
-        event: facts.event.name.clone(),
-        git_ref: facts.event.git_ref.clone(),
-        made: served.seeded.made.clone(),
-        warnings: served.read.findings.clone(),
-    };
     if !served.seeded.refused.is_empty() {
         return Ok(not_created(&served.seeded.refused, &sources, args.format));
     }
     let rehearsal = Rehearsal {
         world: Arc::clone(&served.server.world),
+        ready: ready(&served, &facts),
         sources: sources.clone(),
         workflows,
         facts,
@@ -170,31 +160,87 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
         landfall: std::env::current_exe().map_err(|error| {
             Failure::new(FailureKind::Outside, format!("cannot find this program's own file: {error}"))
         })?,
-        dir: dir.path().to_owned(),
+        dir: scratch.path().to_owned(),
         user: {
             let environment = environment.clone();
             Box::new(move |name| environment.get(name).map(str::to_owned))
         },
-        secrets: secrets(&args, environment)?,
+        secrets,
         vars: found.config.vars.clone().into_iter().collect(),
         only_job: args.job.clone(),
         signer: if args.signed_by == SignedBy::Stranger { Signer::Stranger } else { Signer::Issuer },
         stretch: args.stretch.clone(),
-        ready,
-    };
-    let rehearse = async {
-        match args.format {
-            Format::Human => landfall_rehearse::run(&rehearsal, &mut Tree::new(&sources)).await,
-            Format::Json => landfall_rehearse::run(&rehearsal, &mut JsonLines::new(&sources)).await,
-        }
     };
     // On Ctrl-C the steps' processes end with this one, and the temporary folders go away.
-    tokio::select! {
-        summary = rehearse => match summary.unreadable {
-            true => Err(usage("the run's files can't be read: no job was started")),
-            false => Ok(summary.success),
-        },
-        () = serve::stop_signal() => Err(Failure::new(FailureKind::Refused, "stopped before the end")),
+    let summary = tokio::select! {
+        summary = rehearse(&rehearsal, &sources, args.format) => summary,
+        () = stop => return Err(stopped()),
+    };
+    if summary.unreadable {
+        return Err(usage("the run's files can't be read: no job was started"));
+    }
+    Ok(summary.success)
+}
+
+async fn rehearse(rehearsal: &Rehearsal, sources: &SourceMap, format: Format) -> Summary {
+    match format {
+        Format::Human => landfall_rehearse::run(rehearsal, &mut Tree::new(sources)).await,
+        Format::Json => landfall_rehearse::run(rehearsal, &mut JsonLines::new(sources)).await,
+    }
+}
+
+fn stopped() -> Failure {
+    Failure::new(FailureKind::Refused, "stopped before the end")
+}
+
+/// Copies the repository; a large one takes its time, and may be given up.
+async fn copy(
+    repository: &Path,
+    scratch: &Scratch,
+    stop: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Snapshot, Failure> {
+    let (from, to) = (repository.to_owned(), scratch.path().join("snapshot"));
+    let told = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&told);
+    let mut copying = tokio::task::spawn_blocking(move || snapshot::take(&from, &to, &flag));
+    let done = tokio::select! {
+        done = &mut copying => done,
+        () = stop => {
+            told.store(true, Ordering::Relaxed);
+            // The folder is not taken away while something is written to it.
+            let _ = copying.await;
+            return Err(stopped());
+        }
+    };
+    match done {
+        Ok(taken) => taken.map_err(|error| usage(error.to_string()).causes_of(&error)),
+        Err(error) => Err(Failure::new(FailureKind::Outside, "cannot copy the repository").caused_by(error)),
+    }
+}
+
+fn setup<'a>(args: &RehearseArgs, found: &Found, infra: &'a [PathBuf]) -> Result<serve::Setup<'a>, Failure> {
+    let account = args.account.as_deref().or(found.config.account.as_deref());
+    let mut variables: Vec<(String, String)> = found.config.variables.clone().into_iter().collect();
+    variables.extend(args.variables.clone());
+    Ok(serve::Setup {
+        addr: args.addr,
+        account: serve::account(account.unwrap_or(serve::ACCOUNT_DEFAULT))?,
+        region: args.region.clone().or_else(|| found.config.region.clone()),
+        infra,
+        variables,
+    })
+}
+
+fn ready(served: &serve::Served, facts: &RunFacts) -> Ready {
+    Ready {
+        url: served.server.url().to_owned(),
+        account: served.server.world.settings.default_account.to_string(),
+        region: served.region.clone(),
+        repository: facts.repository.clone(),
+        event: facts.event.name.clone(),
+        git_ref: facts.event.git_ref.clone(),
+        made: served.seeded.made.clone(),
+        warnings: served.read.findings.clone(),
     }
 }
 
@@ -232,12 +278,12 @@ fn repository_dir(path: &Path, found: &Found) -> Result<PathBuf, Failure> {
     if path.is_dir() {
         return Ok(path.to_owned());
     }
-    // FILE is OWNER's DIR/.github/workflows/FILE; the folder may be the current one.
-    let mut dirs = path.ancestors().skip(1);
-    let in_workflows = path.parent().is_some_and(|parent| parent.ends_with(".github/workflows"));
-    let dir = if in_workflows { dirs.nth(2) } else { dirs.next() };
-    let dir = dir.unwrap_or(Path::new(""));
-    Ok(if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() })
+    // FILE is DIR/.github/workflows/FILE; the folder may be the current one, or above it.
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let in_workflows = absolute.parent().is_some_and(|parent| parent.ends_with(".github/workflows"));
+    let levels = if in_workflows { 3 } else { 1 };
+    let dir = path.ancestors().nth(levels).or_else(|| absolute.ancestors().nth(levels));
+    Ok(dir.filter(|dir| !dir.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned))
 }
 
 fn repo_name(args: &RehearseArgs, found: &Found, dir: &Path) -> Result<String, Failure> {
@@ -352,15 +398,24 @@ fn secrets(args: &RehearseArgs, environment: &Environment) -> Result<Vec<(String
     args.secret.iter().map(secret).collect()
 }
 
-fn facts(args: &RehearseArgs, found: &Found, repo: &str, sha: &str) -> RunFacts {
-    let configured = found.config.ids.as_deref().and_then(|text| token::ids(text).ok());
+fn facts(args: &RehearseArgs, found: &Found, repo: &str) -> Result<RunFacts, Failure> {
+    let configured = found.config.ids.as_deref().map(token::ids).transpose();
+    let configured = configured.map_err(|error| usage(format!("ids of {}: {error}", config::FILE_NAME)))?;
     let (owner_id, repository_id) = args.ids.or(configured).unwrap_or_else(|| token::stand_in_ids(repo));
     let event = args.event.as_deref().or(found.config.event.as_deref()).unwrap_or("push");
     let git_ref = args.git_ref.as_deref().or(found.config.git_ref.as_deref()).unwrap_or("refs/heads/main");
+    if !args.input.is_empty() && event != "workflow_dispatch" {
+        return Err(usage(format!("--input is for runs that are started by hand, and the event is `{event}`"))
+            .help("add --event workflow_dispatch"));
+    }
+    if args.fork && !event.starts_with("pull_request") {
+        return Err(usage(format!("--fork is for pull requests, and the event is `{event}`"))
+            .help("add --event pull_request"));
+    }
     let mut inputs: Vec<(String, String)> = found.config.inputs.clone().into_iter().collect();
     inputs.extend(args.input.clone());
     let owner = repo.split('/').next().unwrap_or(repo).to_owned();
-    RunFacts {
+    Ok(RunFacts {
         repository: repo.to_owned(),
         repository_id,
         owner_id,
@@ -368,7 +423,7 @@ fn facts(args: &RehearseArgs, found: &Found, repo: &str, sha: &str) -> RunFacts 
             || args.ids.is_some()
             || found.config.immutable_subject == Some(true),
         event: token::event(event, git_ref),
-        sha: sha.to_owned(),
+        sha: String::new(),
         actor: owner,
         actor_id: owner_id,
         visibility: Visibility::Private,
@@ -377,9 +432,9 @@ fn facts(args: &RehearseArgs, found: &Found, repo: &str, sha: &str) -> RunFacts 
         run_id: 1,
         run_number: 1,
         run_attempt: 1,
-        default_branch: "main".to_owned(),
+        default_branch: token::DEFAULT_BRANCH.to_owned(),
         inputs,
-    }
+    })
 }
 
 #[cfg(test)]

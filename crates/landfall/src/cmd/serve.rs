@@ -1,7 +1,8 @@
 //! `landfall serve`: a local AWS side for any client.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use landfall_check::terraform;
@@ -9,7 +10,7 @@ use landfall_deliver::{Environment, Failure, FailureKind};
 use landfall_rehearse::world;
 use landfall_serve::log::{Record, Verdict};
 use landfall_serve::world::RootKey;
-use landfall_serve::{Config, Running, StartError};
+use landfall_serve::{Config, Running, StartError, World};
 use landfall_types::{AccountId, Secret, SourceMap};
 
 use super::{key_value, usage};
@@ -88,36 +89,63 @@ pub struct Served {
     pub region: String,
 }
 
-/// Reads the Terraform and starts a server with it. The port is bound first to nothing: a file that
+/// Reads the Terraform and starts a server with it. Nothing listens before all is read: a file that
 /// can't be read leaves nothing running.
 ///
 /// # Errors
 /// Unreadable input, a port that is taken.
 pub async fn start(sources: &SourceMap, setup: Setup<'_>) -> Result<Served, Failure> {
-    let settings = terraform::Settings {
-        account: setup.account,
-        region: setup.region.clone().unwrap_or_else(|| REGION_DEFAULT.to_owned()),
-        variables: setup.variables.into_iter().collect(),
-    };
-    let read = files::terraform(sources, setup.infra, &settings)?;
-    let region = setup.region.or_else(|| read.infra.region.as_ref().map(|region| region.value.clone()));
-    let region = region.unwrap_or_else(|| REGION_DEFAULT.to_owned());
+    let (read, region) = read(sources, &setup)?;
     let blobs = tempfile::Builder::new().prefix("landfall-").tempdir().map_err(|error| {
         Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
     })?;
-    let config = Config {
-        addr: setup.addr,
-        blob_dir: blobs.path().join("images"),
+    let config = config(sources, &setup, &region, blobs.path());
+    let server = landfall_serve::start(config).await.map_err(|error| not_started(&error))?;
+    let seeded = world::seed(&server.world, &read.infra, setup.account, &region);
+    Ok(Served { server, _blobs: blobs, read, seeded, region })
+}
+
+/// The same AWS side without a port: for questions that need no client. Its images, if it had any,
+/// would be kept in `blobs`.
+///
+/// # Errors
+/// Unreadable input.
+pub fn offline(
+    sources: &SourceMap,
+    setup: Setup<'_>,
+    blobs: &Path,
+) -> Result<(Arc<World>, files::ReadInfra, world::Seeded), Failure> {
+    let (read, region) = read(sources, &setup)?;
+    let world = landfall_serve::world(config(sources, &setup, &region, blobs))
+        .map_err(|error| not_started(&error))?;
+    let seeded = world::seed(&world, &read.infra, setup.account, &region);
+    Ok((world, read, seeded))
+}
+
+/// The Terraform, and the region: as it was said, else the Terraform's.
+fn read(sources: &SourceMap, setup: &Setup<'_>) -> Result<(files::ReadInfra, String), Failure> {
+    let settings = terraform::Settings {
         account: setup.account,
-        region: region.clone(),
+        region: setup.region.clone().unwrap_or_else(|| REGION_DEFAULT.to_owned()),
+        variables: setup.variables.iter().cloned().collect(),
+    };
+    let read = files::terraform(sources, setup.infra, &settings)?;
+    let written = read.infra.region.as_ref().map(|region| region.value.clone());
+    let region = setup.region.clone().or(written).unwrap_or_else(|| REGION_DEFAULT.to_owned());
+    Ok((read, region))
+}
+
+fn config(sources: &SourceMap, setup: &Setup<'_>, region: &str, blobs: &Path) -> Config {
+    Config {
+        addr: setup.addr,
+        blob_dir: blobs.join("images"),
+        account: setup.account,
+        region: region.to_owned(),
         root_key: root_key(setup.addr),
         sources: sources.clone(),
         read_time: edge::now,
         fill_random: edge::fill_random,
-    };
-    let server = landfall_serve::start(config).await.map_err(|error| not_started(&error))?;
-    let seeded = world::seed(&server.world, &read.infra, setup.account, &region);
-    Ok(Served { server, _blobs: blobs, read, seeded, region })
+    }
 }
 
 fn root_key(addr: SocketAddr) -> RootKey {
@@ -186,20 +214,19 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     }
 }
 
-/// Waits for Ctrl-C, or for the signal that a supervisor sends.
+/// Waits for Ctrl-C, for the signal that a supervisor sends, or for the terminal to be closed.
 pub async fn stop_signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
+    use tokio::signal::unix::{SignalKind, signal};
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {

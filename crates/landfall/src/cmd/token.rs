@@ -199,15 +199,21 @@ pub fn stand_in_ids(repository: &str) -> (u64, u64) {
     (number(repository.split('/').next().unwrap_or(repository)), number(repository))
 }
 
+/// The default branch of a repository of which nothing is known.
+pub const DEFAULT_BRANCH: &str = "main";
+/// The branch that a pull request comes from.
+const HEAD_BRANCH: &str = "feature";
+
 /// An event with its refs; for pull requests the ref is the base branch, and `--ref` may say the merge ref.
 pub fn event(name: &str, git_ref: &str) -> EventFacts {
     let git_ref = full_ref(git_ref);
-    let branch = git_ref.strip_prefix("refs/heads/").unwrap_or("main").to_owned();
+    let branch = git_ref.strip_prefix("refs/heads/").unwrap_or(DEFAULT_BRANCH).to_owned();
     match name {
+        "pull_request_target" => EventFacts::pull_request_target(DEFAULT_BRANCH, branch, HEAD_BRANCH),
         "pull_request" | "pull_request_review" | "pull_request_review_comment" => {
             let number =
                 git_ref.strip_prefix("refs/pull/").and_then(|rest| rest.split('/').next()?.parse().ok());
-            let mut event = EventFacts::pull_request(number.unwrap_or(1), branch, "feature");
+            let mut event = EventFacts::pull_request(number.unwrap_or(1), branch, HEAD_BRANCH);
             event.name = name.to_owned();
             event
         }

@@ -1,0 +1,267 @@
+//! The table of AWS's managed policies. Source: moto 5.2.5 (PyPI, Apache-2.0).
+//! Written by tools/catalogue.py; to change it, change that.
+
+use super::ManagedPolicy;
+
+pub(super) const ALL: &[ManagedPolicy] = &[
+    ManagedPolicy {
+        path_and_name: "/AdministratorAccess",
+        version: "v1",
+        created: "2015-02-06",
+        json: include_str!("../../data/managed/AdministratorAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonEC2ContainerRegistryFullAccess",
+        version: "v3",
+        created: "2020-12-05",
+        json: include_str!("../../data/managed/AmazonEC2ContainerRegistryFullAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonEC2ContainerRegistryPowerUser",
+        version: "v3",
+        created: "2019-12-10",
+        json: include_str!("../../data/managed/AmazonEC2ContainerRegistryPowerUser.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonEC2ContainerRegistryPullOnly",
+        version: "v1",
+        created: "2024-10-04",
+        json: include_str!("../../data/managed/AmazonEC2ContainerRegistryPullOnly.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonEC2ContainerRegistryReadOnly",
+        version: "v3",
+        created: "2019-12-10",
+        json: include_str!("../../data/managed/AmazonEC2ContainerRegistryReadOnly.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonECS_FullAccess",
+        version: "v22",
+        created: "2026-09-02",
+        json: include_str!("../../data/managed/AmazonECS_FullAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonECSInfrastructureRolePolicyForLoadBalancers",
+        version: "v6",
+        created: "2026-02-12",
+        json: include_str!("../../data/managed/AmazonECSInfrastructureRolePolicyForLoadBalancers.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonECSInfrastructureRolePolicyForManagedInstances",
+        version: "v12",
+        created: "2026-09-15",
+        json: include_str!("../../data/managed/AmazonECSInfrastructureRolePolicyForManagedInstances.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonECSInfrastructureRolePolicyForVpcLattice",
+        version: "v2",
+        created: "2026-09-29",
+        json: include_str!("../../data/managed/AmazonECSInfrastructureRolePolicyForVpcLattice.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonECSInstanceRolePolicyForManagedInstances",
+        version: "v4",
+        created: "2026-07-02",
+        json: include_str!("../../data/managed/AmazonECSInstanceRolePolicyForManagedInstances.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonEKS_CNI_Policy",
+        version: "v6",
+        created: "2026-03-04",
+        json: include_str!("../../data/managed/AmazonEKS_CNI_Policy.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonEKSClusterPolicy",
+        version: "v10",
+        created: "2026-02-12",
+        json: include_str!("../../data/managed/AmazonEKSClusterPolicy.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonEKSFargatePodExecutionRolePolicy",
+        version: "v1",
+        created: "2019-11-22",
+        json: include_str!("../../data/managed/AmazonEKSFargatePodExecutionRolePolicy.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonEKSServicePolicy",
+        version: "v7",
+        created: "2024-10-14",
+        json: include_str!("../../data/managed/AmazonEKSServicePolicy.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonEKSWorkerNodeMinimalPolicy",
+        version: "v1",
+        created: "2024-10-02",
+        json: include_str!("../../data/managed/AmazonEKSWorkerNodeMinimalPolicy.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonEKSWorkerNodePolicy",
+        version: "v3",
+        created: "2023-11-27",
+        json: include_str!("../../data/managed/AmazonEKSWorkerNodePolicy.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonElasticContainerRegistryPublicFullAccess",
+        version: "v1",
+        created: "2020-12-01",
+        json: include_str!("../../data/managed/AmazonElasticContainerRegistryPublicFullAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonElasticContainerRegistryPublicPowerUser",
+        version: "v1",
+        created: "2020-12-01",
+        json: include_str!("../../data/managed/AmazonElasticContainerRegistryPublicPowerUser.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonElasticContainerRegistryPublicReadOnly",
+        version: "v1",
+        created: "2020-12-01",
+        json: include_str!("../../data/managed/AmazonElasticContainerRegistryPublicReadOnly.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonS3FullAccess",
+        version: "v2",
+        created: "2021-09-27",
+        json: include_str!("../../data/managed/AmazonS3FullAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonS3ReadOnlyAccess",
+        version: "v3",
+        created: "2023-08-10",
+        json: include_str!("../../data/managed/AmazonS3ReadOnlyAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AmazonSSMReadOnlyAccess",
+        version: "v1",
+        created: "2015-05-29",
+        json: include_str!("../../data/managed/AmazonSSMReadOnlyAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/aws-service-role/AmazonECSServiceRolePolicy",
+        version: "v24",
+        created: "2026-04-22",
+        json: include_str!("../../data/managed/AmazonECSServiceRolePolicy.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AWSCodeDeployDeployerAccess",
+        version: "v6",
+        created: "2026-02-12",
+        json: include_str!("../../data/managed/AWSCodeDeployDeployerAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AWSCodeDeployFullAccess",
+        version: "v6",
+        created: "2026-02-12",
+        json: include_str!("../../data/managed/AWSCodeDeployFullAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AWSCodeDeployReadOnlyAccess",
+        version: "v6",
+        created: "2026-02-12",
+        json: include_str!("../../data/managed/AWSCodeDeployReadOnlyAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AWSCodeDeployRoleForECS",
+        version: "v3",
+        created: "2019-09-23",
+        json: include_str!("../../data/managed/AWSCodeDeployRoleForECS.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/AWSCodeDeployRoleForECSLimited",
+        version: "v3",
+        created: "2019-09-23",
+        json: include_str!("../../data/managed/AWSCodeDeployRoleForECSLimited.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/CloudWatchLogsFullAccess",
+        version: "v8",
+        created: "2026-02-12",
+        json: include_str!("../../data/managed/CloudWatchLogsFullAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/CloudWatchLogsReadOnlyAccess",
+        version: "v12",
+        created: "2026-02-12",
+        json: include_str!("../../data/managed/CloudWatchLogsReadOnlyAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/IAMFullAccess",
+        version: "v2",
+        created: "2019-06-21",
+        json: include_str!("../../data/managed/IAMFullAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/IAMReadOnlyAccess",
+        version: "v4",
+        created: "2018-01-25",
+        json: include_str!("../../data/managed/IAMReadOnlyAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/job-function/ViewOnlyAccess",
+        version: "v46",
+        created: "2026-09-30",
+        json: include_str!("../../data/managed/ViewOnlyAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/PowerUserAccess",
+        version: "v12",
+        created: "2026-02-12",
+        json: include_str!("../../data/managed/PowerUserAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/ReadOnlyAccess",
+        version: "v190",
+        created: "2026-09-24",
+        json: include_str!("../../data/managed/ReadOnlyAccess.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/SecretsManagerReadWrite",
+        version: "v6",
+        created: "2026-08-25",
+        json: include_str!("../../data/managed/SecretsManagerReadWrite.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/service-role/AmazonEC2ContainerServiceEventsRole",
+        version: "v3",
+        created: "2023-03-06",
+        json: include_str!("../../data/managed/AmazonEC2ContainerServiceEventsRole.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/service-role/AmazonEC2ContainerServiceforEC2Role",
+        version: "v10",
+        created: "2026-02-12",
+        json: include_str!("../../data/managed/AmazonEC2ContainerServiceforEC2Role.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/service-role/AmazonECSInfrastructureRoleforExpressGatewayServices",
+        version: "v6",
+        created: "2026-02-12",
+        json: include_str!("../../data/managed/AmazonECSInfrastructureRoleforExpressGatewayServices.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/service-role/AmazonECSInfrastructureRolePolicyForServiceConnectTransportLayerSecurity",
+        version: "v4",
+        created: "2026-02-12",
+        json: include_str!(
+            "../../data/managed/AmazonECSInfrastructureRolePolicyForServiceConnectTransportLayerSecurity.json"
+        ),
+    },
+    ManagedPolicy {
+        path_and_name: "/service-role/AmazonECSInfrastructureRolePolicyForVolumes",
+        version: "v5",
+        created: "2026-02-12",
+        json: include_str!("../../data/managed/AmazonECSInfrastructureRolePolicyForVolumes.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/service-role/AmazonECSTaskExecutionRolePolicy",
+        version: "v1",
+        created: "2017-11-16",
+        json: include_str!("../../data/managed/AmazonECSTaskExecutionRolePolicy.json"),
+    },
+    ManagedPolicy {
+        path_and_name: "/service-role/AWSCodeDeployRole",
+        version: "v12",
+        created: "2026-09-10",
+        json: include_str!("../../data/managed/AWSCodeDeployRole.json"),
+    },
+];

@@ -1,0 +1,207 @@
+//! Proofs about policies, each with a request that shows it.
+//!
+//! A region of requests is cut into cells in which every condition has one outcome. The evaluator
+//! decides one request of each cell, and so all of them: prover and evaluator can't disagree. What a
+//! cut can't express (a variable whose value isn't known) makes the answer *unknown*, with the cause.
+
+mod cells;
+mod dead;
+mod gather;
+mod names;
+mod points;
+mod who;
+mod words;
+
+use crate::ast::Policy;
+use crate::decide::{Layers, Named, decide};
+use crate::region::{ProviderFacts, Region};
+use crate::request::Request;
+pub use crate::set::{STATES_MAX, TooLarge};
+use cells::Cut;
+
+pub use cells::COMBINATIONS_MAX;
+pub use dead::Dead;
+pub use who::{Breadth, Forms, Only, Stratum, Who, Witness, only, who};
+
+/// What policies say of all requests of a region.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// All are allowed.
+    Always,
+    /// None is allowed; also when the region is empty.
+    Never,
+    /// Some are and some are not.
+    Sometimes {
+        /// One that is allowed.
+        allowed: Request,
+        /// One that is not.
+        denied: Request,
+    },
+    /// The question passed a limit.
+    TooLarge {
+        /// How many states or combinations came up.
+        states: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// It can't be known.
+    Unknown {
+        /// Why not, as phrases.
+        because: Vec<String>,
+    },
+}
+
+/// What one set of policies allows and another does not.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// A request that is newly allowed.
+    pub gained: Option<Request>,
+    /// A request that is no longer allowed.
+    pub lost: Option<Request>,
+    /// Why the absence of one of them is not a proof.
+    pub unknown: Vec<String>,
+}
+
+impl Change {
+    /// Whether the two are proved to allow the same.
+    pub fn is_none(&self) -> bool {
+        self.gained.is_none() && self.lost.is_none() && self.unknown.is_empty()
+    }
+}
+
+/// Which requests of a region the layers allow.
+pub fn allows(layers: &Layers<'_>, region: &Region) -> Proof {
+    match try_allows(layers, region) {
+        Ok(proof) => proof,
+        Err(TooLarge { states, limit }) => Proof::TooLarge { states, limit },
+    }
+}
+
+fn try_allows(layers: &Layers<'_>, region: &Region) -> Result<Proof, TooLarge> {
+    let verdict = |request: &Request| verdict(layers, request);
+    let (mut allowed, mut denied) = (Cheapest::default(), Cheapest::default());
+    let mut causes = Vec::new();
+    for product in &region.products {
+        let cut = Cut::new(product, &policies(layers), &[])?;
+        causes.extend(cut.causes.iter().cloned());
+        let (mut here, mut there) = (Choices::default(), Choices::default());
+        cut.each(|choice| {
+            match verdict(choice.request) {
+                Ok(true) => here.offer(choice.cost, choice.indices),
+                Ok(false) => there.offer(choice.cost, choice.indices),
+                Err(unknown) => causes.extend(unknown),
+            }
+            cut.enough(here.best.is_some() && there.best.is_some())
+        })?;
+        allowed.take(&cut, here, |request| verdict(request) == Ok(true));
+        denied.take(&cut, there, |request| verdict(request) == Ok(false));
+    }
+    causes.sort_unstable();
+    causes.dedup();
+    Ok(match (allowed.request(), denied.request()) {
+        (Some(allowed), Some(denied)) => Proof::Sometimes { allowed, denied },
+        _ if !causes.is_empty() => Proof::Unknown { because: causes },
+        (Some(_), None) => Proof::Always,
+        (None, _) => Proof::Never,
+    })
+}
+
+/// What a change from old to new layers newly allows and no longer allows, within a region.
+///
+/// # Errors
+/// When the policies are too entangled.
+pub fn diff(old: &Layers<'_>, new: &Layers<'_>, region: &Region) -> Result<Change, TooLarge> {
+    let both: Vec<&Policy> = policies(old).into_iter().chain(policies(new)).collect();
+    let (mut gained, mut lost) = (Cheapest::default(), Cheapest::default());
+    let mut unknown = Vec::new();
+    let is_gain = |request: &Request| (verdict(old, request), verdict(new, request)) == (Ok(false), Ok(true));
+    let is_loss = |request: &Request| (verdict(old, request), verdict(new, request)) == (Ok(true), Ok(false));
+    for product in &region.products {
+        let cut = Cut::new(product, &both, &[])?;
+        unknown.extend(cut.causes.iter().cloned());
+        let (mut here, mut there) = (Choices::default(), Choices::default());
+        cut.each(|choice| {
+            match (verdict(old, choice.request), verdict(new, choice.request)) {
+                (Ok(false), Ok(true)) => here.offer(choice.cost, choice.indices),
+                (Ok(true), Ok(false)) => there.offer(choice.cost, choice.indices),
+                (Ok(_), Ok(_)) => {}
+                (before, after) => unknown.extend(before.err().into_iter().chain(after.err()).flatten()),
+            }
+            cut.enough(here.best.is_some() && there.best.is_some())
+        })?;
+        gained.take(&cut, here, is_gain);
+        lost.take(&cut, there, is_loss);
+    }
+    unknown.sort_unstable();
+    unknown.dedup();
+    Ok(Change { gained: gained.request(), lost: lost.request(), unknown })
+}
+
+/// What a change of a role's trust policy newly admits and no longer admits, of a provider's tokens.
+///
+/// # Errors
+/// When the policies are too entangled.
+pub fn diff_trust(
+    old: &Policy,
+    new: &Policy,
+    provider: &ProviderFacts,
+    role: &str,
+) -> Result<Change, TooLarge> {
+    diff(&trust_layers(old), &trust_layers(new), &Region::tokens(provider, role))
+}
+
+fn trust_layers(trust: &Policy) -> Layers<'_> {
+    Layers { trust: Some(Named { name: "trust policy".into(), policy: trust }), ..Layers::default() }
+}
+
+/// Whether a request is allowed; what could not be read, when that might change the answer.
+fn verdict(layers: &Layers<'_>, request: &Request) -> Result<bool, Vec<String>> {
+    let decision = decide(layers, request);
+    if decision.unknown.is_empty() { Ok(decision.is_allowed()) } else { Err(decision.unknown) }
+}
+
+fn policies<'a>(layers: &Layers<'a>) -> Vec<&'a Policy> {
+    let levels = layers.service_control.iter().chain(&layers.resource_control).flatten();
+    let single = layers.trust.iter().chain(&layers.resource).chain(&layers.boundary);
+    let lists = layers.identity.iter().chain(layers.session.iter().flatten());
+    single.chain(lists).chain(levels).map(|named| named.policy).collect()
+}
+
+/// The cheapest combination so far.
+#[derive(Default, Debug)]
+struct Choices {
+    best: Option<(u64, Vec<usize>)>,
+}
+
+impl Choices {
+    fn offer(&mut self, cost: u64, indices: &[usize]) {
+        if self.best.as_ref().is_none_or(|(best, _)| cost < *best) {
+            self.best = Some((cost, indices.to_vec()));
+        }
+    }
+}
+
+/// The cheapest request so far, over several products.
+#[derive(Default, Debug)]
+struct Cheapest {
+    best: Option<(u64, Request)>,
+}
+
+impl Cheapest {
+    /// Takes a product's cheapest combination, made plausible. A witness that the evaluator does not
+    /// confirm is none.
+    fn take(&mut self, cut: &Cut<'_>, choices: Choices, is_so: impl Fn(&Request) -> bool) {
+        let Some((cost, indices)) = choices.best else { return };
+        if self.best.as_ref().is_some_and(|(best, _)| *best <= cost) {
+            return;
+        }
+        let request = cut.plausible(&indices, &is_so);
+        if is_so(&request) {
+            self.best = Some((cost, request));
+        }
+    }
+
+    fn request(self) -> Option<Request> {
+        self.best.map(|(_, request)| request)
+    }
+}

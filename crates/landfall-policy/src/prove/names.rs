@@ -1,0 +1,148 @@
+//! What a trust policy says of a provider's tokens, in its own words: the repositories and owners that
+//! it names, and the values that a witness fits.
+
+use landfall_types::{Span, Spanned};
+
+use crate::ast::{ComparisonKind, Condition, Effect, Policy};
+use crate::condition;
+use crate::region::{ProviderFacts, Slot};
+use crate::request::{Context, Request};
+use crate::set::{Case, Leaf, Observer, Shape};
+
+/// A repository's place among those that a policy names.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Place {
+    /// A repository that the policy names, `OWNER/NAME`.
+    Repository(String),
+    /// Another repository of an owner that it names.
+    Owner(String),
+    /// A repository of somebody else.
+    Others,
+    /// A name that the policy writes in another case: nobody's, as GitHub tells no names apart by case.
+    OtherCase(String),
+}
+
+/// The repositories and owners that a policy names in full, `OWNER/NAME` and `OWNER`, to admit them or
+/// to keep them out.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    repositories: Vec<String>,
+    owners: Vec<String>,
+}
+
+impl Names {
+    pub(super) fn of(trust: &Policy, provider: &ProviderFacts) -> Self {
+        let mut names = Self::default();
+        let all = trust.statements.iter().flat_map(|statement| &statement.conditions);
+        let on = |claim: &str| {
+            let key = provider.key(claim);
+            let conditions = all.clone().filter(move |it| it.key.value.eq_ignore_ascii_case(&key));
+            conditions.flat_map(|condition| condition.values.iter().map(|value| value.value.as_str()))
+        };
+        let subjects = on("sub").filter_map(|value| {
+            let rest = value.strip_prefix("repo:")?;
+            Some(rest.split(':').next().unwrap_or(rest))
+        });
+        let claims = on("repository");
+        for repository in subjects.chain(claims) {
+            let (owner, name) = repository.split_once('/').unwrap_or((repository, ""));
+            let plain = |text: &str| text.split('@').next().unwrap_or(text).to_owned();
+            let (owner, name) = (plain(owner), plain(name));
+            if !Shape::Owner.admits(&owner) {
+                continue;
+            }
+            if Shape::Repository.admits(&name) {
+                names.repositories.push(format!("{owner}/{name}"));
+            }
+            names.owners.push(owner);
+        }
+        for list in [&mut names.repositories, &mut names.owners] {
+            list.sort();
+            list.dedup();
+        }
+        names
+    }
+
+    /// Whether the policy names no owner at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.owners.is_empty()
+    }
+
+    /// Whether the policy names a repository of an owner.
+    pub(super) fn has_repository_of(&self, owner: &str) -> bool {
+        self.repositories.iter().any(|one| one.split('/').next().is_some_and(|it| it.eq_ignore_ascii_case(owner)))
+    }
+
+    /// Where a repository belongs. GitHub's names are unique but for their case.
+    pub(super) fn place(&self, repository: &str) -> Place {
+        let is_same = |known: &&String, text: &str| known.eq_ignore_ascii_case(text);
+        if self.repositories.iter().any(|known| known == repository) {
+            return Place::Repository(repository.to_owned());
+        }
+        if let Some(known) = self.repositories.iter().find(|known| is_same(known, repository)) {
+            return Place::OtherCase(known.clone());
+        }
+        let owner = repository.split('/').next().unwrap_or(repository);
+        if self.owners.iter().any(|known| known == owner) {
+            return Place::Owner(owner.to_owned());
+        }
+        let known = self.owners.iter().find(|known| is_same(known, owner));
+        known.map_or(Place::Others, |known| Place::OtherCase(known.clone()))
+    }
+
+    /// Questions that keep these places apart.
+    pub(super) fn probes(&self, provider: &ProviderFacts) -> Vec<(Slot, Vec<Observer>)> {
+        let cases = [Case::Exact, Case::Ascii];
+        let leaves = cases.into_iter().flat_map(|case| {
+            let repositories = self.repositories.iter().map(move |one| Leaf::literal(one, case));
+            let owners = self.owners.iter();
+            let owners = owners.map(move |one| Leaf::literal(&format!("{one}/"), case).then_anything());
+            repositories.chain(owners)
+        });
+        let observers = leaves.map(|leaf| Observer { leaves: vec![leaf] }).collect();
+        vec![(Slot::Key(provider.key("repository")), observers)]
+    }
+}
+
+/// The values that grants want a key to have, with their conditions.
+pub(super) fn wanted<'p>(trust: &'p Policy, key: &str) -> Vec<(&'p Condition, &'p Spanned<String>)> {
+    let granting = trust.statements.iter().filter(|statement| statement.effect == Effect::Allow);
+    let conditions = granting.flat_map(|statement| &statement.conditions);
+    let on_key = conditions.filter(|condition| {
+        condition.key.value.eq_ignore_ascii_case(key)
+            && !condition.operator.comparison.negated
+            && condition.operator.comparison.kind != ComparisonKind::Null
+    });
+    on_key.flat_map(|condition| condition.values.iter().map(move |value| (condition, value))).collect()
+}
+
+/// The values of grants on a key that a request's own value fits.
+pub(super) fn fitting(trust: &Policy, key: &str, request: &Request) -> Vec<Spanned<String>> {
+    let Some([got]) = request.context.get(key) else { return Vec::new() };
+    let fits = |condition: &Condition, value: &str| {
+        let kind = condition.operator.comparison.kind;
+        condition::fits(kind, value, got, &Context::new(), false) == Some(true)
+    };
+    let values = wanted(trust, key).into_iter().filter(|(condition, value)| fits(condition, &value.value));
+    let mut fitting: Vec<Spanned<String>> = Vec::new();
+    for (_, value) in values {
+        if !fitting.iter().any(|known| known.value == value.value) {
+            fitting.push(value.clone());
+        }
+    }
+    fitting
+}
+
+/// The keys on which grants put conditions, apart from some.
+pub(super) fn keys<'p>(trust: &'p Policy, but: &[String]) -> Vec<(&'p str, Span)> {
+    let granting = trust.statements.iter().filter(|statement| statement.effect == Effect::Allow);
+    let mut keys: Vec<(&str, Span)> = Vec::new();
+    for condition in granting.flat_map(|statement| &statement.conditions) {
+        let name = condition.key.value.as_str();
+        let is_known = |known: &str| known.eq_ignore_ascii_case(name);
+        if !but.iter().any(|one| is_known(one)) && !keys.iter().any(|(one, _)| is_known(one)) {
+            keys.push((name, condition.key.span));
+        }
+    }
+    keys
+}

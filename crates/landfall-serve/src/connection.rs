@@ -1,0 +1,40 @@
+//! Where a call came from, as far as policies can see it.
+
+use std::net::IpAddr;
+
+/// Longest user agent that policies see, in characters.
+const USER_AGENT_CHARS_MAX: usize = 1_024;
+
+/// Clients come over plain http here because this side has no certificate. The same call to AWS is made
+/// over TLS, and the answer has to be the one that AWS would give.
+pub const SECURE_TRANSPORT: (&str, &str) = ("aws:SecureTransport", "true");
+
+/// The connection of a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Connection {
+    /// The address that it came from; an IPv4 address that came in an IPv6 one is taken out of it.
+    pub peer: IpAddr,
+    /// `User-Agent`.
+    pub user_agent: Option<String>,
+}
+
+impl Connection {
+    /// A connection from an address.
+    pub fn new(peer: IpAddr, user_agent: Option<&str>) -> Self {
+        let user_agent = user_agent.map(|text| text.chars().take(USER_AGENT_CHARS_MAX).collect());
+        Self { peer: peer.to_canonical(), user_agent }
+    }
+
+    /// Whether the other side is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.peer.is_loopback()
+    }
+
+    /// The condition keys that a call has of its connection, beside [`SECURE_TRANSPORT`].
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-network-properties>
+    pub fn keys(&self) -> Vec<(String, Vec<String>)> {
+        let peer = ("aws:SourceIp".to_owned(), vec![self.peer.to_string()]);
+        let agent = self.user_agent.iter().map(|text| ("aws:UserAgent".to_owned(), vec![text.clone()]));
+        std::iter::once(peer).chain(agent).collect()
+    }
+}

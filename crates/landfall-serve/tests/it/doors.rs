@@ -1,0 +1,570 @@
+//! Every door, and everyone who must not get through it. The doors are the calls that the server itself
+//! declares: a new one fails these tests until it stands in the tables below.
+
+use landfall_policy::catalogue::{self, RegistryCall};
+use landfall_serve::authz::calls;
+use landfall_serve::authz::Needs;
+use landfall_types::Timestamp;
+use landfall_wire::hash::sha256_digest;
+
+use crate::bench::{ACCOUNT, Bench, IAM, NOW, REGION, STS, allow, root};
+use crate::client::{Keys, Reply, Request, Signing};
+
+/// An API operation, and parameters with which it works in the world of [`furnished`].
+struct Door {
+    service: &'static str,
+    operation: &'static str,
+    /// `Name=Value` parts of a form, or one JSON text.
+    input: &'static [&'static str],
+    /// What it is decided on.
+    resource: &'static str,
+}
+
+const fn door(
+    service: &'static str,
+    operation: &'static str,
+    resource: &'static str,
+    input: &'static [&'static str],
+) -> Door {
+    Door { service, operation, input, resource }
+}
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/team/target";
+const NEW_ROLE: &str = "arn:aws:iam::123456789012:role/new";
+const POLICY: &str = "arn:aws:iam::123456789012:policy/target";
+const FREE_POLICY: &str = "arn:aws:iam::123456789012:policy/free";
+const PROVIDER: &str = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com";
+const REPOSITORY: &str = "arn:aws:ecr:eu-west-1:123456789012:repository/team/api";
+const READ_ONLY: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}"#;
+
+const DOORS: &[Door] = &[
+    door(
+        "iam",
+        "CreateOpenIDConnectProvider",
+        "arn:aws:iam::123456789012:oidc-provider/gitlab.com",
+        &["Url=https://gitlab.com"],
+    ),
+    door("iam", "GetOpenIDConnectProvider", PROVIDER, &["OpenIDConnectProviderArn=${provider}"]),
+    door("iam", "ListOpenIDConnectProviders", "*", &[]),
+    door("iam", "DeleteOpenIDConnectProvider", PROVIDER, &["OpenIDConnectProviderArn=${provider}"]),
+    door("iam", "CreateRole", NEW_ROLE, &["RoleName=new", "AssumeRolePolicyDocument=${trust}"]),
+    door("iam", "GetRole", ROLE, &["RoleName=target"]),
+    door("iam", "ListRoles", "*", &[]),
+    door("iam", "DeleteRole", "arn:aws:iam::123456789012:role/bare", &["RoleName=bare"]),
+    door("iam", "UpdateAssumeRolePolicy", ROLE, &["RoleName=target", "PolicyDocument=${trust}"]),
+    door("iam", "PutRolePolicy", ROLE, &["RoleName=target", "PolicyName=p", "PolicyDocument=${policy}"]),
+    door("iam", "GetRolePolicy", ROLE, &["RoleName=target", "PolicyName=only"]),
+    door("iam", "ListRolePolicies", ROLE, &["RoleName=target"]),
+    door("iam", "DeleteRolePolicy", ROLE, &["RoleName=target", "PolicyName=only"]),
+    door("iam", "AttachRolePolicy", ROLE, &["RoleName=target", "PolicyArn=${spare}"]),
+    door("iam", "DetachRolePolicy", ROLE, &["RoleName=target", "PolicyArn=${attached}"]),
+    door("iam", "ListAttachedRolePolicies", ROLE, &["RoleName=target"]),
+    door(
+        "iam",
+        "CreatePolicy",
+        "arn:aws:iam::123456789012:policy/x/new",
+        &["PolicyName=new", "Path=/x/", "PolicyDocument=${policy}"],
+    ),
+    door("iam", "GetPolicy", POLICY, &["PolicyArn=${attached}"]),
+    door("iam", "GetPolicyVersion", POLICY, &["PolicyArn=${attached}", "VersionId=v1"]),
+    door("iam", "ListPolicies", "*", &[]),
+    door("iam", "DeletePolicy", FREE_POLICY, &["PolicyArn=${free}"]),
+    door("sts", "GetCallerIdentity", "*", &[]),
+    door("ecr", "GetAuthorizationToken", "*", &["{}"]),
+    door(
+        "ecr",
+        "CreateRepository",
+        "arn:aws:ecr:eu-west-1:123456789012:repository/team/new",
+        &[r#"{"repositoryName":"team/new"}"#],
+    ),
+    door("ecr", "DescribeRepositories", REPOSITORY, &[r#"{"repositoryNames":["team/api"]}"#]),
+    door("ecr", "DescribeImages", REPOSITORY, &[r#"{"repositoryName":"team/api"}"#]),
+    door("ecr", "ListImages", REPOSITORY, &[r#"{"repositoryName":"team/api"}"#]),
+];
+
+impl Door {
+    fn request(&self) -> Request {
+        if self.service == "ecr" {
+            return Request::ecr(self.operation, self.input.first().unwrap());
+        }
+        let trust = crate::bench::trust(ACCOUNT);
+        let fill = |text: &str| {
+            text.replace("${trust}", &trust)
+                .replace("${policy}", READ_ONLY)
+                .replace("${provider}", PROVIDER)
+                .replace("${attached}", POLICY)
+                .replace("${free}", FREE_POLICY)
+                .replace("${spare}", "arn:aws:iam::123456789012:policy/spare")
+        };
+        let filled: Vec<(String, String)> = self
+            .input
+            .iter()
+            .map(|part| part.split_once('=').unwrap())
+            .map(|(name, value)| (name.to_owned(), fill(value)))
+            .collect();
+        let params: Vec<(&str, &str)> =
+            filled.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Request::query(if self.service == "iam" { IAM } else { STS }, self.operation, &params)
+    }
+
+    fn action(&self) -> Option<&'static str> {
+        match Needs::of(self.service, self.operation) {
+            Needs::Permission(need) => Some(need.action),
+            Needs::Caller => None,
+            Needs::Unlisted => panic!("{} is not in the catalogue", self.operation),
+        }
+    }
+
+    fn named(&self) -> String {
+        format!("{}:{}", self.service, self.operation)
+    }
+}
+
+/// A world in which every door leads somewhere.
+fn furnished() -> Bench {
+    let bench = Bench::with_provider();
+    let trust = crate::bench::trust(ACCOUNT);
+    let works = |reply: Reply| assert!(matches!(reply.status, 200 | 201), "{}", reply.body);
+    for (name, path) in [("target", "/team/"), ("bare", "/")] {
+        works(bench.iam(
+            "CreateRole",
+            &[("RoleName", name), ("Path", path), ("AssumeRolePolicyDocument", &trust)],
+        ));
+    }
+    for name in ["target", "free", "spare"] {
+        works(bench.iam("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", READ_ONLY)]));
+    }
+    works(bench.iam("AttachRolePolicy", &[("RoleName", "target"), ("PolicyArn", POLICY)]));
+    works(bench.iam(
+        "PutRolePolicy",
+        &[("RoleName", "target"), ("PolicyName", "only"), ("PolicyDocument", READ_ONLY)],
+    ));
+    works(bench.ecr("CreateRepository", r#"{"repositoryName":"team/api"}"#));
+    let login = bench.login(&root());
+    let push = |method, target: &str, body: &str| {
+        let request = Request::new(method, target).header("authorization", &login).body(body);
+        works(bench.send(&request));
+    };
+    push("POST", &format!("/v2/team/api/blobs/uploads/?digest={}", sha256_digest(b"layer")), "layer");
+    push("PUT", "/v2/team/api/manifests/v1", INDEX);
+    bench
+}
+
+const INDEX: &str =
+    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+
+/// What a service answers: status, code, and the beginning of the message.
+type Wanted = (u16, &'static str, &'static str);
+
+/// Someone who must not get through, and what the Query services and ECR tell them.
+struct Stranger {
+    name: &'static str,
+    query: Wanted,
+    ecr: Wanted,
+    /// The rule of the finding in the decision log.
+    rule: &'static str,
+    /// Makes the request theirs.
+    come: fn(Request, &Keys, &str) -> Request,
+}
+
+fn at(seconds: i64) -> Timestamp {
+    NOW.plus_seconds(seconds)
+}
+
+fn signed(request: Request, keys: &Keys, service: &str, region: &str, seconds: i64) -> Request {
+    request.sign(keys, Signing { service, region, at: at(seconds) })
+}
+
+const INVALID: &str = "The security token included in the request is invalid.";
+const MISMATCH: &str = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.";
+
+const STRANGERS: &[Stranger] = &[
+    Stranger {
+        name: "nobody",
+        query: (403, "MissingAuthenticationToken", "Request is missing Authentication Token"),
+        ecr: (400, "MissingAuthenticationTokenException", "Missing Authentication Token"),
+        rule: "no-credentials",
+        come: |request, _, _| request,
+    },
+    Stranger {
+        name: "a key that nobody has",
+        query: (403, "InvalidClientTokenId", INVALID),
+        ecr: (400, "UnrecognizedClientException", INVALID),
+        rule: "credentials-refused",
+        come: |request, _, service| {
+            let keys = Keys { id: "AKIAIOSFODNN7EXAMPLE".to_owned(), ..root() };
+            signed(request, &keys, service, REGION, 0)
+        },
+    },
+    Stranger {
+        name: "a wrong secret",
+        query: (403, "SignatureDoesNotMatch", MISMATCH),
+        ecr: (400, "InvalidSignatureException", MISMATCH),
+        rule: "credentials-refused",
+        come: |request, keys, service| {
+            signed(request, &Keys { secret: "guess".to_owned(), ..keys.clone() }, service, REGION, 0)
+        },
+    },
+    Stranger {
+        name: "a session without its token",
+        query: (403, "InvalidClientTokenId", INVALID),
+        ecr: (400, "UnrecognizedClientException", INVALID),
+        rule: "credentials-refused",
+        come: |request, keys, service| {
+            signed(request, &Keys { token: None, ..keys.clone() }, service, REGION, 0)
+        },
+    },
+    Stranger {
+        name: "a session token under another key",
+        query: (403, "InvalidClientTokenId", INVALID),
+        ecr: (400, "UnrecognizedClientException", INVALID),
+        rule: "credentials-refused",
+        come: |request, keys, service| {
+            signed(request, &Keys { id: "test".to_owned(), ..keys.clone() }, service, REGION, 0)
+        },
+    },
+    Stranger {
+        name: "a session token that was changed",
+        query: (403, "InvalidClientTokenId", INVALID),
+        ecr: (400, "UnrecognizedClientException", INVALID),
+        rule: "credentials-refused",
+        come: |request, keys, service| {
+            let token = keys.token.as_ref().map(|token| format!("A{}", &token[1..]).replace("AA", "BA"));
+            signed(request, &Keys { token, ..keys.clone() }, service, REGION, 0)
+        },
+    },
+    Stranger {
+        name: "a clock that is slow",
+        query: (
+            403,
+            "SignatureDoesNotMatch",
+            "Signature expired: 20261001T115459Z is now earlier than 20261001T115500Z (20261001T120000Z - 5 min.)",
+        ),
+        ecr: (
+            400,
+            "InvalidSignatureException",
+            "Signature expired: 20261001T115459Z is now earlier than 20261001T115500Z (20261001T120000Z - 5 min.)",
+        ),
+        rule: "credentials-refused",
+        come: |request, keys, service| signed(request, keys, service, REGION, -301),
+    },
+    Stranger {
+        name: "a clock that is fast",
+        query: (
+            403,
+            "SignatureDoesNotMatch",
+            "Signature not yet current: 20261001T120501Z is still later than 20261001T120500Z (20261001T120000Z + 5 min.)",
+        ),
+        ecr: (
+            400,
+            "InvalidSignatureException",
+            "Signature not yet current: 20261001T120501Z is still later than 20261001T120500Z (20261001T120000Z + 5 min.)",
+        ),
+        rule: "credentials-refused",
+        come: |request, keys, service| signed(request, keys, service, REGION, 301),
+    },
+    Stranger {
+        name: "a signature for another service",
+        query: (403, "SignatureDoesNotMatch", "Credential should be scoped to correct service: '"),
+        ecr: (400, "InvalidSignatureException", "Credential should be scoped to correct service: 'ecr'. "),
+        rule: "credentials-refused",
+        come: |request, keys, _| signed(request, keys, "s3", REGION, 0),
+    },
+    Stranger {
+        name: "a region that would change the resource's name",
+        query: (403, "SignatureDoesNotMatch", "Credential should be scoped to a valid region. "),
+        ecr: (400, "InvalidSignatureException", "Credential should be scoped to a valid region. "),
+        rule: "credentials-refused",
+        come: |request, keys, service| {
+            signed(request, keys, service, "eu-west-1:123456789012:repository", 0)
+        },
+    },
+    Stranger {
+        name: "a body that was changed on its way",
+        query: (403, "SignatureDoesNotMatch", MISMATCH),
+        ecr: (400, "InvalidSignatureException", MISMATCH),
+        rule: "credentials-refused",
+        come: |request, keys, service| {
+            let mut request = signed(request, keys, service, REGION, 0);
+            request.body.extend_from_slice(if service == "ecr" { b" " } else { b"&More=1" });
+            request
+        },
+    },
+];
+
+#[test]
+fn every_api_operation_of_the_server_stands_in_the_table() {
+    let missing: Vec<_> = calls::API
+        .iter()
+        .filter(|(service, name)| {
+            !DOORS.iter().any(|door| door.service == *service && door.operation == *name)
+        })
+        .collect();
+    assert!(missing.is_empty(), "not covered: {missing:?}");
+    assert_eq!(DOORS.len(), calls::API.len());
+    let unlisted: Vec<_> = calls::API
+        .iter()
+        .filter(|(service, name)| {
+            !catalogue::operations().iter().any(|known| known.service == *service && known.name == *name)
+        })
+        .collect();
+    assert!(unlisted.is_empty(), "not in the catalogue: {unlisted:?}");
+}
+
+#[test]
+fn strangers_stay_outside_of_every_api_operation() {
+    let bench = furnished();
+    let keys = bench.session_with("all", &["iam:*", "sts:*", "ecr:*"]);
+    for door in DOORS {
+        for stranger in STRANGERS {
+            let place = format!("{} by {}", door.named(), stranger.name);
+            let reply = bench.send(&(stranger.come)(door.request(), &keys, door.service));
+            let (status, code, message) = if door.service == "ecr" { stranger.ecr } else { stranger.query };
+            refused(&bench, &reply, &place, (status, code), stranger.rule);
+            assert!(reply.fault().1.starts_with(message), "{place}: {}", reply.fault().1);
+        }
+    }
+}
+
+#[test]
+fn a_session_ends_at_every_api_operation_to_the_second() {
+    let bench = furnished();
+    let keys = bench.session_with("all", &["iam:*", "sts:*", "ecr:*"]);
+    bench.server.world.clock.advance(3599);
+    assert_eq!(bench.call(&keys, "sts", Request::query(STS, "GetCallerIdentity", &[])).status, 200);
+    bench.server.world.clock.advance(1);
+    for door in DOORS {
+        let reply = bench.call(&keys, door.service, door.request());
+        let wanted =
+            if door.service == "ecr" { (400, "ExpiredTokenException") } else { (403, "ExpiredToken") };
+        refused(&bench, &reply, &door.named(), wanted, "session-expired");
+        assert_eq!(reply.fault().1, "The security token included in the request is expired");
+    }
+}
+
+#[test]
+fn a_role_needs_the_one_action_of_each_operation() {
+    let bench = furnished();
+    let free = bench.session_with("nothing", &["s3:GetObject"]);
+    // All sessions are made first: one of the doors takes the provider away.
+    let sessions: Vec<_> = DOORS.iter().map(|door| door.action().map(|action| callers(&bench, door, action))).collect();
+    for (door, callers) in DOORS.iter().zip(sessions) {
+        let Some([without, elsewhere, denied, with]) = callers else {
+            assert_eq!(bench.call(&free, door.service, door.request()).status, 200, "{}", door.named());
+            continue;
+        };
+        let action = door.action().unwrap();
+        let nothing = format!("because no identity-based policy allows the {action} action");
+        let explicit = "with an explicit deny in an identity-based policy";
+        for (role, keys, reason, rule) in [
+            ("without", without, nothing.as_str(), ""),
+            ("elsewhere", elsewhere, nothing.as_str(), ""),
+            ("denied", denied, explicit, "explicit-deny"),
+        ] {
+            let reply = bench.call(&keys, door.service, door.request());
+            let code = if door.service == "ecr" { (400, "AccessDeniedException") } else { (403, "AccessDenied") };
+            refused(&bench, &reply, &door.named(), code, rule);
+            let sentence = format!(
+                "User: arn:aws:sts::{ACCOUNT}:assumed-role/{role}-{}/test is not authorized to perform: {action} on resource: {} {reason}",
+                door.operation, door.resource
+            );
+            assert_eq!(reply.fault().1, sentence, "{}", door.named());
+            let record = bench.newest();
+            assert_eq!(record.action.as_deref(), Some(action));
+            assert_eq!(record.resource.as_deref(), Some(door.resource));
+            assert!(record.decision.is_some());
+        }
+        let reply = bench.call(&with, door.service, door.request());
+        assert_eq!(reply.status, 200, "{}: {}", door.named(), reply.body);
+        assert!(reply.header("x-amzn-requestid").is_some(), "{}", door.named());
+    }
+}
+
+/// Sessions of four roles: without the action, with it on something else, with it denied, with it.
+fn callers(bench: &Bench, door: &Door, action: &str) -> [Keys; 4] {
+    let denied = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"*","Resource":"*"}},{{"Effect":"Deny","Action":"{action}","Resource":"{}"}}]}}"#,
+        door.resource
+    );
+    [
+        ("without", allow(&["s3:*"], "*")),
+        ("elsewhere", allow(&[action], "arn:aws:iam::123456789012:role/elsewhere")),
+        ("denied", denied),
+        ("with", allow(&[action], door.resource)),
+    ]
+    .map(|(name, policy)| {
+        let role = format!("{name}-{}", door.operation);
+        bench.role(&role, &policy);
+        bench.session(&role)
+    })
+}
+
+/// The answer is this refusal, and the log knows it with its reason.
+fn refused(bench: &Bench, reply: &Reply, place: &str, (status, code): (u16, &str), rule: &str) {
+    assert_eq!((reply.status, reply.fault().0.as_str()), (status, code), "{place}: {}", reply.body);
+    let record = bench.newest();
+    assert_eq!(reply.header("x-amzn-requestid"), Some(record.request_id.as_str()), "{place}");
+    let landfall_serve::log::Verdict::Refused { code: logged, .. } = &record.verdict else {
+        panic!("{place}: the log says that it was allowed")
+    };
+    assert_eq!(logged, code, "{place}");
+    let finding = record.finding.as_ref().unwrap_or_else(|| panic!("{place}: no reason in the log"));
+    assert!(rule.is_empty() || finding.rule == rule, "{place}: {} is not {rule}", finding.rule);
+}
+
+/// A registry call, the actions that it needs beside its own, and its status when it works.
+struct RegistryDoor {
+    name: &'static str,
+    call: RegistryCall,
+    request: fn(&Bench, &str) -> Request,
+    also: &'static [&'static str],
+    status: u16,
+}
+
+const REGISTRY_DOORS: &[RegistryDoor] = &[
+    RegistryDoor {
+        name: "GET manifest",
+        call: RegistryCall::ReadManifest,
+        request: |_, _| Request::new("GET", "/v2/team/api/manifests/v1"),
+        also: &[],
+        status: 200,
+    },
+    RegistryDoor {
+        name: "PUT manifest",
+        call: RegistryCall::PutManifest,
+        request: |_, _| Request::new("PUT", "/v2/team/api/manifests/v2").body(INDEX),
+        also: &[],
+        status: 201,
+    },
+    RegistryDoor {
+        name: "HEAD blob",
+        call: RegistryCall::CheckBlob,
+        request: |_, _| Request::new("HEAD", &format!("/v2/team/api/blobs/{}", sha256_digest(b"layer"))),
+        also: &[],
+        status: 200,
+    },
+    RegistryDoor {
+        name: "GET blob",
+        call: RegistryCall::ReadBlob,
+        request: |_, _| Request::new("GET", &format!("/v2/team/api/blobs/{}", sha256_digest(b"layer"))),
+        also: &[],
+        status: 200,
+    },
+    RegistryDoor {
+        name: "POST upload",
+        call: RegistryCall::StartUpload,
+        request: |_, _| Request::new("POST", "/v2/team/api/blobs/uploads/"),
+        also: &[],
+        status: 202,
+    },
+    RegistryDoor {
+        name: "PATCH upload",
+        call: RegistryCall::AppendUpload,
+        request: |bench, login| Request::new("PATCH", &upload(bench, login)).body("x"),
+        also: &["ecr:InitiateLayerUpload"],
+        status: 202,
+    },
+    RegistryDoor {
+        name: "PUT upload",
+        call: RegistryCall::FinishUpload,
+        request: |bench, login| {
+            Request::new("PUT", &format!("{}?digest={}", upload(bench, login), sha256_digest(b"")))
+        },
+        also: &["ecr:InitiateLayerUpload"],
+        status: 201,
+    },
+    RegistryDoor {
+        name: "GET tags",
+        call: RegistryCall::ListTags,
+        request: |_, _| Request::new("GET", "/v2/team/api/tags/list"),
+        also: &[],
+        status: 200,
+    },
+    RegistryDoor {
+        name: "GET referrers",
+        call: RegistryCall::ListReferrers,
+        request: |_, _| Request::new("GET", &format!("/v2/team/api/referrers/{}", sha256_digest(b"x"))),
+        also: &[],
+        status: 200,
+    },
+];
+
+/// The path of an upload that this login began; one that nobody began when it may not.
+fn upload(bench: &Bench, login: &str) -> String {
+    let begun =
+        bench.send(&Request::new("POST", "/v2/team/api/blobs/uploads/").header("authorization", login));
+    let location = begun.header("location").unwrap_or("http://h/v2/team/api/blobs/uploads/none").to_owned();
+    location.splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap()
+}
+
+#[test]
+fn every_registry_call_of_the_server_stands_in_the_table() {
+    let listed: Vec<_> = REGISTRY_DOORS.iter().map(|door| (door.name, door.call)).collect();
+    assert_eq!(listed, calls::REGISTRY);
+    assert_eq!(listed.iter().map(|(_, call)| *call).collect::<Vec<_>>(), RegistryCall::ALL);
+}
+
+#[test]
+fn strangers_stay_outside_of_every_registry_call() {
+    let bench = furnished();
+    let keys = bench.session_with("all", &["ecr:*"]);
+    let login = bench.login(&keys);
+    for door in REGISTRY_DOORS {
+        let request = (door.request)(&bench, &login);
+        let challenged = bench.send(&request);
+        assert_eq!(challenged.status, 401, "{}", door.name);
+        let challenge = "Basic realm=\"http://127.0.0.1/\",service=\"ecr.amazonaws.com\"";
+        assert_eq!(challenged.header("www-authenticate"), Some(challenge), "{}", door.name);
+        for (authorization, status, rule) in [
+            ("Bearer abc", 401, "call-failed"),
+            ("Basic QVdTOm5vdC1tYWRlLWhlcmU=", 400, "registry-login-invalid"),
+            ("Basic not base64", 400, "registry-login-invalid"),
+        ] {
+            let reply = bench.send(&request.clone().header("authorization", authorization));
+            assert_eq!((reply.status, bench.rule()), (status, rule), "{} {authorization}", door.name);
+        }
+        let elsewhere = format!("{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com");
+        let reply =
+            bench.send(&request.clone().header("authorization", &login).header("host", &elsewhere));
+        assert_eq!((reply.status, bench.rule()), (400, "registry-login-other-region"), "{}", door.name);
+        // A session token is no login, and a login is no session token.
+        let token = keys.token.as_ref().unwrap();
+        let basic = base64(&format!("AWS:{token}"));
+        let reply = bench.send(&request.clone().header("authorization", &format!("Basic {basic}")));
+        assert_eq!((reply.status, bench.rule()), (400, "registry-login-invalid"), "{}", door.name);
+    }
+    bench.server.world.clock.advance(43_200);
+    for door in REGISTRY_DOORS {
+        let request = (door.request)(&bench, &login).header("authorization", &login);
+        assert_eq!((bench.send(&request).status, bench.rule()), (403, "registry-login-expired"), "{}", door.name);
+    }
+}
+
+#[test]
+fn a_role_needs_the_one_action_of_each_registry_call() {
+    let bench = furnished();
+    for (number, door) in REGISTRY_DOORS.iter().enumerate() {
+        let action = catalogue::registry_need(door.call).action;
+        let mut actions = vec!["ecr:GetAuthorizationToken"];
+        actions.extend(door.also);
+        let login = bench.login(&bench.session_with(&format!("without-{number}"), &actions));
+        let reply = bench.send(&(door.request)(&bench, &login).header("authorization", &login));
+        assert_eq!(reply.status, 403, "{}: {}", door.name, reply.body);
+        let sentence = format!(
+            "User: arn:aws:sts::{ACCOUNT}:assumed-role/without-{number}/test is not authorized to perform: {action} on resource: {REPOSITORY} because no identity-based policy allows the {action} action"
+        );
+        if !door.name.starts_with("HEAD") {
+            assert_eq!(reply.fault(), ("DENIED".to_owned(), sentence), "{}", door.name);
+        }
+        assert_eq!(bench.newest().action.as_deref(), Some(action));
+        actions.push(action);
+        let login = bench.login(&bench.session_with(&format!("with-{number}"), &actions));
+        let reply = bench.send(&(door.request)(&bench, &login).header("authorization", &login));
+        assert_eq!(reply.status, door.status, "{}: {}", door.name, reply.body);
+    }
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}

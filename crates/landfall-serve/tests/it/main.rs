@@ -1,0 +1,12 @@
+//! The AWS side from outside: a server on a free port, called over TCP with signatures, tokens and logins
+//! made as any client makes them. What is expected stands in the tables of `cases/`.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod bench;
+mod client;
+mod doors;
+mod edge;
+mod exchange;
+mod iam;
+mod sessions;

@@ -1,0 +1,218 @@
+//! `landfall diff`: what a change of a trust or permission policy newly admits, and what it no longer
+//! admits, each with a token or call that shows it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use landfall_deliver::Failure;
+use landfall_policy::decide::Named;
+use landfall_policy::prove::{self, Change, TooLarge};
+use landfall_policy::region::{ProviderFacts, Region};
+use landfall_policy::set::Language;
+use landfall_policy::{Layers, Policy, PolicyKind, Principal, Request};
+use landfall_serve::authz;
+use landfall_types::{Arn, SourceMap};
+
+use super::role::{self, RoleSource};
+use super::serve::{self, Format};
+use super::{key_value, usage, who};
+use crate::{files, ui};
+
+/// Arguments of `landfall diff`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct DiffArgs {
+    /// Before: a policy document (JSON), or a folder with Terraform
+    #[arg(value_name = "OLD")]
+    old: PathBuf,
+    /// After, of the same kind
+    #[arg(value_name = "NEW")]
+    new: PathBuf,
+    /// The role, for folders; and for documents the one that they are about
+    #[arg(long, value_name = "ROLE", default_value = "role")]
+    role: String,
+    /// An audience of the provider, for trust documents; may be repeated [default: sts.amazonaws.com]
+    #[arg(long = "aud", value_name = "AUDIENCE")]
+    audiences: Vec<String>,
+    /// A Terraform variable; may be repeated
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = key_value)]
+    variables: Vec<(String, String)>,
+    /// The account, where the role's ARN doesn't say it
+    #[arg(long, value_name = "ACCOUNT_ID", default_value = serve::ACCOUNT_DEFAULT)]
+    account: String,
+    /// How it is told
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  landfall diff old-trust.json new-trust.json
+  landfall diff main/infra branch/infra --role deploy
+
+Exit codes: 0 nothing is newly admitted; 1 something is, or it can't be proved that nothing is; 2 wrong usage or
+unreadable input.";
+
+/// One of the two sides.
+struct Side {
+    trust: Option<Arc<Policy>>,
+    /// Permissions by name.
+    identity: Vec<(String, Arc<Policy>)>,
+    role: Arn,
+    providers: Vec<ProviderFacts>,
+}
+
+/// One comparison.
+struct Compared {
+    what: String,
+    change: Change,
+}
+
+/// Compares; tells whether nothing is newly admitted.
+///
+/// # Errors
+/// Wrong usage, unreadable input, policies that pass a limit.
+pub fn run(args: &DiffArgs) -> Result<bool, Failure> {
+    let sources = SourceMap::new();
+    let old = side(&sources, &args.old, args)?;
+    let new = side(&sources, &args.new, args)?;
+    if old.trust.is_some() != new.trust.is_some() || old.identity.is_empty() != new.identity.is_empty() && old.trust.is_none() {
+        return Err(usage("OLD and NEW are of different kinds: two trust policies, two permission policies, or two folders are expected"));
+    }
+    let mut compared = Vec::new();
+    if let (Some(before), Some(after)) = (&old.trust, &new.trust) {
+        for provider in providers(&old, &new) {
+            let role = new.role.to_string();
+            let change = prove::diff_trust(before, after, &provider, &role).map_err(too_large)?;
+            compared.push(Compared { what: format!("tokens of https://{}", provider.host), change });
+        }
+    }
+    if !old.identity.is_empty() || !new.identity.is_empty() {
+        let change = permissions(&old, &new).map_err(too_large)?;
+        compared.push(Compared { what: "calls of the role's sessions".to_owned(), change });
+    }
+    match args.format {
+        Format::Human => compared.iter().for_each(show),
+        Format::Json => ui::line(json(&compared)),
+    }
+    Ok(compared.iter().all(|one| one.change.gained.is_none() && one.change.unknown.is_empty()))
+}
+
+fn too_large(TooLarge { states, limit }: TooLarge) -> Failure {
+    usage(format!("the policies are too entangled to compare: {states} states, the limit is {limit}"))
+}
+
+fn side(sources: &SourceMap, path: &Path, args: &DiffArgs) -> Result<Side, Failure> {
+    let is_folder = path.is_dir();
+    let kind = if is_folder { PolicyKind::Trust } else { kind_of(sources, path)? };
+    let source = RoleSource {
+        infra: if is_folder { vec![path.to_owned()] } else { Vec::new() },
+        policy: (!is_folder).then(|| path.to_owned()),
+        audiences: args.audiences.clone(),
+        variables: args.variables.clone(),
+        account: args.account.clone(),
+    };
+    let found = role::find(sources, &args.role, &source, kind, None)?;
+    let trust = Arc::clone(&found.role.trust.policy);
+    let providers = who::providers(&found.world, &trust).into_iter().map(|(provider, _)| provider).collect();
+    Ok(Side {
+        trust: (kind == PolicyKind::Trust).then_some(trust),
+        identity: authz::permissions_of(&found.world, &found.role),
+        role: found.role.arn.clone(),
+        providers,
+    })
+}
+
+/// A document with a principal is a trust policy, one without is about permissions.
+fn kind_of(sources: &SourceMap, path: &Path) -> Result<PolicyKind, Failure> {
+    let source = files::read(sources, path)?;
+    let (tree, _) = landfall_policy::json::parse(source, &sources.text(source));
+    let statements = tree.field("Statement");
+    let one = statements.filter(|tree| !tree.entries().is_empty());
+    let mut all = statements.into_iter().flat_map(|tree| tree.items()).chain(one);
+    let has_principal = all.any(|it| it.field("Principal").is_some() || it.field("NotPrincipal").is_some());
+    Ok(if has_principal { PolicyKind::Trust } else { PolicyKind::Identity })
+}
+
+fn providers(old: &Side, new: &Side) -> Vec<ProviderFacts> {
+    let mut all: Vec<ProviderFacts> = Vec::new();
+    for provider in new.providers.iter().chain(&old.providers) {
+        if !all.iter().any(|known| known.arn == provider.arn) {
+            all.push(provider.clone());
+        }
+    }
+    all
+}
+
+fn permissions(old: &Side, new: &Side) -> Result<Change, TooLarge> {
+    let account = new.role.account_id();
+    let session = account.map(|account| Arn::assumed_role(account, role_name(&new.role), "session"));
+    let principal = match session {
+        Some(session) => Principal::Session { session, role: new.role.clone() },
+        None => Principal::Anonymous,
+    };
+    let any = Language::glob("*");
+    let region = Region::product(principal, Language::glob("?*:?*"), any, &new.role.account, Vec::new());
+    prove::diff(&layers(old), &layers(new), &region)
+}
+
+fn role_name(arn: &Arn) -> &str {
+    arn.role_path_and_name().map_or("role", |(_, name)| name)
+}
+
+fn layers(side: &Side) -> Layers<'_> {
+    Layers {
+        identity: side.identity.iter().map(|(name, policy)| Named { name: name.as_str().into(), policy }).collect(),
+        ..Layers::default()
+    }
+}
+
+fn show(compared: &Compared) {
+    ui::line(ui::styled(ui::BOLD, &compared.what));
+    let change = &compared.change;
+    if change.is_none() {
+        ui::line(format!("  {} the same are admitted as before", ui::styled(ui::GOOD, "=")));
+    }
+    for (request, sign, words) in [
+        (&change.gained, ui::styled(ui::BAD, "+"), "newly admitted, for instance"),
+        (&change.lost, ui::styled(ui::DIM, "-"), "no longer admitted, for instance"),
+    ] {
+        if let Some(request) = request {
+            ui::line(format!("  {sign} {words}"));
+            for (name, value) in telling(request) {
+                ui::line(format!("      {name} {value}"));
+            }
+        }
+    }
+    for unknown in &change.unknown {
+        ui::line(format!("  ? not known: {unknown}"));
+    }
+}
+
+/// What tells a request from others: the token's keys, or action, resource and keys.
+fn telling(request: &Request) -> Vec<(String, String)> {
+    let mut told = Vec::new();
+    if request.action != landfall_policy::region::WEB_IDENTITY {
+        told.push(("action".to_owned(), request.action.clone()));
+        told.push(("resource".to_owned(), request.resource.clone()));
+    }
+    let keys = request.context.iter().map(|key| (key.name.clone(), key.values.join(", ")));
+    told.extend(keys);
+    told
+}
+
+fn json(compared: &[Compared]) -> serde_json::Value {
+    let request = |request: &Request| telling(request).into_iter().collect::<std::collections::BTreeMap<_, _>>();
+    compared
+        .iter()
+        .map(|one| {
+            serde_json::json!({
+                "what": one.what,
+                "gained": one.change.gained.as_ref().map(request),
+                "lost": one.change.lost.as_ref().map(request),
+                "unknown": one.change.unknown,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,141 @@
+//! A role that a question is about: from Terraform, or made of one policy document.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use landfall_deliver::{Failure, FailureKind};
+use landfall_policy::PolicyKind;
+use landfall_serve::World;
+use landfall_serve::store::Role;
+use landfall_types::{AccountId, Arn, Claims, SourceMap};
+
+use super::{key_value, serve, usage};
+use crate::{files, ui};
+
+/// Where a role comes from.
+#[derive(Args, Debug)]
+pub struct RoleSource {
+    /// A folder with Terraform; may be repeated
+    #[arg(long, value_name = "DIR", required_unless_present = "policy")]
+    pub infra: Vec<PathBuf>,
+    /// A policy document (JSON) in place of Terraform
+    #[arg(long, value_name = "FILE", conflicts_with = "infra")]
+    pub policy: Option<PathBuf>,
+    /// An audience of the provider, with --policy; may be repeated [default: the token's, else sts.amazonaws.com]
+    #[arg(long = "aud", value_name = "AUDIENCE", requires = "policy")]
+    pub audiences: Vec<String>,
+    /// A Terraform variable; may be repeated
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub variables: Vec<(String, String)>,
+    /// The account, where the role's ARN doesn't say it
+    #[arg(long, value_name = "ACCOUNT_ID", default_value = serve::ACCOUNT_DEFAULT)]
+    pub account: String,
+}
+
+/// A role, and the AWS side that it stands in.
+pub struct Found {
+    /// The AWS side, without a port.
+    pub world: Arc<World>,
+    /// The role.
+    pub role: Arc<Role>,
+    _blobs: tempfile::TempDir,
+}
+
+/// Finds the role. What the Terraform says that can't be understood is told on standard error.
+///
+/// # Errors
+/// Unreadable input; no such role.
+pub fn find(
+    sources: &SourceMap,
+    said: &str,
+    source: &RoleSource,
+    kind: PolicyKind,
+    claims: Option<&Claims>,
+) -> Result<Found, Failure> {
+    let arn = Arn::parse(said).ok();
+    let account = match arn.as_ref().and_then(Arn::account_id) {
+        Some(account) => account,
+        None => serve::account(&source.account)?,
+    };
+    let blobs = tempfile::tempdir().map_err(|error| {
+        Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
+    })?;
+    let setup = serve::Setup {
+        addr: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        account,
+        region: None,
+        infra: &source.infra,
+        variables: source.variables.clone(),
+    };
+    let (world, read, seeded) = serve::offline(sources, setup, blobs.path())?;
+    for finding in read.findings.iter().chain(&seeded.refused) {
+        ui::finding_on_stderr(finding, sources);
+    }
+    if let Some(path) = &source.policy {
+        let arn = arn.clone().unwrap_or_else(|| Arn::role(account, "/", said));
+        make(&world, sources, path, &arn, source, kind, claims)?;
+    }
+    let role = by_name(&world, account, arn.as_ref(), said)?;
+    Ok(Found { world, role, _blobs: blobs })
+}
+
+/// Reads a policy document from a file.
+///
+/// # Errors
+/// When it isn't a policy of that kind.
+pub fn read_policy(
+    sources: &SourceMap,
+    path: &Path,
+    kind: PolicyKind,
+) -> Result<landfall_types::Tree, Failure> {
+    let source = files::read(sources, path)?;
+    let text = sources.text(source);
+    let (tree, problems) = landfall_policy::json::parse(source, &text);
+    let (_, policy_problems) = landfall_policy::parse::policy(&tree, kind);
+    let all: Vec<_> = problems.iter().chain(&policy_problems).collect();
+    for problem in &all {
+        ui::finding_on_stderr(&problem.finding(), sources);
+    }
+    if all.is_empty() {
+        Ok(tree)
+    } else {
+        Err(usage(format!("{} is not a policy of that kind", files::shown(path))))
+    }
+}
+
+/// A role that has the document as its trust or its permissions, and providers for its tokens.
+fn make(
+    world: &World,
+    sources: &SourceMap,
+    path: &Path,
+    arn: &Arn,
+    source: &RoleSource,
+    kind: PolicyKind,
+    claims: Option<&Claims>,
+) -> Result<(), Failure> {
+    let tree = read_policy(sources, path, kind)?;
+    let text = |name: &str| claims.and_then(|claims| claims.text(name));
+    let audiences = match (source.audiences.as_slice(), text("aud")) {
+        ([], Some(audience)) => vec![audience.to_owned()],
+        ([], None) => vec!["sts.amazonaws.com".to_owned()],
+        (said, _) => said.to_vec(),
+    };
+    landfall_rehearse::world::make_role(world, arn, text("iss"), &audiences, kind, &tree).map_err(|finding| {
+        ui::finding_on_stderr(&finding, sources);
+        usage(format!("{} is not a policy that AWS would take", files::shown(path)))
+    })
+}
+
+fn by_name(world: &World, account: AccountId, arn: Option<&Arn>, said: &str) -> Result<Arc<Role>, Failure> {
+    let name = arn.and_then(Arn::role_path_and_name).map_or(said, |(_, name)| name);
+    let found = world.store.role(account, name).filter(|role| arn.is_none_or(|arn| role.arn == *arn));
+    found.ok_or_else(|| {
+        let known: Vec<String> = world.store.roles(account).iter().map(|role| role.arn.to_string()).collect();
+        let help = match known.as_slice() {
+            [] => "the Terraform makes no role in that account".to_owned(),
+            known => format!("there is {}", known.join(", ")),
+        };
+        usage(format!("there is no role `{said}` in account {account}")).help(help)
+    })
+}

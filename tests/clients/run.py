@@ -1,0 +1,82 @@
+"""Unmodified clients against the `landfall` binary.
+
+    python3 tests/clients/run.py --landfall target/debug/landfall [--only TEXT] [--complete]
+
+Every check is one sentence. Most come from the tables beside this file (*.toml), where a row is a
+check. Clients that are not installed are skipped with a reason; with --complete, or in CI, a missing
+client is a failure.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+import traceback
+
+import harness
+
+# The order in which they run. Each module adds its checks when it is read.
+import exchange  # noqa: F401, I001
+import refused_tokens  # noqa: F401
+import signatures  # noqa: F401
+import root_key  # noqa: F401
+import images  # noqa: F401
+import docker_engine  # noqa: F401
+import rehearsals  # noqa: F401
+
+# What may be missing in CI: an engine, because not every machine lets one be started.
+OPTIONAL = {"docker engine"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--landfall", required=True, metavar="FILE", help="the binary")
+    parser.add_argument("--only", default="", metavar="TEXT", help="checks whose group or sentence has this text")
+    parser.add_argument("--complete", action="store_true", default="CI" in os.environ, help="a missing client is a failure")
+    arguments = parser.parse_args()
+    if not os.path.isfile(arguments.landfall):
+        parser.error(f"{arguments.landfall} is not there; `cargo build -p landfall` makes it")
+    # Whoever stops this leaves no server and no engine behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    bench = harness.Bench(arguments.landfall)
+    try:
+        bench.server = harness.Server(bench, "--infra", "examples/github-ecr/infra")
+        counts = run(bench, arguments)
+    finally:
+        bench.close()
+    print(f"\n{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
+    return 1 if counts["FAIL"] or not sum(counts.values()) else 0
+
+
+def run(bench, arguments):
+    """Runs the checks, prints a line for each, and counts them."""
+    counts = {"ok": 0, "FAIL": 0, "skip": 0}
+    chosen = [check for check in harness.CHECKS if arguments.only in f"{check.group}: {check.title}"]
+    for check in chosen:
+        began = time.monotonic()
+        word, why = outcome(check, bench, arguments.complete)
+        counts[word] += 1
+        print(f"{word:4} {check.group}: {check.title} ({time.monotonic() - began:.1f} s)", flush=True)
+        for line in why.rstrip().splitlines():
+            print(f"       {line}", flush=True)
+    return counts
+
+
+def outcome(check, bench, complete):
+    """Runs one check: how it went, and why."""
+    try:
+        check.run(bench)
+    except harness.Skip as reason:
+        if complete and check.group not in OPTIONAL:
+            return "FAIL", f"{reason}, and here it has to be"
+        return "skip", f"skipped: {reason}"
+    except AssertionError as reason:
+        return "FAIL", str(reason)
+    except Exception:
+        return "FAIL", traceback.format_exc()
+    return "ok", ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

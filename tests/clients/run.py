@@ -14,7 +14,10 @@ import sys
 import time
 import traceback
 
-import harness
+# No compiled copies beside the sources.
+sys.dont_write_bytecode = True
+
+import harness  # noqa: E402
 
 # The order in which they run. Each module adds its checks when it is read.
 import exchange  # noqa: F401, I001

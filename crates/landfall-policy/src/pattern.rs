@@ -80,12 +80,24 @@ pub fn arn(pattern: &str, text: &str) -> bool {
     if pattern == "*" {
         return true;
     }
-    let parts = pattern.splitn(ARN_PARTS, ':').count();
-    if parts < ARN_PARTS && !pattern.ends_with('*') {
-        return false;
+    let (mut pattern, mut text) = (pattern, text);
+    for _ in 1..ARN_PARTS {
+        let Some((wanted, pattern_rest)) = split_at_colon(pattern) else {
+            return pattern.ends_with('*') && glob(pattern, text);
+        };
+        let Some((found, text_rest)) = split_at_colon(text) else { return false };
+        if !glob(wanted, found) {
+            return false;
+        }
+        (pattern, text) = (pattern_rest, text_rest);
     }
-    let mut texts = text.splitn(parts, ':');
-    pattern.splitn(ARN_PARTS, ':').all(|pattern| texts.next().is_some_and(|text| glob(pattern, text)))
+    glob(pattern, text)
+}
+
+/// The parts of an ARN are short: looking at each byte is faster than `split_once`'s search.
+fn split_at_colon(text: &str) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| byte == b':')?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// As [`arn`], for an expanded pattern.
@@ -125,7 +137,8 @@ pub fn resource(
 
 /// Whether [`expand`] has anything to do.
 pub fn has_variable(pattern: &str) -> bool {
-    pattern.contains("${")
+    // One byte is found faster than two, and most patterns have none.
+    pattern.contains('$') && pattern.contains("${")
 }
 
 /// Fills in `${key}` and `${key, 'default'}`; the value's own `*` and `?` are ordinary characters, as
@@ -196,6 +209,9 @@ fn run_bytes(pattern: &str, text: &str, same: impl Fn(u8, u8) -> bool) -> bool {
         let goes_on = match (pattern.get(at).copied(), text.get(text_at).copied()) {
             (Some(b'*'), _) => {
                 at += 1;
+                if at == pattern.len() {
+                    return true;
+                }
                 last_many = Some((at, text_at));
                 continue;
             }

@@ -33,9 +33,9 @@ pub enum Proof {
     /// Some are and some are not.
     Sometimes {
         /// One that is allowed.
-        allowed: Request,
+        allowed: Box<Request>,
         /// One that is not.
-        denied: Request,
+        denied: Box<Request>,
     },
     /// The question passed a limit.
     TooLarge {
@@ -99,7 +99,9 @@ fn try_allows(layers: &Layers<'_>, region: &Region) -> Result<Proof, TooLarge> {
     causes.sort_unstable();
     causes.dedup();
     Ok(match (allowed.request(), denied.request()) {
-        (Some(allowed), Some(denied)) => Proof::Sometimes { allowed, denied },
+        (Some(allowed), Some(denied)) => {
+            Proof::Sometimes { allowed: Box::new(allowed), denied: Box::new(denied) }
+        }
         _ if !causes.is_empty() => Proof::Unknown { because: causes },
         (Some(_), None) => Proof::Always,
         (None, _) => Proof::Never,

@@ -20,8 +20,8 @@ pub(crate) use leaf::variants;
 pub(crate) use leaf::{Case, Leaf, tokens_of};
 pub(crate) use shape::Shape;
 pub use tape::STATES_MAX;
-pub(crate) use tape::{Reader, Segment, Tape, Visit, walk};
 use tape::walk_where;
+pub(crate) use tape::{Reader, Segment, Tape, Visit, walk};
 
 /// A question took more than its limit of joint states or combinations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -22,15 +22,18 @@ pub const SESSION_POLICY_CHARS_MAX: usize = 2_048;
 /// What IAM would refuse when this policy is written into `account` (empty when it isn't known),
 /// beyond what [`parse::policy`](crate::parse::policy) reports.
 pub fn write_time_problems(policy: &Policy, tree: &Tree, kind: PolicyKind, account: &str) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if kind == PolicyKind::Trust {
-        for statement in &policy.statements {
-            problems.extend(foreign_providers(statement, account));
-            problems.extend(shared_providers(statement));
-        }
-    }
+    let mut problems = match kind {
+        PolicyKind::Trust => trust_problems(policy, account),
+        PolicyKind::Identity | PolicyKind::Resource => Vec::new(),
+    };
     problems.extend(size_problem(tree, kind));
     problems
+}
+
+/// What IAM would refuse of whom a trust policy names, and how it holds them to conditions.
+pub fn trust_problems(policy: &Policy, account: &str) -> Vec<Problem> {
+    let of = |statement| foreign_providers(statement, account).into_iter().chain(shared_providers(statement));
+    policy.statements.iter().flat_map(of).collect()
 }
 
 /// A policy's length in characters without white space, as quotas count it.

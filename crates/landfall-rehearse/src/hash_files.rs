@@ -340,7 +340,8 @@ mod tests {
                 std::fs::write(path, file).unwrap();
                 continue;
             }
-            if let Some((link, target)) = line.strip_prefix("link ").and_then(|rest| rest.split_once(" -> ")) {
+            if let Some((link, target)) = line.strip_prefix("link ").and_then(|rest| rest.split_once(" -> "))
+            {
                 std::os::unix::fs::symlink(target, workspace.join(link)).unwrap();
                 continue;
             }

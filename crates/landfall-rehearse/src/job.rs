@@ -376,11 +376,7 @@ impl JobRun<'_> {
     }
 
     /// The contexts of a step; `step_env` is what it says itself.
-    pub(crate) fn contexts(
-        &self,
-        executor: &Executor<'_>,
-        step_env: &[(String, String)],
-    ) -> Contexts<'_> {
+    pub(crate) fn contexts(&self, executor: &Executor<'_>, step_env: &[(String, String)]) -> Contexts<'_> {
         let mut env = Object::case_sensitive();
         for (name, value) in self.variables(step_env) {
             env.set(name.as_str(), Value::Text(value.clone()));

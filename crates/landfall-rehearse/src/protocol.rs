@@ -143,7 +143,9 @@ fn environment(
     }
     if let Value::Object(github) = run.contexts(executor, step_env).get("github") {
         let named = EXPORTED.iter().filter_map(|name| Some((name, github.get(name)?)));
-        env.extend(named.map(|(name, value)| (format!("GITHUB_{}", name.to_ascii_uppercase()), value.to_text())));
+        env.extend(
+            named.map(|(name, value)| (format!("GITHUB_{}", name.to_ascii_uppercase()), value.to_text())),
+        );
     }
     let text = |path: &Path| path.display().to_string();
     let own = [
@@ -156,9 +158,11 @@ fn environment(
         ("RUNNER_WORKSPACE", text(run.folders.workspace.parent().unwrap_or(&run.folders.workspace))),
     ];
     env.extend(own.map(|(name, value)| (name.to_owned(), value)));
-    env.extend(run.runner().iter().map(|(name, value)| {
-        (format!("RUNNER_{}", name.to_ascii_uppercase()), value.to_text())
-    }));
+    env.extend(
+        run.runner()
+            .iter()
+            .map(|(name, value)| (format!("RUNNER_{}", name.to_ascii_uppercase()), value.to_text())),
+    );
     for name in ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"] {
         env.remove(name);
     }

@@ -23,7 +23,16 @@ pub struct Seeded {
 
 /// Makes everything that the Terraform describes.
 pub fn seed(world: &World, infra: &Infra, account: AccountId, region: &str) -> Seeded {
-    let seeder = Seeder { world, account, region, caller: Caller::Root { account } };
+    make(&Seeder { world, account, region, caller: Caller::Root { account }, is_old: false }, infra)
+}
+
+/// Takes everything that the Terraform describes as it may stand there for years: rules that IAM has made
+/// since don't apply.
+pub fn adopt(world: &World, infra: &Infra, account: AccountId, region: &str) -> Seeded {
+    make(&Seeder { world, account, region, caller: Caller::Root { account }, is_old: true }, infra)
+}
+
+fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
     let mut refused = Vec::new();
     let mut count = |kind: (&str, &str), results: Vec<Result<(), Finding>>| {
         let made = results.iter().filter(|result| result.is_ok()).count();
@@ -57,8 +66,13 @@ pub fn make_role(
 ) -> Result<(), Finding> {
     let account = arn.account_id().unwrap_or(world.settings.default_account);
     let (path, name) = arn.role_path_and_name().unwrap_or(("/".to_owned(), "role"));
-    let seeder =
-        Seeder { world, account, region: &world.settings.default_region, caller: Caller::Root { account } };
+    let seeder = Seeder {
+        world,
+        account,
+        region: &world.settings.default_region,
+        caller: Caller::Root { account },
+        is_old: true,
+    };
     for host in hosts(issuer, kind, tree) {
         seeder.provider(&terraform::OidcProvider {
             address: String::new(),
@@ -129,9 +143,24 @@ struct Seeder<'a> {
     account: AccountId,
     region: &'a str,
     caller: Caller,
+    /// Whether documents were written long ago.
+    is_old: bool,
 }
 
 impl Seeder<'_> {
+    /// A document for the operations; one with a part that could not be worked out is not made up.
+    fn document(&self, tree: &Tree) -> Result<DocumentInput, Finding> {
+        if let Some((reason, span)) = unknown(tree) {
+            return Err(Finding::error(
+                "unknown-policy",
+                format!("this policy can't be worked out: {reason}"),
+            )
+            .at(span, "this part is not known")
+            .help("give the value with --var NAME=VALUE, or in landfall.toml under [variables]"));
+        }
+        Ok(DocumentInput { text: terraform::to_json(tree), tree: tree.clone(), is_old: self.is_old })
+    }
+
     fn permit<C: Call>(&self, resource: String, span: Span) -> Result<Permit<C>, Finding> {
         let request_id = self.world.request_id();
         let asked = Asked {
@@ -164,7 +193,7 @@ impl Seeder<'_> {
 
     fn policy(&self, policy: &terraform::CustomerPolicy) -> Result<(), Finding> {
         let permit = self.permit(policy.arn.clone(), policy.span)?;
-        let document = document(&policy.document, PolicyKind::Identity)?;
+        let document = self.document(&policy.document)?;
         let input = iam::CreatePolicy {
             path: policy.path.clone(),
             name: policy.name.value.clone(),
@@ -182,7 +211,7 @@ impl Seeder<'_> {
             path: role.path.clone(),
             name: role.name.value.clone(),
             description: role.description.clone(),
-            trust: document(&role.trust, PolicyKind::Trust)?,
+            trust: self.document(&role.trust)?,
             max_session_seconds: role.max_session_duration.as_ref().map(|seconds| seconds.value),
             boundary: role.boundary.as_ref().map(|arn| arn.value.clone()),
             tags: role.tags.clone(),
@@ -193,7 +222,7 @@ impl Seeder<'_> {
             .map_err(|error| refusal(&error, "CreateRole", role.trust.span))?;
         for inline in &role.inline {
             let permit = self.permit(arn.clone(), inline.span)?;
-            let document = document(&inline.document, PolicyKind::Identity)?;
+            let document = self.document(&inline.document)?;
             iam::put_role_policy(self.world, &permit, &role.name.value, &inline.name, document)
                 .map_err(|error| refusal(&error, "PutRolePolicy", inline.document.span))?;
         }
@@ -213,7 +242,7 @@ impl Seeder<'_> {
         let permit: Permit<calls::CreateRepository> = self.permit(repository.arn.clone(), repository.span)?;
         let policy = match &repository.policy {
             Some(tree) => Some(
-                document(tree, PolicyKind::Resource)?
+                self.document(tree)?
                     .read(PolicyKind::Resource, self.account)
                     .map_err(|error| refusal(&error, "SetRepositoryPolicy", tree.span))?,
             ),
@@ -229,16 +258,6 @@ impl Seeder<'_> {
         let created = ecr::create_repository(self.world, permit, input);
         created.map(|_| ()).map_err(|error| refusal(&error, "CreateRepository", repository.name.span))
     }
-}
-
-/// A document for the operations; one with a part that could not be worked out is not made up.
-fn document(tree: &Tree, _kind: PolicyKind) -> Result<DocumentInput, Finding> {
-    if let Some((reason, span)) = unknown(tree) {
-        return Err(Finding::error("unknown-policy", format!("this policy can't be worked out: {reason}"))
-            .at(span, "this part is not known")
-            .help("give the value with --var NAME=VALUE, or in landfall.toml under [variables]"));
-    }
-    Ok(DocumentInput { text: terraform::to_json(tree), tree: tree.clone() })
 }
 
 fn unknown(tree: &Tree) -> Option<(String, Span)> {

@@ -40,8 +40,8 @@ pub fn line(text: impl std::fmt::Display) {
 /// Prints a failure on standard error.
 pub fn failure(failure: &Failure) {
     anstream::eprintln!("{}: {}", styled(BAD.bold(), "error"), failure.message);
-    for detail in &failure.details {
-        anstream::eprintln!("  {detail}");
+    for line in failure.details.iter().flat_map(|detail| detail.lines()) {
+        anstream::eprintln!("  {line}");
     }
 }
 

@@ -18,6 +18,8 @@ const DECISION_WIDTH: usize = 62;
 
 /// A step that has been quiet about its output for this long shows it as it comes.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// As [`PATIENCE`], where nobody is watching.
+const PATIENCE_UNWATCHED: Duration = Duration::from_secs(10);
 
 /// The tree. The output of a quick step stands under its title; that of a slow one is shown as it
 /// comes.
@@ -26,6 +28,8 @@ pub struct Tree<'a> {
     live: bool,
     /// Whether the line of the running step stands on the terminal without a newline.
     open: bool,
+    /// Whether the last line was a blank one.
+    blank: bool,
     step: Option<RunningStep>,
 }
 
@@ -39,7 +43,7 @@ struct RunningStep {
 impl<'a> Tree<'a> {
     /// A tree on standard output.
     pub fn new(sources: &'a SourceMap) -> Self {
-        Self { sources, live: ui::is_live(), open: false, step: None }
+        Self { sources, live: ui::is_live(), open: false, blank: true, step: None }
     }
 
     fn clear(&mut self) {
@@ -49,8 +53,21 @@ impl<'a> Tree<'a> {
         }
     }
 
-    fn ready(&self, ready: &Ready) {
-        line(format!(
+    fn line(&mut self, text: impl std::fmt::Display) {
+        line(text);
+        self.blank = false;
+    }
+
+    /// A blank line, unless there is one.
+    fn gap(&mut self) {
+        if !self.blank {
+            line("");
+            self.blank = true;
+        }
+    }
+
+    fn ready(&mut self, ready: &Ready) {
+        self.line(format!(
             "{}  {}  {} on {}",
             styled(BOLD, "rehearse"),
             styled(BOLD, &ready.repository),
@@ -58,31 +75,28 @@ impl<'a> Tree<'a> {
             ready.git_ref
         ));
         let made = if ready.made.is_empty() { "nothing".to_owned() } else { ready.made.join(", ") };
-        line(styled(
+        self.line(styled(
             DIM,
             format!("local AWS at {}, account {}, {}: {made}", ready.url, ready.account, ready.region),
         ));
-        for warning in &ready.warnings {
-            line("");
-            ui::finding(warning, self.sources, 0);
-        }
+        self.findings(&ready.warnings, 0);
     }
 
-    fn findings(&self, findings: &[Finding], indent: usize) {
+    fn findings(&mut self, findings: &[Finding], indent: usize) {
         for finding in findings {
-            line("");
+            self.gap();
             ui::finding(finding, self.sources, indent);
-        }
-        if !findings.is_empty() {
-            line("");
+            self.blank = false;
+            self.gap();
         }
     }
 
-    fn job(&self, job: &JobStarted) {
-        line(format!("\n{}  {}", styled(BOLD, &job.name), styled(DIM, &job.file)));
+    fn job(&mut self, job: &JobStarted) {
+        self.gap();
+        self.line(format!("{}  {}", styled(BOLD, &job.name), styled(DIM, &job.file)));
         match &job.subject {
-            Some(subject) => line(styled(DIM, format!("  id-token: write, sub {subject}"))),
-            None => line(styled(DIM, "  id-token: none")),
+            Some(subject) => self.line(styled(DIM, format!("  id-token: write, sub {subject}"))),
+            None => self.line(styled(DIM, "  id-token: none")),
         }
     }
 
@@ -92,27 +106,27 @@ impl<'a> Tree<'a> {
             Outcome::Success => styled(GOOD, "✓"),
             Outcome::Failure | Outcome::Cancelled => styled(BAD, "✗"),
             Outcome::Skipped => {
-                line(styled(DIM, format!("  - {} (skipped)", ended.name)));
+                self.line(styled(DIM, format!("  - {} (skipped)", ended.name)));
                 return;
             }
         };
         let padding = " ".repeat(NAME_WIDTH.saturating_sub(ended.name.chars().count()).max(2));
-        line(format!("  {sign} {}{padding}{}", ended.name, styled(DIM, seconds(ended.took))));
+        self.line(format!("  {sign} {}{padding}{}", ended.name, styled(DIM, seconds(ended.took))));
         for text in self.step.take().and_then(|step| step.waiting).unwrap_or_default() {
-            output(&text);
+            self.shown(&text);
         }
         for (record, count) in grouped(&ended.decisions) {
             self.decision(record, count);
         }
         if let Some(error) = &ended.error {
             for part in error.lines() {
-                line(format!("      {}", styled(BAD, part)));
+                self.line(format!("      {}", styled(BAD, part)));
             }
         }
         self.findings(&ended.findings, 4);
     }
 
-    fn decision(&self, record: &Record, count: usize) {
+    fn decision(&mut self, record: &Record, count: usize) {
         let times = if count > 1 { format!(" ×{count}") } else { String::new() };
         let what = format!("{}{times}", ui::decided(record));
         let width = anstream::adapter::strip_str(&what).to_string().chars().count();
@@ -122,17 +136,18 @@ impl<'a> Tree<'a> {
             "" => String::new(),
             because => format!("{padding}{}", styled(DIM, because)),
         };
-        line(format!("      {} {what}{reason}", ui::sign(&record.verdict)));
+        self.line(format!("      {} {what}{reason}", ui::sign(&record.verdict)));
     }
 
     fn output(&mut self, text: &str) {
+        let patience = if self.live { PATIENCE } else { PATIENCE_UNWATCHED };
         let Some(step) = &mut self.step else {
-            output(text);
+            self.shown(text);
             return;
         };
         if let Some(waiting) = &mut step.waiting {
             waiting.push(text.to_owned());
-            if step.began.elapsed() < PATIENCE {
+            if step.began.elapsed() < patience {
                 return;
             }
         }
@@ -142,26 +157,32 @@ impl<'a> Tree<'a> {
         };
         self.clear();
         if let Some(title) = title {
-            line(format!("  ● {title}"));
+            self.line(format!("  ● {title}"));
         }
         for text in lines {
-            output(&text);
+            self.shown(&text);
         }
     }
 
-    fn ended(&self, summary: &Summary) {
+    fn shown(&mut self, text: &str) {
+        output(text);
+        self.blank = false;
+    }
+
+    fn ended(&mut self, summary: &Summary) {
         if !summary.sessions.is_empty() || !summary.images.is_empty() {
-            line(format!("\n{}", styled(BOLD, "What there is now")));
+            self.gap();
+            self.line(styled(BOLD, "What there is now"));
         }
         for session in &summary.sessions {
-            line(format!("  role    {}", session.role));
-            line(styled(DIM, format!("          taken by {}", session.subject)));
+            self.line(format!("  role    {}", session.role));
+            self.line(styled(DIM, format!("          taken by {}", session.subject)));
         }
         for image in &summary.images {
             let tags = if image.tags.is_empty() { "no tag".to_owned() } else { image.tags.join(", ") };
-            line(format!("  image   {}", image.repository));
-            line(format!("          {}", image.digest));
-            line(styled(DIM, format!("          tags {tags}; {}", ui::size(image.size_in_bytes))));
+            self.line(format!("  image   {}", image.repository));
+            self.line(format!("          {}", image.digest));
+            self.line(styled(DIM, format!("          tags {tags}; {}", ui::size(image.size_in_bytes))));
         }
         let counts = format!(
             "{}, {}, {}{} in {}",
@@ -178,14 +199,17 @@ impl<'a> Tree<'a> {
         } else {
             styled(BAD.bold(), "✗ the crossing does not work")
         };
-        line(format!("\n{verdict}  {}", styled(DIM, counts)));
+        self.gap();
+        self.line(format!("{verdict}  {}", styled(DIM, counts)));
     }
 }
 
 fn output(text: &str) {
-    // A progress bar that draws itself again and again: its last state.
-    let text = text.rsplit('\r').find(|state| !state.is_empty()).unwrap_or(text);
-    line(styled(DIM, format!("      │ {text}")));
+    for text in text.split('\n') {
+        // A progress bar that draws itself again and again: its last state.
+        let text = text.rsplit('\r').find(|state| !state.is_empty()).unwrap_or(text);
+        line(styled(DIM, format!("      │ {text}").trim_end()));
+    }
 }
 
 fn print(text: &str) {
@@ -226,24 +250,33 @@ impl Observer for Tree<'_> {
         match event {
             Event::Ready(ready) => self.ready(ready),
             Event::RunStarted { workflow, file } => {
-                line(format!("\n{}  {}", styled(BOLD, workflow), styled(DIM, file)));
+                self.gap();
+                self.line(format!("{}  {}", styled(BOLD, workflow), styled(DIM, file)));
             }
             Event::NotTriggered { file, finding, alone: true } => {
-                line(format!("\n{}  {}", styled(DIM, "not started"), file));
+                self.gap();
+                self.line(format!("{}  {}", styled(DIM, "not started"), file));
                 self.findings(std::slice::from_ref(finding), 0);
             }
             // Of several workflows, most are for other events: that is no news.
             Event::NotTriggered { file, finding, alone: false } => {
-                line(format!("\n{}  {file}  {}", styled(DIM, "not started"), styled(DIM, &finding.message)));
+                self.gap();
+                self.line(format!(
+                    "{}  {file}  {}",
+                    styled(DIM, "not started"),
+                    styled(DIM, &finding.message)
+                ));
             }
             Event::Remark { finding } => self.findings(std::slice::from_ref(finding), 0),
             Event::RunRefused { file, findings } => {
-                line(format!("\n{}  {}", styled(BAD, "✗ no job starts"), file));
+                self.gap();
+                self.line(format!("{}  {}", styled(BAD, "✗ no job starts"), file));
                 self.findings(findings, 0);
             }
             Event::JobStarted(job) => self.job(job),
             Event::JobSkipped { name, why } => {
-                line(format!("\n{}  {}", styled(DIM, name), styled(DIM, format!("skipped: {why}"))));
+                self.gap();
+                self.line(format!("{}  {}", styled(DIM, name), styled(DIM, format!("skipped: {why}"))));
             }
             Event::StepStarted { name } => {
                 self.step = Some(RunningStep {

@@ -68,8 +68,7 @@ pub fn event(run: &RunFacts) -> Object {
             event.set("release", Object::new().with("tag_name", text(facts.ref_name())).into());
         }
         "workflow_dispatch" => {
-            let inputs: Object =
-                run.inputs.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+            let inputs: Object = run.inputs.iter().map(|(name, value)| (name.clone(), text(value))).collect();
             event.set("ref", text(&facts.git_ref));
             event.set("inputs", inputs.into());
         }
@@ -103,7 +102,8 @@ fn pull_request(run: &RunFacts, number: Value, repository: Value) -> Object {
         let side = Object::new().with("ref", Value::from(branch)).with("sha", Value::from(run.sha.as_str()));
         Value::from(side.with("repo", repository))
     };
-    let fork = || Object::new().with("full_name", Value::from("someone/fork")).with("fork", Value::Bool(true));
+    let fork =
+        || Object::new().with("full_name", Value::from("someone/fork")).with("fork", Value::Bool(true));
     let head = if run.from_fork { fork().into() } else { repository.clone() };
     Object::new()
         .with("number", number)

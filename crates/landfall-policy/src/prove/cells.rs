@@ -11,8 +11,8 @@ use crate::region::{Coordinate, Free, Product, Slot};
 use crate::request::{Context, Request};
 use crate::set::{Observer, Shape, Tape, TooLarge, Visit, walk};
 
-/// The most combinations of cells that one question looks at.
-pub const COMBINATIONS_MAX: usize = 50_000;
+/// The most combinations of cells that one question looks at in each product of its region.
+pub const COMBINATIONS_MAX: usize = 200_000;
 
 /// Up to how many combinations all are looked at to find the cheapest witness.
 const CHEAPEST_AMONG_MAX: usize = 256;
@@ -190,7 +190,11 @@ fn candidates(shape: &Shape, text: Option<&String>) -> Vec<String> {
         for beginning in [&stem, text] {
             let is_open = beginning.is_empty() || beginning.ends_with(['-', '/', '.', '_', ':']);
             let ending = shape.ending();
-            candidates.push(if is_open { format!("{beginning}{ending}") } else { format!("{beginning}-{ending}") });
+            candidates.push(if is_open {
+                format!("{beginning}{ending}")
+            } else {
+                format!("{beginning}-{ending}")
+            });
         }
     }
     candidates.retain(|candidate| shape.admits(candidate));

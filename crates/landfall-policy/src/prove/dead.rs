@@ -126,7 +126,8 @@ impl Finder<'_> {
         dead: &mut Vec<Dead>,
         unknown: &mut Vec<String>,
     ) -> Result<(), TooLarge> {
-        if condition.operator.comparison.negated || condition.operator.comparison.kind == ComparisonKind::Null {
+        if condition.operator.comparison.negated || condition.operator.comparison.kind == ComparisonKind::Null
+        {
             return Ok(());
         }
         for value in &condition.values {
@@ -155,7 +156,9 @@ impl Finder<'_> {
         self.is_subject(condition)
             && self.provider.host.contains("actions.")
             && (CUSTOM_KEYS.contains(&first)
-                || CUSTOM_KEYS.iter().any(|key| value.contains(&format!(":{key}:")) && value.matches(':').count() > 3))
+                || CUSTOM_KEYS
+                    .iter()
+                    .any(|key| value.contains(&format!(":{key}:")) && value.matches(':').count() > 3))
     }
 
     /// Why a value never fits.
@@ -175,11 +178,15 @@ impl Finder<'_> {
         let is_equals = alone.operator.comparison.kind == ComparisonKind::StringEquals;
         if is_equals && value.contains(['*', '?']) && self.may_hold(statement, std::slice::from_ref(&like))? {
             let sign = if value.contains('*') { "*" } else { "?" };
-            return Ok(format!("`StringEquals` has no wildcards: the `{sign}` stands for itself, use `StringLike`"));
+            return Ok(format!(
+                "`StringEquals` has no wildcards: the `{sign}` stands for itself, use `StringLike`"
+            ));
         }
         if key.eq_ignore_ascii_case(&self.provider.key("aud")) {
             let known = super::words::list(self.provider.client_ids.iter().map(String::as_str));
-            return Ok(format!("the audience `{value}` is not registered with the provider, which has {known}"));
+            return Ok(format!(
+                "the audience `{value}` is not registered with the provider, which has {known}"
+            ));
         }
         if self.is_subject(alone) {
             return Ok(subject_reason(value, host));

@@ -70,7 +70,9 @@ impl Names {
 
     /// Whether the policy names a repository of an owner.
     pub(super) fn has_repository_of(&self, owner: &str) -> bool {
-        self.repositories.iter().any(|one| one.split('/').next().is_some_and(|it| it.eq_ignore_ascii_case(owner)))
+        self.repositories
+            .iter()
+            .any(|one| one.split('/').next().is_some_and(|it| it.eq_ignore_ascii_case(owner)))
     }
 
     /// Where a repository belongs. GitHub's names are unique but for their case.

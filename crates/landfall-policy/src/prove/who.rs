@@ -386,9 +386,10 @@ impl View<'_> {
             let of_form: Vec<&(Family, Admission)> =
                 found.iter().filter(|(family, _)| family.has_ids == has_ids).collect();
             for stratum in self.strata_of_form(place, &of_form, form) {
-                match strata.iter_mut().find(|known| {
-                    known.words == stratum.words && known.breadth == stratum.breadth
-                }) {
+                match strata
+                    .iter_mut()
+                    .find(|known| known.words == stratum.words && known.breadth == stratum.breadth)
+                {
                     Some(known) => known.forms = Forms::Both,
                     None => strata.push(stratum),
                 }
@@ -421,13 +422,17 @@ impl View<'_> {
         };
         if whole && same {
             let cheapest = named.iter().min_by_key(|(admission, _, _)| admission.admitted.cost);
-            return cheapest.map(|(admission, _, whose)| stratum(admission, None, whose)).into_iter().collect();
+            return cheapest
+                .map(|(admission, _, whose)| stratum(admission, None, whose))
+                .into_iter()
+                .collect();
         }
         named.iter().map(|(admission, context, whose)| stratum(admission, Some(*context), whose)).collect()
     }
 
     fn breadth(&self, place: &Place, context: Option<Context>, admission: &Admission) -> Breadth {
-        let is_one = self.pinned("repository_id", admission).is_some() || matches!(place, Place::Repository(_));
+        let is_one =
+            self.pinned("repository_id", admission).is_some() || matches!(place, Place::Repository(_));
         if is_one {
             return match context {
                 Some(Context::PullRequest) => Breadth::PullRequests,
@@ -474,7 +479,8 @@ impl View<'_> {
     /// The ids that a claim is held to, if all that gets in has one of those that the policy names.
     fn pinned(&self, claim: &str, admission: &Admission) -> Option<String> {
         let key = self.provider.key(claim);
-        let named: Vec<&str> = wanted(self.trust, &key).into_iter().map(|(_, it)| it.value.as_str()).collect();
+        let named: Vec<&str> =
+            wanted(self.trust, &key).into_iter().map(|(_, it)| it.value.as_str()).collect();
         let is_held = admission.admitted.held.iter().any(|held| held.eq_ignore_ascii_case(&key));
         let mut ids = BTreeSet::new();
         for sample in &admission.admitted.samples {
@@ -564,7 +570,8 @@ impl View<'_> {
                 let own = ["sub", "aud"].map(|claim| self.provider.key(claim));
                 let words = format!("{words}{}", self.held_keys(&own, &admitted));
                 let patterns = fitting(self.trust, &key, &admitted.request);
-                let witness = Witness { claims: claims(self.provider, &admitted.request), request: admitted.request };
+                let witness =
+                    Witness { claims: claims(self.provider, &admitted.request), request: admitted.request };
                 strata.push(Stratum { breadth, words, forms: Forms::Both, patterns, witness });
             }
         }

@@ -86,7 +86,9 @@ fn project(rest: &str) -> (Breadth, String) {
     }
     let reference = tail.strip_prefix("ref_type:").and_then(|tail| tail.split_once(":ref:"));
     match reference {
-        Some((kind, name)) if !is_wild(tail) => (Breadth::Context, format!("{kind} `{name}` of project `{path}`")),
+        Some((kind, name)) if !is_wild(tail) => {
+            (Breadth::Context, format!("{kind} `{name}` of project `{path}`"))
+        }
         _ if tail == "*" => (Breadth::Repository, format!("every ref of project `{path}`")),
         _ => (Breadth::Context, format!("refs of project `{path}` that match `{tail}`")),
     }

@@ -121,11 +121,7 @@ impl Bank {
     }
 }
 
-fn moves<'l>(
-    leaves: impl Iterator<Item = &'l Leaf>,
-    matches: impl Fn(Class) -> bool,
-    words: usize,
-) -> Move {
+fn moves<'l>(leaves: impl Iterator<Item = &'l Leaf>, matches: impl Fn(Class) -> bool, words: usize) -> Move {
     let mut row = Move { steps: vec![0; words], stays: vec![0; words] };
     let mut base = 0;
     for leaf in leaves {

@@ -196,9 +196,9 @@ impl<'t> Walk<'t> {
     }
 
     fn is_alive(&self, state: &[u64], observer: usize) -> bool {
-        self.banks.first().is_some_and(|bank| {
-            bank.is_alive(state.get(1..1 + bank.words()).unwrap_or(&[]), observer)
-        })
+        self.banks
+            .first()
+            .is_some_and(|bank| bank.is_alive(state.get(1..1 + bank.words()).unwrap_or(&[]), observer))
     }
 
     /// Whether anybody asks about a part; the others are filled in afterwards.

@@ -128,8 +128,10 @@ fn statement(provider: &ProviderFacts, (effect, has_audience, lines): &(&str, bo
             None => blocks.push((operator.to_owned(), vec![entry])),
         }
     }
-    let blocks: Vec<String> =
-        blocks.iter().map(|(operator, entries)| format!("{}:{{{}}}", quoted(operator), entries.join(","))).collect();
+    let blocks: Vec<String> = blocks
+        .iter()
+        .map(|(operator, entries)| format!("{}:{{{}}}", quoted(operator), entries.join(",")))
+        .collect();
     let condition = match blocks.is_empty() {
         true => String::new(),
         false => format!(r#","Condition":{{{}}}"#, blocks.join(",")),

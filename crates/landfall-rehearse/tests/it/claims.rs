@@ -55,8 +55,7 @@ impl Library for Called {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_token_that_a_job_gets_says_what_check_says_of_the_job() {
     let stage = Stage::set().await;
-    let files =
-        [(".github/workflows/caller.yml", CALLER), (".github/workflows/called.yml", &*called())];
+    let files = [(".github/workflows/caller.yml", CALLER), (".github/workflows/called.yml", &*called())];
     let repository = stage.folder("repository", &files);
     let (root, findings) = github::load(SourceId(0), ".github/workflows/caller.yml", CALLER);
     assert!(findings.is_empty(), "{findings:?}");

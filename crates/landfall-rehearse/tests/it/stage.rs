@@ -100,12 +100,7 @@ impl Stage {
     }
 
     /// Rehearses a workflow whose repository is `repository`.
-    pub async fn rehearse(
-        &self,
-        repository: &Path,
-        workflow: &str,
-        given: &Given,
-    ) -> (Summary, Vec<String>) {
+    pub async fn rehearse(&self, repository: &Path, workflow: &str, given: &Given) -> (Summary, Vec<String>) {
         let path = format!(".github/workflows/{workflow}");
         let text = std::fs::read_to_string(repository.join(&path)).unwrap();
         let source = self.sources.add(path.as_str(), text.as_str());
@@ -187,12 +182,18 @@ impl Observer for Transcript<'_> {
             Event::StepStarted { name } => self.lines.push(format!("  step {name}")),
             Event::Output { line } => self.lines.push(format!("    | {line}")),
             Event::StepEnded(ended) => {
-                let skipped = if ended.outcome.as_str() == "skipped" { format!("  step {} ", ended.name) } else { "    ".to_owned() };
+                let skipped = if ended.outcome.as_str() == "skipped" {
+                    format!("  step {} ", ended.name)
+                } else {
+                    "    ".to_owned()
+                };
                 let error = ended.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
                 self.lines.push(format!("{skipped}= {}{error}", ended.outcome.as_str()));
                 self.findings("    !", &ended.findings);
             }
-            Event::JobEnded { name, outcome } => self.lines.push(format!("job {name} = {}", outcome.as_str())),
+            Event::JobEnded { name, outcome } => {
+                self.lines.push(format!("job {name} = {}", outcome.as_str()))
+            }
             Event::Remark { finding } => self.findings("remark", std::slice::from_ref(finding)),
             Event::Ended(summary) => self.lines.push(format!(
                 "ended: {}, {} jobs, {} steps",

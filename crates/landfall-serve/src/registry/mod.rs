@@ -11,7 +11,7 @@ mod answer;
 mod layers;
 mod listings;
 mod manifests;
-mod route;
+pub mod route;
 mod uploading;
 
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 /// What a path leads to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Route {
+pub enum Route {
     /// `/v2/`.
     Base,
     /// A place in a repository.
@@ -21,7 +21,7 @@ pub(super) enum Route {
 
 /// A place in a repository. What stands in the path is not yet looked at.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Place {
+pub enum Place {
     /// `manifests/REFERENCE`.
     Manifest(String),
     /// `blobs/DIGEST`.
@@ -38,7 +38,7 @@ pub(super) enum Place {
 
 impl Route {
     /// Reads a path; percent-encoding is taken off first, since some clients encode a digest's colon.
-    pub(super) fn parse(path: &str) -> Self {
+    pub fn parse(path: &str) -> Self {
         let Ok(path) = percent_decode_str(path).decode_utf8() else { return Self::Elsewhere };
         let rest = match path.as_ref() {
             "/v2" | "/v2/" => return Self::Base,
@@ -58,7 +58,7 @@ impl Route {
     }
 
     /// What the log calls it.
-    pub(super) fn noun(&self) -> &'static str {
+    pub fn noun(&self) -> &'static str {
         match self {
             Self::Base => "registry",
             Self::Elsewhere => "unknown path",

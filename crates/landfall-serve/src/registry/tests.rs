@@ -250,7 +250,13 @@ async fn two_requests_at_once_on_one_upload_never_mix() {
             .body(body)
             .unwrap()
     };
-    let begun = handle(world, request("POST", "/v2/team/api/blobs/uploads/", Body::empty()), &testing::connection(), "1").await;
+    let begun = handle(
+        world,
+        request("POST", "/v2/team/api/blobs/uploads/", Body::empty()),
+        &testing::connection(),
+        "1",
+    )
+    .await;
     let location = begun.headers()[header::LOCATION].to_str().unwrap().to_owned();
     let path = location.strip_prefix("http://127.0.0.1:4566").unwrap().to_owned();
 
@@ -265,14 +271,20 @@ async fn two_requests_at_once_on_one_upload_never_mix() {
     // Once the second piece has been taken from the channel, the upload is in the first request's hands.
     sender.send(Ok(bytes::Bytes::from_static(b", "))).await.unwrap();
     sender.send(Ok(bytes::Bytes::from_static(b"world"))).await.unwrap();
-    let refused = handle(world, request("PATCH", &path, Body::from("intruder")), &testing::connection(), "3").await;
+    let refused =
+        handle(world, request("PATCH", &path, Body::from("intruder")), &testing::connection(), "3").await;
     assert_eq!(refused.status(), StatusCode::RANGE_NOT_SATISFIABLE);
     drop(sender);
     assert_eq!(slow.await.unwrap(), StatusCode::ACCEPTED);
 
     let digest = digest(Algorithm::Sha256, "hello, world");
-    let finished =
-        handle(world, request("PUT", &format!("{path}?digest={digest}"), Body::empty()), &testing::connection(), "4").await;
+    let finished = handle(
+        world,
+        request("PUT", &format!("{path}?digest={digest}"), Body::empty()),
+        &testing::connection(),
+        "4",
+    )
+    .await;
     assert_eq!(finished.status(), StatusCode::CREATED);
 }
 
@@ -291,7 +303,13 @@ async fn an_upload_outlives_the_request_that_was_broken_off() {
             .body(body)
             .unwrap()
     };
-    let begun = handle(world, request("POST", "/v2/team/api/blobs/uploads/", Body::empty()), &testing::connection(), "1").await;
+    let begun = handle(
+        world,
+        request("POST", "/v2/team/api/blobs/uploads/", Body::empty()),
+        &testing::connection(),
+        "1",
+    )
+    .await;
     let location = begun.headers()[header::LOCATION].to_str().unwrap().to_owned();
     let path = location.strip_prefix("http://127.0.0.1:4566").unwrap().to_owned();
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
@@ -313,7 +331,8 @@ async fn an_upload_outlives_the_request_that_was_broken_off() {
     let finish = format!("{path}?digest={digest}");
     let mut status = StatusCode::RANGE_NOT_SATISFIABLE;
     for _ in 0..10_000 {
-        status = handle(world, request("PUT", &finish, Body::empty()), &testing::connection(), "3").await.status();
+        status =
+            handle(world, request("PUT", &finish, Body::empty()), &testing::connection(), "3").await.status();
         if status != StatusCode::RANGE_NOT_SATISFIABLE {
             break;
         }

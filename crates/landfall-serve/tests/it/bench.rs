@@ -8,7 +8,7 @@ use landfall_serve::issuer::Signer;
 use landfall_serve::log::Record;
 use landfall_serve::world::RootKey;
 use landfall_serve::{Config, Running};
-use landfall_types::{AccountId, Claims, ClaimValue, Issuer, SourceMap, Timestamp};
+use landfall_types::{AccountId, ClaimValue, Claims, SourceMap, Timestamp};
 
 use crate::client::{Keys, Reply, Request, Signing};
 
@@ -101,8 +101,11 @@ impl Bench {
     pub fn exchange(&self, role: &str, more: &[(&str, &str)]) -> Reply {
         let token = self.token(&claims(SUBJECT));
         let arn = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
-        let mut params =
-            vec![("RoleArn", arn.as_str()), ("RoleSessionName", "test"), ("WebIdentityToken", token.as_str())];
+        let mut params = vec![
+            ("RoleArn", arn.as_str()),
+            ("RoleSessionName", "test"),
+            ("WebIdentityToken", token.as_str()),
+        ];
         params.extend_from_slice(more);
         self.send(&Request::query(STS, "AssumeRoleWithWebIdentity", &params))
     }
@@ -118,7 +121,13 @@ impl Bench {
     }
 
     pub fn token(&self, claims: &Claims) -> String {
-        self.server.world.issuers.by_url(claims.text("iss").unwrap()).unwrap().mint(claims, Signer::Issuer).unwrap()
+        self.server
+            .world
+            .issuers
+            .by_url(claims.text("iss").unwrap())
+            .unwrap()
+            .mint(claims, Signer::Issuer)
+            .unwrap()
     }
 
     /// `Authorization` of the registry for these keys.
@@ -136,10 +145,6 @@ impl Bench {
     /// The rule of the newest record's finding; empty when there is none.
     pub fn rule(&self) -> &'static str {
         self.newest().finding.as_ref().map_or("", |finding| finding.rule)
-    }
-
-    pub fn plays(&self, issuer: &str) {
-        self.server.world.issuers.play(Issuer::parse(issuer).unwrap());
     }
 }
 

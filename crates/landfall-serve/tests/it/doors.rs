@@ -2,8 +2,8 @@
 //! declares: a new one fails these tests until it stands in the tables below.
 
 use landfall_policy::catalogue::{self, RegistryCall};
-use landfall_serve::authz::calls;
 use landfall_serve::authz::Needs;
+use landfall_serve::authz::calls;
 use landfall_types::Timestamp;
 use landfall_wire::hash::sha256_digest;
 
@@ -35,7 +35,8 @@ const POLICY: &str = "arn:aws:iam::123456789012:policy/target";
 const FREE_POLICY: &str = "arn:aws:iam::123456789012:policy/free";
 const PROVIDER: &str = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com";
 const REPOSITORY: &str = "arn:aws:ecr:eu-west-1:123456789012:repository/team/api";
-const READ_ONLY: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}"#;
+const READ_ONLY: &str =
+    r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}"#;
 
 const DOORS: &[Door] = &[
     door(
@@ -126,10 +127,12 @@ fn furnished() -> Bench {
     let trust = crate::bench::trust(ACCOUNT);
     let works = |reply: Reply| assert!(matches!(reply.status, 200 | 201), "{}", reply.body);
     for (name, path) in [("target", "/team/"), ("bare", "/")] {
-        works(bench.iam(
-            "CreateRole",
-            &[("RoleName", name), ("Path", path), ("AssumeRolePolicyDocument", &trust)],
-        ));
+        works(
+            bench.iam(
+                "CreateRole",
+                &[("RoleName", name), ("Path", path), ("AssumeRolePolicyDocument", &trust)],
+            ),
+        );
     }
     for name in ["target", "free", "spare"] {
         works(bench.iam("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", READ_ONLY)]));
@@ -275,9 +278,7 @@ const STRANGERS: &[Stranger] = &[
         query: (403, "SignatureDoesNotMatch", "Credential should be scoped to a valid region. "),
         ecr: (400, "InvalidSignatureException", "Credential should be scoped to a valid region. "),
         rule: "credentials-refused",
-        come: |request, keys, service| {
-            signed(request, keys, service, "eu-west-1:123456789012:repository", 0)
-        },
+        come: |request, keys, service| signed(request, keys, service, "eu-west-1:123456789012:repository", 0),
     },
     Stranger {
         name: "a body that was changed on its way",
@@ -347,7 +348,8 @@ fn a_role_needs_the_one_action_of_each_operation() {
     let bench = furnished();
     let free = bench.session_with("nothing", &["s3:GetObject"]);
     // All sessions are made first: one of the doors takes the provider away.
-    let sessions: Vec<_> = DOORS.iter().map(|door| door.action().map(|action| callers(&bench, door, action))).collect();
+    let sessions: Vec<_> =
+        DOORS.iter().map(|door| door.action().map(|action| callers(&bench, door, action))).collect();
     for (door, callers) in DOORS.iter().zip(sessions) {
         let Some([without, elsewhere, denied, with]) = callers else {
             assert_eq!(bench.call(&free, door.service, door.request()).status, 200, "{}", door.named());
@@ -362,7 +364,8 @@ fn a_role_needs_the_one_action_of_each_operation() {
             ("denied", denied, explicit, "explicit-deny"),
         ] {
             let reply = bench.call(&keys, door.service, door.request());
-            let code = if door.service == "ecr" { (400, "AccessDeniedException") } else { (403, "AccessDenied") };
+            let code =
+                if door.service == "ecr" { (400, "AccessDeniedException") } else { (403, "AccessDenied") };
             refused(&bench, &reply, &door.named(), code, rule);
             let sentence = format!(
                 "User: arn:aws:sts::{ACCOUNT}:assumed-role/{role}-{}/test is not authorized to perform: {action} on resource: {} {reason}",
@@ -524,8 +527,7 @@ fn strangers_stay_outside_of_every_registry_call() {
             assert_eq!((reply.status, bench.rule()), (status, rule), "{} {authorization}", door.name);
         }
         let elsewhere = format!("{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com");
-        let reply =
-            bench.send(&request.clone().header("authorization", &login).header("host", &elsewhere));
+        let reply = bench.send(&request.clone().header("authorization", &login).header("host", &elsewhere));
         assert_eq!((reply.status, bench.rule()), (400, "registry-login-other-region"), "{}", door.name);
         // A session token is no login, and a login is no session token.
         let token = keys.token.as_ref().unwrap();
@@ -536,7 +538,12 @@ fn strangers_stay_outside_of_every_registry_call() {
     bench.server.world.clock.advance(43_200);
     for door in REGISTRY_DOORS {
         let request = (door.request)(&bench, &login).header("authorization", &login);
-        assert_eq!((bench.send(&request).status, bench.rule()), (403, "registry-login-expired"), "{}", door.name);
+        assert_eq!(
+            (bench.send(&request).status, bench.rule()),
+            (403, "registry-login-expired"),
+            "{}",
+            door.name
+        );
     }
 }
 

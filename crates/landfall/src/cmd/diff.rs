@@ -77,8 +77,12 @@ pub fn run(args: &DiffArgs) -> Result<bool, Failure> {
     let sources = SourceMap::new();
     let old = side(&sources, &args.old, args)?;
     let new = side(&sources, &args.new, args)?;
-    if old.trust.is_some() != new.trust.is_some() || old.identity.is_empty() != new.identity.is_empty() && old.trust.is_none() {
-        return Err(usage("OLD and NEW are of different kinds: two trust policies, two permission policies, or two folders are expected"));
+    if old.trust.is_some() != new.trust.is_some()
+        || old.identity.is_empty() != new.identity.is_empty() && old.trust.is_none()
+    {
+        return Err(usage(
+            "OLD and NEW are of different kinds: two trust policies, two permission policies, or two folders are expected",
+        ));
     }
     let mut compared = Vec::new();
     if let (Some(before), Some(after)) = (&old.trust, &new.trust) {
@@ -163,7 +167,11 @@ fn role_name(arn: &Arn) -> &str {
 
 fn layers(side: &Side) -> Layers<'_> {
     Layers {
-        identity: side.identity.iter().map(|(name, policy)| Named { name: name.as_str().into(), policy }).collect(),
+        identity: side
+            .identity
+            .iter()
+            .map(|(name, policy)| Named { name: name.as_str().into(), policy })
+            .collect(),
         ..Layers::default()
     }
 }
@@ -203,7 +211,8 @@ fn telling(request: &Request) -> Vec<(String, String)> {
 }
 
 fn json(compared: &[Compared]) -> serde_json::Value {
-    let request = |request: &Request| telling(request).into_iter().collect::<std::collections::BTreeMap<_, _>>();
+    let request =
+        |request: &Request| telling(request).into_iter().collect::<std::collections::BTreeMap<_, _>>();
     compared
         .iter()
         .map(|one| {

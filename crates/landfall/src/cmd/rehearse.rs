@@ -405,8 +405,10 @@ fn facts(args: &RehearseArgs, found: &Found, repo: &str) -> Result<RunFacts, Fai
     let event = args.event.as_deref().or(found.config.event.as_deref()).unwrap_or("push");
     let git_ref = args.git_ref.as_deref().or(found.config.git_ref.as_deref()).unwrap_or("refs/heads/main");
     if !args.input.is_empty() && event != "workflow_dispatch" {
-        return Err(usage(format!("--input is for runs that are started by hand, and the event is `{event}`"))
-            .help("add --event workflow_dispatch"));
+        return Err(usage(format!(
+            "--input is for runs that are started by hand, and the event is `{event}`"
+        ))
+        .help("add --event workflow_dispatch"));
     }
     if args.fork && !event.starts_with("pull_request") {
         return Err(usage(format!("--fork is for pull requests, and the event is `{event}`"))

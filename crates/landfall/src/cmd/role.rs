@@ -8,7 +8,7 @@ use landfall_deliver::{Failure, FailureKind};
 use landfall_policy::PolicyKind;
 use landfall_serve::World;
 use landfall_serve::store::Role;
-use landfall_types::{AccountId, Arn, Claims, SourceMap};
+use landfall_types::{AccountId, Arn, Claims, Severity, SourceMap};
 
 use super::{key_value, serve, usage};
 use crate::{files, ui};
@@ -77,6 +77,12 @@ pub fn find(
         make(&world, sources, path, &arn, source, kind, claims)?;
     }
     let role = by_name(&world, account, arn.as_ref(), said)?;
+    for problem in landfall_policy::write_time::trust_problems(&role.trust.policy, account.as_str()) {
+        let mut finding = problem.finding();
+        finding.severity = Severity::Warning;
+        finding.message = format!("AWS would not take this trust policy today: {}", finding.message);
+        ui::finding_on_stderr(&finding, sources);
+    }
     Ok(Found { world, role, _blobs: blobs })
 }
 

@@ -118,7 +118,7 @@ pub fn offline(
     let (read, region) = read(sources, &setup)?;
     let world = landfall_serve::world(config(sources, &setup, &region, blobs))
         .map_err(|error| not_started(&error))?;
-    let seeded = world::seed(&world, &read.infra, setup.account, &region);
+    let seeded = world::adopt(&world, &read.infra, setup.account, &region);
     Ok((world, read, seeded))
 }
 
@@ -194,6 +194,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         infra: &args.infra,
         variables: args.variables.clone(),
     };
+    let stop = stop_signal();
     let mut served = start(&sources, setup).await?;
     let world = std::sync::Arc::clone(&served.server.world);
     let (format, shown) = (args.format, sources.clone());
@@ -210,22 +211,26 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     }
     tokio::select! {
         () = served.server.ended() => Err(Failure::new(FailureKind::Outside, "the server ended on its own")),
-        () = stop_signal() => Ok(()),
+        () = stop => Ok(()),
     }
 }
 
-/// Waits for Ctrl-C, for the signal that a supervisor sends, or for the terminal to be closed.
-pub async fn stop_signal() {
+/// Ends with Ctrl-C, the signal that a supervisor sends, or the terminal that is closed. From the call on
+/// none of them ends the process by itself.
+pub fn stop_signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
+    let signals = kinds.map(signal);
+    async move {
+        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
+            let _ = tokio::signal::ctrl_c().await;
+            return;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }
 

@@ -1,0 +1,131 @@
+//! `landfall rehearse`: the example, each refusal, bad input, and where it may be called from.
+
+use std::path::Path;
+
+use crate::bench::{self, Bench};
+
+#[test]
+fn the_example_works() {
+    let done = Bench::new().example(None).landfall(&["rehearse", "example"]);
+    assert_eq!(done.code, Some(0), "{}", done.shown);
+    bench::snapshot("rehearse-example", &done.shown);
+}
+
+#[test]
+fn each_refusal_says_the_line() {
+    bench::compare(&bench::rows(include_str!("refusals.toml")), 1);
+}
+
+#[test]
+fn bad_input_is_told_in_one_message() {
+    bench::compare(&bench::rows(include_str!("bad_input.toml")), 2);
+}
+
+#[test]
+fn a_port_that_is_taken_is_bad_input() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let bench = Bench::new().example(None);
+    for (name, command) in [
+        ("bad-port-taken-rehearse", vec!["rehearse", "example", "--addr", &addr]),
+        ("bad-port-taken-serve", vec!["serve", "--addr", &addr]),
+    ] {
+        let done = bench.landfall(&command);
+        assert_eq!(done.code, Some(2), "{}", done.shown);
+        bench::snapshot(name, &done.shown);
+    }
+}
+
+/// Each event of a run as one line: what it is about, and how it ended.
+#[test]
+fn as_json_each_line_is_an_event() {
+    let done = Bench::new().example(None).landfall(&["rehearse", "example", "--format", "json"]);
+    let mut lines = Vec::new();
+    for line in done.stdout.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| event[key].as_str().map(|text| format!(" {text}"));
+        let keys = ["event", "workflow", "job", "step", "outcome", "subject"];
+        let about: String = keys.iter().filter_map(|key| text(key)).collect();
+        if event["event"] != "output" {
+            lines.push(about.trim().to_owned());
+        }
+        // Layers go side by side: their calls are in no order.
+        let decisions = event["decisions"].as_array().into_iter().flatten();
+        let mut decisions: Vec<String> = decisions
+            .map(|decision| format!("  {} {}", decision["outcome"].as_str().unwrap(), decision["action"]))
+            .collect();
+        decisions.sort();
+        lines.append(&mut decisions);
+    }
+    bench::snapshot("rehearse-json", &lines.join("\n"));
+}
+
+#[test]
+fn it_may_be_called_from_anywhere_in_the_repository() {
+    let bench = Bench::new().example(None);
+    for (folder, args) in [
+        ("example", vec!["rehearse"]),
+        ("example/service", vec!["rehearse"]),
+        ("example/service", vec!["rehearse", ".github/workflows/deploy.yml"]),
+        ("example/service/.github/workflows", vec!["rehearse", "deploy.yml"]),
+        ("example/infra", vec!["rehearse", "../service/.github/workflows/deploy.yml"]),
+    ] {
+        let done = bench.landfall_in(folder, &args);
+        assert_eq!(done.code, Some(0), "{folder}: {}", done.shown);
+    }
+}
+
+#[test]
+fn it_may_be_called_by_a_link() {
+    let bench = Bench::new().example(None);
+    let link = bench.work().join("linked");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_landfall"), &link).unwrap();
+    let args = ["rehearse", "example"];
+    let done = bench.finish(bench.command(Path::new(&link), "", &args), &args);
+    assert_eq!(done.code, Some(0), "{}", done.shown);
+}
+
+const SAYS: &str = "jobs: { say: { runs-on: ubuntu-latest, steps: [{ run: echo hello }] } }\n";
+
+#[test]
+fn of_a_folder_the_workflows_run_that_the_event_starts() {
+    let infra = "resource \"aws_ecr_repository\" \"web\" {\n  name = \"web\"\n}\n";
+    let bench = Bench::new()
+        .file("repo/.github/workflows/a-push.yml", &format!("name: Pushed\non: push\n{SAYS}"))
+        .file("repo/.github/workflows/b-release.yaml", &format!("name: Released\non: release\n{SAYS}"))
+        .file("repo/.github/workflows/c-called.yml", &format!("name: Called\non: workflow_call\n{SAYS}"))
+        .file("infra/main.tf", infra);
+    let common = ["rehearse", "repo", "--infra", "infra", "--repo", "acme/web"];
+    for (name, more, code) in [
+        ("folder-push", vec![], 0),
+        ("folder-nothing-starts", vec!["--event", "issues"], 1),
+        ("folder-job-of-one", vec!["--job", "say"], 0),
+        ("folder-job-of-none", vec!["--job", "shout"], 1),
+    ] {
+        let done = bench.landfall(&[&common[..], &more].concat());
+        assert_eq!(done.code, Some(code), "{}", done.shown);
+        bench::snapshot(name, &done.shown);
+    }
+}
+
+#[test]
+fn no_secret_is_shown_in_either_format() {
+    const SECRET: &str = "hunter2-is-secret";
+    let workflow = format!(
+        "name: Secret {SECRET_NAME}\non: push\njobs: {{ say: {{ runs-on: ubuntu-latest, steps: [{{ env: {{ K: '${{{{ secrets.KEY }}}}' }}, run: 'echo $K; env' }}] }} }}\n",
+        SECRET_NAME = "in steps"
+    );
+    let bench =
+        Bench::new().file("repo/.github/workflows/a.yml", &workflow).file("infra/main.tf", "locals {}\n");
+    for format in ["human", "json"] {
+        let args = [
+            "rehearse", "repo", "--infra", "infra", "--repo", "acme/web", "--secret", "KEY", "--format",
+            format,
+        ];
+        let mut command = bench.command(Path::new(env!("CARGO_BIN_EXE_landfall")), "", &args);
+        command.env("KEY", SECRET);
+        let done = bench.finish(command, &args);
+        assert_eq!(done.code, Some(0), "{}", done.shown);
+        assert!(done.shown.contains("***") && !done.shown.contains(SECRET), "{}", done.shown);
+    }
+}

@@ -243,6 +243,7 @@ TABLE = """\
 
 use super::ManagedPolicy;
 
+#[rustfmt::skip]
 pub(super) const ALL: &[ManagedPolicy] = &[
 {entries}];
 """

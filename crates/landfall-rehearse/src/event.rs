@@ -134,7 +134,8 @@ pub struct StepEnded {
 pub struct Summary {
     /// Whether every run of every workflow ended well.
     pub success: bool,
-    /// Whether a called workflow was missing or could not be read.
+    /// Whether no job was started because of what was asked for: a called workflow that is missing or can't be
+    /// read, a job that isn't there.
     pub unreadable: bool,
     /// Jobs that ran.
     pub jobs: usize,

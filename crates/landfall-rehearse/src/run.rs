@@ -25,8 +25,7 @@ const DEPTH_MAX: usize = 16;
 
 /// What GitHub says no to in files that can be read: how they fit together, and what they may ask for.
 /// Any other finding before the first job means that something could not be read.
-const REFUSALS: &[&str] =
-    &["permissions-exceeded", "workflow-call", "not-rehearsed", "dispatch-inputs", "unknown-job"];
+const REFUSALS: &[&str] = &["permissions-exceeded", "workflow-call", "not-rehearsed", "dispatch-inputs"];
 
 /// Reads a variable of the user's environment.
 pub type ReadVariable = Box<dyn Fn(&str) -> Option<String>>;
@@ -78,12 +77,14 @@ pub async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> Summary 
         seen: rehearsal.world.log.last(),
         folders: 0,
         stretched: BTreeSet::new(),
+        no_such_job: false,
     };
     for (file, workflow) in &rehearsal.workflows {
         executor.workflow(file, workflow).await;
     }
     executor.tell_unused();
-    let Executor { mut summary, .. } = executor;
+    let Executor { mut summary, no_such_job, .. } = executor;
+    summary.unreadable |= no_such_job && summary.jobs == 0;
     // Where nothing ran, nothing was shown to work.
     summary.success &= summary.jobs > 0;
     summary.images = images(&rehearsal.world);
@@ -123,6 +124,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) folders: usize,
     /// Entries of [`Rehearsal::stretch`] that a step was found for.
     stretched: BTreeSet<usize>,
+    /// The one job that is to run was missed in a workflow.
+    no_such_job: bool,
 }
 
 /// What the jobs of one file see of where they are called from.
@@ -157,12 +160,14 @@ impl Executor<'_> {
             Ok(plan) => plan,
             Err(findings) => return self.refused(file, &findings),
         };
-        if let Some(finding) = self.unknown_job(&plan) {
-            match alone {
-                true => self.refused(file, &[finding]),
-                false => self.observer.event(Event::NotTriggered { file, finding: &finding, alone }),
+        match self.unknown_job(&plan) {
+            Some(finding) if alone => return self.refused(file, &[finding]),
+            Some(finding) => {
+                self.observer.event(Event::NotTriggered { file, finding: &finding, alone });
+                self.no_such_job = true;
+                return;
             }
-            return;
+            None => {}
         }
         let unready = not_rehearsed(workflow, &chosen(&plan.jobs, rehearsal.only_job.as_deref()));
         if !unready.is_empty() {

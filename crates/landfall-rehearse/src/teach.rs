@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use landfall_check::github::Pairs;
 use landfall_check::github::model::Step;
-use landfall_check::github::{Pairs, Workflow};
+use landfall_check::github::permissions::ReadOnly;
 use landfall_serve::log::{Record, Verdict};
-use landfall_types::{Finding, Span};
+use landfall_types::{Finding, Severity, Span};
 
 use crate::job::JobRun;
 use crate::run::Executor;
@@ -83,7 +84,12 @@ pub(crate) fn findings(
         }
     }
     if findings.is_empty() && failed && run.endpoint.is_none() && asked.needs_token {
-        findings.extend(without_token(run, asked));
+        findings.push(without_token(executor, run, asked));
+    }
+    // A call that fails is no harm by itself; the last one of a step that failed is.
+    let is_error = |finding: &Finding| finding.severity == Severity::Error;
+    if let Some(last) = findings.last_mut().filter(|last| failed && !is_error(last)) {
+        last.severity = Severity::Error;
     }
     findings
 }
@@ -128,13 +134,17 @@ fn maker_of_subject(executor: &Executor<'_>, run: &JobRun<'_>) -> (Span, String)
         return (*span, format!("the job's environment is `{name}`"));
     }
     let event = &executor.rehearsal.facts.event;
-    let workflow: &Workflow = &run.job.run_workflow;
-    let trigger = workflow.on.event(&event.name);
-    let span = trigger.map_or(workflow.on.span, |trigger| trigger.name.span);
-    match event.name.as_str() {
-        "pull_request" => (span, "the run was started by a pull request".to_owned()),
-        name => (span, format!("the run was started by {name} on `{}`", event.git_ref)),
-    }
+    let why = match event.name.as_str() {
+        "pull_request" => "the run was started by a pull request".to_owned(),
+        name => format!("the run was started by {name} on `{}`", event.git_ref),
+    };
+    (trigger(executor, run), why)
+}
+
+/// The line of the started workflow that lets this event start it.
+fn trigger(executor: &Executor<'_>, run: &JobRun<'_>) -> Span {
+    let on = &run.job.run_workflow.on;
+    on.event(&executor.rehearsal.facts.event.name).map_or(on.span, |trigger| trigger.name.span)
 }
 
 /// A refused call: which step made it.
@@ -171,24 +181,30 @@ fn of_session(executor: &Executor<'_>, run: &JobRun<'_>, asked: &Asked, finding:
 }
 
 /// A login in a job that may not ask for tokens: no call was made at all.
-fn without_token(run: &JobRun<'_>, asked: &Asked) -> Option<Finding> {
+fn without_token(executor: &Executor<'_>, run: &JobRun<'_>, asked: &Asked) -> Finding {
+    let permissions = &run.job.permissions;
     let finding =
         Finding::error("no-id-token", "the job may not ask for an ID token: it has `id-token: none`")
             .at(asked.made_by, "this step needs one");
-    let finding = match run.job.permissions.origin.span() {
+    if let Some(why) = permissions.read_only_because {
+        let (who, fact) = match why {
+            ReadOnly::Fork => {
+                ("a pull request from a fork", "a pull request from a fork gets a read-only token")
+            }
+            ReadOnly::Dependabot => ("Dependabot", "a run by Dependabot gets a read-only token"),
+        };
+        let finding = finding.at(trigger(executor, run), format!("the run was started by {who}"));
+        let finding = match permissions.origin.span() {
+            Some(span) => finding.at(span, "these permissions are cut down to reading"),
+            None => finding,
+        };
+        return finding.note(fact);
+    }
+    let finding = match permissions.origin.span() {
         Some(span) => finding.at(span, "these permissions have no `id-token: write`"),
         None => {
             finding.note("no file says anything about permissions, and GitHub's default never has id-token")
         }
     };
-    let finding = match run.job.permissions.read_only_because {
-        Some(landfall_check::github::permissions::ReadOnly::Fork) => {
-            finding.note("a pull request from a fork gets a read-only token")
-        }
-        Some(landfall_check::github::permissions::ReadOnly::Dependabot) => {
-            finding.note("a run by Dependabot gets a read-only token")
-        }
-        None => finding.help("add `id-token: write` to the job's permissions, or to the workflow's"),
-    };
-    Some(finding)
+    finding.help("add `id-token: write` to the job's permissions, or to the workflow's")
 }

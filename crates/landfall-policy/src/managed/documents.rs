@@ -3,6 +3,7 @@
 
 use super::ManagedPolicy;
 
+#[rustfmt::skip]
 pub(super) const ALL: &[ManagedPolicy] = &[
     ManagedPolicy {
         path_and_name: "/AdministratorAccess",
@@ -242,9 +243,7 @@ pub(super) const ALL: &[ManagedPolicy] = &[
         path_and_name: "/service-role/AmazonECSInfrastructureRolePolicyForServiceConnectTransportLayerSecurity",
         version: "v4",
         created: "2026-02-12",
-        json: include_str!(
-            "../../data/managed/AmazonECSInfrastructureRolePolicyForServiceConnectTransportLayerSecurity.json"
-        ),
+        json: include_str!("../../data/managed/AmazonECSInfrastructureRolePolicyForServiceConnectTransportLayerSecurity.json"),
     },
     ManagedPolicy {
         path_and_name: "/service-role/AmazonECSInfrastructureRolePolicyForVolumes",

@@ -177,7 +177,7 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
         () = stop => return Err(stopped()),
     };
     if summary.unreadable {
-        return Err(usage("the run's files can't be read: no job was started"));
+        return Err(usage("no job was started"));
     }
     Ok(summary.success)
 }

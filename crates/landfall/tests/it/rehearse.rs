@@ -100,7 +100,7 @@ fn of_a_folder_the_workflows_run_that_the_event_starts() {
         ("folder-push", vec![], 0),
         ("folder-nothing-starts", vec!["--event", "issues"], 1),
         ("folder-job-of-one", vec!["--job", "say"], 0),
-        ("folder-job-of-none", vec!["--job", "shout"], 1),
+        ("folder-job-of-none", vec!["--job", "shout"], 2),
     ] {
         let done = bench.landfall(&[&common[..], &more].concat());
         assert_eq!(done.code, Some(code), "{}", done.shown);

@@ -15,9 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use axum::body::Body;
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
+use http_body_util::BodyExt;
 use landfall_types::Digest;
 use landfall_wire::hash::{Algorithm, Hasher};
 use tokio::task::JoinHandle;
@@ -187,7 +186,11 @@ impl Upload {
     ///
     /// # Errors
     /// When the file can't be written; the upload is lost then.
-    pub async fn append(self, mut body: Body, bytes_max: u64) -> io::Result<(Self, Ended)> {
+    pub async fn append(
+        self,
+        mut body: impl BodyExt<Data = Bytes> + Unpin,
+        bytes_max: u64,
+    ) -> io::Result<(Self, Ended)> {
         let end = self.length.saturating_add(bytes_max);
         let mut stage = Stage::idle(self);
         loop {
@@ -282,7 +285,7 @@ struct Gathered {
 }
 
 /// Reads a body until there is a batch, it ends, or `room` bytes are there and more come.
-async fn gather(body: &mut Body, room: u64) -> Gathered {
+async fn gather(body: &mut (impl BodyExt<Data = Bytes> + Unpin), room: u64) -> Gathered {
     let mut pieces = Vec::new();
     let mut length = 0usize;
     let ended = loop {
@@ -341,17 +344,18 @@ impl Blob {
         self.size
     }
 
-    /// The bytes in `range`, cut at the blob's end, as the body of an answer.
-    pub fn read(self, range: Range<u64>) -> Body {
+    /// The bytes in `range`, cut at the blob's end.
+    pub fn read(self, range: Range<u64>) -> Pieces {
         let end = range.end.min(self.size);
         let left = end.saturating_sub(range.start);
         let reading = (left > 0).then(|| first(self.file, range.start, left));
-        Body::from_stream(Pieces { left, reading })
+        Pieces { left, reading }
     }
 }
 
 /// A file that gives its pieces one after the other, reading one ahead.
-struct Pieces {
+#[derive(Debug)]
+pub struct Pieces {
     left: u64,
     reading: Option<Reading>,
 }

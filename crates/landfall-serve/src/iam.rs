@@ -1,17 +1,23 @@
 //! IAM: OIDC providers, roles, policies. One function for each operation; what they answer is made
 //! into XML by `http::query`. Messages and limits: IAM API reference, and captured answers.
 
+mod managed_policies;
+
 use std::sync::Arc;
 
-use landfall_policy::write_time::{MANAGED_POLICY_CHARS_MAX, ROLE_INLINE_POLICY_CHARS_MAX};
+use landfall_policy::write_time::ROLE_INLINE_POLICY_CHARS_MAX;
 use landfall_policy::{PolicyKind, managed, parse, write_time};
 use landfall_types::{AccountId, Arn, Issuer, SourceId, Span, Tree};
 use landfall_wire::error::AwsError;
 
 use crate::authz::{Permit, calls};
 use crate::policies::NOT_KEPT;
-use crate::store::{AttachedPolicy, CustomerPolicy, Document, Provider, ProviderSpans, Role};
+use crate::store::{AttachedPolicy, Document, Provider, ProviderSpans, Role};
 use crate::world::World;
+
+pub use managed_policies::{
+    AnyPolicy, CreatePolicy, attachment_count, create_policy, delete_policy, get_policy, list_policies,
+};
 
 /// Shortest `MaxSessionDuration`, in seconds; also what a role has that says nothing.
 pub const SESSION_SECONDS_DEFAULT: u32 = 3600;
@@ -25,8 +31,6 @@ const THUMBPRINTS_MAX: usize = 5;
 const ATTACHED_MAX: usize = 10;
 /// Roles of one account.
 const ROLES_MAX: usize = 1_000;
-/// Customer managed policies of one account.
-const POLICIES_MAX: usize = 1_500;
 /// OIDC providers of one account.
 const PROVIDERS_MAX: usize = 100;
 /// Longest description, in characters.
@@ -543,102 +547,4 @@ pub fn detach_role_policy(
         return Err(error("NoSuchEntity", format!("Policy {arn} was not found."), 404));
     }
     update(world, permit, role, &|role| role.attached.retain(|policy| policy.arn != arn))
-}
-
-/// `CreatePolicy`.
-#[derive(Clone, Debug)]
-pub struct CreatePolicy {
-    /// `/` or `/x/`.
-    pub path: String,
-    /// The name.
-    pub name: String,
-    /// The description.
-    pub description: Option<String>,
-    /// The document.
-    pub document: DocumentInput,
-}
-
-/// Makes a customer managed policy.
-///
-/// # Errors
-/// `ValidationError`, `MalformedPolicyDocument`, `EntityAlreadyExists`.
-pub fn create_policy(
-    world: &World,
-    permit: &Permit<calls::CreatePolicy>,
-    input: CreatePolicy,
-) -> Result<Arc<CustomerPolicy>, AwsError> {
-    let account = account_of(permit, world);
-    check_name("policyName", &input.name, 128)?;
-    check_path(&input.path)?;
-    check_length("description", input.description.as_deref().unwrap_or(""), 0, DESCRIPTION_CHARS_MAX)?;
-    if visible_chars(&input.document.text) > MANAGED_POLICY_CHARS_MAX {
-        return Err(limit_exceeded("PolicySize", MANAGED_POLICY_CHARS_MAX));
-    }
-    let document = input.document.read(PolicyKind::Identity, account)?;
-    if world.store.policies(account).len() >= POLICIES_MAX {
-        return Err(limit_exceeded("PoliciesPerAccount", POLICIES_MAX));
-    }
-    let arn = Arn::policy(account, &input.path, &input.name);
-    let policy = CustomerPolicy {
-        arn: arn.clone(),
-        path: input.path,
-        name: input.name.clone(),
-        id: landfall_wire::ids::unique_id("ANPA", world.random()),
-        description: input.description,
-        document,
-        created_at: world.clock.now(),
-    };
-    let exists = format!("A policy called {} already exists. Duplicate names are not allowed.", input.name);
-    world.store.insert_policy(policy).map_err(|_| error("EntityAlreadyExists", exists, 409))?;
-    get_customer_policy(world, &arn.to_string())
-}
-
-fn get_customer_policy(world: &World, arn: &str) -> Result<Arc<CustomerPolicy>, AwsError> {
-    world.store.policy(arn).ok_or_else(|| error("NoSuchEntity", format!("Policy {arn} was not found."), 404))
-}
-
-/// A managed policy, a customer's or AWS's.
-#[derive(Clone, Debug)]
-pub enum AnyPolicy {
-    /// A customer's.
-    Customer(Arc<CustomerPolicy>),
-    /// AWS's, with its ARN.
-    Aws(String, &'static managed::ManagedPolicy),
-}
-
-/// `GetPolicy` and `GetPolicyVersion`.
-///
-/// # Errors
-/// `NoSuchEntity`.
-pub fn get_policy<C>(world: &World, permit: &Permit<C>) -> Result<AnyPolicy, AwsError> {
-    let arn = permit.resource();
-    match managed::by_arn(arn) {
-        Some(policy) => Ok(AnyPolicy::Aws(arn.to_owned(), policy)),
-        None => get_customer_policy(world, arn).map(AnyPolicy::Customer),
-    }
-}
-
-/// `ListPolicies` with the local scope.
-pub fn list_policies(world: &World, permit: &Permit<calls::ListPolicies>) -> Vec<Arc<CustomerPolicy>> {
-    world.store.policies(account_of(permit, world))
-}
-
-/// How many roles have a policy attached.
-pub fn attachment_count(world: &World, account: AccountId, arn: &str) -> usize {
-    let roles = world.store.roles(account);
-    roles.iter().filter(|role| role.attached.iter().any(|policy| policy.arn == arn)).count()
-}
-
-/// `DeletePolicy`.
-///
-/// # Errors
-/// `NoSuchEntity`; `DeleteConflict` while it is attached.
-pub fn delete_policy(world: &World, permit: &Permit<calls::DeletePolicy>) -> Result<(), AwsError> {
-    let policy = get_customer_policy(world, permit.resource())?;
-    if attachment_count(world, account_of(permit, world), permit.resource()) > 0 {
-        let message = "Cannot delete a policy attached to entities.";
-        return Err(error("DeleteConflict", message, 409));
-    }
-    let missing = |_| error("NoSuchEntity", format!("Policy {} was not found.", policy.arn), 404);
-    world.store.delete_policy(permit.resource()).map_err(missing)
 }

@@ -15,11 +15,13 @@ const CONFINED: &[Confined] = &[
     Confined {
         name: "axum",
         to: &[
+            "crates/landfall-serve/src/blobs.rs",
+            "crates/landfall-serve/src/blobs/",
             "crates/landfall-serve/src/http/",
             "crates/landfall-serve/src/registry/",
             "crates/landfall-serve/src/server.rs",
         ],
-        why: "the rest of the server doesn't know that there is HTTP",
+        why: "the rest of the server doesn't know that there is HTTP; bodies are streamed to and from blobs",
     },
     Confined {
         name: "granit_parser",

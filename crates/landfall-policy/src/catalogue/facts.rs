@@ -191,8 +191,11 @@ pub fn provider_keys(provider: &str) -> Vec<KeyFacts> {
 /// is ignored. It serves keys (`aws:RequestTag/${TagKey}`) and providers; for ARNs, whose case
 /// counts, make a pattern of the format.
 pub fn fits_format(format: &str, name: &str) -> bool {
-    if !pattern::has_variable(format) {
+    let Some((literal, _)) = format.split_once('$') else {
         return format.eq_ignore_ascii_case(name);
+    };
+    if !name.get(..literal.len()).is_some_and(|start| start.eq_ignore_ascii_case(literal)) {
+        return false;
     }
     let mut glob = String::with_capacity(format.len());
     let mut rest = format;

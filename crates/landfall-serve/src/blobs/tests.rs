@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use axum::body::Body;
 use landfall_types::Timestamp;
 use landfall_wire::hash::sha256_digest;
 
@@ -16,8 +17,8 @@ fn content(length: usize) -> Vec<u8> {
     (0..length).map(|index| (index / 7 % 251) as u8).collect()
 }
 
-async fn bytes_of(body: Body) -> Vec<u8> {
-    body.collect().await.unwrap().to_bytes().to_vec()
+async fn bytes_of(pieces: Pieces) -> Vec<u8> {
+    Body::from_stream(pieces).collect().await.unwrap().to_bytes().to_vec()
 }
 
 fn scratch_files(dir: &tempfile::TempDir) -> usize {

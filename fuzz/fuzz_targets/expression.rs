@@ -8,7 +8,8 @@ use landfall_check::github::expr::{self, Availability, Expression, StatusCalls};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let may = Availability { contexts: &["github", "env", "inputs"], status: StatusCalls::Bare, hash_files: true };
+    let may =
+        Availability { contexts: &["github", "env", "inputs"], status: StatusCalls::Bare, hash_files: true };
     let Ok(expression) = Expression::parse(text, &may) else { return };
     let facts = r#"{"ref":"refs/heads/main","event":{"a":[1,true,null,"x"],"b":{"c":2.5}}}"#;
     let contexts = Contexts::new()

@@ -3,7 +3,9 @@
 #![no_main]
 
 use landfall_policy::decide::Named;
-use landfall_policy::{Context, Layers, Policy, PolicyKind, Principal, Request, decide, explain, json, parse, write_time};
+use landfall_policy::{
+    Context, Layers, Policy, PolicyKind, Principal, Request, decide, explain, json, parse, write_time,
+};
 use landfall_types::{AccountId, Arn, SourceMap};
 use libfuzzer_sys::fuzz_target;
 

@@ -150,8 +150,14 @@ async fn mint(args: &GithubArgs, environment: &Environment) -> Result<(), Failur
                 .get("message")
                 .and_then(serde_json::Value::as_str)
                 .map_or(text.trim(), |message| message);
-            Err(Failure::new(FailureKind::Outside, format!("{endpoint} minted no token: {status}: {why}"))
-                .help("is that a `landfall serve`?"))
+            // A server of ours says what is wrong with the question; another one does not know it.
+            Err(match answer.get("message") {
+                Some(_) if status.is_client_error() => usage(why),
+                _ => {
+                    Failure::new(FailureKind::Outside, format!("{endpoint} minted no token: {status}: {why}"))
+                        .help("is that a `landfall serve`?")
+                }
+            })
         }
     }
 }

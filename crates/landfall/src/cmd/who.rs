@@ -167,7 +167,13 @@ fn show_answer(answer: &Answer, sources: &SourceMap, meant: Option<&str>) {
     }
     let (Some(only), Some(meant)) = (&answer.only, meant) else { return };
     match only {
-        Only::Proved => ui::line(format!("\n{} nobody but `{meant}` gets in", ui::styled(ui::GOOD, "✓"))),
+        Only::Proved => {
+            ui::line(format!("\n{} nobody but `{meant}` gets in", ui::styled(ui::GOOD, "✓")));
+            ui::line(ui::styled(
+                ui::DIM,
+                "  of tokens whose subject has the issuer's own form; subjects made by a template are not looked at",
+            ));
+        }
         Only::Outsider(witness) => {
             ui::line(format!(
                 "\n{} somebody else than `{meant}` gets in, for instance",

@@ -335,7 +335,8 @@ fn gitlab(admitted: &GitLab<'_>, token: &GitLab<'_>) -> Option<Difference> {
 const SUBJECT: &str = "subject-mismatch";
 
 /// Claims with which customised subjects of GitHub begin.
-const CUSTOM_KEYS: &[&str] = &[
+/// <https://docs.github.com/en/actions/reference/security/oidc>
+pub(crate) const CUSTOM_KEYS: &[&str] = &[
     "repository_owner",
     "repository_owner_id",
     "repository",

@@ -5,6 +5,7 @@ use landfall_types::Span;
 use super::cells::Cut;
 use super::{trust_layers, verdict};
 use crate::ast::{ComparisonKind, Condition, Effect, Policy, PrincipalPattern, Statement};
+use crate::explain::CUSTOM_KEYS;
 use crate::explain::subject_difference;
 use crate::pattern;
 use crate::region::{ProviderFacts, Region, WEB_IDENTITY};
@@ -218,21 +219,3 @@ fn subject_reason(value: &str, host: &str) -> String {
         None => format!("no token of `{host}` has such a subject"),
     }
 }
-
-/// Claims with which customised subjects begin.
-/// <https://docs.github.com/en/actions/reference/security/oidc>
-const CUSTOM_KEYS: &[&str] = &[
-    "repository_owner",
-    "repository_owner_id",
-    "repository",
-    "repository_id",
-    "repository_visibility",
-    "job_workflow_ref",
-    "workflow_ref",
-    "workflow",
-    "environment",
-    "ref",
-    "actor",
-    "actor_id",
-    "event_name",
-];

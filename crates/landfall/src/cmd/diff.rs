@@ -60,7 +60,10 @@ struct Side {
     /// Permissions by name.
     identity: Vec<(String, Arc<Policy>)>,
     role: Arn,
-    providers: Vec<ProviderFacts>,
+    /// The providers that its trust policy names, and whether the account has them.
+    providers: Vec<(ProviderFacts, bool)>,
+    /// The permissions boundary's ARN.
+    boundary: Option<String>,
 }
 
 /// One comparison.
@@ -88,12 +91,16 @@ pub fn run(args: &DiffArgs) -> Result<bool, Failure> {
     if let (Some(before), Some(after)) = (&old.trust, &new.trust) {
         for provider in providers(&old, &new) {
             let role = new.role.to_string();
-            let change = prove::diff_trust(before, after, &provider, &role).map_err(too_large)?;
+            let mut change = prove::diff_trust(before, after, &provider, &role).map_err(too_large)?;
+            change.unknown.extend(provider_change(&old, &new, &provider.arn));
             compared.push(Compared { what: format!("tokens of https://{}", provider.host), change });
         }
     }
     if !old.identity.is_empty() || !new.identity.is_empty() {
-        let change = permissions(&old, &new).map_err(too_large)?;
+        let mut change = permissions(&old, &new).map_err(too_large)?;
+        if old.boundary != new.boundary {
+            change.unknown.push("the permissions boundary changes too, and is not compared".to_owned());
+        }
         compared.push(Compared { what: "calls of the role's sessions".to_owned(), change });
     }
     match args.format {
@@ -119,12 +126,13 @@ fn side(sources: &SourceMap, path: &Path, args: &DiffArgs) -> Result<Side, Failu
     };
     let found = role::find(sources, &args.role, &source, kind, None)?;
     let trust = Arc::clone(&found.role.trust.policy);
-    let providers = who::providers(&found.world, &trust).into_iter().map(|(provider, _)| provider).collect();
+    let providers = who::providers(&found.world, &trust);
     Ok(Side {
         trust: (kind == PolicyKind::Trust).then_some(trust),
         identity: authz::permissions_of(&found.world, &found.role),
         role: found.role.arn.clone(),
         providers,
+        boundary: found.role.boundary.clone(),
     })
 }
 
@@ -141,12 +149,30 @@ fn kind_of(sources: &SourceMap, path: &Path) -> Result<PolicyKind, Failure> {
 
 fn providers(old: &Side, new: &Side) -> Vec<ProviderFacts> {
     let mut all: Vec<ProviderFacts> = Vec::new();
-    for provider in new.providers.iter().chain(&old.providers) {
+    for (provider, _) in new.providers.iter().chain(&old.providers) {
         if !all.iter().any(|known| known.arn == provider.arn) {
             all.push(provider.clone());
         }
     }
     all
+}
+
+/// The policies are compared for one set of audiences: where the provider itself changes, more may get in
+/// than the policies tell.
+fn provider_change(old: &Side, new: &Side, arn: &str) -> Option<String> {
+    let on = |side: &Side| side.providers.iter().find(|(provider, _)| provider.arn == arn).cloned();
+    let (Some((before, was_there)), Some((after, is_there))) = (on(old), on(new)) else { return None };
+    if was_there != is_there {
+        let what = if is_there { "is made" } else { "is removed" };
+        return Some(format!("the provider {what} by the same change, and is taken as being there"));
+    }
+    (before.client_ids != after.client_ids).then(|| {
+        format!(
+            "the provider's audiences change too, from {} to {}, and only the latter are compared",
+            before.client_ids.join(", "),
+            after.client_ids.join(", ")
+        )
+    })
 }
 
 fn permissions(old: &Side, new: &Side) -> Result<Change, TooLarge> {

@@ -4,6 +4,7 @@
 
 mod bench;
 mod help;
+mod questions;
 mod rehearse;
 mod stopped;
 mod token;

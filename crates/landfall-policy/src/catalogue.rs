@@ -56,6 +56,24 @@ pub enum ResourceKind {
     OidcProvider,
     /// The managed policy that the call names.
     Policy,
+    /// The IAM role template that the call names.
+    RoleTemplate,
+    /// The IAM user that the call names; some take the caller when it names none.
+    User,
+    /// The IAM group that the call names.
+    Group,
+    /// The instance profile that the call names.
+    InstanceProfile,
+    /// The SAML provider that the call names.
+    SamlProvider,
+    /// The server certificate that the call names.
+    ServerCertificate,
+    /// The MFA device, by its serial number.
+    Mfa,
+    /// The delegation request that the call names.
+    DelegationRequest,
+    /// The access report of an organization's entity.
+    AccessReport,
     /// The account's root user.
     RootUser,
     /// The federated user that the call names.
@@ -106,12 +124,28 @@ pub enum ResourceKind {
     LogGroup,
     /// The log stream, with its group.
     LogStream,
+    /// The delivery of vended logs.
+    Delivery,
+    /// The source of vended logs.
+    DeliverySource,
+    /// The destination of vended logs.
+    DeliveryDestination,
+    /// The destination of subscription filters of other accounts.
+    Destination,
+    /// The anomaly detector of a log group.
+    AnomalyDetector,
+    /// The lookup table for queries of logs.
+    LookupTable,
+    /// The scheduled query of logs.
+    ScheduledQuery,
     /// The CodeDeploy application.
     Application,
     /// The CodeDeploy deployment group.
     DeploymentGroup,
     /// The CodeDeploy deployment configuration.
     DeploymentConfig,
+    /// The on-premises instance of CodeDeploy.
+    Instance,
     /// Whatever the call names by its ARN, as tagging does.
     ByArn,
 }
@@ -126,6 +160,15 @@ impl ResourceKind {
             Self::Role => "role",
             Self::OidcProvider => "oidc-provider",
             Self::Policy => "policy",
+            Self::RoleTemplate => "role-template",
+            Self::User => "user",
+            Self::Group => "group",
+            Self::InstanceProfile => "instance-profile",
+            Self::SamlProvider => "saml-provider",
+            Self::ServerCertificate => "server-certificate",
+            Self::Mfa => "mfa",
+            Self::DelegationRequest => "delegation-request",
+            Self::AccessReport => "access-report",
             Self::RootUser => "root-user",
             Self::FederatedUser => "federated-user",
             Self::Cluster => "cluster",
@@ -151,9 +194,17 @@ impl ResourceKind {
             Self::PodIdentityAssociation => "podidentityassociation",
             Self::LogGroup => "log-group",
             Self::LogStream => "log-stream",
+            Self::Delivery => "delivery",
+            Self::DeliverySource => "delivery-source",
+            Self::DeliveryDestination => "delivery-destination",
+            Self::Destination => "destination",
+            Self::AnomalyDetector => "anomaly-detector",
+            Self::LookupTable => "lookup-table",
+            Self::ScheduledQuery => "scheduled-query",
             Self::Application => "application",
             Self::DeploymentGroup => "deploymentgroup",
             Self::DeploymentConfig => "deploymentconfig",
+            Self::Instance => "instance",
         })
     }
 }

@@ -140,6 +140,7 @@ fn aws(words: &[&str]) -> Option<Vec<Need>> {
     if service == "help" || command == "help" {
         return Some(Vec::new());
     }
+    let of = |service| move |name| need(service, name).into_iter().collect();
     let given = |option: &str| !values(words, option).is_empty();
     let calls: &[(&str, &str)] = match (service, command) {
         (_, "wait") => {
@@ -151,9 +152,11 @@ fn aws(words: &[&str]) -> Option<Vec<Need>> {
         }
         ("eks", "get-token") if given("--role-arn") => ASSUME,
         ("eks", "update-kubeconfig") if given("--assume-role-arn") => ASSUME,
+        // The one service that the CLI has under another name.
+        ("deploy", _) => return operation("codedeploy", command).map(of("codedeploy")),
         _ => match CUSTOM.iter().find(|(of, name, _)| (*of, *name) == (service, command)) {
             Some((_, _, calls)) => calls,
-            None => return operation(service, command).map(|name| need(service, name).into_iter().collect()),
+            None => return operation(service, command).map(of(service)),
         },
     };
     Some(calls.iter().filter_map(|(service, name)| need(service, name)).collect())
@@ -201,7 +204,7 @@ const CUSTOM: &[(&str, &str, Calls)] = &[
 
 /// `aws SERVICE wait NAME` and the operation that it repeats.
 const WAITERS: &[(&str, &str, Calls)] = &[
-    ("codedeploy", "deployment-successful", &[("codedeploy", "GetDeployment")]),
+    ("deploy", "deployment-successful", &[("codedeploy", "GetDeployment")]),
     ("ecr", "image-scan-complete", &[("ecr", "DescribeImageScanFindings")]),
     ("ecr", "lifecycle-policy-preview-complete", &[("ecr", "GetLifecyclePolicyPreview")]),
     ("ecs", "daemon-active", &[("ecs", "DescribeDaemon")]),
@@ -393,8 +396,25 @@ fn options_of(kind: ResourceKind) -> &'static [&'static str] {
         ResourceKind::Application => &["--application-name", "--codedeploy-application"],
         ResourceKind::DeploymentGroup => &["--deployment-group-name", "--codedeploy-deployment-group"],
         ResourceKind::DeploymentConfig => &["--deployment-config-name"],
-        ResourceKind::ByArn => &["--resource-arn"],
+        ResourceKind::RoleTemplate => &["--template-arn"],
+        ResourceKind::User => &["--user-name"],
+        ResourceKind::Group => &["--group-name"],
+        ResourceKind::InstanceProfile => &["--instance-profile-name"],
+        ResourceKind::SamlProvider => &["--saml-provider-arn"],
+        ResourceKind::ServerCertificate => &["--server-certificate-name"],
+        ResourceKind::Mfa => &["--serial-number"],
+        ResourceKind::DelegationRequest => &["--delegation-request-id"],
+        ResourceKind::Delivery => &["--id"],
+        ResourceKind::DeliverySource => &["--delivery-source-name"],
+        ResourceKind::DeliveryDestination => &["--delivery-destination-name", "--delivery-destination-arn"],
+        ResourceKind::Destination => &["--destination-name"],
+        ResourceKind::AnomalyDetector => &["--anomaly-detector-arn"],
+        ResourceKind::LookupTable => &["--lookup-table-arn", "--lookup-table-name"],
+        ResourceKind::ScheduledQuery => &["--identifier"],
+        ResourceKind::Instance => &["--instance-name", "--instance-names"],
+        ResourceKind::ByArn => &["--resource-arn", "--arn", "--policy-source-arn"],
         ResourceKind::Any
+        | ResourceKind::AccessReport
         | ResourceKind::SourceRepository
         | ResourceKind::Registry
         | ResourceKind::RootUser

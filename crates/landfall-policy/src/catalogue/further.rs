@@ -64,11 +64,18 @@ const fn source_identity(with: &'static str) -> Further {
 
 const ECS: Option<&str> = Some("ecs.amazonaws.com");
 const TASKS: Option<&str> = Some("ecs-tasks.amazonaws.com");
+const ECR: Option<&str> = Some("ecr.amazonaws.com");
+const CODEDEPLOY: Option<&str> = Some("codedeploy.amazonaws.com");
 const PODS: Option<&str> = Some("pods.eks.amazonaws.com");
 
 const ALL: &[Further] = &[
+    passes("codedeploy:CreateDeploymentGroup", CODEDEPLOY),
+    passes("codedeploy:UpdateDeploymentGroup", CODEDEPLOY),
     tags("ecr:CreateRepository", "ecr:TagResource", ResourceKind::Repository),
     tags("ecr-public:CreateRepository", "ecr-public:TagResource", ResourceKind::Repository),
+    // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-creation-templates-iam.html>
+    passes("ecr:CreateRepositoryCreationTemplate", ECR),
+    passes("ecr:UpdateRepositoryCreationTemplate", ECR),
     // <https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html>
     Further {
         with: "ecr-public:GetAuthorizationToken",
@@ -95,6 +102,8 @@ const ALL: &[Further] = &[
     passes("ecs:CreateExpressGatewayService", TASKS),
     passes("ecs:CreateExpressGatewayService", ECS),
     passes("ecs:UpdateExpressGatewayService", TASKS),
+    passes("ecs:CreateGateway", ECS),
+    passes("ecs:UpdateGateway", ECS),
     tags("ecs:CreateCapacityProvider", "ecs:TagResource", ResourceKind::CapacityProvider),
     tags("ecs:CreateCluster", "ecs:TagResource", ResourceKind::Cluster),
     tags("ecs:CreateDaemon", "ecs:TagResource", ResourceKind::Daemon),
@@ -116,14 +125,28 @@ const ALL: &[Further] = &[
     passes("eks:UpdatePodIdentityAssociation", PODS),
     tags("eks:CreateAccessEntry", "eks:TagResource", ResourceKind::AccessEntry),
     tags("eks:CreateAddon", "eks:TagResource", ResourceKind::Addon),
+    tags("eks:CreateCapability", "eks:TagResource", ResourceKind::Capability),
     tags("eks:CreateCluster", "eks:TagResource", ResourceKind::Cluster),
+    tags("eks:CreateEksAnywhereSubscription", "eks:TagResource", ResourceKind::EksAnywhereSubscription),
     tags("eks:CreateFargateProfile", "eks:TagResource", ResourceKind::FargateProfile),
     tags("eks:CreateNodegroup", "eks:TagResource", ResourceKind::Nodegroup),
     tags("eks:CreatePodIdentityAssociation", "eks:TagResource", ResourceKind::PodIdentityAssociation),
+    tags("eks:RegisterCluster", "eks:TagResource", ResourceKind::Cluster),
+    passes("iam:AddRoleToInstanceProfile", None),
+    tags("iam:CreateInstanceProfile", "iam:TagInstanceProfile", ResourceKind::InstanceProfile),
     tags("iam:CreateOpenIDConnectProvider", "iam:TagOpenIDConnectProvider", ResourceKind::OidcProvider),
     tags("iam:CreatePolicy", "iam:TagPolicy", ResourceKind::Policy),
     tags("iam:CreateRole", "iam:TagRole", ResourceKind::Role),
+    tags("iam:CreateSAMLProvider", "iam:TagSAMLProvider", ResourceKind::SamlProvider),
+    tags("iam:CreateUser", "iam:TagUser", ResourceKind::User),
+    tags("iam:CreateVirtualMFADevice", "iam:TagMFADevice", ResourceKind::Mfa),
+    tags("iam:UploadServerCertificate", "iam:TagServerCertificate", ResourceKind::ServerCertificate),
+    also("logs:CreateDelivery", ResourceKind::DeliverySource),
+    also("logs:CreateDelivery", ResourceKind::DeliveryDestination),
+    also("logs:UpdateDeliveryConfiguration", ResourceKind::DeliverySource),
+    also("logs:UpdateDeliveryConfiguration", ResourceKind::DeliveryDestination),
     tags("logs:CreateLogGroup", "logs:TagResource", ResourceKind::LogGroup),
+    passes("logs:PutDestination", None),
     passes("logs:PutSubscriptionFilter", None),
     tags("sts:AssumeRole", "sts:TagSession", ResourceKind::Role),
     tags("sts:AssumeRoleWithSAML", "sts:TagSession", ResourceKind::Role),

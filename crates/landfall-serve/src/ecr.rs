@@ -298,14 +298,16 @@ pub fn create_repository(
     if permit.resource() != repository.arn().to_string() {
         return Err(internal(Protocol::Json11));
     }
-    world.store.insert_repository(repository.clone()).map_err(|_| {
-        AwsError::bad_request(
-            "RepositoryAlreadyExistsException",
-            format!(
-                "The repository with name '{}' already exists in the registry with id '{}'",
-                repository.name, repository.registry.account
-            ),
-        )
+    world.store.insert_repository(repository.clone()).map_err(|failed| {
+        failed.or(Protocol::Json11, || {
+            AwsError::bad_request(
+                "RepositoryAlreadyExistsException",
+                format!(
+                    "The repository with name '{}' already exists in the registry with id '{}'",
+                    repository.name, repository.registry.account
+                ),
+            )
+        })
     })?;
     Ok(repository)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use landfall_policy::write_time::ROLE_INLINE_POLICY_CHARS_MAX;
 use landfall_policy::{PolicyKind, managed, parse, write_time};
 use landfall_types::{AccountId, Arn, Issuer, SourceId, Span, Tree};
-use landfall_wire::error::AwsError;
+use landfall_wire::error::{AwsError, Protocol};
 
 use crate::authz::{Permit, calls};
 use crate::policies::NOT_KEPT;
@@ -86,11 +86,11 @@ impl DocumentInput {
     pub fn read(self, kind: PolicyKind, account: AccountId) -> Result<Document, AwsError> {
         let (policy, mut problems) = parse::policy(&self.tree, kind);
         if self.is_old {
-            return Ok(Document { text: self.text.into(), policy: Arc::new(policy) });
+            return Ok(Document { text: self.text.into(), kind, policy: Arc::new(policy) });
         }
         problems.extend(write_time::write_time_problems(&policy, &self.tree, kind, account.as_str()));
         match problems.first() {
-            None => Ok(Document { text: self.text.into(), policy: Arc::new(policy) }),
+            None => Ok(Document { text: self.text.into(), kind, policy: Arc::new(policy) }),
             Some(problem) if problem.message.starts_with("Cannot exceed quota") => {
                 Err(error("LimitExceeded", problem.message.clone(), 409))
             }
@@ -167,8 +167,10 @@ pub fn create_provider(
         created_at: world.clock.now(),
         written: input.written,
     };
-    world.store.insert_provider(account, provider).map_err(|_| {
-        error("EntityAlreadyExists", format!("Provider with url {} already exists.", input.url), 409)
+    world.store.insert_provider(provider).map_err(|failed| {
+        failed.or(Protocol::IAM, || {
+            error("EntityAlreadyExists", format!("Provider with url {} already exists.", input.url), 409)
+        })
     })?;
     Ok(arn)
 }
@@ -232,7 +234,10 @@ pub fn delete_provider(
     };
     let provider = find_provider(world, permit.resource()).ok_or_else(missing)?;
     let account = provider.arn.account_id().ok_or_else(missing)?;
-    world.store.delete_provider(account, &provider.issuer.host_and_path()).map_err(|_| missing())
+    world
+        .store
+        .delete_provider(account, &provider.issuer.host_and_path())
+        .map_err(|failed| failed.or(Protocol::IAM, missing))
 }
 
 /// `ListOpenIDConnectProviders`.
@@ -306,8 +311,10 @@ pub fn create_role(
         written: input.written,
         max_session_written: input.max_session_written,
     };
-    world.store.insert_role(account, role).map_err(|_| {
-        error("EntityAlreadyExists", format!("Role with name {} already exists.", input.name), 409)
+    world.store.insert_role(role).map_err(|failed| {
+        failed.or(Protocol::IAM, || {
+            error("EntityAlreadyExists", format!("Role with name {} already exists.", input.name), 409)
+        })
     })?;
     world.store.role(account, &input.name).ok_or_else(|| no_such_role(&input.name))
 }
@@ -426,7 +433,10 @@ pub fn delete_role(world: &World, permit: &Permit<calls::DeleteRole>, name: &str
     if !role.inline.is_empty() {
         return Err(error("DeleteConflict", "Cannot delete entity, must delete policies first.", 409));
     }
-    world.store.delete_role(account_of(permit, world), name).map_err(|_| no_such_role(name))
+    world
+        .store
+        .delete_role(account_of(permit, world), name)
+        .map_err(|failed| failed.or(Protocol::IAM, || no_such_role(name)))
 }
 
 fn update<C>(
@@ -436,7 +446,10 @@ fn update<C>(
     change: &dyn Fn(&mut Role),
 ) -> Result<(), AwsError> {
     let role = get_role(world, permit, name)?;
-    world.store.update_role(account_of(permit, world), &role.name, change).map_err(|_| no_such_role(name))
+    world
+        .store
+        .update_role(account_of(permit, world), &role.name, change)
+        .map_err(|failed| failed.or(Protocol::IAM, || no_such_role(name)))
 }
 
 /// `UpdateAssumeRolePolicy`.

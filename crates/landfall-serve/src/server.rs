@@ -15,7 +15,7 @@ use crate::http;
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
 use crate::policies::{GivenTexts, PolicyCache};
-use crate::store::MemoryStore;
+use crate::store::Store;
 use crate::vault::Vault;
 use crate::world::{FillRandom, RootKey, Settings, World};
 
@@ -106,7 +106,7 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
         .map_err(|cause| StartError::Blobs { dir: config.blob_dir.clone(), cause })?;
     Ok(Arc::new(World {
         sources: config.sources,
-        store: Box::new(MemoryStore::new()),
+        store: Store::in_memory(),
         blobs,
         log: DecisionLog::new(),
         issuers: Issuers::new(),

@@ -17,7 +17,7 @@ use crate::control::Jobs;
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
 use crate::policies::{GivenTexts, PolicyCache};
-use crate::store::{Document, MemoryStore, RegistryId, Repository, Role};
+use crate::store::{Document, RegistryId, Repository, Role, Store};
 use crate::vault::Vault;
 use crate::world::{RootKey, Settings, World};
 
@@ -39,7 +39,7 @@ pub(crate) fn world() -> TestWorld {
     let dir = tempfile::tempdir().unwrap();
     let world = World {
         sources: SourceMap::new(),
-        store: Box::new(MemoryStore::new()),
+        store: Store::in_memory(),
         blobs: DirBlobs::new(dir.path().to_owned()).unwrap(),
         log: DecisionLog::new(),
         issuers: Issuers::new(),
@@ -93,7 +93,7 @@ pub(crate) fn document(world: &World, text: &str, kind: PolicyKind) -> Document 
     assert!(problems.is_empty(), "{problems:?}");
     let (policy, problems) = landfall_policy::parse::policy(&tree, kind);
     assert!(problems.is_empty(), "{problems:?}");
-    Document { text: text.into(), policy: Arc::new(policy) }
+    Document { text: text.into(), kind, policy: Arc::new(policy) }
 }
 
 /// A session of a new role whose one policy allows these actions on everything.
@@ -128,7 +128,7 @@ pub(crate) fn session_with(world: &World, role_name: &str, policy: &str) -> Call
         written: nowhere,
         max_session_written: None,
     };
-    world.store.insert_role(account(), role).unwrap();
+    world.store.insert_role(role).unwrap();
     Caller::Session(Arc::new(Session {
         access_key_id: "ASIATEST".to_owned(),
         account: ACCOUNT.to_owned(),

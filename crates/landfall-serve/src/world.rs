@@ -22,7 +22,7 @@ pub struct World {
     /// Texts that reasons point into: Terraform files, and policies given over the API.
     pub sources: SourceMap,
     /// Records.
-    pub store: Box<dyn Store>,
+    pub store: Store,
     /// Layers and configs of images.
     pub blobs: DirBlobs,
     /// The decision log.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use landfall_policy::write_time::MANAGED_POLICY_CHARS_MAX;
 use landfall_policy::{PolicyKind, managed};
 use landfall_types::{AccountId, Arn};
-use landfall_wire::error::AwsError;
+use landfall_wire::error::{AwsError, Protocol};
 
 use super::{
     DESCRIPTION_CHARS_MAX, DocumentInput, account_of, check_length, check_name, check_path, error,
@@ -62,7 +62,10 @@ pub fn create_policy(
         created_at: world.clock.now(),
     };
     let exists = format!("A policy called {} already exists. Duplicate names are not allowed.", input.name);
-    world.store.insert_policy(policy).map_err(|_| error("EntityAlreadyExists", exists, 409))?;
+    world
+        .store
+        .insert_policy(policy)
+        .map_err(|failed| failed.or(Protocol::IAM, || error("EntityAlreadyExists", exists, 409)))?;
     get_customer_policy(world, &arn.to_string())
 }
 
@@ -112,6 +115,6 @@ pub fn delete_policy(world: &World, permit: &Permit<calls::DeletePolicy>) -> Res
         let message = "Cannot delete a policy attached to entities.";
         return Err(error("DeleteConflict", message, 409));
     }
-    let missing = |_| error("NoSuchEntity", format!("Policy {} was not found.", policy.arn), 404);
-    world.store.delete_policy(permit.resource()).map_err(missing)
+    let missing = || error("NoSuchEntity", format!("Policy {} was not found.", policy.arn), 404);
+    world.store.delete_policy(permit.resource()).map_err(|failed| failed.or(Protocol::IAM, missing))
 }

@@ -2,7 +2,10 @@
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use landfall_types::RepositoryName;
 use landfall_wire::oci::{oci_error, oci_error_with_status};
+
+use crate::store::{RegistryId, StoreError};
 
 /// What an operation answers.
 pub(super) type Answer = Result<Response<Body>, Refusal>;
@@ -57,6 +60,16 @@ impl Refusal {
     /// 500; the cause is for this server's operator, who can do nothing but look at the disk.
     pub(super) fn internal(what: &str) -> Self {
         Self::new("UNKNOWN", format!("the registry failed: {what}"))
+    }
+
+    /// A record could not be written: 404 when the repository went away meanwhile, 500 when the disk failed.
+    pub(super) fn not_kept(failed: StoreError, registry: &RegistryId, name: &RepositoryName) -> Self {
+        match failed {
+            StoreError::Exists | StoreError::Missing => {
+                Self::new("NAME_UNKNOWN", crate::ecr::no_repository_sentence(registry, name))
+            }
+            StoreError::Disk(cause) => Self::internal(&cause),
+        }
     }
 
     /// 401: what a call without a login is told, to the letter.

@@ -88,7 +88,7 @@ pub(super) fn mount_blob(
     world
         .store
         .link_blob(&registry, &name, digest, size)
-        .map_err(|_| Refusal::new("NAME_UNKNOWN", crate::ecr::no_repository_sentence(&registry, &name)))
+        .map_err(|failed| Refusal::not_kept(failed, &registry, &name))
 }
 
 /// 201 for a blob that is there now.

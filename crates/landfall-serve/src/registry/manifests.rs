@@ -14,7 +14,7 @@ use super::layers::parse_digest;
 use super::{Content, Incoming, RegistryCall};
 use crate::authz::{Permit, calls};
 use crate::ecr::repository_of;
-use crate::store::{Image, Put, Reference, RegistryId};
+use crate::store::{Image, Put, Reference, RegistryId, StoreError};
 use crate::world::World;
 
 /// `GET` and `HEAD` of `manifests/REFERENCE`.
@@ -93,9 +93,9 @@ fn put_manifest(
         size_in_bytes: content.fold(0, |sum, item| sum.saturating_add(item.size)),
         pushed_at: world.clock.now(),
     };
-    let no_repository = || Refusal::new("NAME_UNKNOWN", crate::ecr::no_repository_sentence(&registry, &name));
-    let repository = world.store.repository(&registry, &name).ok_or_else(no_repository)?;
-    let put = world.store.put_image(&registry, &name, image, tag).map_err(|_| no_repository())?;
+    let not_kept = |failed| Refusal::not_kept(failed, &registry, &name);
+    let repository = world.store.repository(&registry, &name).ok_or(StoreError::Missing).map_err(not_kept)?;
+    let put = world.store.put_image(&registry, &name, image, tag).map_err(not_kept)?;
     match (put, tag) {
         // Pushing the same image under the same immutable tag is refused as well (observed).
         (Put::TagIsImmutable, Some(tag)) => Err(immutable(tag, &name)),

@@ -262,7 +262,7 @@ async fn finish_upload(
     world
         .store
         .link_blob(&registry, &name, &stored.digest, stored.length)
-        .map_err(|_| Refusal::new("NAME_UNKNOWN", crate::ecr::no_repository_sentence(&registry, &name)))
+        .map_err(|failed| Refusal::not_kept(failed, &registry, &name))
 }
 
 /// Whose an upload is: another caller, or the same one in another repository, doesn't see it.

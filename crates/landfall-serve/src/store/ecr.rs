@@ -1,0 +1,342 @@
+//! What ECR and its registry keep: repositories, and in them blobs, images and tags.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use landfall_types::{AccountId, Arn, Digest, RepositoryName, Tag, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::records::{key, within};
+use super::{Document, Record, Store, StoreError, Writing, text};
+
+/// An ECR registry: one account in one region.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct RegistryId {
+    /// The account.
+    #[serde(with = "text::word")]
+    pub account: AccountId,
+    /// The region.
+    pub region: String,
+}
+
+/// An ECR repository.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Repository {
+    /// Which registry it is in.
+    pub registry: RegistryId,
+    /// The name.
+    #[serde(with = "text::word")]
+    pub name: RepositoryName,
+    /// Whether tags can be moved.
+    pub immutable_tags: bool,
+    /// The repository policy.
+    pub policy: Option<Document>,
+    /// Tags.
+    pub tags: Vec<(String, String)>,
+    /// When it was made.
+    #[serde(with = "text::millis")]
+    pub created_at: Timestamp,
+}
+
+impl Repository {
+    /// Its ARN.
+    pub fn arn(&self) -> Arn {
+        Arn::repository(&self.registry.region, self.registry.account, self.name.as_str())
+    }
+}
+
+/// A pushed manifest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Image {
+    /// Its digest.
+    #[serde(with = "text::word")]
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// The bytes as they were pushed.
+    #[serde(with = "text::bytes")]
+    pub manifest: Bytes,
+    /// The type of the artifact, from `artifactType` or the config's media type.
+    pub artifact_type: Option<String>,
+    /// Annotations of the manifest, for referrers.
+    pub annotations: Vec<(String, String)>,
+    /// The manifest that this one refers to.
+    #[serde(with = "text::optional", default)]
+    pub subject: Option<Digest>,
+    /// Config and layers, in bytes as the manifest declares them.
+    pub size_in_bytes: u64,
+    /// When it was pushed.
+    #[serde(with = "text::millis")]
+    pub pushed_at: Timestamp,
+}
+
+/// By tag or by digest.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reference {
+    /// By tag.
+    Tag(Tag),
+    /// By digest.
+    Digest(Digest),
+}
+
+impl Reference {
+    /// Reads `sha256:…` as a digest and everything else as a tag.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.contains(':') {
+            Digest::parse(text).map(Self::Digest)
+        } else {
+            Tag::parse(text).map(Self::Tag)
+        }
+    }
+}
+
+/// What became of a pushed manifest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Put {
+    /// It is new, or the tag is.
+    Stored,
+    /// The same bytes were there under the same tag (or, without a tag, at all).
+    AlreadyThere,
+    /// The tag names another image and cannot be moved.
+    TagIsImmutable,
+}
+
+/// Where something is: the registry and the repository's name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Shelf {
+    registry: RegistryId,
+    #[serde(with = "text::word")]
+    name: RepositoryName,
+}
+
+impl Shelf {
+    fn new(registry: &RegistryId, name: &RepositoryName) -> Self {
+        Self { registry: registry.clone(), name: name.clone() }
+    }
+
+    fn parts(&self) -> [&str; 3] {
+        shelf(&self.registry, &self.name)
+    }
+
+    fn key(&self, last: &str) -> String {
+        let [account, region, name] = self.parts();
+        key(&[account, region, name, last])
+    }
+
+    fn within(&self) -> String {
+        within(&self.parts())
+    }
+}
+
+fn shelf<'a>(registry: &'a RegistryId, name: &'a RepositoryName) -> [&'a str; 3] {
+    [registry.account.as_str(), &registry.region, name.as_str()]
+}
+
+/// A blob that a repository has.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldBlob {
+    shelf: Shelf,
+    #[serde(with = "text::word")]
+    digest: Digest,
+    size_in_bytes: u64,
+}
+
+/// An image with its place in the order of pushes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldImage {
+    shelf: Shelf,
+    number: u64,
+    #[serde(with = "text::shared")]
+    image: Arc<Image>,
+}
+
+/// A tag with its place in the order of pushes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldTag {
+    shelf: Shelf,
+    number: u64,
+    #[serde(with = "text::word")]
+    tag: Tag,
+    #[serde(with = "text::word")]
+    digest: Digest,
+}
+
+impl Record for Repository {
+    const KIND: &'static str = "ecr-repository";
+    fn key(&self) -> String {
+        key(&shelf(&self.registry, &self.name))
+    }
+}
+
+impl Record for HeldBlob {
+    const KIND: &'static str = "ecr-blob";
+    fn key(&self) -> String {
+        self.shelf.key(&self.digest.to_string())
+    }
+}
+
+impl Record for HeldImage {
+    const KIND: &'static str = "ecr-image";
+    fn key(&self) -> String {
+        self.shelf.key(&self.image.digest.to_string())
+    }
+}
+
+impl Record for HeldTag {
+    const KIND: &'static str = "ecr-tag";
+    fn key(&self) -> String {
+        self.shelf.key(self.tag.as_str())
+    }
+}
+
+impl Store {
+    /// A repository.
+    pub fn repository(&self, registry: &RegistryId, name: &RepositoryName) -> Option<Arc<Repository>> {
+        self.get(&key(&shelf(registry, name)))
+    }
+
+    /// All repositories of a registry, by name.
+    pub fn repositories(&self, registry: &RegistryId) -> Vec<Arc<Repository>> {
+        self.list(&within(&[registry.account.as_str(), &registry.region]))
+    }
+
+    /// All registries that have a repository.
+    pub fn registries(&self) -> Vec<RegistryId> {
+        let repositories = self.list::<Repository>("");
+        let mut registries: Vec<_> =
+            repositories.iter().map(|repository| repository.registry.clone()).collect();
+        registries.dedup();
+        registries
+    }
+
+    /// Adds a repository.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`], [`StoreError::Disk`].
+    pub fn insert_repository(&self, repository: Repository) -> Result<(), StoreError> {
+        self.write(|writing| writing.insert(repository))
+    }
+
+    /// Whether a blob has been pushed to a repository (blobs are per repository), and its size in bytes.
+    pub fn blob(&self, registry: &RegistryId, name: &RepositoryName, digest: &Digest) -> Option<u64> {
+        let [account, region, name] = shelf(registry, name);
+        let held = self.get::<HeldBlob>(&key(&[account, region, name, &digest.to_string()]))?;
+        Some(held.size_in_bytes)
+    }
+
+    /// Notes that a repository has a blob of so many bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such repository, [`StoreError::Disk`].
+    pub fn link_blob(
+        &self,
+        registry: &RegistryId,
+        name: &RepositoryName,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<(), StoreError> {
+        self.write(|writing| {
+            there(writing, registry, name)?;
+            let shelf = Shelf::new(registry, name);
+            writing.put(HeldBlob { shelf, digest: digest.clone(), size_in_bytes: size });
+            Ok(())
+        })
+    }
+
+    /// Stores a manifest and moves the tag to it; all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such repository, [`StoreError::Disk`].
+    pub fn put_image(
+        &self,
+        registry: &RegistryId,
+        name: &RepositoryName,
+        image: Image,
+        tag: Option<&Tag>,
+    ) -> Result<Put, StoreError> {
+        self.write(|writing| {
+            let repository = there(writing, registry, name)?;
+            let shelf = Shelf::new(registry, name);
+            let known = writing.get::<HeldImage>(&shelf.key(&image.digest.to_string())).is_some();
+            let tagged = tag.and_then(|tag| writing.get::<HeldTag>(&shelf.key(tag.as_str())));
+            match (tag, tagged) {
+                (None, _) if known => return Ok(Put::AlreadyThere),
+                (Some(_), Some(held)) if held.digest == image.digest => return Ok(Put::AlreadyThere),
+                (Some(_), Some(_)) if repository.immutable_tags => return Ok(Put::TagIsImmutable),
+                _ => {}
+            }
+            if let Some(tag) = tag {
+                let held = writing.list::<HeldTag>(&shelf.within());
+                let number = next(held.iter().map(|held| held.number));
+                writing.put(HeldTag {
+                    shelf: shelf.clone(),
+                    number,
+                    tag: tag.clone(),
+                    digest: image.digest.clone(),
+                });
+            }
+            if !known {
+                let held = writing.list::<HeldImage>(&shelf.within());
+                let number = next(held.iter().map(|held| held.number));
+                writing.put(HeldImage { shelf, number, image: Arc::new(image) });
+            }
+            Ok(Put::Stored)
+        })
+    }
+
+    /// An image.
+    pub fn image(
+        &self,
+        registry: &RegistryId,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Option<Arc<Image>> {
+        let shelf = Shelf::new(registry, name);
+        let digest = match reference {
+            Reference::Digest(digest) => digest.clone(),
+            Reference::Tag(tag) => self.get::<HeldTag>(&shelf.key(tag.as_str()))?.digest.clone(),
+        };
+        let held = self.get::<HeldImage>(&shelf.key(&digest.to_string()))?;
+        Some(Arc::clone(&held.image))
+    }
+
+    /// All images with their tags, in the order in which they were pushed.
+    pub fn images(&self, registry: &RegistryId, name: &RepositoryName) -> Vec<(Arc<Image>, Vec<Tag>)> {
+        let shelf = Shelf::new(registry, name);
+        let tags = self.held_tags(&shelf);
+        let tags_of = |digest: &Digest| {
+            tags.iter().filter(|held| held.digest == *digest).map(|held| held.tag.clone()).collect()
+        };
+        let mut images = self.list::<HeldImage>(&shelf.within());
+        images.sort_by_key(|held| held.number);
+        images.iter().map(|held| (Arc::clone(&held.image), tags_of(&held.image.digest))).collect()
+    }
+
+    /// All tags in the order in which they were pushed (ECR's own order, observed).
+    pub fn tags(&self, registry: &RegistryId, name: &RepositoryName) -> Vec<Tag> {
+        let tags = self.held_tags(&Shelf::new(registry, name));
+        tags.iter().map(|held| held.tag.clone()).collect()
+    }
+
+    fn held_tags(&self, shelf: &Shelf) -> Vec<Arc<HeldTag>> {
+        let mut tags = self.list::<HeldTag>(&shelf.within());
+        tags.sort_by_key(|held| held.number);
+        tags
+    }
+}
+
+fn there(
+    writing: &Writing<'_>,
+    registry: &RegistryId,
+    name: &RepositoryName,
+) -> Result<Arc<Repository>, StoreError> {
+    writing.get::<Repository>(&key(&shelf(registry, name))).ok_or(StoreError::Missing)
+}
+
+/// The number after the highest.
+fn next(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.max().map_or(0, |highest| highest + 1)
+}

@@ -250,10 +250,18 @@ pub enum RegistryCall {
     AppendUpload,
     /// `PUT` of an upload.
     FinishUpload,
+    /// `DELETE` of an upload.
+    CancelUpload,
     /// `GET /v2/R/tags/list`.
     ListTags,
     /// `GET /v2/R/referrers/D`.
     ListReferrers,
+    /// `GET /v2/_catalog`: on all repositories of the registry.
+    ListCatalog,
+    /// `DELETE /v2/R/manifests/REF`, which ECR itself refuses to everyone.
+    DeleteManifest,
+    /// `DELETE /v2/R/blobs/D`, which ECR itself refuses to everyone.
+    DeleteBlob,
 }
 
 impl RegistryCall {
@@ -266,8 +274,12 @@ impl RegistryCall {
         Self::StartUpload,
         Self::AppendUpload,
         Self::FinishUpload,
+        Self::CancelUpload,
         Self::ListTags,
         Self::ListReferrers,
+        Self::ListCatalog,
+        Self::DeleteManifest,
+        Self::DeleteBlob,
     ];
 
     /// The calls of which a push consists.
@@ -295,9 +307,12 @@ pub fn registry_need(call: RegistryCall) -> Need {
         RegistryCall::CheckBlob => "ecr:BatchCheckLayerAvailability",
         RegistryCall::ReadBlob => "ecr:GetDownloadUrlForLayer",
         RegistryCall::StartUpload => "ecr:InitiateLayerUpload",
-        RegistryCall::AppendUpload => "ecr:UploadLayerPart",
+        // No action of its own is documented: who may send parts may take them back.
+        RegistryCall::AppendUpload | RegistryCall::CancelUpload => "ecr:UploadLayerPart",
         RegistryCall::FinishUpload => "ecr:CompleteLayerUpload",
         RegistryCall::ListTags => "ecr:ListImages",
+        RegistryCall::ListCatalog => "ecr:DescribeRepositories",
+        RegistryCall::DeleteManifest | RegistryCall::DeleteBlob => "ecr:BatchDeleteImage",
     };
     Need { action, resource: ResourceKind::Repository }
 }

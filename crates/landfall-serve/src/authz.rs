@@ -108,8 +108,12 @@ pub mod calls {
         StartUpload, "POST upload" => StartUpload;
         AppendUpload, "PATCH upload" => AppendUpload;
         FinishUpload, "PUT upload" => FinishUpload;
+        CancelUpload, "DELETE upload" => CancelUpload;
         ListTags, "GET tags" => ListTags;
         ListReferrers, "GET referrers" => ListReferrers;
+        ListCatalog, "GET catalog" => ListCatalog;
+        DeleteManifest, "DELETE manifest" => DeleteManifest;
+        DeleteBlob, "DELETE blob" => DeleteBlob;
     }
 }
 

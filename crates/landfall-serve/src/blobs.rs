@@ -70,19 +70,15 @@ impl DirBlobs {
         Ok(digest)
     }
 
-    /// Begins an upload. `id` names it: a fresh UUID.
+    /// Begins an upload. `id` names it: a fresh UUID. `algorithm` is the one of the digest that the blob is
+    /// most likely to be named by: with another one it has to be read a second time.
     ///
     /// # Errors
     /// When the file can't be made, or exists.
-    pub fn begin(&self, id: &str) -> io::Result<Upload> {
+    pub fn begin(&self, id: &str, algorithm: Algorithm) -> io::Result<Upload> {
         let path = self.dir.join("uploads").join(id);
         let file = File::options().read(true).write(true).create_new(true).open(&path)?;
-        Ok(Upload {
-            scratch: Scratch(path),
-            file: Arc::new(file),
-            hasher: Hasher::new(Algorithm::Sha256),
-            length: 0,
-        })
+        Ok(Upload { scratch: Scratch(path), file: Arc::new(file), hasher: Hasher::new(algorithm), length: 0 })
     }
 
     /// Opens a blob; none when there is no such blob.
@@ -209,10 +205,12 @@ impl Upload {
     /// See [`UploadError`]; the upload is gone in either case.
     pub async fn finish(self, blobs: &DirBlobs, claimed: &Digest) -> Result<Stored, UploadError> {
         let Self { scratch, file, hasher, length } = self;
-        let actual = match Algorithm::of(claimed) {
-            Algorithm::Sha256 => hasher.finish(),
-            // The algorithm is named when the upload ends, so it has to be read once more.
-            Algorithm::Sha512 => blocking(move || rehash(&file, Algorithm::Sha512)).await??,
+        let algorithm = Algorithm::of(claimed);
+        let actual = if hasher.algorithm() == algorithm {
+            hasher.finish()
+        } else {
+            // The algorithm was named only when the upload ended.
+            blocking(move || rehash(&file, algorithm)).await??
         };
         if actual != *claimed {
             return Err(UploadError::DigestMismatch { claimed: claimed.clone(), actual });

@@ -17,7 +17,7 @@ use crate::log::DecisionLog;
 use crate::policies::{GivenTexts, PolicyCache};
 use crate::store::Store;
 use crate::vault::Vault;
-use crate::world::{FillRandom, RootKey, Settings, World};
+use crate::world::{FillRandom, RegistryMode, RootKey, Settings, World};
 
 /// How to start a server.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Config {
     pub region: String,
     /// Which root credentials are accepted.
     pub root_key: RootKey,
+    /// Which registry is played.
+    pub registry: RegistryMode,
     /// Texts that reasons point into.
     pub sources: SourceMap,
     /// Real time.
@@ -121,6 +123,7 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
             default_region: config.region,
             root_key: config.root_key,
             blob_mounting: false,
+            registry: config.registry,
         },
         base_url: std::sync::OnceLock::new(),
     }))

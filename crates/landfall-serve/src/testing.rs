@@ -19,7 +19,7 @@ use crate::log::DecisionLog;
 use crate::policies::{GivenTexts, PolicyCache};
 use crate::store::{Document, RegistryId, Repository, Role, Store};
 use crate::vault::Vault;
-use crate::world::{RootKey, Settings, World};
+use crate::world::{RegistryMode, RootKey, Settings, World};
 
 /// The default account.
 pub(crate) const ACCOUNT: &str = "123456789012";
@@ -36,6 +36,11 @@ pub(crate) struct TestWorld {
 
 /// An empty world.
 pub(crate) fn world() -> TestWorld {
+    world_with(RegistryMode::Ecr)
+}
+
+/// An empty world whose registry is played in this mode.
+pub(crate) fn world_with(registry: RegistryMode) -> TestWorld {
     let dir = tempfile::tempdir().unwrap();
     let world = World {
         sources: SourceMap::new(),
@@ -54,6 +59,7 @@ pub(crate) fn world() -> TestWorld {
             default_region: REGION.to_owned(),
             root_key: RootKey::WellKnown,
             blob_mounting: true,
+            registry,
         },
         base_url: OnceLock::from("http://127.0.0.1:4566".to_owned()),
     };

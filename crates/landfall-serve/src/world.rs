@@ -59,6 +59,21 @@ pub struct Settings {
     /// Whether blobs can be mounted from other repositories: ECR's account setting, off unless it was
     /// turned on. <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>
     pub blob_mounting: bool,
+    /// Which registry is played.
+    pub registry: RegistryMode,
+}
+
+/// Which registry is played, where ECR and the OCI distribution specification differ.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RegistryMode {
+    /// As ECR does it: no deletion, tags in the order of their pushes, repositories that are made before
+    /// they are pushed to, mounts only where the account setting allows them.
+    #[default]
+    Ecr,
+    /// As the specification has it, with what comes after version 1.1 as far as it is written down:
+    /// deletion, tags by name, repositories made by the first push to them, mounts, indexes whose images
+    /// are elsewhere.
+    StrictOci,
 }
 
 /// Which root credentials are accepted.

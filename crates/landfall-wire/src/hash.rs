@@ -70,6 +70,11 @@ impl Hasher {
         Self { algorithm, context }
     }
 
+    /// The algorithm.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.context.update(bytes);

@@ -9,6 +9,10 @@ use serde_json::{Map, Value, json};
 
 use crate::error::Reply;
 
+mod translate;
+
+pub use translate::{accepts, translate};
+
 /// The largest manifest that is read, in bytes. It is ECR's limit on `imageManifest`.
 pub const MANIFEST_BYTES_MAX: usize = 4_194_304;
 /// The most descriptors that one list of a manifest may hold.
@@ -299,6 +303,8 @@ pub enum RangeRequest {
     Part(ByteRange),
     /// Nothing that exists: 416.
     Unsatisfiable,
+    /// It ends before it begins: a server ignores it or refuses it.
+    Backwards,
 }
 
 /// Reads `bytes=0-99`, `bytes=100-` and `bytes=-100` against content of `size` bytes.
@@ -320,6 +326,7 @@ pub fn parse_range(text: &str, size: u64) -> RangeRequest {
         (false, false, Some(first), Some(last)) if first <= last => {
             size.checked_sub(1).and_then(|end| ByteRange::new(first, last.min(end)))
         }
+        (false, false, Some(_), Some(_)) => return RangeRequest::Backwards,
         _ => return RangeRequest::Whole,
     };
     part.map_or(RangeRequest::Unsatisfiable, RangeRequest::Part)

@@ -12,7 +12,7 @@ use landfall_rehearse::scratch::Scratch;
 use landfall_rehearse::snapshot::Snapshot;
 use landfall_rehearse::{Event, Observer, Rehearsal, Summary};
 use landfall_serve::issuer::Signer;
-use landfall_serve::world::RootKey;
+use landfall_serve::world::{RegistryMode, RootKey};
 use landfall_serve::{Config, Running};
 use landfall_types::{AccountId, Finding, SourceMap, Timestamp};
 
@@ -59,6 +59,7 @@ impl Stage {
             account: AccountId::parse("123456789012").unwrap(),
             region: "eu-west-1".to_owned(),
             root_key: RootKey::WellKnown,
+            registry: RegistryMode::Ecr,
             sources: sources.clone(),
             read_time: now,
             fill_random: count,

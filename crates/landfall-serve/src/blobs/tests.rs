@@ -43,7 +43,7 @@ async fn an_upload_of_several_parts_is_read_back_as_it_was_sent() {
     // More than a batch, and not a multiple of a piece.
     let content = content(3 * BATCH_BYTES + 12_345);
     let (first, second) = content.split_at(1000);
-    let upload = blobs.begin("a").unwrap();
+    let upload = blobs.begin("a", Algorithm::Sha256).unwrap();
     let (upload, ended) = upload.append(Body::from(first.to_vec()), u64::MAX).await.unwrap();
     assert_eq!((upload.length(), ended), (1000, Ended::Complete));
     let (upload, ended) = upload.append(Body::from(second.to_vec()), u64::MAX).await.unwrap();
@@ -78,7 +78,7 @@ async fn any_part_of_a_blob_can_be_read() {
 async fn a_wrong_digest_leaves_nothing_behind() {
     let (dir, blobs) = blobs();
     let claimed = sha256_digest(b"something else");
-    let upload = blobs.begin("a").unwrap();
+    let upload = blobs.begin("a", Algorithm::Sha256).unwrap();
     let (upload, _) = upload.append(Body::from("hello"), u64::MAX).await.unwrap();
     let error = upload.finish(&blobs, &claimed).await.unwrap_err();
     let UploadError::DigestMismatch { actual, .. } = error else { panic!("{error}") };
@@ -95,7 +95,7 @@ async fn a_sha512_digest_is_verified_as_well() {
     let mut hasher = Hasher::new(Algorithm::Sha512);
     hasher.update(&content);
     let digest = hasher.finish();
-    let upload = blobs.begin("a").unwrap();
+    let upload = blobs.begin("a", Algorithm::Sha256).unwrap();
     let (upload, _) = upload.append(Body::from(content.clone()), u64::MAX).await.unwrap();
     assert_eq!(upload.finish(&blobs, &digest).await.unwrap().digest, digest);
     assert_eq!(bytes_of(blobs.open(&digest).unwrap().unwrap().read(0..u64::MAX)).await, content);
@@ -104,7 +104,7 @@ async fn a_sha512_digest_is_verified_as_well() {
 #[tokio::test]
 async fn what_arrived_before_a_break_is_part_of_the_upload() {
     let (_dir, blobs) = blobs();
-    let upload = blobs.begin("a").unwrap();
+    let upload = blobs.begin("a", Algorithm::Sha256).unwrap();
     let body = Body::from_stream(Breaking(vec![Bytes::from_static(b"hel"), Bytes::from_static(b"l")]));
     let (upload, ended) = upload.append(body, u64::MAX).await.unwrap();
     assert_eq!((upload.length(), ended), (4, Ended::Interrupted));
@@ -115,7 +115,7 @@ async fn what_arrived_before_a_break_is_part_of_the_upload() {
 #[tokio::test]
 async fn a_body_is_cut_where_it_may_not_go_on() {
     let (_dir, blobs) = blobs();
-    let upload = blobs.begin("a").unwrap();
+    let upload = blobs.begin("a", Algorithm::Sha256).unwrap();
     let (upload, ended) = upload.append(Body::from("hello"), 5).await.unwrap();
     assert_eq!((upload.length(), ended), (5, Ended::Complete));
     let (upload, ended) = upload.append(Body::from(", world"), 4).await.unwrap();
@@ -148,7 +148,7 @@ fn one_request_at_a_time_has_an_upload_and_only_its_owners() {
     let (_dir, blobs) = blobs();
     let uploads = &blobs.open_uploads;
     let now = Timestamp::from_seconds(0);
-    uploads.insert("a", "me", blobs.begin("a").unwrap(), now).unwrap();
+    uploads.insert("a", "me", blobs.begin("a", Algorithm::Sha256).unwrap(), now).unwrap();
     assert!(matches!(uploads.take("a", "you"), Taken::Unknown));
     assert!(matches!(uploads.take("b", "me"), Taken::Unknown));
     let Taken::Upload(upload) = uploads.take("a", "me") else { panic!("it is there") };
@@ -166,9 +166,9 @@ fn idle_uploads_make_room_and_busy_ones_stay() {
     let start = Timestamp::from_seconds(0);
     for number in 0..UPLOADS_MAX {
         let id = format!("{number}");
-        uploads.insert(&id, "me", blobs.begin(&id).unwrap(), start).unwrap();
+        uploads.insert(&id, "me", blobs.begin(&id, Algorithm::Sha256).unwrap(), start).unwrap();
     }
-    let one_more = |id: &str, at| uploads.insert(id, "me", blobs.begin(id).unwrap(), at);
+    let one_more = |id: &str, at| uploads.insert(id, "me", blobs.begin(id, Algorithm::Sha256).unwrap(), at);
     let Taken::Upload(busy) = uploads.take("7", "me") else { panic!("it is there") };
     assert_eq!(one_more("x", start.plus_seconds(UPLOAD_IDLE_SECONDS_MAX - 1)), Err(TooManyUploads));
     one_more("y", start.plus_seconds(UPLOAD_IDLE_SECONDS_MAX)).unwrap();

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use landfall_types::RepositoryName;
+use landfall_types::{Digest, RepositoryName};
 use landfall_wire::oci::{oci_error, oci_error_with_status};
 
 use crate::store::{RegistryId, StoreError};
@@ -122,6 +122,19 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
+/// 304 for a client that has this content.
+pub(super) fn not_modified(digest: &Digest) -> Response<Body> {
+    let mut response = empty(StatusCode::NOT_MODIFIED);
+    set_content(&mut response, digest);
+    response
+}
+
+/// Says which content this is: what never changes under a digest, a client may keep.
+pub(super) fn set_content(response: &mut Response<Body>, digest: &Digest) {
+    set(response, DOCKER_CONTENT_DIGEST, digest.as_str());
+    set(response, header::ETAG, &format!("\"{digest}\""));
+}
+
 /// Sets a header; a value that no header can have is left out.
 pub(super) fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
@@ -135,5 +148,7 @@ pub(super) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("do
 pub(super) const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 /// `OCI-Subject`.
 pub(super) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+/// `OCI-Tag`.
+pub(super) const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 /// `OCI-Filters-Applied`.
 pub(super) const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");

@@ -1,77 +1,143 @@
-//! Lists: the tags of a repository, and the manifests that refer to another.
+//! Lists: the repositories of a registry, the tags of a repository, the manifests that refer to another.
 
 use axum::body::Body;
 use http::{Response, StatusCode, header};
-use landfall_types::{Digest, RepositoryName};
-use landfall_wire::error::AwsError;
+use landfall_types::{Arn, Digest, RepositoryName};
+use landfall_wire::error::{AwsError, Protocol};
 use landfall_wire::oci::OCI_INDEX;
 use serde_json::{Map, Value, json};
 
 use super::RegistryCall;
 use super::answer::{Answer, OCI_FILTERS_APPLIED, Refusal, set};
 use super::layers::parse_digest;
-use crate::authz::{Permit, calls};
+use crate::authz::{self, Asked, Permit, calls};
 use crate::ecr::repository_of;
-use crate::store::Image;
+use crate::store::{Image, RegistryId};
 use crate::world::World;
 
-/// Most tags of one answer.
-const TAGS_MAX: usize = 1000;
+/// Most tags or repositories of one answer.
+const ITEMS_MAX: usize = 1000;
 
-/// `GET tags/list`, with `n` and `last`: in the order of the pushes, as ECR has it (observed).
+/// `GET tags/list`, with `n` and `last`: in the order of the pushes, as ECR has it (observed), or by name,
+/// as the specification wants it.
 pub(super) fn tags(call: &RegistryCall<'_>, name: &RepositoryName) -> Answer {
     let (permit, _) = call.permit::<calls::ListTags>(name)?;
-    let count = match call.query.get("n") {
-        None => TAGS_MAX,
-        Some(text) => text.parse().map_err(|_| {
-            Refusal::new(
-                "PAGINATION_NUMBER_INVALID",
-                format!("`n` must be a number of tags, and is `{text}`"),
-            )
-        })?,
+    let count = count(call)?;
+    let mut all = list_tags(call.world, permit)?;
+    let order = if call.is_strict() { Order::ByName } else { Order::OfPushes };
+    if order == Order::ByName {
+        all.sort_unstable();
+    }
+    let page = Page::of(&all, order, call.query.get("last"), count);
+    let body = json!({ "name": name.as_str(), "tags": page.items });
+    Ok(page.response(call, &body, &format!("{name}/tags/list")))
+}
+
+fn list_tags(world: &World, permit: Permit<calls::ListTags>) -> Result<Vec<String>, Refusal> {
+    let (registry, name) = repository_of(&permit).map_err(internal)?;
+    Ok(world.store.tags(&registry, &name).iter().map(ToString::to_string).collect())
+}
+
+/// `GET _catalog`, with `n` and `last`: the registry's repositories by name.
+pub(super) fn catalog(call: &RegistryCall<'_>) -> Answer {
+    let registry = &call.registry;
+    let all = Arn::repository(&registry.region, registry.account, "*");
+    let asked = Asked {
+        caller: &call.caller,
+        region: &registry.region,
+        resource: all.to_string(),
+        resource_account: registry.account.to_string(),
+        resource_policy: None,
+        keys: call.connection.keys(),
+        request_id: call.request_id,
     };
-    if count > TAGS_MAX {
+    let permit = authz::authorize(call.world, &asked, Protocol::Json11)
+        .map_err(|error| Refusal::denied(error.message))?;
+    let count = count(call)?;
+    let all = list_repositories(call.world, permit, registry);
+    let page = Page::of(&all, Order::ByName, call.query.get("last"), count);
+    Ok(page.response(call, &json!({ "repositories": page.items }), "_catalog"))
+}
+
+fn list_repositories(
+    world: &World,
+    _permit: Permit<calls::ListCatalog>,
+    registry: &RegistryId,
+) -> Vec<String> {
+    world.store.repositories(registry).iter().map(|repository| repository.name.to_string()).collect()
+}
+
+/// `n`: how many the client wants. ECR refuses more than it gives, the specification gives fewer.
+fn count(call: &RegistryCall<'_>) -> Result<usize, Refusal> {
+    let Some(text) = call.query.get("n") else { return Ok(ITEMS_MAX) };
+    let count: usize = text.parse().map_err(|_| {
+        Refusal::new("PAGINATION_NUMBER_INVALID", format!("`n` must be a number, and is `{text}`"))
+    })?;
+    if count > ITEMS_MAX && !call.is_strict() {
         return Err(Refusal::new(
             "UNSUPPORTED",
             "Invalid parameter at 'maxResults' failed to satisfy constraint: 'Member must have value less than or equal to 1000'",
         ));
     }
-    let (page, more) = list_tags(call.world, permit, call.query.get("last"), count)?;
-    let next = page
-        .last()
-        .filter(|_| more)
-        .map(|last| format!("</v2/{name}/tags/list?last={last}&n={count}>; rel=\"next\""));
-    let mut response = Response::new(Body::from(json!({ "name": name.as_str(), "tags": page }).to_string()));
-    set(&mut response, header::CONTENT_TYPE, "text/plain; charset=utf-8");
-    if let Some(next) = next {
-        set(&mut response, header::LINK, &next);
-    }
-    Ok(response)
+    Ok(count.min(ITEMS_MAX))
 }
 
-/// The tags after `last`, and whether more come after them.
-fn list_tags(
-    world: &World,
-    permit: Permit<calls::ListTags>,
-    last: Option<&str>,
+/// In which order a list is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Order {
+    OfPushes,
+    ByName,
+}
+
+/// A part of a list.
+struct Page<'a> {
+    items: &'a [String],
     count: usize,
-) -> Result<(Vec<String>, bool), Refusal> {
-    let (registry, name) = repository_of(&permit).map_err(internal)?;
-    let all = world.store.tags(&registry, &name);
-    let start = match last {
-        None => 0,
-        // After a tag that is gone comes nothing: there is no order to find its place by.
-        Some(last) => all.iter().position(|tag| tag.as_str() == last).map_or(all.len(), |found| found + 1),
-    };
-    let page: Vec<String> = all.iter().skip(start).take(count).map(ToString::to_string).collect();
-    let more = start + page.len() < all.len();
-    Ok((page, more))
+    more: bool,
+}
+
+impl<'a> Page<'a> {
+    /// The `count` items after `last`.
+    fn of(all: &'a [String], order: Order, last: Option<&str>, count: usize) -> Self {
+        let start = match (last, order) {
+            (None, _) => 0,
+            (Some(last), Order::ByName) => all.partition_point(|item| item.as_str() <= last),
+            // After an item that is gone comes nothing: there is no order to find its place by.
+            (Some(last), Order::OfPushes) => {
+                all.iter().position(|item| item == last).map_or(all.len(), |found| found + 1)
+            }
+        };
+        let end = start.saturating_add(count).min(all.len());
+        Self { items: all.get(start..end).unwrap_or_default(), count, more: end < all.len() }
+    }
+
+    /// The answer, with the address of the next page if there is one.
+    fn response(&self, call: &RegistryCall<'_>, body: &Value, path: &str) -> Response<Body> {
+        let mut response = Response::new(Body::from(body.to_string()));
+        // ECR calls its lists plain text (observed).
+        let media_type = if call.is_strict() { "application/json" } else { "text/plain; charset=utf-8" };
+        set(&mut response, header::CONTENT_TYPE, media_type);
+        if let Some(last) = self.items.last().filter(|_| self.more) {
+            let next = format!("</v2/{path}?last={}&n={}>; rel=\"next\"", query_value(last), self.count);
+            set(&mut response, header::LINK, &next);
+        }
+        response
+    }
+}
+
+/// A name in a query: a slash, as in `team/api`, is the one of its characters that is written differently.
+fn query_value(name: &str) -> String {
+    name.replace('/', "%2F")
 }
 
 /// `GET referrers/DIGEST`, with `artifactType`.
 /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers>
 pub(super) fn referrers(call: &RegistryCall<'_>, name: &RepositoryName, digest: &str) -> Answer {
-    let (permit, _) = call.permit::<calls::ListReferrers>(name)?;
+    let permit = call.authorize::<calls::ListReferrers>(name)?;
+    // The specification has no 404 here: what isn't there has no referrers.
+    if !call.is_strict() {
+        call.repository(name)?;
+    }
     let subject = parse_digest(digest)?;
     let wanted = call.query.get("artifactType");
     let manifests = list_referrers(call.world, permit, &subject, wanted)?;

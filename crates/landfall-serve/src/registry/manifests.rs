@@ -2,14 +2,16 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use landfall_types::{Digest, RepositoryName, Tag};
 use landfall_wire::error::AwsError;
 use landfall_wire::hash::{Algorithm, Hasher};
-use landfall_wire::oci::{Descriptor, MANIFEST_BYTES_MAX, Manifest, ManifestError};
+use landfall_wire::oci::{self, Descriptor, MANIFEST_BYTES_MAX, Manifest, ManifestError};
 
-use super::answer::{Answer, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, Refusal, empty, set};
+use super::answer::{
+    Answer, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Refusal, empty, not_modified, set, set_content,
+};
 use super::layers::parse_digest;
 use super::{Content, Incoming, RegistryCall};
 use crate::authz::{Permit, calls};
@@ -17,25 +19,46 @@ use crate::ecr::repository_of;
 use crate::store::{Image, Put, Reference, RegistryId, StoreError};
 use crate::world::World;
 
+/// Tags that one push by digest may name.
+const TAGS_OF_ONE_PUSH_MAX: usize = 100;
+
 /// `GET` and `HEAD` of `manifests/REFERENCE`.
 pub(super) fn read(
     call: &RegistryCall<'_>,
     name: &RepositoryName,
     reference: &str,
     content: Content,
+    incoming: &Incoming,
 ) -> Answer {
     let (permit, _) = call.permit::<calls::ReadManifest>(name)?;
     // What can't be a tag is no tag of any image.
     let reference = parse_reference(reference)?.ok_or_else(no_image)?;
     let image = read_manifest(call.world, permit, &reference)?;
-    let body = match content {
-        Content::Whole => Body::from(image.manifest.clone()),
-        Content::HeadersOnly => Body::empty(),
+    let accept = incoming.header_list(header::ACCEPT).unwrap_or_default();
+    let translated = match &reference {
+        Reference::Tag(_) if !call.is_strict() => {
+            oci::translate(&image.manifest, &image.media_type, oci::accepts(&accept))
+        }
+        Reference::Tag(_) | Reference::Digest(_) => None,
     };
-    let mut response = Response::new(body);
-    set(&mut response, header::CONTENT_TYPE, &image.media_type);
-    set(&mut response, header::CONTENT_LENGTH, &image.manifest.len().to_string());
-    set(&mut response, DOCKER_CONTENT_DIGEST, image.digest.as_str());
+    let (media_type, manifest, digest) = match translated {
+        Some((media_type, manifest)) => {
+            let digest = landfall_wire::hash::sha256_digest(&manifest);
+            (media_type, Bytes::from(manifest), digest)
+        }
+        None => (image.media_type.as_str(), image.manifest.clone(), image.digest.clone()),
+    };
+    if incoming.has_already(&digest) {
+        return Ok(not_modified(&digest));
+    }
+    let length = manifest.len();
+    let mut response = Response::new(match content {
+        Content::Whole => Body::from(manifest),
+        Content::HeadersOnly => Body::empty(),
+    });
+    set(&mut response, header::CONTENT_TYPE, media_type);
+    set(&mut response, header::CONTENT_LENGTH, &length.to_string());
+    set_content(&mut response, &digest);
     Ok(response)
 }
 
@@ -55,33 +78,68 @@ pub(super) async fn put(
     reference: &str,
     incoming: &mut Incoming,
 ) -> Answer {
-    let (permit, _) = call.permit::<calls::PutManifest>(name)?;
-    let reference = parse_reference(reference)?.ok_or_else(|| {
-        Refusal::new("TAG_INVALID", format!("`{reference}` is not a tag of 1 to 128 of A-Z a-z 0-9 _ . -"))
-    })?;
+    let (permit, _) = call.permit_push::<calls::PutManifest>(name)?;
+    let reference = parse_reference(reference)?.ok_or_else(|| no_tag(reference))?;
+    let target = Target { tags: tags_of(call, &reference)?, reference, sparse: call.is_strict() };
     let declared = incoming.header(header::CONTENT_TYPE).map(str::to_owned);
     let bytes = collect(incoming.take_body()).await?;
     let manifest = Manifest::parse(&bytes, declared.as_deref()).map_err(|error| unreadable(&error))?;
-    let digest = put_manifest(call.world, permit, &reference, &manifest, bytes)?;
+    let digest = put_manifest(call.world, permit, &target, &manifest, bytes)?;
     let mut response = empty(StatusCode::CREATED);
     set(&mut response, header::LOCATION, &call.location(&format!("{name}/manifests/{digest}")));
     set(&mut response, DOCKER_CONTENT_DIGEST, digest.as_str());
     if let Some(subject) = &manifest.subject {
         set(&mut response, OCI_SUBJECT, subject.digest.as_str());
     }
+    if matches!(target.reference, Reference::Digest(_)) {
+        let tags = target.tags.iter().filter_map(|tag| HeaderValue::from_str(tag.as_str()).ok());
+        tags.for_each(|tag| _ = response.headers_mut().append(OCI_TAG, tag));
+    }
     Ok(response)
+}
+
+/// Where a manifest is pushed to.
+struct Target {
+    reference: Reference,
+    /// The tags that it gets: the one that it is pushed under, or those that come with its digest.
+    tags: Vec<Tag>,
+    /// Whether an index may name images that aren't there.
+    sparse: bool,
+}
+
+/// A manifest that is pushed by digest brings its tags along as `?tag=A&tag=B`, with the specification that
+/// comes after 1.1. <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests-with-tags>
+fn tags_of(call: &RegistryCall<'_>, reference: &Reference) -> Result<Vec<Tag>, Refusal> {
+    match reference {
+        Reference::Tag(tag) => Ok(vec![tag.clone()]),
+        Reference::Digest(_) if !call.is_strict() => Ok(Vec::new()),
+        Reference::Digest(_) => {
+            let named = call.query.iter().filter(|(name, _)| *name == "tag").map(|(_, text)| text);
+            let tags: Vec<Tag> =
+                named.map(|text| Tag::parse(text).map_err(|_| no_tag(text))).collect::<Result<_, _>>()?;
+            if tags.len() <= TAGS_OF_ONE_PUSH_MAX {
+                return Ok(tags);
+            }
+            let message = format!("{} tags are named, at most {TAGS_OF_ONE_PUSH_MAX} are taken", tags.len());
+            Err(Refusal::with_status(StatusCode::URI_TOO_LONG, "TAG_INVALID", message))
+        }
+    }
+}
+
+fn no_tag(text: &str) -> Refusal {
+    Refusal::new("TAG_INVALID", format!("`{text}` is not a tag of 1 to 128 of A-Z a-z 0-9 _ . -"))
 }
 
 fn put_manifest(
     world: &World,
     permit: Permit<calls::PutManifest>,
-    reference: &Reference,
+    target: &Target,
     manifest: &Manifest,
     bytes: Bytes,
 ) -> Result<Digest, Refusal> {
     let (registry, name) = repository_of(&permit).map_err(internal)?;
-    let (digest, tag) = identify(reference, &bytes, &registry, &name)?;
-    check_content(world, &registry, &name, manifest)?;
+    let digest = identify(&target.reference, &bytes, &registry, &name)?;
+    check_content(world, &registry, &name, manifest, target.sparse)?;
     let content = manifest.config.iter().chain(&manifest.layers);
     let image = Image {
         digest: digest.clone(),
@@ -95,29 +153,34 @@ fn put_manifest(
     };
     let not_kept = |failed| Refusal::not_kept(failed, &registry, &name);
     let repository = world.store.repository(&registry, &name).ok_or(StoreError::Missing).map_err(not_kept)?;
-    let put = world.store.put_image(&registry, &name, image, tag).map_err(not_kept)?;
-    match (put, tag) {
-        // Pushing the same image under the same immutable tag is refused as well (observed).
-        (Put::TagIsImmutable, Some(tag)) => Err(immutable(tag, &name)),
-        (Put::AlreadyThere, Some(tag)) if repository.immutable_tags => Err(immutable(tag, &name)),
-        (Put::Stored | Put::AlreadyThere | Put::TagIsImmutable, _) => Ok(digest),
+    let tags = target.tags.iter().map(Some);
+    // Without a tag it is pushed as well, once.
+    for tag in tags.chain(target.tags.is_empty().then_some(None)) {
+        let put = world.store.put_image(&registry, &name, image.clone(), tag).map_err(not_kept)?;
+        match (put, tag) {
+            // Pushing the same image under the same immutable tag is refused as well (observed).
+            (Put::TagIsImmutable, Some(tag)) => return Err(immutable(tag, &name)),
+            (Put::AlreadyThere, Some(tag)) if repository.immutable_tags => return Err(immutable(tag, &name)),
+            (Put::Stored | Put::AlreadyThere | Put::TagIsImmutable, _) => {}
+        }
     }
+    Ok(digest)
 }
 
-/// The digest of the bytes, and the tag if it is pushed under one.
-fn identify<'r>(
-    reference: &'r Reference,
+/// The digest of the bytes: in the algorithm of the digest that they are pushed under.
+fn identify(
+    reference: &Reference,
     bytes: &[u8],
     registry: &RegistryId,
     name: &RepositoryName,
-) -> Result<(Digest, Option<&'r Tag>), Refusal> {
+) -> Result<Digest, Refusal> {
     match reference {
-        Reference::Tag(tag) => Ok((landfall_wire::hash::sha256_digest(bytes), Some(tag))),
+        Reference::Tag(_) => Ok(landfall_wire::hash::sha256_digest(bytes)),
         Reference::Digest(claimed) => {
             let mut hasher = Hasher::new(Algorithm::of(claimed));
             hasher.update(bytes);
             if hasher.finish() == *claimed {
-                return Ok((claimed.clone(), None));
+                return Ok(claimed.clone());
             }
             Err(Refusal::new(
                 "MANIFEST_INVALID",
@@ -136,6 +199,7 @@ fn check_content(
     registry: &RegistryId,
     name: &RepositoryName,
     manifest: &Manifest,
+    sparse: bool,
 ) -> Result<(), Refusal> {
     let required = |what: &str, digests: &str| {
         Refusal::with_status(
@@ -156,7 +220,7 @@ fn check_content(
         return Err(required("Layers", &missing.join(",")));
     }
     let missing = self::missing(manifest.manifests.iter(), has_image);
-    if !missing.is_empty() {
+    if !missing.is_empty() && !sparse {
         return Err(required("Images", &missing.join(", ")));
     }
     Ok(())
@@ -203,7 +267,7 @@ fn invalid(constraint: &str) -> String {
 }
 
 /// A tag or a digest; none for what can be neither.
-fn parse_reference(text: &str) -> Result<Option<Reference>, Refusal> {
+pub(super) fn parse_reference(text: &str) -> Result<Option<Reference>, Refusal> {
     if text.contains(':') {
         return parse_digest(text).map(|digest| Some(Reference::Digest(digest)));
     }
@@ -219,7 +283,7 @@ fn immutable(tag: &Tag, name: &RepositoryName) -> Refusal {
     )
 }
 
-fn no_image() -> Refusal {
+pub(super) fn no_image() -> Refusal {
     Refusal::new("MANIFEST_UNKNOWN", "Requested image not found")
 }
 

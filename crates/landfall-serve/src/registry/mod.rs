@@ -2,12 +2,14 @@
 //!
 //! A call goes login (who, and for which registry) → path (which repository) → decision → existence →
 //! operation. What differs from a registry of the specification was observed on ECR: Basic logins only,
-//! no deletion, tags in the order of their pushes, AWS's sentences in the errors.
+//! no deletion, tags in the order of their pushes, AWS's sentences in the errors. [`RegistryMode::StrictOci`]
+//! takes back what is ECR's own in it, and leaves logins, permissions and sentences as they are.
 //! <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md>,
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html>
 
 mod access;
 mod answer;
+mod deleting;
 mod layers;
 mod listings;
 mod manifests;
@@ -19,15 +21,16 @@ use std::sync::Arc;
 use axum::body::{Body, HttpBody as _};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
-use landfall_types::RepositoryName;
+use landfall_types::{Digest, RepositoryName};
 use landfall_wire::query::Params;
 
-use crate::authz::{Call, Permit};
+use crate::authz::{Call, Permit, calls};
 use crate::caller::Caller;
 use crate::connection::Connection;
+use crate::ecr::CreateRepository;
 use crate::log::FailedCall;
 use crate::store::{RegistryId, Repository};
-use crate::world::World;
+use crate::world::{RegistryMode, World};
 use answer::{Answer, Refusal};
 use route::Route;
 
@@ -94,6 +97,30 @@ impl Incoming {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// The header's values as one list, as if it had been sent once.
+    fn header_list(&self, name: impl header::AsHeaderName) -> Option<String> {
+        let values = self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let list = values.collect::<Vec<_>>().join(",");
+        (!list.is_empty()).then_some(list)
+    }
+
+    /// Whether the client says that it has this content already.
+    /// <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2>
+    fn has_already(&self, digest: &Digest) -> bool {
+        let list = self.header_list(header::IF_NONE_MATCH).unwrap_or_default();
+        list.split(',').map(str::trim).any(|tag| {
+            tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"') == digest.as_str()
+        })
+    }
+
+    /// The part that is asked for; none when it is asked for only of other content than this.
+    /// <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5>
+    fn range(&self, digest: &Digest) -> Option<&str> {
+        let of_this = |tag: &str| tag.trim_matches('"') == digest.as_str();
+        let range = self.header(header::RANGE)?;
+        self.header(header::IF_RANGE).is_none_or(of_this).then_some(range)
+    }
+
     /// Takes the body; empty when it has been taken.
     fn take_body(&mut self) -> Body {
         self.body.take().unwrap_or_default()
@@ -154,6 +181,39 @@ impl RegistryCall<'_> {
         Ok((permit, self.repository(name)?))
     }
 
+    /// The same for what a push begins with. A registry of the specification has every repository that
+    /// something is pushed to: the first push makes it, if the caller may make one.
+    fn permit_push<C: Call>(&self, name: &RepositoryName) -> Result<(Permit<C>, Arc<Repository>), Refusal> {
+        let permit = self.authorize(name)?;
+        if self.is_strict() && self.world.store.repository(&self.registry, name).is_none() {
+            self.create(name)?;
+        }
+        Ok((permit, self.repository(name)?))
+    }
+
+    fn create(&self, name: &RepositoryName) -> Result<(), Refusal> {
+        let permit = self.authorize::<calls::CreateRepository>(name)?;
+        let input = CreateRepository {
+            registry: self.registry.clone(),
+            name: name.clone(),
+            immutable_tags: false,
+            tags: Vec::new(),
+            policy: None,
+        };
+        // Whoever was quicker made the same repository.
+        match crate::ecr::create_repository(self.world, permit, input) {
+            Err(error) if error.code != "RepositoryAlreadyExistsException" => {
+                Err(Refusal::internal(&error.message))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether the specification counts, where it differs from ECR.
+    fn is_strict(&self) -> bool {
+        self.world.settings.registry == RegistryMode::StrictOci
+    }
+
     /// An absolute address on this registry.
     fn location(&self, path: &str) -> String {
         format!("http://{}/v2/{path}", self.host)
@@ -175,7 +235,8 @@ async fn dispatch(
     let call = RegistryCall { world, caller, connection, registry, host: &host, query, request_id };
     match (method, route) {
         (&Method::GET | &Method::HEAD, Route::Base) => Ok(Response::new(Body::empty())),
-        (_, Route::Elsewhere | Route::Base) => Err(Refusal::unsupported()),
+        (&Method::GET, Route::Catalog) => listings::catalog(&call),
+        (_, Route::Elsewhere | Route::Base | Route::Catalog) => Err(Refusal::unsupported()),
         (method, Route::In { name, place }) => {
             let name = RepositoryName::parse(&name).map_err(|_| Refusal::invalid_name())?;
             in_repository(&call, method, &name, place, incoming).await
@@ -192,18 +253,27 @@ async fn in_repository(
 ) -> Answer {
     use route::Place;
     match (&place, method.as_str()) {
-        (Place::Manifest(reference), "GET") => manifests::read(call, name, reference, Content::Whole),
-        (Place::Manifest(reference), "HEAD") => manifests::read(call, name, reference, Content::HeadersOnly),
+        (Place::Manifest(reference), "GET") => {
+            manifests::read(call, name, reference, Content::Whole, incoming)
+        }
+        (Place::Manifest(reference), "HEAD") => {
+            manifests::read(call, name, reference, Content::HeadersOnly, incoming)
+        }
         (Place::Manifest(reference), "PUT") => manifests::put(call, name, reference, incoming).await,
-        (Place::Blob(digest), "HEAD") => layers::check(call, name, digest),
-        (Place::Blob(digest), "GET") => layers::read(call, name, digest, incoming.header(header::RANGE)),
+        (Place::Manifest(reference), "DELETE") if call.is_strict() => {
+            deleting::manifest(call, name, reference)
+        }
+        (Place::Blob(digest), "HEAD") => layers::check(call, name, digest, incoming),
+        (Place::Blob(digest), "GET") => layers::read(call, name, digest, incoming),
+        (Place::Blob(digest), "DELETE") if call.is_strict() => deleting::blob(call, name, digest),
         (Place::Uploads, "POST") => uploading::start(call, name, incoming).await,
         (Place::Upload(id), "GET") => uploading::status(call, name, id),
         (Place::Upload(id), "PATCH") => uploading::append(call, name, id, incoming).await,
         (Place::Upload(id), "PUT") => uploading::finish(call, name, id, incoming).await,
+        (Place::Upload(id), "DELETE") => uploading::cancel(call, name, id),
         (Place::Tags, "GET") => listings::tags(call, name),
         (Place::Referrers(digest), "GET") => listings::referrers(call, name, digest),
-        // Deletion goes through `BatchDeleteImage`.
+        // With ECR, deletion goes through `BatchDeleteImage`.
         _ => Err(Refusal::unsupported()),
     }
 }

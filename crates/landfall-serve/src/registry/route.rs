@@ -8,6 +8,8 @@ use percent_encoding::percent_decode_str;
 pub enum Route {
     /// `/v2/`.
     Base,
+    /// `/v2/_catalog`.
+    Catalog,
     /// A place in a repository.
     In {
         /// The repository's name, not yet looked at.
@@ -42,6 +44,7 @@ impl Route {
         let Ok(path) = percent_decode_str(path).decode_utf8() else { return Self::Elsewhere };
         let rest = match path.as_ref() {
             "/v2" | "/v2/" => return Self::Base,
+            "/v2/_catalog" => return Self::Catalog,
             path => path.strip_prefix("/v2/").unwrap_or_default(),
         };
         let segments: Vec<&str> = rest.split('/').collect();
@@ -61,6 +64,7 @@ impl Route {
     pub fn noun(&self) -> &'static str {
         match self {
             Self::Base => "registry",
+            Self::Catalog => "catalog",
             Self::Elsewhere => "unknown path",
             Self::In { place, .. } => match place {
                 Place::Manifest(_) => "manifest",

@@ -40,24 +40,26 @@ const CALLERS: &[(&str, &[&str])] = &[
     ("starter", &["ecr:GetAuthorizationToken", "ecr:InitiateLayerUpload", "ecr:CompleteLayerUpload"]),
 ];
 
-const CASES: &[(&str, &str)] = &[
-    ("registry-login", include_str!("../../cases/registry-login.http")),
-    ("registry-push", include_str!("../../cases/registry-push.http")),
-    ("registry-uploads", include_str!("../../cases/registry-uploads.http")),
-    ("registry-lists", include_str!("../../cases/registry-lists.http")),
+const CASES: &[(&str, RegistryMode, &str)] = &[
+    ("registry-login", RegistryMode::Ecr, include_str!("../../cases/registry-login.http")),
+    ("registry-push", RegistryMode::Ecr, include_str!("../../cases/registry-push.http")),
+    ("registry-pull", RegistryMode::Ecr, include_str!("../../cases/registry-pull.http")),
+    ("registry-uploads", RegistryMode::Ecr, include_str!("../../cases/registry-uploads.http")),
+    ("registry-lists", RegistryMode::Ecr, include_str!("../../cases/registry-lists.http")),
+    ("registry-strict", RegistryMode::StrictOci, include_str!("../../cases/registry-strict.http")),
 ];
 
 #[tokio::test]
 async fn conversations_go_as_the_cases_say() {
     let mut count = 0;
-    for (file, text) in CASES {
+    for (file, mode, text) in CASES {
         for case in text.split("\n### ").skip(1) {
             let (title, lines) = case.split_once('\n').unwrap();
-            Conversation::new(format!("{file}: {title}")).run(lines).await;
+            Conversation::new(format!("{file}: {title}"), *mode).run(lines).await;
             count += 1;
         }
     }
-    assert!(count > 20, "{count} cases");
+    assert!(count > 55, "{count} cases");
 }
 
 struct Conversation {
@@ -76,8 +78,8 @@ struct Exchange<'a> {
 }
 
 impl Conversation {
-    fn new(title: String) -> Self {
-        let test = testing::world();
+    fn new(title: String, mode: RegistryMode) -> Self {
+        let test = testing::world_with(mode);
         testing::repository(&test.world, "team/api", false, None);
         testing::repository(&test.world, "team/locked", true, None);
         let mut callers: HashMap<_, _> = CALLERS
@@ -361,6 +363,7 @@ fn paths_are_read_from_their_end() {
         let (path, expected) = line.split_once(" => ").unwrap_or_else(|| panic!("`{line}`"));
         let found = match Route::parse(path) {
             Route::Base => "base".to_owned(),
+            Route::Catalog => "catalog".to_owned(),
             Route::Elsewhere => "elsewhere".to_owned(),
             Route::In { name, place } => format!("{name} {place:?}"),
         };

@@ -9,6 +9,7 @@ use axum::body::Body;
 use http::{Response, StatusCode, header};
 use landfall_types::{Digest, RepositoryName};
 use landfall_wire::error::AwsError;
+use landfall_wire::hash::Algorithm;
 use landfall_wire::oci::parse_content_range;
 
 use super::answer::{Answer, DOCKER_UPLOAD_UUID, Refusal, empty, set};
@@ -24,7 +25,7 @@ const BLOB_BYTES_MAX: u64 = 52_000 << 20;
 
 /// `POST blobs/uploads/`, also with `?digest=` (all in one request) and with `?mount=&from=`.
 pub(super) async fn start(call: &RegistryCall<'_>, name: &RepositoryName, incoming: &mut Incoming) -> Answer {
-    let (permit, _) = call.permit::<calls::StartUpload>(name)?;
+    let (permit, _) = call.permit_push::<calls::StartUpload>(name)?;
     if let Some((digest, read)) = mountable(call) {
         mount_blob(call.world, permit, read, &digest)?;
         return Ok(created(call, name, &digest));
@@ -33,14 +34,15 @@ pub(super) async fn start(call: &RegistryCall<'_>, name: &RepositoryName, incomi
         let digest = parse_digest(digest)?;
         let appending = call.authorize::<calls::AppendUpload>(name)?;
         let finishing = call.authorize::<calls::FinishUpload>(name)?;
-        let upload = begin(call.world, &permit, &call.world.request_id())?;
+        let algorithm = Algorithm::of(&digest);
+        let upload = begin(call.world, &permit, &call.world.request_id(), algorithm)?;
         let part = Part::read(incoming, 0)?;
         let upload = append_upload(appending, upload, incoming.take_body(), part).await?;
         finish_upload(call.world, finishing, upload.complete()?, &digest).await?;
         return Ok(created(call, name, &digest));
     }
     let id = call.world.request_id();
-    let upload = begin(call.world, &permit, &id)?;
+    let upload = begin(call.world, &permit, &id, algorithm(call)?)?;
     let kept = call.world.blobs.open_uploads.insert(&id, &owner(call, name), upload, call.world.clock.wall());
     kept.map_err(|_| {
         Refusal::new("TOOMANYREQUESTS", format!("{} uploads are open already", crate::blobs::UPLOADS_MAX))
@@ -52,20 +54,46 @@ pub(super) async fn start(call: &RegistryCall<'_>, name: &RepositoryName, incomi
 /// mount that can't be done is no error: the client is given an upload.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>
 fn mountable(call: &RegistryCall<'_>) -> Option<(Digest, Permit<calls::ReadBlob>)> {
-    if !call.world.settings.blob_mounting {
+    if !call.world.settings.blob_mounting && !call.is_strict() {
         return None;
     }
     let digest = Digest::parse(call.query.get("mount")?).ok()?;
-    let from = RepositoryName::parse(call.query.get("from")?).ok()?;
     // Looked up before it is decided, so that a guess at a repository leaves no refusal in the log; the
     // client can't tell the two apart.
-    call.world.store.blob(&call.registry, &from, &digest)?;
+    let is_there = |name: &RepositoryName| call.world.store.blob(&call.registry, name, &digest).is_some();
+    let from = match call.query.get("from") {
+        Some(from) => RepositoryName::parse(from).ok().filter(is_there)?,
+        // The specification lets a client not say from where.
+        None if call.is_strict() => {
+            let repositories = call.world.store.repositories(&call.registry);
+            repositories.iter().map(|repository| &repository.name).find(|name| is_there(name))?.clone()
+        }
+        None => return None,
+    };
     let permit = call.authorize::<calls::ReadBlob>(&from).ok()?;
     Some((digest, permit))
 }
 
-fn begin(world: &World, _permit: &Permit<calls::StartUpload>, id: &str) -> Result<Upload, Refusal> {
-    world.blobs.begin(id).map_err(disk)
+fn begin(
+    world: &World,
+    _permit: &Permit<calls::StartUpload>,
+    id: &str,
+    algorithm: Algorithm,
+) -> Result<Upload, Refusal> {
+    world.blobs.begin(id, algorithm).map_err(disk)
+}
+
+/// `digest-algorithm` says which digest the blob will be named by, in the specification that comes after
+/// 1.1, so that it need not be read a second time.
+fn algorithm(call: &RegistryCall<'_>) -> Result<Algorithm, Refusal> {
+    match call.query.get("digest-algorithm") {
+        Some("sha512") => Ok(Algorithm::Sha512),
+        Some(other) if other != "sha256" && call.is_strict() => Err(Refusal::new(
+            "DIGEST_INVALID",
+            format!("`digest-algorithm` must be sha256 or sha512, and is `{other}`"),
+        )),
+        None | Some(_) => Ok(Algorithm::Sha256),
+    }
 }
 
 /// `GET blobs/uploads/ID`: how far it is.
@@ -73,6 +101,30 @@ pub(super) fn status(call: &RegistryCall<'_>, name: &RepositoryName, id: &str) -
     call.permit::<calls::AppendUpload>(name)?;
     let length = call.world.blobs.open_uploads.length(id, &owner(call, name)).ok_or_else(no_upload)?;
     Ok(progress(call, name, id, StatusCode::NO_CONTENT, length))
+}
+
+/// `DELETE blobs/uploads/ID`: what was sent is thrown away.
+pub(super) fn cancel(call: &RegistryCall<'_>, name: &RepositoryName, id: &str) -> Answer {
+    let (permit, _) = call.permit::<calls::CancelUpload>(name)?;
+    cancel_upload(call.world, permit, id, &owner(call, name))?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+fn cancel_upload(
+    world: &World,
+    _permit: Permit<calls::CancelUpload>,
+    id: &str,
+    owner: &str,
+) -> Result<(), Refusal> {
+    match world.blobs.open_uploads.take(id, owner) {
+        Taken::Upload(upload) => {
+            world.blobs.open_uploads.forget(id);
+            drop(upload);
+            Ok(())
+        }
+        Taken::Busy => Err(busy()),
+        Taken::Unknown => Err(no_upload()),
+    }
 }
 
 /// `PATCH blobs/uploads/ID`.
@@ -182,13 +234,7 @@ fn take(
     let upload = match uploads.take(id, &owner(call, name)) {
         Taken::Upload(upload) => upload,
         Taken::Unknown => return Err(no_upload()),
-        Taken::Busy => {
-            return Err(Refusal::with_status(
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                "BLOB_UPLOAD_INVALID",
-                "another request is writing to this upload",
-            ));
-        }
+        Taken::Busy => return Err(busy()),
     };
     let length = upload.length();
     match Part::read(incoming, length) {
@@ -297,6 +343,14 @@ fn no_upload() -> Refusal {
     Refusal::new(
         "BLOB_UPLOAD_UNKNOWN",
         "there is no such upload: it has ended, or it was begun by another caller",
+    )
+}
+
+fn busy() -> Refusal {
+    Refusal::with_status(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        "BLOB_UPLOAD_INVALID",
+        "another request is writing to this upload",
     )
 }
 

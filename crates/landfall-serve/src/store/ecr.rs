@@ -246,6 +246,52 @@ impl Store {
         })
     }
 
+    /// Takes a blob from a repository; other repositories keep it.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when the repository doesn't have it, [`StoreError::Disk`].
+    pub fn unlink_blob(
+        &self,
+        registry: &RegistryId,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), StoreError> {
+        self.write(|writing| writing.remove::<HeldBlob>(&Shelf::new(registry, name).key(digest.as_str())))
+    }
+
+    /// Takes a tag from its image, which stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Disk`].
+    pub fn delete_tag(
+        &self,
+        registry: &RegistryId,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<(), StoreError> {
+        self.write(|writing| writing.remove::<HeldTag>(&Shelf::new(registry, name).key(tag.as_str())))
+    }
+
+    /// Removes an image with all its tags; all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Disk`].
+    pub fn delete_image(
+        &self,
+        registry: &RegistryId,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), StoreError> {
+        let shelf = Shelf::new(registry, name);
+        self.write(|writing| {
+            writing.remove::<HeldImage>(&shelf.key(digest.as_str()))?;
+            let tags = writing.list::<HeldTag>(&shelf.within());
+            tags.iter()
+                .filter(|held| held.digest == *digest)
+                .try_for_each(|held| writing.remove::<HeldTag>(&held.key()))
+        })
+    }
+
     /// Stores a manifest and moves the tag to it; all or nothing.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use landfall_serve::issuer::Signer;
 use landfall_serve::log::Record;
-use landfall_serve::world::RootKey;
+use landfall_serve::world::{RegistryMode, RootKey};
 use landfall_serve::{Config, Running};
 use landfall_types::{AccountId, ClaimValue, Claims, SourceMap, Timestamp};
 
@@ -33,6 +33,10 @@ impl Bench {
     }
 
     pub fn with_root_key(root_key: RootKey) -> Self {
+        Self::with(root_key, RegistryMode::Ecr)
+    }
+
+    pub fn with(root_key: RootKey, registry: RegistryMode) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -42,6 +46,7 @@ impl Bench {
             account: AccountId::parse(ACCOUNT).unwrap(),
             region: REGION.to_owned(),
             root_key,
+            registry,
             sources: SourceMap::new(),
             read_time: || NOW,
             fill_random: count,
@@ -52,7 +57,12 @@ impl Bench {
 
     /// A server with GitHub's provider.
     pub fn with_provider() -> Self {
-        let bench = Self::new();
+        Self::new().provided()
+    }
+
+    /// Adds GitHub's provider.
+    pub fn provided(self) -> Self {
+        let bench = self;
         let made = bench.iam(
             "CreateOpenIDConnectProvider",
             &[

@@ -4,6 +4,7 @@
 use landfall_policy::catalogue::{self, RegistryCall};
 use landfall_serve::authz::Needs;
 use landfall_serve::authz::calls;
+use landfall_serve::world::{RegistryMode, RootKey};
 use landfall_types::Timestamp;
 use landfall_wire::hash::sha256_digest;
 
@@ -123,7 +124,11 @@ impl Door {
 
 /// A world in which every door leads somewhere.
 fn furnished() -> Bench {
-    let bench = Bench::with_provider();
+    furnished_in(RegistryMode::Ecr)
+}
+
+fn furnished_in(mode: RegistryMode) -> Bench {
+    let bench = Bench::with(RootKey::WellKnown, mode).provided();
     let trust = crate::bench::trust(ACCOUNT);
     let works = |reply: Reply| assert!(matches!(reply.status, 200 | 201), "{}", reply.body);
     for (name, path) in [("target", "/team/"), ("bare", "/")] {
@@ -422,7 +427,14 @@ struct RegistryDoor {
     request: fn(&Bench, &str) -> Request,
     also: &'static [&'static str],
     status: u16,
+    /// What it is decided on.
+    resource: &'static str,
+    /// The modes that have it.
+    modes: &'static [RegistryMode],
 }
+
+const BOTH: &[RegistryMode] = &[RegistryMode::Ecr, RegistryMode::StrictOci];
+const STRICT: &[RegistryMode] = &[RegistryMode::StrictOci];
 
 const REGISTRY_DOORS: &[RegistryDoor] = &[
     RegistryDoor {
@@ -431,6 +443,8 @@ const REGISTRY_DOORS: &[RegistryDoor] = &[
         request: |_, _| Request::new("GET", "/v2/team/api/manifests/v1"),
         also: &[],
         status: 200,
+        resource: REPOSITORY,
+        modes: BOTH,
     },
     RegistryDoor {
         name: "PUT manifest",
@@ -438,6 +452,8 @@ const REGISTRY_DOORS: &[RegistryDoor] = &[
         request: |_, _| Request::new("PUT", "/v2/team/api/manifests/v2").body(INDEX),
         also: &[],
         status: 201,
+        resource: REPOSITORY,
+        modes: BOTH,
     },
     RegistryDoor {
         name: "HEAD blob",
@@ -445,6 +461,8 @@ const REGISTRY_DOORS: &[RegistryDoor] = &[
         request: |_, _| Request::new("HEAD", &format!("/v2/team/api/blobs/{}", sha256_digest(b"layer"))),
         also: &[],
         status: 200,
+        resource: REPOSITORY,
+        modes: BOTH,
     },
     RegistryDoor {
         name: "GET blob",
@@ -452,6 +470,8 @@ const REGISTRY_DOORS: &[RegistryDoor] = &[
         request: |_, _| Request::new("GET", &format!("/v2/team/api/blobs/{}", sha256_digest(b"layer"))),
         also: &[],
         status: 200,
+        resource: REPOSITORY,
+        modes: BOTH,
     },
     RegistryDoor {
         name: "POST upload",
@@ -459,6 +479,8 @@ const REGISTRY_DOORS: &[RegistryDoor] = &[
         request: |_, _| Request::new("POST", "/v2/team/api/blobs/uploads/"),
         also: &[],
         status: 202,
+        resource: REPOSITORY,
+        modes: BOTH,
     },
     RegistryDoor {
         name: "PATCH upload",
@@ -466,6 +488,8 @@ const REGISTRY_DOORS: &[RegistryDoor] = &[
         request: |bench, login| Request::new("PATCH", &upload(bench, login)).body("x"),
         also: &["ecr:InitiateLayerUpload"],
         status: 202,
+        resource: REPOSITORY,
+        modes: BOTH,
     },
     RegistryDoor {
         name: "PUT upload",
@@ -475,6 +499,17 @@ const REGISTRY_DOORS: &[RegistryDoor] = &[
         },
         also: &["ecr:InitiateLayerUpload"],
         status: 201,
+        resource: REPOSITORY,
+        modes: BOTH,
+    },
+    RegistryDoor {
+        name: "DELETE upload",
+        call: RegistryCall::CancelUpload,
+        request: |bench, login| Request::new("DELETE", &upload(bench, login)),
+        also: &["ecr:InitiateLayerUpload"],
+        status: 204,
+        resource: REPOSITORY,
+        modes: BOTH,
     },
     RegistryDoor {
         name: "GET tags",
@@ -482,6 +517,8 @@ const REGISTRY_DOORS: &[RegistryDoor] = &[
         request: |_, _| Request::new("GET", "/v2/team/api/tags/list"),
         also: &[],
         status: 200,
+        resource: REPOSITORY,
+        modes: BOTH,
     },
     RegistryDoor {
         name: "GET referrers",
@@ -489,6 +526,35 @@ const REGISTRY_DOORS: &[RegistryDoor] = &[
         request: |_, _| Request::new("GET", &format!("/v2/team/api/referrers/{}", sha256_digest(b"x"))),
         also: &[],
         status: 200,
+        resource: REPOSITORY,
+        modes: BOTH,
+    },
+    RegistryDoor {
+        name: "GET catalog",
+        call: RegistryCall::ListCatalog,
+        request: |_, _| Request::new("GET", "/v2/_catalog"),
+        also: &[],
+        status: 200,
+        resource: "arn:aws:ecr:eu-west-1:123456789012:repository/*",
+        modes: BOTH,
+    },
+    RegistryDoor {
+        name: "DELETE manifest",
+        call: RegistryCall::DeleteManifest,
+        request: |_, _| Request::new("DELETE", "/v2/team/api/manifests/v1"),
+        also: &[],
+        status: 202,
+        resource: REPOSITORY,
+        modes: STRICT,
+    },
+    RegistryDoor {
+        name: "DELETE blob",
+        call: RegistryCall::DeleteBlob,
+        request: |_, _| Request::new("DELETE", &format!("/v2/team/api/blobs/{}", sha256_digest(b"layer"))),
+        also: &[],
+        status: 202,
+        resource: REPOSITORY,
+        modes: STRICT,
     },
 ];
 
@@ -509,10 +575,18 @@ fn every_registry_call_of_the_server_stands_in_the_table() {
 
 #[test]
 fn strangers_stay_outside_of_every_registry_call() {
-    let bench = furnished();
+    BOTH.iter().for_each(|mode| strangers_stay_outside_of_the_registry(*mode));
+}
+
+fn doors_in(mode: RegistryMode) -> impl Iterator<Item = &'static RegistryDoor> {
+    REGISTRY_DOORS.iter().filter(move |door| door.modes.contains(&mode))
+}
+
+fn strangers_stay_outside_of_the_registry(mode: RegistryMode) {
+    let bench = furnished_in(mode);
     let keys = bench.session_with("all", &["ecr:*"]);
     let login = bench.login(&keys);
-    for door in REGISTRY_DOORS {
+    for door in doors_in(mode) {
         let request = (door.request)(&bench, &login);
         let challenged = bench.send(&request);
         assert_eq!(challenged.status, 401, "{}", door.name);
@@ -536,7 +610,7 @@ fn strangers_stay_outside_of_every_registry_call() {
         assert_eq!((reply.status, bench.rule()), (400, "registry-login-invalid"), "{}", door.name);
     }
     bench.server.world.clock.advance(43_200);
-    for door in REGISTRY_DOORS {
+    for door in doors_in(mode) {
         let request = (door.request)(&bench, &login).header("authorization", &login);
         assert_eq!(
             (bench.send(&request).status, bench.rule()),
@@ -549,8 +623,12 @@ fn strangers_stay_outside_of_every_registry_call() {
 
 #[test]
 fn a_role_needs_the_one_action_of_each_registry_call() {
-    let bench = furnished();
-    for (number, door) in REGISTRY_DOORS.iter().enumerate() {
+    BOTH.iter().for_each(|mode| a_role_needs_the_one_action(*mode));
+}
+
+fn a_role_needs_the_one_action(mode: RegistryMode) {
+    let bench = furnished_in(mode);
+    for (number, door) in doors_in(mode).enumerate() {
         let action = catalogue::registry_need(door.call).action;
         let mut actions = vec!["ecr:GetAuthorizationToken"];
         actions.extend(door.also);
@@ -558,7 +636,8 @@ fn a_role_needs_the_one_action_of_each_registry_call() {
         let reply = bench.send(&(door.request)(&bench, &login).header("authorization", &login));
         assert_eq!(reply.status, 403, "{}: {}", door.name, reply.body);
         let sentence = format!(
-            "User: arn:aws:sts::{ACCOUNT}:assumed-role/without-{number}/test is not authorized to perform: {action} on resource: {REPOSITORY} because no identity-based policy allows the {action} action"
+            "User: arn:aws:sts::{ACCOUNT}:assumed-role/without-{number}/test is not authorized to perform: {action} on resource: {} because no identity-based policy allows the {action} action",
+            door.resource
         );
         if !door.name.starts_with("HEAD") {
             assert_eq!(reply.fault(), ("DENIED".to_owned(), sentence), "{}", door.name);
@@ -568,6 +647,40 @@ fn a_role_needs_the_one_action_of_each_registry_call() {
         let login = bench.login(&bench.session_with(&format!("with-{number}"), &actions));
         let reply = bench.send(&(door.request)(&bench, &login).header("authorization", &login));
         assert_eq!(reply.status, door.status, "{}: {}", door.name, reply.body);
+    }
+}
+
+#[test]
+fn what_only_the_specification_has_ecr_refuses_to_everyone() {
+    let bench = furnished();
+    let login = bench.login(&root());
+    let mut count = 0;
+    for door in REGISTRY_DOORS.iter().filter(|door| !door.modes.contains(&RegistryMode::Ecr)) {
+        let reply = bench.send(&(door.request)(&bench, &login).header("authorization", &login));
+        assert_eq!((reply.status, reply.fault().0.as_str()), (405, "UNSUPPORTED"), "{}", door.name);
+        count += 1;
+    }
+    assert_eq!(count, 2);
+}
+
+#[test]
+fn the_first_push_to_a_strict_registry_needs_leave_to_make_the_repository() {
+    let bench = furnished_in(RegistryMode::StrictOci);
+    for (method, path, action, body, status) in [
+        ("POST", "/v2/team/new/blobs/uploads/", "ecr:InitiateLayerUpload", "", 202),
+        ("PUT", "/v2/team/newer/manifests/v1", "ecr:PutImage", INDEX, 201),
+    ] {
+        let request = Request::new(method, path).body(body);
+        let mut actions = vec!["ecr:GetAuthorizationToken", action];
+        let name = action.replace(':', "-");
+        let login = bench.login(&bench.session_with(&format!("without-{name}"), &actions));
+        let reply = bench.send(&request.clone().header("authorization", &login));
+        assert_eq!(reply.status, 403, "{path}: {}", reply.body);
+        assert_eq!(bench.newest().action.as_deref(), Some("ecr:CreateRepository"));
+        actions.push("ecr:CreateRepository");
+        let login = bench.login(&bench.session_with(&format!("with-{name}"), &actions));
+        let reply = bench.send(&request.header("authorization", &login));
+        assert_eq!(reply.status, status, "{path}: {}", reply.body);
     }
 }
 

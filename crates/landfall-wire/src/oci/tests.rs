@@ -129,7 +129,7 @@ fn content_ranges_have_two_spellings() {
 
 #[test]
 fn a_range_is_a_part_of_what_is_there() {
-    use RangeRequest::{Part, Unsatisfiable, Whole};
+    use RangeRequest::{Backwards, Part, Unsatisfiable, Whole};
     let part = |first, last| Part(ByteRange { first, last });
     let cases = [
         ("bytes=0-99", 1000, part(0, 99)),
@@ -142,7 +142,8 @@ fn a_range_is_a_part_of_what_is_there() {
         ("bytes=-0", 1000, Unsatisfiable),
         ("bytes=0-", 0, Unsatisfiable),
         ("bytes=-1", 0, Unsatisfiable),
-        ("bytes=5-4", 1000, Whole),
+        ("bytes=5-4", 1000, Backwards),
+        ("bytes=5-4,1-2", 1000, Whole),
         ("bytes=0-1,3-4", 1000, Whole),
         ("lines=0-1", 1000, Whole),
         ("bytes=x", 1000, Whole),
@@ -152,4 +153,46 @@ fn a_range_is_a_part_of_what_is_there() {
         assert_eq!(parse_range(text, size), wanted, "{text} of {size}");
     }
     assert_eq!(ByteRange { first: 0, last: u64::MAX }.length(), u64::MAX);
+}
+
+#[test]
+fn an_image_is_translated_between_the_two_formats_when_only_the_other_is_understood() {
+    let bytes = image().to_string().into_bytes();
+    let types = |bytes: &[u8]| -> Vec<String> {
+        let value: Value = serde_json::from_slice(bytes).unwrap();
+        let layers = value["layers"].as_array().unwrap();
+        let described = std::iter::once(&value).chain(std::iter::once(&value["config"])).chain(layers);
+        described.map(|descriptor| descriptor["mediaType"].as_str().unwrap().to_owned()).collect()
+    };
+    let (to, docker) = translate(&bytes, OCI_MANIFEST, [DOCKER_MANIFEST].into_iter()).unwrap();
+    assert_eq!(to, DOCKER_MANIFEST);
+    assert_eq!(
+        types(&docker),
+        [
+            DOCKER_MANIFEST,
+            "application/vnd.docker.container.image.v1+json",
+            "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        ]
+    );
+    // Back again, it is what it was, byte for byte.
+    let (to, back) = translate(&docker, DOCKER_MANIFEST, [OCI_MANIFEST, OCI_INDEX].into_iter()).unwrap();
+    assert_eq!((to, back == bytes), (OCI_MANIFEST, true));
+    // Understood as it is, anything understood, nothing understood, an index: no translation.
+    let same = |from, accept: &[&'static str]| translate(&bytes, from, accept.iter().copied()).is_none();
+    assert!(same(OCI_MANIFEST, &[DOCKER_MANIFEST, OCI_MANIFEST]));
+    assert!(same(OCI_MANIFEST, &["*/*", DOCKER_MANIFEST]));
+    assert!(same(OCI_MANIFEST, &["application/json"]));
+    assert!(same(OCI_MANIFEST, &[]));
+    assert!(same(OCI_INDEX, &[DOCKER_LIST]));
+    // zstd has no name in Docker's format.
+    let mut zstd = image();
+    zstd["layers"][0]["mediaType"] = json!("application/vnd.oci.image.layer.v1.tar+zstd");
+    assert!(translate(zstd.to_string().as_bytes(), OCI_MANIFEST, [DOCKER_MANIFEST].into_iter()).is_none());
+}
+
+#[test]
+fn accept_is_a_list_of_types_with_parameters() {
+    let text = "application/a;q=0.5, */* , application/b";
+    assert_eq!(accepts(text).collect::<Vec<_>>(), ["application/a", "*/*", "application/b"]);
 }

@@ -228,6 +228,7 @@ fn setup<'a>(args: &RehearseArgs, found: &Found, infra: &'a [PathBuf]) -> Result
         region: args.region.clone().or_else(|| found.config.region.clone()),
         infra,
         variables,
+        registry: landfall_serve::world::RegistryMode::default(),
     })
 }
 

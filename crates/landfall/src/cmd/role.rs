@@ -67,6 +67,7 @@ pub fn find(
         region: None,
         infra: &source.infra,
         variables: source.variables.clone(),
+        registry: landfall_serve::world::RegistryMode::default(),
     };
     let (world, read, seeded) = serve::offline(sources, setup, blobs.path())?;
     for finding in read.findings.iter().chain(&seeded.refused) {

@@ -9,7 +9,7 @@ use landfall_check::terraform;
 use landfall_deliver::{Environment, Failure, FailureKind};
 use landfall_rehearse::world;
 use landfall_serve::log::{Record, Verdict};
-use landfall_serve::world::RootKey;
+use landfall_serve::world::{RegistryMode, RootKey};
 use landfall_serve::{Config, Running, StartError, World};
 use landfall_types::{AccountId, Secret, SourceMap};
 
@@ -40,9 +40,31 @@ pub struct ServeArgs {
     /// The region that is meant where none is named [default: the Terraform's, else us-east-1]
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
+    /// Which registry to play: ECR, or what the OCI distribution specification has and ECR refuses
+    /// (deletion, tags by name, repositories made by the first push, mounts)
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = Registry::Ecr)]
+    pub registry: Registry,
     /// How decisions are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,
+}
+
+/// Which registry is played.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Registry {
+    /// As ECR does it.
+    Ecr,
+    /// As the specification has it.
+    StrictOci,
+}
+
+impl Registry {
+    fn mode(self) -> RegistryMode {
+        match self {
+            Self::Ecr => RegistryMode::Ecr,
+            Self::StrictOci => RegistryMode::StrictOci,
+        }
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -73,6 +95,8 @@ pub struct Setup<'a> {
     pub infra: &'a [PathBuf],
     /// Terraform variables.
     pub variables: Vec<(String, String)>,
+    /// Which registry is played.
+    pub registry: RegistryMode,
 }
 
 /// A server that holds what the Terraform describes.
@@ -142,6 +166,7 @@ fn config(sources: &SourceMap, setup: &Setup<'_>, region: &str, blobs: &Path) ->
         account: setup.account,
         region: region.to_owned(),
         root_key: root_key(setup.addr),
+        registry: setup.registry,
         sources: sources.clone(),
         read_time: edge::now,
         fill_random: edge::fill_random,
@@ -193,6 +218,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         region: args.region.clone(),
         infra: &args.infra,
         variables: args.variables.clone(),
+        registry: args.registry.mode(),
     };
     let stop = stop_signal();
     let mut served = start(&sources, setup).await?;
@@ -246,7 +272,11 @@ fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {
         }
     }
     ui::line(format!("  issuer    {} (played here)", landfall_types::claims::GITHUB_ISSUER));
-    ui::line(format!("  registry  {} (plain http)", served.server.addr));
+    let kind = match args.registry {
+        Registry::Ecr => "plain http",
+        Registry::StrictOci => "plain http; the OCI specification where ECR differs from it",
+    };
+    ui::line(format!("  registry  {} ({kind})", served.server.addr));
     if !served.seeded.made.is_empty() {
         ui::line(format!("  infra     {}", served.seeded.made.join(", ")));
     }

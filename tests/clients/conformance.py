@@ -1,0 +1,125 @@
+"""The OCI conformance suite: whole with `--registry strict-oci`, and without it all but what ECR refuses.
+
+The suite is a Go module. It is built once, in a folder of the user's cache, and run as it is.
+https://github.com/opencontainers/distribution-spec/tree/main/conformance
+"""
+
+import base64
+import os
+import pathlib
+import re
+import subprocess
+import types
+import xml.etree.ElementTree
+
+import aws
+from harness import Server, Skip, Wrong, check, program, same
+
+SUITE = "github.com/opencontainers/distribution-spec/conformance"
+VERSION = "v0.0.0-20260831232431-97274622c111"
+# The oldest Go that builds it.
+GO_MIN = (1, 24)
+# Longest time in which it has to be built, in seconds.
+BUILD_SECONDS_MAX = 900
+
+# Fewer tests than this are a sign that most were left out.
+TESTS_MIN = 500
+# How the suite says that a test was not asked for.
+UNASKED = "is disabled in the configuration"
+
+# What the suite asks for and ECR doesn't have: deletion, mounts without a source, and tags by name.
+NOT_ECR = {
+    "OCI_API_BLOBS_DELETE": "false",
+    "OCI_API_BLOBS_MOUNT_ANONYMOUS": "false",
+    "OCI_API_MANIFESTS_DELETE": "false",
+    "OCI_API_TAGS_DELETE": "false",
+    "OCI_API_TAGS_LIST": "false",
+}
+
+# What it may ask for and a registry may answer otherwise: a blob is mounted where the account's setting
+# allows it, which it doesn't at first; a range that ends before it begins is no range to S3.
+OTHERWISE_IN_ECR = {
+    "sha256 blobs/mount/blob-mount",
+    "sha256 blobs/range requests/range 500-0",
+    "sha512 blobs/mount/blob-mount",
+    "sha512 blobs/range requests/range 500-0",
+}
+
+
+def suite():
+    """The suite's program, built if this version of it isn't there yet."""
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "landfall-tests")
+    place = cache / f"oci-conformance-{VERSION}"
+    if not (place / "conformance").is_file():
+        place.mkdir(parents=True, exist_ok=True)
+        environment = os.environ | {"GOBIN": str(place), "GOFLAGS": "", "CGO_ENABLED": "0"}
+        build = [go(), "install", f"{SUITE}@{VERSION}"]
+        done = subprocess.run(
+            build, cwd=place, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS_MAX
+        )
+        if done.returncode:
+            raise Wrong(f"{' '.join(build)}\n{done.stderr}")
+    return place / "conformance"
+
+
+def go():
+    """A Go that is new enough, or one that fetches such a one by itself."""
+    found = program("go")
+    said = subprocess.run([found, "version"], capture_output=True, text=True).stdout
+    version = re.search(r"go(\d+)\.(\d+)", said)
+    if not version or (int(version[1]), int(version[2])) < min(GO_MIN, (1, 21)):
+        raise Skip(f"Go {'.'.join(map(str, GO_MIN))} is needed for the OCI conformance suite; there is {said.strip()}")
+    return found
+
+
+def conformance(bench, flags, settings, repositories=()):
+    """Runs the suite against a server of its own; gives the tests that didn't pass though they were asked for."""
+    tool = suite()
+    server = Server(bench, *flags)
+    try:
+        ecr = aws.client(types.SimpleNamespace(server=server), "ecr", ("test", "test"))
+        for name in repositories:
+            ecr.create_repository(repositoryName=name)
+        [login] = ecr.get_authorization_token()["authorizationData"]
+        user, password = base64.b64decode(login["authorizationToken"]).decode().split(":", 1)
+        results = bench.dir / f"conformance-{len(list(bench.dir.glob('conformance-*')))}"
+        own = {
+            "OCI_REGISTRY": server.address,
+            "OCI_TLS": "disabled",
+            "OCI_REPO1": "conformance/one",
+            "OCI_REPO2": "conformance/two",
+            "OCI_USERNAME": user,
+            "OCI_PASSWORD": password,
+            "OCI_RESULTS_DIR": str(results),
+            "OCI_LOG": "error",
+        }
+        bench.run(tool, env=bench.environment() | own | settings, expect=None)
+    finally:
+        server.stop()
+    cases = list(xml.etree.ElementTree.parse(results / "junit.xml").iter("testcase"))
+    wrong = [case for case in cases if case.get("status") not in ("passed", "skipped")]
+    if wrong:
+        shown = [f"{case.get('name')}: {case.findtext('system-out')}\n{case.findtext('system-err')}" for case in wrong]
+        raise Wrong(f"{len(wrong)} of {len(cases)} tests failed\n" + "\n".join(shown)[:20_000])
+    if len(cases) < TESTS_MIN:
+        raise Wrong(f"only {len(cases)} tests ran")
+    skipped = [case for case in cases if case.get("status") == "skipped"]
+    return {case.get("name").partition("/")[2] for case in skipped if UNASKED not in (case.findtext("system-err") or "")}
+
+
+@check("with --registry strict-oci the suite passes whole: push, pull, content discovery, content management")
+def _(bench):
+    settings = {"OCI_VERSION": "1.1", "OCI_API_BLOBS_UPLOAD_CANCEL": "true"}
+    same(conformance(bench, ["--registry", "strict-oci"], settings), set(), "skipped")
+
+
+@check("with --registry strict-oci what comes after specification 1.1 passes too: tags that come with a digest")
+def _(bench):
+    same(conformance(bench, ["--registry", "strict-oci"], {"OCI_VERSION": "dev"}), set(), "skipped")
+
+
+@check("as ECR, the suite passes but for what ECR refuses and two things that it does otherwise")
+def _(bench):
+    names = ("conformance/one", "conformance/two")
+    settings = NOT_ECR | {"OCI_VERSION": "1.1", "OCI_API_BLOBS_UPLOAD_CANCEL": "true"}
+    same(conformance(bench, [], settings, names), OTHERWISE_IN_ECR, "skipped")

@@ -26,6 +26,7 @@ import signatures  # noqa: F401
 import root_key  # noqa: F401
 import images  # noqa: F401
 import conformance  # noqa: F401
+import javascript  # noqa: F401
 import docker_engine  # noqa: F401
 import rehearsals  # noqa: F401
 

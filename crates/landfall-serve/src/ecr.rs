@@ -237,14 +237,16 @@ pub fn get_authorization_token(
 ) -> Result<Value, AwsError> {
     let expires_at = world.clock.now().plus_seconds(REGISTRY_LOGIN_SECONDS);
     let entries = accounts.iter().map(|account| {
-        let (session, account) = match permit.caller() {
-            Caller::Session(session) => (Some(session.as_ref().clone()), *account),
+        let (session, user, account) = match permit.caller() {
+            Caller::Session(session) => (Some(session.as_ref().clone()), None, *account),
+            Caller::User(user) => (None, Some(user.as_ref().clone()), *account),
             // A root login stands for its account: it can't be lent another one.
-            Caller::Root { account } => (None, *account),
+            Caller::Root { account } => (None, None, *account),
             Caller::Anonymous => return Err(internal(Protocol::Json11)),
         };
         let login = RegistryLogin {
             session,
+            user,
             account: account.to_string(),
             region: region.to_owned(),
             expires_at_ms: expires_at.0,

@@ -2,75 +2,40 @@
 //! declares: a new one fails these tests until it stands in the tables below.
 
 use landfall_policy::catalogue::{self, RegistryCall};
-use landfall_serve::authz::Needs;
-use landfall_serve::authz::calls;
+use landfall_serve::authz::{Needs, calls};
 use landfall_serve::world::{RegistryMode, RootKey};
 use landfall_types::Timestamp;
 use landfall_wire::hash::sha256_digest;
 
 use crate::bench::{ACCOUNT, Bench, IAM, NOW, REGION, STS, allow, root};
 use crate::client::{Keys, Reply, Request, Signing};
+use crate::iam_doors;
 
 /// An API operation, and parameters with which it works in the world of [`furnished`].
-struct Door {
-    service: &'static str,
-    operation: &'static str,
+pub struct Door {
+    pub service: &'static str,
+    pub operation: &'static str,
     /// `Name=Value` parts of a form, or one JSON text.
-    input: &'static [&'static str],
+    pub input: &'static [&'static str],
     /// What it is decided on.
-    resource: &'static str,
+    pub resource: &'static str,
+    /// Further actions that it takes, with their resources.
+    pub also: &'static [(&'static str, &'static str)],
+    /// The status of its answer to whoever gets through.
+    pub status: u16,
 }
 
-const fn door(
+pub const fn door(
     service: &'static str,
     operation: &'static str,
     resource: &'static str,
     input: &'static [&'static str],
 ) -> Door {
-    Door { service, operation, input, resource }
+    Door { service, operation, input, resource, also: &[], status: 200 }
 }
 
-const ROLE: &str = "arn:aws:iam::123456789012:role/team/target";
-const NEW_ROLE: &str = "arn:aws:iam::123456789012:role/new";
-const POLICY: &str = "arn:aws:iam::123456789012:policy/target";
-const FREE_POLICY: &str = "arn:aws:iam::123456789012:policy/free";
-const PROVIDER: &str = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com";
 const REPOSITORY: &str = "arn:aws:ecr:eu-west-1:123456789012:repository/team/api";
-const READ_ONLY: &str =
-    r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}"#;
-
 const DOORS: &[Door] = &[
-    door(
-        "iam",
-        "CreateOpenIDConnectProvider",
-        "arn:aws:iam::123456789012:oidc-provider/gitlab.com",
-        &["Url=https://gitlab.com"],
-    ),
-    door("iam", "GetOpenIDConnectProvider", PROVIDER, &["OpenIDConnectProviderArn=${provider}"]),
-    door("iam", "ListOpenIDConnectProviders", "*", &[]),
-    door("iam", "DeleteOpenIDConnectProvider", PROVIDER, &["OpenIDConnectProviderArn=${provider}"]),
-    door("iam", "CreateRole", NEW_ROLE, &["RoleName=new", "AssumeRolePolicyDocument=${trust}"]),
-    door("iam", "GetRole", ROLE, &["RoleName=target"]),
-    door("iam", "ListRoles", "*", &[]),
-    door("iam", "DeleteRole", "arn:aws:iam::123456789012:role/bare", &["RoleName=bare"]),
-    door("iam", "UpdateAssumeRolePolicy", ROLE, &["RoleName=target", "PolicyDocument=${trust}"]),
-    door("iam", "PutRolePolicy", ROLE, &["RoleName=target", "PolicyName=p", "PolicyDocument=${policy}"]),
-    door("iam", "GetRolePolicy", ROLE, &["RoleName=target", "PolicyName=only"]),
-    door("iam", "ListRolePolicies", ROLE, &["RoleName=target"]),
-    door("iam", "DeleteRolePolicy", ROLE, &["RoleName=target", "PolicyName=only"]),
-    door("iam", "AttachRolePolicy", ROLE, &["RoleName=target", "PolicyArn=${spare}"]),
-    door("iam", "DetachRolePolicy", ROLE, &["RoleName=target", "PolicyArn=${attached}"]),
-    door("iam", "ListAttachedRolePolicies", ROLE, &["RoleName=target"]),
-    door(
-        "iam",
-        "CreatePolicy",
-        "arn:aws:iam::123456789012:policy/x/new",
-        &["PolicyName=new", "Path=/x/", "PolicyDocument=${policy}"],
-    ),
-    door("iam", "GetPolicy", POLICY, &["PolicyArn=${attached}"]),
-    door("iam", "GetPolicyVersion", POLICY, &["PolicyArn=${attached}", "VersionId=v1"]),
-    door("iam", "ListPolicies", "*", &[]),
-    door("iam", "DeletePolicy", FREE_POLICY, &["PolicyArn=${free}"]),
     door("sts", "GetCallerIdentity", "*", &[]),
     door("ecr", "GetAuthorizationToken", "*", &["{}"]),
     door(
@@ -84,25 +49,21 @@ const DOORS: &[Door] = &[
     door("ecr", "ListImages", REPOSITORY, &[r#"{"repositoryName":"team/api"}"#]),
 ];
 
+/// All of them.
+fn doors() -> impl Iterator<Item = &'static Door> {
+    iam_doors::DOORS.iter().chain(DOORS)
+}
+
 impl Door {
-    fn request(&self) -> Request {
+    fn request(&self, bench: &Bench) -> Request {
         if self.service == "ecr" {
             return Request::ecr(self.operation, self.input.first().unwrap());
         }
-        let trust = crate::bench::trust(ACCOUNT);
-        let fill = |text: &str| {
-            text.replace("${trust}", &trust)
-                .replace("${policy}", READ_ONLY)
-                .replace("${provider}", PROVIDER)
-                .replace("${attached}", POLICY)
-                .replace("${free}", FREE_POLICY)
-                .replace("${spare}", "arn:aws:iam::123456789012:policy/spare")
-        };
         let filled: Vec<(String, String)> = self
             .input
             .iter()
             .map(|part| part.split_once('=').unwrap())
-            .map(|(name, value)| (name.to_owned(), fill(value)))
+            .map(|(name, value)| (name.to_owned(), iam_doors::fill(bench, value)))
             .collect();
         let params: Vec<(&str, &str)> =
             filled.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -129,24 +90,8 @@ fn furnished() -> Bench {
 
 fn furnished_in(mode: RegistryMode) -> Bench {
     let bench = Bench::with(RootKey::WellKnown, mode).provided();
-    let trust = crate::bench::trust(ACCOUNT);
+    iam_doors::furnish(&bench);
     let works = |reply: Reply| assert!(matches!(reply.status, 200 | 201), "{}", reply.body);
-    for (name, path) in [("target", "/team/"), ("bare", "/")] {
-        works(
-            bench.iam(
-                "CreateRole",
-                &[("RoleName", name), ("Path", path), ("AssumeRolePolicyDocument", &trust)],
-            ),
-        );
-    }
-    for name in ["target", "free", "spare"] {
-        works(bench.iam("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", READ_ONLY)]));
-    }
-    works(bench.iam("AttachRolePolicy", &[("RoleName", "target"), ("PolicyArn", POLICY)]));
-    works(bench.iam(
-        "PutRolePolicy",
-        &[("RoleName", "target"), ("PolicyName", "only"), ("PolicyDocument", READ_ONLY)],
-    ));
     works(bench.ecr("CreateRepository", r#"{"repositoryName":"team/api"}"#));
     let login = bench.login(&root());
     let push = |method, target: &str, body: &str| {
@@ -302,12 +247,10 @@ const STRANGERS: &[Stranger] = &[
 fn every_api_operation_of_the_server_stands_in_the_table() {
     let missing: Vec<_> = calls::API
         .iter()
-        .filter(|(service, name)| {
-            !DOORS.iter().any(|door| door.service == *service && door.operation == *name)
-        })
+        .filter(|(service, name)| !doors().any(|door| door.service == *service && door.operation == *name))
         .collect();
     assert!(missing.is_empty(), "not covered: {missing:?}");
-    assert_eq!(DOORS.len(), calls::API.len());
+    assert_eq!(doors().count(), calls::API.len());
     let unlisted: Vec<_> = calls::API
         .iter()
         .filter(|(service, name)| {
@@ -321,10 +264,10 @@ fn every_api_operation_of_the_server_stands_in_the_table() {
 fn strangers_stay_outside_of_every_api_operation() {
     let bench = furnished();
     let keys = bench.session_with("all", &["iam:*", "sts:*", "ecr:*"]);
-    for door in DOORS {
+    for door in doors() {
         for stranger in STRANGERS {
             let place = format!("{} by {}", door.named(), stranger.name);
-            let reply = bench.send(&(stranger.come)(door.request(), &keys, door.service));
+            let reply = bench.send(&(stranger.come)(door.request(&bench), &keys, door.service));
             let (status, code, message) = if door.service == "ecr" { stranger.ecr } else { stranger.query };
             refused(&bench, &reply, &place, (status, code), stranger.rule);
             assert!(reply.fault().1.starts_with(message), "{place}: {}", reply.fault().1);
@@ -339,8 +282,8 @@ fn a_session_ends_at_every_api_operation_to_the_second() {
     bench.server.world.clock.advance(3599);
     assert_eq!(bench.call(&keys, "sts", Request::query(STS, "GetCallerIdentity", &[])).status, 200);
     bench.server.world.clock.advance(1);
-    for door in DOORS {
-        let reply = bench.call(&keys, door.service, door.request());
+    for door in doors() {
+        let reply = bench.call(&keys, door.service, door.request(&bench));
         let wanted =
             if door.service == "ecr" { (400, "ExpiredTokenException") } else { (403, "ExpiredToken") };
         refused(&bench, &reply, &door.named(), wanted, "session-expired");
@@ -353,28 +296,33 @@ fn a_role_needs_the_one_action_of_each_operation() {
     let bench = furnished();
     let free = bench.session_with("nothing", &["s3:GetObject"]);
     // All sessions are made first: one of the doors takes the provider away.
-    let sessions: Vec<_> =
-        DOORS.iter().map(|door| door.action().map(|action| callers(&bench, door, action))).collect();
-    for (door, callers) in DOORS.iter().zip(sessions) {
-        let Some([without, elsewhere, denied, with]) = callers else {
-            assert_eq!(bench.call(&free, door.service, door.request()).status, 200, "{}", door.named());
+    let callers = CALLERS.map(|name| {
+        bench.role(name, &allow(&["s3:*"], "*"));
+        bench.session(name)
+    });
+    for door in doors() {
+        if door.action().is_none() {
+            let reply = bench.call(&free, door.service, door.request(&bench));
+            assert_eq!(reply.status, door.status, "{}", door.named());
             continue;
-        };
+        }
         let action = door.action().unwrap();
         let nothing = format!("because no identity-based policy allows the {action} action");
         let explicit = "with an explicit deny in an identity-based policy";
+        arm(&bench, door, action);
+        let [without, elsewhere, denied, with] = &callers;
         for (role, keys, reason, rule) in [
             ("without", without, nothing.as_str(), ""),
             ("elsewhere", elsewhere, nothing.as_str(), ""),
             ("denied", denied, explicit, "explicit-deny"),
         ] {
-            let reply = bench.call(&keys, door.service, door.request());
+            let reply = bench.call(keys, door.service, door.request(&bench));
             let code =
                 if door.service == "ecr" { (400, "AccessDeniedException") } else { (403, "AccessDenied") };
             refused(&bench, &reply, &door.named(), code, rule);
             let sentence = format!(
-                "User: arn:aws:sts::{ACCOUNT}:assumed-role/{role}-{}/test is not authorized to perform: {action} on resource: {} {reason}",
-                door.operation, door.resource
+                "User: arn:aws:sts::{ACCOUNT}:assumed-role/{role}/test is not authorized to perform: {action} on resource: {} {reason}",
+                door.resource
             );
             assert_eq!(reply.fault().1, sentence, "{}", door.named());
             let record = bench.newest();
@@ -382,29 +330,31 @@ fn a_role_needs_the_one_action_of_each_operation() {
             assert_eq!(record.resource.as_deref(), Some(door.resource));
             assert!(record.decision.is_some());
         }
-        let reply = bench.call(&with, door.service, door.request());
-        assert_eq!(reply.status, 200, "{}: {}", door.named(), reply.body);
+        let reply = bench.call(with, door.service, door.request(&bench));
+        assert_eq!(reply.status, door.status, "{}: {}", door.named(), reply.body);
         assert!(reply.header("x-amzn-requestid").is_some(), "{}", door.named());
     }
 }
 
-/// Sessions of four roles: without the action, with it on something else, with it denied, with it.
-fn callers(bench: &Bench, door: &Door, action: &str) -> [Keys; 4] {
-    let denied = format!(
-        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"*","Resource":"*"}},{{"Effect":"Deny","Action":"{action}","Resource":"{}"}}]}}"#,
-        door.resource
-    );
-    [
-        ("without", allow(&["s3:*"], "*")),
-        ("elsewhere", allow(&[action], "arn:aws:iam::123456789012:role/elsewhere")),
-        ("denied", denied),
-        ("with", allow(&[action], door.resource)),
-    ]
-    .map(|(name, policy)| {
-        let role = format!("{name}-{}", door.operation);
-        bench.role(&role, &policy);
-        bench.session(&role)
-    })
+/// Four roles: without the action, with it on something else, with it denied, with it.
+const CALLERS: [&str; 4] = ["without", "elsewhere", "denied", "with"];
+
+/// Gives the four roles their policies for a door.
+fn arm(bench: &Bench, door: &Door, action: &str) {
+    let everything = serde_json::json!({"Effect": "Allow", "Action": "*", "Resource": "*"});
+    let statement = |effect: &str, action: &str, resource: &str| serde_json::json!({"Effect": effect, "Action": action, "Resource": resource});
+    let also = door.also.iter().map(|(action, resource)| statement("Allow", action, resource));
+    let policies = [
+        vec![statement("Allow", "s3:*", "*")],
+        vec![statement("Allow", action, "arn:aws:iam::123456789012:role/elsewhere")],
+        vec![everything, statement("Deny", action, door.resource)],
+        also.chain([statement("Allow", action, door.resource)]).collect(),
+    ];
+    for (role, statements) in CALLERS.iter().zip(policies) {
+        let policy = serde_json::json!({"Version": "2012-10-17", "Statement": statements}).to_string();
+        let put = [("RoleName", *role), ("PolicyName", "only"), ("PolicyDocument", policy.as_str())];
+        assert_eq!(bench.iam("PutRolePolicy", &put).status, 200, "{}", door.named());
+    }
 }
 
 /// The answer is this refusal, and the log knows it with its reason.

@@ -9,4 +9,5 @@ mod doors;
 mod edge;
 mod exchange;
 mod iam;
+mod iam_doors;
 mod sessions;

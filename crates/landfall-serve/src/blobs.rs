@@ -199,6 +199,22 @@ impl Upload {
         }
     }
 
+    /// Turns the upload into a blob, if its content has one of the claimed digests.
+    ///
+    /// # Errors
+    /// See [`UploadError`]; the upload is gone in either case.
+    pub async fn finish_as_one_of(self, blobs: &DirBlobs, claimed: &[Digest]) -> Result<Stored, UploadError> {
+        let begun_with = self.hasher.algorithm();
+        let actual = self.hasher.clone().finish();
+        let chosen = claimed.iter().find(|digest| **digest == actual);
+        // Of another algorithm there is no digest to compare with yet: the last one is tried.
+        let other = || claimed.iter().rev().find(|digest| Algorithm::of(digest) != begun_with);
+        match chosen.or_else(other).or_else(|| claimed.first()) {
+            Some(claimed) => self.finish(blobs, claimed).await,
+            None => Err(UploadError::DigestMismatch { claimed: actual.clone(), actual }),
+        }
+    }
+
     /// Turns the upload into a blob, if its content has the claimed digest.
     ///
     /// # Errors

@@ -76,6 +76,7 @@ pub struct Running {
     /// What it is made of.
     pub world: Arc<World>,
     task: tokio::task::JoinHandle<()>,
+    sweeping: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
@@ -94,6 +95,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
+        self.sweeping.abort();
     }
 }
 
@@ -143,13 +145,25 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     // An RSA key takes a moment to make: it is ready before the first token is asked for.
     let keys = Arc::clone(&world);
     tokio::task::spawn_blocking(move || keys.issuers.github().jwks().map(|_| ()));
+    let sweeping = tokio::spawn(keep_sweeping(Arc::clone(&world)));
     let app = Router::new().fallback(handle).with_state(Arc::clone(&world));
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
     let task = tokio::spawn(async move {
         // The listener ends with the process; an accept error is retried inside.
         let _ = axum::serve(listener, service).await;
     });
-    Ok(Running { addr, world, task })
+    Ok(Running { addr, world, task, sweeping })
+}
+
+/// Looks once a minute whether the hour of a lifecycle policy has come.
+async fn keep_sweeping(world: Arc<World>) {
+    let mut minutes = tokio::time::interval(std::time::Duration::from_secs(60));
+    loop {
+        minutes.tick().await;
+        let world = Arc::clone(&world);
+        // A store on a disk waits for it.
+        let _ = tokio::task::spawn_blocking(move || crate::ecr::sweep(&world, false)).await;
+    }
 }
 
 /// The address that clients on this machine use: `0.0.0.0` is reached by loopback.

@@ -17,7 +17,7 @@ use crate::control::Jobs;
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
 use crate::policies::{GivenTexts, PolicyCache};
-use crate::store::{Document, RegistryId, Repository, Role, Store};
+use crate::store::{Document, RegistryId, Repository, RepositorySettings, Role, Store, TagMutability};
 use crate::vault::Vault;
 use crate::world::{RegistryMode, RootKey, Settings, World};
 
@@ -157,7 +157,10 @@ pub(crate) fn repository(world: &World, name: &str, immutable_tags: bool, policy
     let repository = Repository {
         registry: registry(),
         name: RepositoryName::parse(name).unwrap(),
-        immutable_tags,
+        settings: RepositorySettings {
+            tag_mutability: if immutable_tags { TagMutability::Immutable } else { TagMutability::Mutable },
+            ..RepositorySettings::default()
+        },
         policy,
         tags: Vec::new(),
         created_at: NOW,
@@ -172,10 +175,33 @@ pub(crate) fn registry_authorization(world: &World, caller: &Caller, region: &st
         region: region.to_owned(),
         connection: connection(),
     };
-    let answer =
-        crate::ecr::handle(world, &identified, "id", "GetAuthorizationToken", &serde_json::json!({}))
-            .unwrap();
+    let answer = ecr(world, &identified, "GetAuthorizationToken", serde_json::json!({})).unwrap();
     let token = answer["authorizationData"][0]["authorizationToken"].as_str().unwrap().to_owned();
     assert!(base64::engine::general_purpose::STANDARD.decode(&token).unwrap().starts_with(b"AWS:"));
     format!("Basic {token}")
+}
+
+/// Answers an operation of ECR.
+pub(crate) fn ecr(
+    world: &World,
+    identified: &crate::authn::Identified,
+    operation: &str,
+    input: serde_json::Value,
+) -> Result<serde_json::Value, landfall_wire::error::AwsError> {
+    ecr_of(world, identified, (crate::ecr::Face::Private, operation), input)
+}
+
+/// Answers an operation of ECR or ECR Public.
+pub(crate) fn ecr_of(
+    world: &World,
+    identified: &crate::authn::Identified,
+    operation: (crate::ecr::Face, &str),
+    input: serde_json::Value,
+) -> Result<serde_json::Value, landfall_wire::error::AwsError> {
+    let answer = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(crate::ecr::handle(world, identified, "id", operation, input))
+    };
+    // A thread of its own: the caller may be within a runtime.
+    std::thread::scope(|scope| scope.spawn(answer).join().unwrap())
 }

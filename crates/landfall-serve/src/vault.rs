@@ -32,6 +32,8 @@ pub enum Purpose {
     Session,
     /// The password of a registry login.
     RegistryLogin,
+    /// The address of a layer.
+    LayerLink,
 }
 
 impl Purpose {
@@ -39,6 +41,7 @@ impl Purpose {
         match self {
             Self::Session => b"landfall session",
             Self::RegistryLogin => b"landfall registry login",
+            Self::LayerLink => b"landfall layer link",
         }
     }
 }
@@ -71,7 +74,7 @@ impl Vault {
         sealed.extend_from_slice(&bytes);
         Ok(match purpose {
             Purpose::Session => STANDARD.encode(sealed),
-            Purpose::RegistryLogin => URL_SAFE_NO_PAD.encode(sealed),
+            Purpose::RegistryLogin | Purpose::LayerLink => URL_SAFE_NO_PAD.encode(sealed),
         })
     }
 
@@ -82,7 +85,7 @@ impl Vault {
         }
         let bytes = match purpose {
             Purpose::Session => STANDARD.decode(sealed),
-            Purpose::RegistryLogin => URL_SAFE_NO_PAD.decode(sealed),
+            Purpose::RegistryLogin | Purpose::LayerLink => URL_SAFE_NO_PAD.decode(sealed),
         }
         .ok()?;
         let (nonce, rest) = bytes.split_at_checked(aws_lc_rs::aead::NONCE_LEN)?;

@@ -3,7 +3,9 @@
 //! any of them run over the same characters, and their joint outcomes are found by one walk.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::rc::Rc;
 
 use super::TooLarge;
 use super::bank::{Bank, Observer, WORD};
@@ -97,12 +99,11 @@ pub(crate) fn walk_where(
     mut visit: impl FnMut(&Found) -> Visit,
 ) -> Result<(), TooLarge> {
     let walk = Walk::new(tape, observers);
-    let mut search = Search::new(&walk.first_state());
+    let mut search = Search::new(walk.first_state());
     let mut seen: BTreeSet<Vec<u64>> = BTreeSet::new();
-    let (mut state, mut scratch, mut choices) = (Vec::new(), Vec::new(), Choices::default());
+    let mut scratch = Vec::new();
     while let Some((node, cost)) = search.pop() {
-        state.clear();
-        state.extend_from_slice(search.state(node));
+        let state = search.state(node);
         let segment = segment_of(&state);
         let Some(current) = tape.segments.get(segment) else {
             let bits = state.get(walk.bits_at..).unwrap_or(&[]).to_vec();
@@ -122,8 +123,7 @@ pub(crate) fn walk_where(
                 walk.leave(&state, segment, &mut scratch);
                 search.push(&scratch, Edge { parent: node, symbol: None }, cost)?;
             }
-            walk.choices(&state, current, &mut choices);
-            for (symbol, next) in choices.all.iter().copied() {
+            for (symbol, next) in walk.choices(&state, current) {
                 walk.read(&state, segment, symbol, next, &mut scratch);
                 let cost = cost + CHARACTER_COST + walk.rank(symbol, current);
                 search.push(&scratch, Edge { parent: node, symbol: Some(symbol) }, cost)?;
@@ -213,17 +213,15 @@ impl<'t> Walk<'t> {
 
     /// Which symbols may come next, and the shape's state after each: one where the text is fixed, and
     /// of those that no chain tells apart here only the one that reads best.
-    fn choices(&self, state: &[u64], segment: &Segment, out: &mut Choices) {
-        let Choices { all: choices, unnamed } = out;
-        choices.clear();
-        unnamed.clear();
+    fn choices(&self, state: &[u64], segment: &Segment) -> Vec<(usize, u32)> {
         let shape_state = shape_state_of(state);
         if let Shape::Text(text) = &segment.shape {
             let next = text.chars().nth(shape_state as usize);
             let symbol = next.and_then(|character| self.symbols.binary_search(&character).ok());
-            choices.extend(symbol.map(|symbol| (symbol, shape_state + 1)));
-            return;
+            return symbol.map(|symbol| (symbol, shape_state + 1)).into_iter().collect();
         }
+        let mut choices: Vec<(usize, u32)> = Vec::new();
+        let mut unnamed: Vec<(usize, u32)> = Vec::new();
         for (symbol, character) in self.symbols.iter().enumerate() {
             let Some(next) = segment.shape.step(shape_state, *character) else { continue };
             if !self.is_as_unnamed(state, segment, symbol, *character) {
@@ -236,7 +234,8 @@ impl<'t> Walk<'t> {
                 None => unnamed.push((symbol, next)),
             }
         }
-        choices.append(unnamed);
+        choices.extend(unnamed);
+        choices
     }
 
     fn is_as_unnamed(&self, state: &[u64], segment: &Segment, symbol: usize, character: char) -> bool {
@@ -315,13 +314,6 @@ fn shape_state_of(state: &[u64]) -> u32 {
     state.first().map_or(0, |word| *word as u32)
 }
 
-/// Symbols that may come next with the shape's state after each.
-#[derive(Debug, Default)]
-struct Choices {
-    all: Vec<(usize, u32)>,
-    unnamed: Vec<(usize, u32)>,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Edge {
     parent: usize,
@@ -336,28 +328,26 @@ struct Node {
     is_done: bool,
 }
 
-/// Cheapest first, with the way back of every state. States lie one after the other in one place, all of
-/// one length; a table of their indices finds one again.
+/// Cheapest first, with the way back of every state.
 #[derive(Debug)]
 struct Search {
-    words: usize,
-    states: Vec<u64>,
-    table: Vec<u32>,
+    known: HashMap<Rc<[u64]>, usize, BuildHasherDefault<DefaultHasher>>,
+    states: Vec<Rc<[u64]>>,
     nodes: Vec<Node>,
     open: BinaryHeap<Reverse<(u64, usize)>>,
 }
 
 impl Search {
-    fn new(first: &[u64]) -> Self {
-        let mut search = Self {
-            words: first.len(),
-            states: first.to_vec(),
-            table: vec![VACANT; FIRST_PLACES],
+    fn new(first: Vec<u64>) -> Self {
+        let first: Rc<[u64]> = first.into();
+        let mut known = HashMap::default();
+        known.insert(first.clone(), 0);
+        Self {
+            known,
+            states: vec![first],
             nodes: vec![Node { edge: Edge { parent: 0, symbol: None }, cost: 0, is_done: false }],
             open: BinaryHeap::from([Reverse((0, 0))]),
-        };
-        search.enter(0);
-        search
+        }
     }
 
     fn pop(&mut self) -> Option<(usize, u64)> {
@@ -372,36 +362,12 @@ impl Search {
         None
     }
 
-    fn state(&self, index: usize) -> &[u64] {
-        self.states.get(index * self.words..(index + 1) * self.words).unwrap_or(&[])
-    }
-
-    /// The index of a state that is known.
-    fn find(&self, state: &[u64]) -> Option<usize> {
-        for place in places(state, self.table.len()) {
-            match self.table.get(place) {
-                Some(index) if *index != VACANT => {
-                    if self.state(*index as usize) == state {
-                        return Some(*index as usize);
-                    }
-                }
-                _ => return None,
-            }
-        }
-        None
-    }
-
-    /// Notes where a state lies.
-    fn enter(&mut self, index: usize) {
-        let mut vacant = places(self.state(index), self.table.len())
-            .find(|place| self.table.get(*place).is_none_or(|entry| *entry == VACANT));
-        if let Some(entry) = vacant.take().and_then(|place| self.table.get_mut(place)) {
-            *entry = index as u32;
-        }
+    fn state(&self, index: usize) -> Rc<[u64]> {
+        self.states.get(index).cloned().unwrap_or_default()
     }
 
     fn push(&mut self, state: &[u64], edge: Edge, cost: u64) -> Result<(), TooLarge> {
-        if let Some(index) = self.find(state) {
+        if let Some(index) = self.known.get(state).copied() {
             if let Some(node) = self.nodes.get_mut(index)
                 && !node.is_done
                 && cost < node.cost
@@ -415,15 +381,11 @@ impl Search {
         if index >= STATES_MAX {
             return Err(TooLarge { states: index + 1, limit: STATES_MAX });
         }
-        self.states.extend_from_slice(state);
+        let state: Rc<[u64]> = state.into();
+        self.known.insert(state.clone(), index);
+        self.states.push(state);
         self.nodes.push(Node { edge, cost, is_done: false });
         self.open.push(Reverse((cost, index)));
-        if self.nodes.len() * 2 > self.table.len() {
-            self.table = vec![VACANT; self.table.len() * 4];
-            (0..self.nodes.len()).for_each(|known| self.enter(known));
-        } else {
-            self.enter(index);
-        }
         Ok(())
     }
 
@@ -434,7 +396,7 @@ impl Search {
         while at != 0 {
             let Some(node) = self.nodes.get(at) else { break };
             if let Some(character) = node.edge.symbol.and_then(|symbol| symbols.get(symbol)) {
-                let segment = segment_of(self.state(at));
+                let segment = self.states.get(at).map_or(0, |state| segment_of(state));
                 if let Some(part) = parts.get_mut(segment) {
                     part.get_or_insert_with(String::new).push(*character);
                 }
@@ -449,22 +411,6 @@ impl Search {
             .collect()
     }
 }
-
-/// The places of a table where a state may be noted, best first: at least one of them is vacant, since a
-/// table is never more than half full.
-fn places(state: &[u64], count: usize) -> impl Iterator<Item = usize> {
-    let mix = |hash: u64, word: &u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let hash = state.iter().fold(0, mix);
-    let first = (hash ^ (hash >> 32)) as usize;
-    // The count is a power of two.
-    (0..count).map(move |step| first.wrapping_add(step) & (count - 1))
-}
-
-/// A place of a table without a state.
-const VACANT: u32 = u32::MAX;
-
-/// Enough for most questions.
-const FIRST_PLACES: usize = 256;
 
 /// The text of a part that no question looks at, or that was read and is empty.
 fn unread_text(shape: &Shape) -> String {

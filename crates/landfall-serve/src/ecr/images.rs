@@ -1,201 +1,435 @@
-//! `DescribeImages` and `ListImages`.
+//! Images: listed, described, read, and moved between storage classes.
 
 use std::sync::Arc;
 
-use landfall_types::{Digest, Tag};
+use landfall_types::{Digest, RepositoryName, Tag};
 use landfall_wire::error::AwsError;
-use landfall_wire::json::Input;
+use landfall_wire::json::ecr_invalid_parameter;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::page::Page;
-use super::{EcrCall, epoch, no_repository, repository_of, too_long};
-use crate::authz::{Call, Permit, calls};
-use crate::store::{Image, RegistryId, Repository};
+use super::push::after_pull;
+use super::{Answer, EcrCall, Face, Found, StorageClass, disk, epoch};
+use crate::authz::{Call, calls};
+use crate::store::{Image, ImageHistory, Reference, RegistryId};
 use crate::world::World;
 
-/// Images that one call names.
-const IMAGE_IDS_MAX: usize = 100;
+/// Referrers of a page when the call doesn't say (ECR's API reference).
+const REFERRERS_DEFAULT: usize = 50;
 
 /// An image with its tags.
 type Tagged = (Arc<Image>, Vec<Tag>);
 
-/// Which images of a repository are wanted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum TagStatus {
-    Any,
-    Tagged,
-    Untagged,
+/// How an image is named in a request.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ImageIdInput {
+    pub(super) image_digest: Option<String>,
+    pub(super) image_tag: Option<String>,
 }
 
-impl TagStatus {
-    fn read(input: Input<'_>) -> Result<Self, AwsError> {
-        let Some(filter) = input.object("filter")? else { return Ok(Self::Any) };
-        match filter.text("tagStatus")? {
-            None | Some("ANY") => Ok(Self::Any),
-            Some("TAGGED") => Ok(Self::Tagged),
-            Some("UNTAGGED") => Ok(Self::Untagged),
-            Some(_) => Err(input
-                .broken("filter.tagStatus", "Member must satisfy enum value set: [ANY, TAGGED, UNTAGGED]")),
-        }
+impl ImageIdInput {
+    /// As ECR's messages write it: an absent part is the word null (observed).
+    pub(super) fn sentence(&self) -> String {
+        let part = |part: &Option<String>| part.clone().unwrap_or_else(|| "null".to_owned());
+        format!("{{imageDigest:'{}', imageTag:'{}'}}", part(&self.image_digest), part(&self.image_tag))
     }
 
-    fn wants(self, tags: &[Tag]) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Tagged => !tags.is_empty(),
-            Self::Untagged => tags.is_empty(),
-        }
+    /// As an answer repeats it.
+    pub(super) fn json(&self) -> Value {
+        image_id_json(self.image_digest.as_deref(), self.image_tag.as_deref())
     }
-}
 
-/// `imageIds` of a request.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct ImageId {
-    digest: Option<Digest>,
-    tag: Option<Tag>,
-}
-
-impl ImageId {
-    fn read(input: Input<'_>) -> Result<Self, AwsError> {
-        let digest = input.text("imageDigest")?.map(Digest::parse).transpose();
-        let digest = digest.map_err(|_| {
-            input.broken(
-                "imageIds",
+    /// What can't name an image is a broken parameter, where it doesn't become a failure of its own.
+    fn check(&self, member: &str) -> Result<(), AwsError> {
+        match (&self.image_digest, &self.image_tag) {
+            (None, None) => Err(ecr_invalid_parameter(member, "imageDigest or imageTag must be given")),
+            (Some(digest), _) if Digest::parse(digest).is_err() => Err(ecr_invalid_parameter(
+                member,
                 "imageDigest must satisfy regular expression [a-zA-Z0-9-_+.]+:[a-fA-F0-9]+",
-            )
-        })?;
-        let tag = input.text("imageTag")?.map(Tag::parse).transpose();
-        let tag =
-            tag.map_err(|_| input.broken("imageIds", "imageTag must be a tag of 1 to 128 characters"))?;
-        if digest.is_none() && tag.is_none() {
-            return Err(input.broken("imageIds", "imageDigest or imageTag must be given"));
+            )),
+            _ => Ok(()),
         }
-        Ok(Self { digest, tag })
     }
 
     fn names(&self, image: &Image, tags: &[Tag]) -> bool {
-        self.digest.as_ref().is_none_or(|digest| *digest == image.digest)
-            && self.tag.as_ref().is_none_or(|tag| tags.contains(tag))
-    }
-
-    /// As ECR's message writes it: an absent part is the word null (observed).
-    fn sentence(&self) -> String {
-        let digest = self.digest.as_ref().map_or("null", Digest::as_str);
-        let tag = self.tag.as_ref().map_or("null", Tag::as_str);
-        format!("{{imageDigest:'{digest}', imageTag:'{tag}'}}")
+        self.image_digest.as_ref().is_none_or(|digest| digest == image.digest.as_str())
+            && self.image_tag.as_ref().is_none_or(|tag| tags.iter().any(|known| known.as_str() == tag))
     }
 }
 
-pub(super) fn describe_images_call(call: &EcrCall<'_>) -> Result<Value, AwsError> {
-    let (registry, name) = call.repository::<calls::DescribeImages>()?;
-    let ids: Vec<ImageId> =
-        call.input.objects("imageIds")?.into_iter().map(ImageId::read).collect::<Result<_, _>>()?;
-    if ids.len() > IMAGE_IDS_MAX {
-        return Err(too_long("imageIds", IMAGE_IDS_MAX));
+/// `imageDigest` and `imageTag`, each if it is there.
+pub(super) fn image_id_json(digest: Option<&str>, tag: Option<&str>) -> Value {
+    let mut members = Map::new();
+    let given = [("imageDigest", digest), ("imageTag", tag)];
+    for (name, value) in given.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        members.insert(name.to_owned(), value.into());
     }
+    Value::Object(members)
+}
+
+/// `ImageNotFoundException`.
+pub(super) fn no_image<C>(id: &ImageIdInput, found: &Found<C>) -> AwsError {
+    AwsError::bad_request(
+        "ImageNotFoundException",
+        format!(
+            "The image with imageId {} does not exist within the repository with name '{}' in the registry with id '{}'",
+            id.sentence(),
+            found.name,
+            found.registry.account
+        ),
+    )
+}
+
+impl<C> Found<C> {
+    /// The images of the repository, with their tags, in the order of their pushes.
+    pub(super) fn images(&self, world: &World) -> Vec<Tagged> {
+        world.store.images(&self.registry, &self.name)
+    }
+
+    /// The one image that `imageId` names.
+    pub(super) fn image(&self, world: &World, id: &ImageIdInput) -> Result<Arc<Image>, AwsError> {
+        id.check("imageId")?;
+        let images = self.images(world);
+        let image = images.into_iter().find(|(image, tags)| id.names(image, tags));
+        image.map(|(image, _)| image).ok_or_else(|| no_image(id, self))
+    }
+
+    pub(super) fn history(&self, world: &World, digest: &Digest) -> ImageHistory {
+        world.store.image_history(&self.registry, &self.name, digest.as_str())
+    }
+}
+
+/// `filter`: which images are wanted.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ImageFilter {
+    tag_status: Option<String>,
+    image_status: Option<String>,
+}
+
+impl ImageFilter {
+    pub(super) fn wants_tags(&self, is_tagged: bool) -> bool {
+        match self.tag_status.as_deref() {
+            Some("TAGGED") => is_tagged,
+            Some("UNTAGGED") => !is_tagged,
+            _ => true,
+        }
+    }
+
+    /// Archived images are shown to those who ask for them.
+    fn wants_storage(&self, storage: StorageClass) -> bool {
+        match self.image_status.as_deref() {
+            None | Some("ANY") => true,
+            Some(status) => status == image_status(storage),
+        }
+    }
+}
+
+fn image_status(storage: StorageClass) -> &'static str {
+    match storage {
+        StorageClass::Standard => "ACTIVE",
+        StorageClass::Archive => "ARCHIVED",
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DescribeInput {
+    #[serde(default)]
+    image_ids: Option<Vec<ImageIdInput>>,
+    #[serde(default)]
+    filter: Option<ImageFilter>,
+}
+
+pub(super) fn describe_images<C: Call>(call: &EcrCall<'_>) -> Answer {
+    let input: DescribeInput = call.read()?;
+    let ids = input.image_ids.unwrap_or_default();
+    ids.iter().try_for_each(|id| id.check("imageIds"))?;
     if !ids.is_empty() {
-        Page::refuse(call.input, "imageIds")?;
+        Page::refuse(call, "imageIds")?;
     }
-    let (page, status) = (Page::read(call.input)?, TagStatus::read(call.input)?);
-    let permit = call.authorize_on::<calls::DescribeImages>(&registry, &name)?;
+    let page = Page::read(call)?;
+    let found = call.on_repository::<C>()?;
+    let mut images = found.images(call.world);
+    let render = |(image, tags): &Tagged| details(call, &found, image, tags);
     if ids.is_empty() {
-        describe_all(call.world, permit, status, page)
-    } else {
-        describe_each(call.world, permit, &ids)
+        let filter = input.filter.unwrap_or_default();
+        images.retain(|(image, tags)| {
+            filter.wants_tags(!tags.is_empty())
+                && filter.wants_storage(found.history(call.world, &image.digest).storage)
+        });
+        return Ok(page.answer("imageDetails", &images, render));
     }
-}
-
-fn describe_all(
-    world: &World,
-    permit: Permit<calls::DescribeImages>,
-    status: TagStatus,
-    page: Page,
-) -> Result<Value, AwsError> {
-    let (repository, mut images) = images_of(world, &permit)?;
-    images.retain(|(_, tags)| status.wants(tags));
-    Ok(page.answer("imageDetails", &images, |(image, tags)| details(&repository, image, tags)))
-}
-
-fn describe_each(
-    world: &World,
-    permit: Permit<calls::DescribeImages>,
-    ids: &[ImageId],
-) -> Result<Value, AwsError> {
-    let (repository, images) = images_of(world, &permit)?;
-    let found = ids.iter().map(|id| {
+    let described = ids.iter().map(|id| {
         let image = images.iter().find(|(image, tags)| id.names(image, tags));
-        image.map(|(image, tags)| details(&repository, image, tags)).ok_or_else(|| {
-            AwsError::bad_request(
-                "ImageNotFoundException",
-                format!(
-                    "The image with imageId {} does not exist within the repository with name '{}' in the registry with id '{}'",
-                    id.sentence(),
-                    repository.name,
-                    repository.registry.account
-                ),
-            )
-        })
+        image.map(render).ok_or_else(|| no_image(id, &found))
     });
-    Ok(json!({ "imageDetails": found.collect::<Result<Vec<_>, _>>()? }))
+    Ok(json!({ "imageDetails": described.collect::<Result<Vec<_>, _>>()? }))
 }
 
-/// The permit's repository with its images.
-fn images_of<C: Call>(world: &World, permit: &Permit<C>) -> Result<(Arc<Repository>, Vec<Tagged>), AwsError> {
-    let (registry, name) = repository_of(permit)?;
-    let repository =
-        world.store.repository(&registry, &name).ok_or_else(|| no_repository(&registry, &name))?;
-    let images = world.store.images(&registry, &name);
-    Ok((repository, images))
-}
-
-fn details(repository: &Repository, image: &Image, tags: &[Tag]) -> Value {
-    let RegistryId { account, .. } = &repository.registry;
+fn details<C>(call: &EcrCall<'_>, found: &Found<C>, image: &Image, tags: &[Tag]) -> Value {
+    let history = found.history(call.world, &image.digest);
     let mut details = Map::new();
     let mut add = |name: &str, value: Value| details.insert(name.to_owned(), value);
-    add("registryId", account.as_str().into());
-    add("repositoryName", repository.name.as_str().into());
+    add("registryId", found.registry.account.as_str().into());
+    add("repositoryName", found.name.as_str().into());
     add("imageDigest", image.digest.as_str().into());
     if !tags.is_empty() {
         add("imageTags", tags.iter().map(Tag::as_str).collect());
     }
     add("imageSizeInBytes", image.size_in_bytes.into());
     add("imagePushedAt", epoch(image.pushed_at).into());
+    if let Some(scanned_at) = history.scanned_at {
+        add("imageScanStatus", super::scanning::status_json());
+        add("imageScanFindingsSummary", super::scanning::summary_json(scanned_at));
+    }
     add("imageManifestMediaType", image.media_type.as_str().into());
     if let Some(artifact_type) = &image.artifact_type {
         add("artifactMediaType", artifact_type.as_str().into());
     }
+    if call.face == Face::Public {
+        return Value::Object(details);
+    }
+    let mut add = |name: &str, value: Value| details.insert(name.to_owned(), value);
+    if let Some(pulled_at) = history.pulled_at {
+        add("lastRecordedPullTime", epoch(pulled_at).into());
+    }
     if let Some(subject) = &image.subject {
         add("subjectManifestDigest", subject.as_str().into());
     }
-    add("imageStatus", "ACTIVE".into());
+    add("imageStatus", image_status(history.storage).into());
+    if let Some(archived_at) = history.archived_at {
+        add("lastArchivedAt", epoch(archived_at).into());
+    }
+    if let Some(activated_at) = history.activated_at {
+        add("lastActivatedAt", epoch(activated_at).into());
+    }
     Value::Object(details)
 }
 
-pub(super) fn list_images_call(call: &EcrCall<'_>) -> Result<Value, AwsError> {
-    let (registry, name) = call.repository::<calls::ListImages>()?;
-    let (page, status) = (Page::read(call.input)?, TagStatus::read(call.input)?);
-    let permit = call.authorize_on::<calls::ListImages>(&registry, &name)?;
-    list_images(call.world, permit, status, page)
+#[derive(Deserialize)]
+struct FilterInput {
+    #[serde(default)]
+    filter: Option<ImageFilter>,
 }
 
 /// One entry for each tag, and one for each image without a tag.
-fn list_images(
-    world: &World,
-    permit: Permit<calls::ListImages>,
-    status: TagStatus,
-    page: Page,
-) -> Result<Value, AwsError> {
-    let (_, images) = images_of(world, &permit)?;
-    let ids: Vec<Value> = images
-        .iter()
-        .filter(|(_, tags)| status.wants(tags))
+pub(super) fn list_images(call: &EcrCall<'_>) -> Answer {
+    let filter = call.read::<FilterInput>()?.filter.unwrap_or_default();
+    let page = Page::read(call)?;
+    let found = call.on_repository::<calls::ListImages>()?;
+    let images = found.images(call.world);
+    let wanted = images.iter().filter(|(image, tags)| {
+        filter.wants_tags(!tags.is_empty())
+            && filter.wants_storage(found.history(call.world, &image.digest).storage)
+    });
+    let ids: Vec<Value> = wanted
         .flat_map(|(image, tags)| {
             let digest = image.digest.as_str();
-            let tagged =
-                tags.iter().map(move |tag| json!({ "imageDigest": digest, "imageTag": tag.as_str() }));
-            let untagged = tags.is_empty().then(|| json!({ "imageDigest": digest }));
+            let tagged = tags.iter().map(move |tag| image_id_json(Some(digest), Some(tag.as_str())));
+            let untagged = tags.is_empty().then(|| image_id_json(Some(digest), None));
             tagged.chain(untagged)
         })
         .collect();
     Ok(page.answer("imageIds", &ids, Value::clone))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GetInput {
+    image_ids: Vec<ImageIdInput>,
+    #[serde(default)]
+    accepted_media_types: Option<Vec<String>>,
+}
+
+pub(super) fn batch_get_image(call: &EcrCall<'_>) -> Answer {
+    let GetInput { image_ids, accepted_media_types } = call.read()?;
+    let found = call.on_repository::<calls::BatchGetImage>()?;
+    let (mut images, mut failures) = (Vec::new(), Vec::new());
+    for id in &image_ids {
+        match read(call, &found, id, accepted_media_types.as_deref()) {
+            Ok(image) => images.push(image),
+            Err(failure) => failures.push(failure.json(id)),
+        }
+    }
+    Ok(json!({ "images": images, "failures": failures }))
+}
+
+fn read(
+    call: &EcrCall<'_>,
+    found: &Found<calls::BatchGetImage>,
+    id: &ImageIdInput,
+    accepted: Option<&[String]>,
+) -> Result<Value, Failure> {
+    let world = call.world;
+    let image = world
+        .store
+        .image(&found.registry, &found.name, &id.reference()?)
+        .filter(|image| id.image_digest.as_ref().is_none_or(|digest| digest == image.digest.as_str()))
+        // An image of a type that the caller doesn't take is no image for this caller.
+        .filter(|image| accepted.is_none_or(|accepted| accepted.contains(&image.media_type)))
+        .ok_or(Failure::IMAGE_NOT_FOUND)?;
+    if let Some(reason) = archived(world, (&found.registry, &found.name), &image.digest) {
+        return Err(Failure { code: "ImageInaccessible", reason: reason.to_owned() });
+    }
+    after_pull(world, found.permit.caller(), (&found.registry, &found.name), &image.digest);
+    Ok(image_json(found, &image, id.image_tag.as_deref()))
+}
+
+/// What is said of an image that has to be restored before it is pulled; none when it need not be.
+pub(crate) fn archived(
+    world: &World,
+    (registry, name): (&RegistryId, &RepositoryName),
+    digest: &Digest,
+) -> Option<&'static str> {
+    let storage = world.store.image_history(registry, name, digest.as_str()).storage;
+    (storage == StorageClass::Archive)
+        .then_some("Requested image is archived: restore it before it is pulled")
+}
+
+/// An image with its manifest.
+pub(super) fn image_json<C>(found: &Found<C>, image: &Image, tag: Option<&str>) -> Value {
+    json!({
+        "registryId": found.registry.account.as_str(),
+        "repositoryName": found.name.as_str(),
+        "imageId": image_id_json(Some(image.digest.as_str()), tag),
+        "imageManifest": String::from_utf8_lossy(&image.manifest),
+        "imageManifestMediaType": image.media_type,
+        // Not in the API's model, and there (observed).
+        "imageManifestSize": image.manifest.len(),
+    })
+}
+
+/// Why a part of a batch failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Failure {
+    pub(super) code: &'static str,
+    pub(super) reason: String,
+}
+
+impl Failure {
+    const IMAGE_NOT_FOUND: Self = Self { code: "ImageNotFound", reason: String::new() };
+
+    pub(super) fn not_found() -> Self {
+        Self { reason: "Requested image not found".to_owned(), ..Self::IMAGE_NOT_FOUND }
+    }
+
+    /// As a batch lists it.
+    pub(super) fn json(&self, id: &ImageIdInput) -> Value {
+        let reason = if self.reason.is_empty() { Self::not_found().reason } else { self.reason.clone() };
+        json!({ "imageId": id.json(), "failureCode": self.code, "failureReason": reason })
+    }
+}
+
+impl ImageIdInput {
+    /// What a batch looks up: the tag, or else the digest.
+    pub(super) fn reference(&self) -> Result<Reference, Failure> {
+        let digest = self.image_digest.as_deref().map(Digest::parse).transpose().map_err(|_| Failure {
+            code: "InvalidImageDigest",
+            reason: "Invalid request parameters: image digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'"
+                .to_owned(),
+        })?;
+        match (&self.image_tag, digest) {
+            (Some(tag), _) => Tag::parse(tag).map(Reference::Tag).map_err(|_| Failure {
+                code: "InvalidImageTag",
+                reason: "Invalid request parameters: image tag should have 1 to 128 of A-Z a-z 0-9 _ . -"
+                    .to_owned(),
+            }),
+            (None, Some(digest)) => Ok(Reference::Digest(digest)),
+            (None, None) => Err(Failure {
+                code: "MissingDigestAndTag",
+                reason: "Invalid request parameters: both tag and digest cannot be null".to_owned(),
+            }),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReferrersInput {
+    subject_id: ImageIdInput,
+    #[serde(default)]
+    filter: Option<ReferrersFilter>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ReferrersFilter {
+    artifact_types: Vec<String>,
+    artifact_status: Option<String>,
+}
+
+pub(super) fn list_referrers(call: &EcrCall<'_>) -> Answer {
+    let ReferrersInput { subject_id, filter } = call.read()?;
+    subject_id.check("subjectId")?;
+    let filter = filter.unwrap_or_default();
+    let page = Page::read_with(call, REFERRERS_DEFAULT)?;
+    let found = call.on_repository::<calls::ListImageReferrers>()?;
+    let status = ImageFilter { tag_status: None, image_status: filter.artifact_status };
+    let mut images = found.images(call.world);
+    images.retain(|(image, _)| {
+        let subject = image.subject.as_ref().map(Digest::as_str);
+        let is_about = subject.is_some() && subject == subject_id.image_digest.as_deref();
+        let is_of_type = filter.artifact_types.is_empty()
+            || image.artifact_type.as_ref().is_some_and(|kind| filter.artifact_types.contains(kind));
+        is_about && is_of_type && status.wants_storage(found.history(call.world, &image.digest).storage)
+    });
+    Ok(page.answer("referrers", &images, |(image, _)| {
+        let history = found.history(call.world, &image.digest);
+        let mut referrer = json!({
+            "digest": image.digest.as_str(),
+            "mediaType": image.media_type,
+            "size": image.manifest.len(),
+            "artifactStatus": image_status(history.storage),
+        });
+        if let (Some(members), Some(kind)) = (referrer.as_object_mut(), &image.artifact_type) {
+            members.insert("artifactType".to_owned(), kind.as_str().into());
+        }
+        if let (Some(members), false) = (referrer.as_object_mut(), image.annotations.is_empty()) {
+            let annotations = image.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            members.insert("annotations".to_owned(), Value::from_iter(annotations));
+        }
+        referrer
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StorageInput {
+    image_id: ImageIdInput,
+    target_storage_class: String,
+}
+
+/// Restoring takes AWS some minutes; here the image is back at once.
+pub(super) fn update_storage_class(call: &EcrCall<'_>) -> Answer {
+    let StorageInput { image_id, target_storage_class } = call.read()?;
+    let found = call.on_repository::<calls::UpdateImageStorageClass>()?;
+    let image = found.image(call.world, &image_id)?;
+    let target = match target_storage_class.as_str() {
+        "ARCHIVE" => StorageClass::Archive,
+        _ => StorageClass::Standard,
+    };
+    move_to(call.world, &found, &image, target)?;
+    Ok(json!({
+        "registryId": found.registry.account.as_str(),
+        "repositoryName": found.name.as_str(),
+        "imageId": image_id_json(Some(image.digest.as_str()), image_id.image_tag.as_deref()),
+        "imageStatus": image_status(target),
+    }))
+}
+
+fn move_to<C>(world: &World, found: &Found<C>, image: &Image, target: StorageClass) -> Result<(), AwsError> {
+    let now = world.clock.now();
+    let moved =
+        world.store.change_image_history(&found.registry, &found.name, image.digest.as_str(), |history| {
+            match target {
+                StorageClass::Archive if history.storage != target => history.archived_at = Some(now),
+                StorageClass::Standard if history.storage != target => history.activated_at = Some(now),
+                StorageClass::Archive | StorageClass::Standard => {}
+            }
+            history.storage = target;
+        });
+    moved.map_err(disk)
 }

@@ -3,13 +3,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use landfall_wire::error::AwsError;
-use landfall_wire::json::Input;
+use landfall_wire::json::ecr_invalid_parameter;
 use serde_json::{Map, Value};
+
+use super::EcrCall;
 
 /// Results of a page when the call doesn't say (ECR's API reference).
 const RESULTS_DEFAULT: usize = 100;
-/// Most results of a page.
-const RESULTS_MAX: usize = 1000;
 
 /// Which part of a list is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,32 +19,32 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Reads the two members.
-    pub(super) fn read(input: Input<'_>) -> Result<Self, AwsError> {
-        let size = match input.integer("maxResults")? {
-            None => RESULTS_DEFAULT,
-            Some(count) if count < 1 => {
-                return Err(input.broken("maxResults", "Member must have value greater than or equal to 1"));
-            }
-            Some(count) => {
-                usize::try_from(count).ok().filter(|count| *count <= RESULTS_MAX).ok_or_else(|| {
-                    input.broken("maxResults", "Member must have value less than or equal to 1000")
-                })?
-            }
-        };
-        let start = match input.text("nextToken")? {
+    /// Reads the two members; their limits were checked with the rest of the input.
+    pub(super) fn read(call: &EcrCall<'_>) -> Result<Self, AwsError> {
+        Self::read_with(call, RESULTS_DEFAULT)
+    }
+
+    /// [`Page::read`] for an operation with smaller pages.
+    pub(super) fn read_with(call: &EcrCall<'_>, results_default: usize) -> Result<Self, AwsError> {
+        let size = call.input.get("maxResults").and_then(Value::as_u64);
+        let size = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(results_default);
+        let start = match call.text("nextToken") {
             None => 0,
-            Some(token) => start_of(token)
-                .ok_or_else(|| input.broken("nextToken", "must be the nextToken of an earlier answer"))?,
+            Some(token) => start_of(token).ok_or_else(|| {
+                ecr_invalid_parameter("nextToken", "must be the nextToken of an earlier answer")
+            })?,
         };
         Ok(Self { start, size })
     }
 
     /// Refuses paging for a call that names what it wants.
-    pub(super) fn refuse(input: Input<'_>, names: &str) -> Result<(), AwsError> {
-        match ["maxResults", "nextToken"].into_iter().find(|member| input.value(member).is_some()) {
+    pub(super) fn refuse(call: &EcrCall<'_>, names: &str) -> Result<(), AwsError> {
+        let given = |member: &&str| call.input.get(*member).is_some_and(|value| !value.is_null());
+        match ["maxResults", "nextToken"].into_iter().find(given) {
             None => Ok(()),
-            Some(member) => Err(input.broken(member, &format!("cannot be used together with {names}"))),
+            Some(member) => {
+                Err(ecr_invalid_parameter(member, &format!("cannot be used together with {names}")))
+            }
         }
     }
 

@@ -3,55 +3,146 @@
 use landfall_types::{Digest, Tag};
 use landfall_wire::hash::sha256_digest;
 
+use serde_json::json;
+
 use super::*;
-use crate::authn::{RegistryAuthn, registry_login};
-use crate::store::Image;
+use crate::authn::{RegistryAuthn, RegistryLogin, registry_login};
+use crate::caller::Caller;
+use crate::store::{Image, RepositorySettings};
 use crate::testing::{self, NOW, TestWorld};
 
 #[test]
 fn the_api_answers_as_the_cases_say() {
-    let cases = include_str!("../../cases/registry-api.txt");
-    let mut count = 0;
-    for case in cases.split("\n### ").skip(1) {
-        let (title, lines) = case.split_once('\n').unwrap();
-        let test = world_with_images();
-        let nobody = testing::session(&test.world, "nobody", &["s3:GetObject"]);
-        let mut answer = Ok(Value::Null);
-        for line in lines.lines().filter(|line| !line.is_empty()) {
-            let line = line
-                .replace("${one}", digest("one").as_str())
-                .replace("${two}", digest("two").as_str())
-                .replace("${three}", digest("three").as_str());
-            let (kind, rest) = line.split_once(' ').unwrap();
-            match kind {
-                ">" => answer = call(&test, &nobody, rest),
-                "<" => {
-                    let expected: Value = serde_json::from_str(rest).unwrap();
-                    assert_eq!(answer.as_ref().unwrap_or_else(|error| panic!("{title}: {error}")), &expected);
-                }
-                "!" => {
-                    let error = answer.as_ref().unwrap_err();
-                    assert_eq!(format!("{}: {}", error.code, error.message), rest, "{title}");
-                    assert_eq!(error.status, 400, "{title}");
-                }
-                _ => panic!("{title}: `{line}`"),
-            }
-            count += 1;
+    for cases in [
+        include_str!("../../cases/registry-api.txt"),
+        include_str!("../../cases/ecr-repositories.txt"),
+        include_str!("../../cases/ecr-images.txt"),
+        include_str!("../../cases/ecr-registries.txt"),
+        include_str!("../../cases/ecr-public.txt"),
+    ] {
+        let mut count = 0;
+        for case in cases.split("\n### ").skip(1) {
+            count += run(case);
         }
+        assert!(count > 20, "{count} lines");
     }
-    assert!(count > 60, "{count} lines");
 }
 
-fn call(test: &TestWorld, nobody: &Caller, line: &str) -> Result<Value, AwsError> {
-    let (caller, line) = match line.split_once(' ').unwrap() {
-        ("anonymous", rest) => (Caller::Anonymous, rest),
-        ("nobody", rest) => (nobody.clone(), rest),
-        _ => (testing::root(), line),
+/// Runs one case; gives the number of its lines.
+fn run(case: &str) -> usize {
+    let (title, lines) = case.split_once('\n').unwrap();
+    let test = world_with_images();
+    let nobody = testing::session(&test.world, "nobody", &["s3:GetObject"]);
+    let mut answer = Ok(Value::Null);
+    let mut kept = String::new();
+    let (mut count, mut is_checked) = (0, true);
+    for line in lines.lines().filter(|line| !line.is_empty() && !line.starts_with("# ")) {
+        count += 1;
+        let line = fill(line).replace("${kept}", &kept);
+        let (kind, rest) = line.split_once(' ').unwrap();
+        let was_checked = is_checked;
+        match kind {
+            "<" | "!" | "sweep" => is_checked = true,
+            ">" => is_checked = false,
+            _ => {}
+        }
+        match kind {
+            ">" => {
+                assert!(was_checked || answer.is_ok(), "{title}, before `{line}`: {answer:?}");
+                answer = call(&test, &nobody, rest);
+            }
+            "<" => {
+                let given = answer.as_ref().unwrap_or_else(|error| panic!("{title}: {error}"));
+                let expected: Value =
+                    serde_json::from_str(rest).unwrap_or_else(|_| panic!("{title}: {given}"));
+                assert_eq!(given, &expected, "{title}: {given}");
+            }
+            "!" => {
+                let error = answer.as_ref().map_or_else(Clone::clone, |given| panic!("{title}: {given}"));
+                let said = format!("{}: {}", error.code, error.message.replace('\n', "\\n"));
+                assert_eq!(said, rest, "{title}");
+                assert_eq!(error.status, 400, "{title}");
+            }
+            // A member of the last answer, for `${kept}`.
+            "keep" => answer.as_ref().unwrap()[rest].as_str().unwrap().clone_into(&mut kept),
+            "wait" => test.world.clock.advance(rest.parse().unwrap()),
+            "sweep" => {
+                let swept = sweep(&test.world, rest == "all");
+                let gone = swept.iter().map(|it| json!([it.digest.as_str(), it.priority, it.action]));
+                answer = Ok(gone.collect());
+            }
+            _ => panic!("{title}: `{line}`"),
+        }
+    }
+    count
+}
+
+/// Manifests that cases push: `${manifest}` is one as a JSON string, `${@manifest}` its digest.
+fn manifests() -> [(&'static str, String); 4] {
+    let image = |layer: &str, kind: &str| {
+        let content = |name: &str, size: u32, kind: &str| json!({ "mediaType": kind, "digest": digest(name).as_str(), "size": size });
+        json!({
+            "schemaVersion": 2,
+            "mediaType": landfall_wire::oci::OCI_MANIFEST,
+            "config": content("config", 2, kind),
+            "layers": [content(layer, 5, "application/vnd.oci.image.layer.v1.tar+gzip")],
+        })
+        .to_string()
     };
-    let (operation, input) = line.split_once(' ').unwrap();
-    let identified =
-        Identified { caller, region: testing::REGION.to_owned(), connection: testing::connection() };
-    handle(&test.world, &identified, "id", operation, &serde_json::from_str(input).unwrap())
+    let manifest = image("layer", "application/vnd.oci.image.config.v1+json");
+    let list = |listed: &Digest| {
+        json!({
+            "schemaVersion": 2,
+            "mediaType": landfall_wire::oci::OCI_INDEX,
+            "manifests": [{
+                "mediaType": landfall_wire::oci::OCI_MANIFEST, "digest": listed.as_str(), "size": manifest.len(),
+            }],
+        })
+        .to_string()
+    };
+    [
+        ("lacking", image("other", "application/vnd.oci.image.config.v1+json")),
+        ("chart", image("layer", "application/vnd.cncf.helm.config.v1+json")),
+        ("list", list(&sha256_digest(manifest.as_bytes()))),
+        ("manifest", manifest),
+    ]
+}
+
+fn fill(line: &str) -> String {
+    let mut line = line.to_owned();
+    for (name, text) in manifests() {
+        line = line.replace(&format!("${{{name}}}"), &Value::from(text.as_str()).to_string());
+        line = line.replace(&format!("${{@{name}}}"), sha256_digest(text.as_bytes()).as_str());
+    }
+    for name in ["one", "two", "three", "layer", "other", "config"] {
+        line = line.replace(&format!("${{{name}}}"), digest(name).as_str());
+    }
+    line
+}
+
+/// `[public] [@REGION] [CALLER] OPERATION INPUT`, where a caller is `anonymous`, `nobody`, or an account whose
+/// root calls.
+fn call(test: &TestWorld, nobody: &Caller, line: &str) -> Result<Value, AwsError> {
+    let (mut face, mut region, mut caller) = (Face::Private, testing::REGION.to_owned(), testing::root());
+    let mut rest = line;
+    loop {
+        let (word, more) = rest.split_once(' ').unwrap();
+        match word {
+            "public" => face = Face::Public,
+            "anonymous" => caller = Caller::Anonymous,
+            "nobody" => caller = nobody.clone(),
+            _ if word.starts_with('@') => word.trim_start_matches('@').clone_into(&mut region),
+            _ => match AccountId::parse(word) {
+                Ok(account) => caller = Caller::Root { account },
+                Err(_) => break,
+            },
+        }
+        rest = more;
+    }
+    let (operation, input) = rest.split_once(' ').unwrap();
+    let identified = Identified { caller, region, connection: testing::connection() };
+    let input = serde_json::from_str(input).unwrap_or_else(|error| panic!("{line}: {error}"));
+    testing::ecr_of(&test.world, &identified, (face, operation), input)
 }
 
 fn digest(name: &str) -> Digest {
@@ -80,13 +171,17 @@ fn world_with_images() -> TestWorld {
     push("two", 20, None, None);
     push("three", 30, Some("one"), Some("v3"));
     push("one", 10, None, Some("latest"));
+    for blob in ["layer", "config"] {
+        test.world.blobs.put(blob.as_bytes()).unwrap();
+        test.world.store.link_blob(&testing::registry(), &name, &digest(blob), blob.len() as u64).unwrap();
+    }
     test
 }
 
 fn tokens(test: &TestWorld, caller: Caller, input: Value) -> Vec<Value> {
     let identified =
         Identified { caller, region: testing::REGION.to_owned(), connection: testing::connection() };
-    let answer = handle(&test.world, &identified, "id", "GetAuthorizationToken", &input).unwrap();
+    let answer = testing::ecr(&test.world, &identified, "GetAuthorizationToken", input).unwrap();
     answer["authorizationData"].as_array().unwrap().clone()
 }
 
@@ -145,7 +240,7 @@ fn a_permit_opens_the_repository_that_it_names_and_no_other() {
     let input = CreateRepository {
         registry: testing::registry(),
         name: name("other"),
-        immutable_tags: false,
+        settings: RepositorySettings::default(),
         tags: Vec::new(),
         policy: None,
     };
@@ -162,7 +257,7 @@ fn tags_of_request_and_repository_are_condition_keys() {
             region: testing::REGION.to_owned(),
             connection: testing::connection(),
         };
-        handle(&test.world, &identified, "id", operation, &input).map_err(|error| error.code.to_string())
+        testing::ecr(&test.world, &identified, operation, input).map_err(|error| error.code.to_string())
     };
     let policy = |condition: Value| {
         json!({"Version": "2012-10-17", "Statement": [

@@ -3,27 +3,35 @@
 use landfall_wire::error::{self, AwsError, Protocol, Reply, render};
 
 use super::ApiCall;
+use crate::ecr::Face;
 use crate::log::{Entry, FailedCall, Verdict};
 use crate::{authn, ecr};
 
-/// ECR's target prefix.
-const ECR: &str = "AmazonEC2ContainerRegistry_V20150921.";
+/// The target prefixes of ECR and ECR Public, and the names of the services in signatures and in the log.
+const SERVICES: &[(&str, Face, &str)] = &[
+    ("AmazonEC2ContainerRegistry_V20150921.", Face::Private, "ecr"),
+    ("SpencerFrontendService.", Face::Public, "ecr-public"),
+];
 
 /// A protocol that ECR doesn't speak.
 const OLD_JSON: &str = "application/x-amz-json-1.0";
 
 /// Answers a JSON call.
-pub(super) fn handle(call: &ApiCall<'_>, target: &str) -> Reply {
+pub(super) async fn handle(call: &ApiCall<'_>, target: &str) -> Reply {
     let before = call.world.log.last();
-    let Some(operation) = target.strip_prefix(ECR) else {
-        return refuse(call, before, target, &error::unknown_operation(target, "", Protocol::Json11));
+    let found = SERVICES.iter().find_map(|(prefix, face, service)| {
+        target.strip_prefix(prefix).map(|operation| Target { face: *face, service, operation })
+    });
+    let Some(target) = found else {
+        let unknown = Target { face: Face::Private, service: "ecr", operation: target };
+        return refuse(call, before, unknown, &error::unknown_operation(target, "", Protocol::Json11));
     };
     if call.header("content-type").is_some_and(|content_type| content_type.starts_with(OLD_JSON)) {
         let message = "application/x-amz-json-1.1 is expected";
-        log_failure(call, before, operation, "UnknownOperationException", message);
+        log_failure(call, before, target, "UnknownOperationException", message);
         return error::wrong_json_version(call.request_id);
     }
-    match answer(call, operation) {
+    match answer(call, target).await {
         Ok(body) => Reply {
             status: 200,
             headers: vec![
@@ -32,29 +40,51 @@ pub(super) fn handle(call: &ApiCall<'_>, target: &str) -> Reply {
             ],
             body: body.to_string().into_bytes(),
         },
-        Err(error) => refuse(call, before, operation, &error),
+        Err(error) => refuse(call, before, target, &error),
     }
 }
 
-fn log_failure(call: &ApiCall<'_>, before: u64, operation: &str, code: &str, message: &str) {
-    let failed = FailedCall { request_id: call.request_id, service: "ecr", operation };
+/// What `X-Amz-Target` names.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    face: Face,
+    service: &'static str,
+    operation: &'a str,
+}
+
+/// The largest body of an operation, in bytes: a layer part of 20 MiB in base64, a manifest of 4 MiB with
+/// every character escaped, or what any other call may have.
+pub(super) fn body_bytes_max(target: &str) -> Option<usize> {
+    let (_, operation) = target.split_once('.')?;
+    let is_ours = SERVICES.iter().any(|(prefix, ..)| target.starts_with(prefix));
+    match operation {
+        "UploadLayerPart" if is_ours => Some(landfall_wire::json::BODY_BYTES_MAX),
+        "PutImage" if is_ours => Some(10 << 20),
+        _ => None,
+    }
+}
+
+fn log_failure(call: &ApiCall<'_>, before: u64, target: Target<'_>, code: &str, message: &str) {
+    let Target { service, operation, .. } = target;
+    let failed = FailedCall { request_id: call.request_id, service, operation };
     call.world.log.add_failure(call.world.clock.now(), before, failed, code, message);
 }
 
-fn refuse(call: &ApiCall<'_>, before: u64, operation: &str, error: &AwsError) -> Reply {
-    log_failure(call, before, operation, &error.code, &error.message);
+fn refuse(call: &ApiCall<'_>, before: u64, target: Target<'_>, error: &AwsError) -> Reply {
+    log_failure(call, before, target, &error.code, &error.message);
     render(error, Protocol::Json11, call.request_id, call.accept_json)
 }
 
-fn answer(call: &ApiCall<'_>, operation: &str) -> Result<serde_json::Value, AwsError> {
-    let identified = authn::identify(call.world, &call.signed, "ecr", Protocol::Json11, call.connection)
-        .map_err(|refused| log_refused(call, "ecr", operation, refused))?;
+async fn answer(call: &ApiCall<'_>, target: Target<'_>) -> Result<serde_json::Value, AwsError> {
+    let Target { face, service, operation } = target;
+    let identified = authn::identify(call.world, &call.signed, service, Protocol::Json11, call.connection)
+        .map_err(|refused| log_refused(call, service, operation, refused))?;
     let input =
         if call.body.is_empty() { Ok(serde_json::json!({})) } else { serde_json::from_slice(call.body) };
     let input = input.map_err(|error| {
         AwsError::new("SerializationException", 400, format!("the body is not JSON: {error}"))
     })?;
-    ecr::handle(call.world, &identified, call.request_id, operation, &input)
+    ecr::handle(call.world, &identified, call.request_id, (face, operation), input).await
 }
 
 /// Writes a call that was refused for its credentials to the log.

@@ -18,12 +18,13 @@ use axum::body::{Body, to_bytes};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use landfall_wire::error::{AwsError, Protocol, Reply, render};
 use landfall_wire::hash::sha256_hex;
+use landfall_wire::oci::{RangeRequest, parse_range};
 use landfall_wire::sigv4::SignedRequest;
 
 use crate::connection::Connection;
 use crate::log::FailedCall;
 use crate::world::{RootKey, World};
-use crate::{control, registry};
+use crate::{control, ecr, registry};
 
 /// Largest body of a signed API call, in bytes.
 const API_BODY_BYTES_MAX: usize = 1 << 20;
@@ -107,7 +108,12 @@ async fn aws(
     };
     let is_signed = parts.headers.contains_key(header::AUTHORIZATION)
         || parts.uri.query().is_some_and(|query| query.contains("X-Amz-Signature="));
-    let limit = if is_signed { API_BODY_BYTES_MAX } else { UNSIGNED_BODY_BYTES_MAX };
+    let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    let limit = match (is_signed, target.and_then(ecr_json::body_bytes_max)) {
+        (true, Some(limit)) => limit,
+        (true, None) => API_BODY_BYTES_MAX,
+        (false, _) => UNSIGNED_BODY_BYTES_MAX,
+    };
     let Ok(body) = to_bytes(body, limit).await else {
         let message = format!("the body is larger than {limit} bytes, or ended early");
         return refuse(&AwsError::new("RequestEntityTooLarge", 413, message));
@@ -141,7 +147,7 @@ async fn aws(
         connection: &connection,
     };
     reply(match call.header("x-amz-target") {
-        Some(target) => ecr_json::handle(&call, target),
+        Some(target) => ecr_json::handle(&call, target).await,
         None => query::handle(&call),
     })
 }
@@ -186,7 +192,13 @@ async fn ours(
     if let Some(job) = path.strip_prefix("id-token/") {
         return id_token(world, job, &request, request_id);
     }
+    if let Some(token) = path.strip_prefix("layers/")
+        && matches!(method, Method::GET | Method::HEAD)
+    {
+        return layer(world, token, &request);
+    }
     match (method, path) {
+        (Method::POST, "lifecycle") if connection.is_loopback() => lifecycle(world),
         (Method::GET, "health") => json(StatusCode::OK, &serde_json::json!({ "status": "ok" })),
         (Method::POST, "token") if connection.is_loopback() => mint(world, request).await,
         (Method::POST, "token") => {
@@ -194,6 +206,60 @@ async fn ours(
         }
         _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
     }
+}
+
+/// The layer that a download link opens, whole or the part that is asked for.
+fn layer(world: &World, token: &str, request: &Request<Body>) -> Response<Body> {
+    let blob = match ecr::open_layer_link(world, token) {
+        ecr::LayerLink::Open(blob) => blob,
+        ecr::LayerLink::Ended => {
+            return text(StatusCode::FORBIDDEN, "this link has ended: ask for another\n");
+        }
+        ecr::LayerLink::Gone => return text(StatusCode::NOT_FOUND, "the layer is not there any more\n"),
+        ecr::LayerLink::Invalid => return text(StatusCode::FORBIDDEN, "this link was not made here\n"),
+    };
+    let size = blob.size();
+    let range =
+        text_header(request, &header::RANGE).map_or(RangeRequest::Whole, |text| parse_range(text, size));
+    let (status, first, end) = match range {
+        RangeRequest::Whole => (StatusCode::OK, 0, size),
+        RangeRequest::Part(part) => (StatusCode::PARTIAL_CONTENT, part.first, part.last + 1),
+        RangeRequest::Unsatisfiable | RangeRequest::Backwards => {
+            return text(StatusCode::RANGE_NOT_SATISFIABLE, &format!("the layer has {size} bytes\n"));
+        }
+    };
+    let body = match *request.method() {
+        Method::HEAD => Body::empty(),
+        _ => Body::from_stream(blob.read(first..end)),
+    };
+    let mut response = Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "application/octet-stream")
+        .header(header::ACCEPT_RANGES, "bytes")
+        .header(header::CONTENT_LENGTH, end - first);
+    if status == StatusCode::PARTIAL_CONTENT {
+        let last = end.saturating_sub(1);
+        response = response.header(header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}"));
+    }
+    response.body(body).unwrap_or_default()
+}
+
+/// Carries out all lifecycle policies now, and says what went.
+fn lifecycle(world: &World) -> Response<Body> {
+    let swept: Vec<serde_json::Value> = ecr::sweep(world, true)
+        .iter()
+        .map(|swept| {
+            serde_json::json!({
+                "registryId": swept.registry.account.as_str(),
+                "region": swept.registry.region,
+                "repositoryName": swept.name.as_str(),
+                "imageDigest": swept.digest.as_str(),
+                "rulePriority": swept.priority,
+                "action": swept.action,
+            })
+        })
+        .collect();
+    json(StatusCode::OK, &serde_json::json!({ "images": swept }))
 }
 
 fn id_token(world: &World, job: &str, request: &Request<Body>, request_id: &str) -> Response<Body> {

@@ -34,6 +34,12 @@ pub(super) fn read(
     // What can't be a tag is no tag of any image.
     let reference = parse_reference(reference)?.ok_or_else(no_image)?;
     let image = read_manifest(call.world, permit, &reference)?;
+    if let Some(reason) = crate::ecr::archived(call.world, (&call.registry, name), &image.digest) {
+        return Err(Refusal::new("MANIFEST_UNKNOWN", reason));
+    }
+    if content == Content::Whole {
+        crate::ecr::after_pull(call.world, &call.caller, (&call.registry, name), &image.digest);
+    }
     let accept = incoming.header_list(header::ACCEPT).unwrap_or_default();
     let translated = match &reference {
         Reference::Tag(_) if !call.is_strict() => {
@@ -85,6 +91,9 @@ pub(super) async fn put(
     let bytes = collect(incoming.take_body()).await?;
     let manifest = Manifest::parse(&bytes, declared.as_deref()).map_err(|error| unreadable(&error))?;
     let digest = put_manifest(call.world, permit, &target, &manifest, bytes)?;
+    for tag in target.tags_or_none() {
+        crate::ecr::after_push(call.world, (&call.registry, name), &digest, tag);
+    }
     let mut response = empty(StatusCode::CREATED);
     set(&mut response, header::LOCATION, &call.location(&format!("{name}/manifests/{digest}")));
     set(&mut response, DOCKER_CONTENT_DIGEST, digest.as_str());
@@ -105,6 +114,13 @@ struct Target {
     tags: Vec<Tag>,
     /// Whether an index may name images that aren't there.
     sparse: bool,
+}
+
+impl Target {
+    /// Each tag; without a tag it is pushed as well, once.
+    fn tags_or_none(&self) -> impl Iterator<Item = Option<&Tag>> {
+        self.tags.iter().map(Some).chain(self.tags.is_empty().then_some(None))
+    }
 }
 
 /// A manifest that is pushed by digest brings its tags along as `?tag=A&tag=B`, with the specification that
@@ -153,14 +169,14 @@ fn put_manifest(
     };
     let not_kept = |failed| Refusal::not_kept(failed, &registry, &name);
     let repository = world.store.repository(&registry, &name).ok_or(StoreError::Missing).map_err(not_kept)?;
-    let tags = target.tags.iter().map(Some);
-    // Without a tag it is pushed as well, once.
-    for tag in tags.chain(target.tags.is_empty().then_some(None)) {
+    for tag in target.tags_or_none() {
         let put = world.store.put_image(&registry, &name, image.clone(), tag).map_err(not_kept)?;
         match (put, tag) {
             // Pushing the same image under the same immutable tag is refused as well (observed).
             (Put::TagIsImmutable, Some(tag)) => return Err(immutable(tag, &name)),
-            (Put::AlreadyThere, Some(tag)) if repository.immutable_tags => return Err(immutable(tag, &name)),
+            (Put::AlreadyThere, Some(tag)) if repository.is_immutable(tag) => {
+                return Err(immutable(tag, &name));
+            }
             (Put::Stored | Put::AlreadyThere | Put::TagIsImmutable, _) => {}
         }
     }

@@ -29,7 +29,7 @@ use crate::caller::Caller;
 use crate::connection::Connection;
 use crate::ecr::CreateRepository;
 use crate::log::FailedCall;
-use crate::store::{RegistryId, Repository};
+use crate::store::{RegistryId, Repository, RepositorySettings};
 use crate::world::{RegistryMode, World};
 use answer::{Answer, Refusal};
 use route::Route;
@@ -171,7 +171,9 @@ impl RegistryCall<'_> {
     /// The repository, once the call on it was allowed.
     fn repository(&self, name: &RepositoryName) -> Result<Arc<Repository>, Refusal> {
         self.world.store.repository(&self.registry, name).ok_or_else(|| {
-            Refusal::new("NAME_UNKNOWN", crate::ecr::no_repository_sentence(&self.registry, name))
+            let reason = crate::ecr::not_pulled_through(self.world, &self.registry, name);
+            let message = reason.unwrap_or_else(|| crate::ecr::no_repository_sentence(&self.registry, name));
+            Refusal::new("NAME_UNKNOWN", message)
         })
     }
 
@@ -182,11 +184,17 @@ impl RegistryCall<'_> {
     }
 
     /// The same for what a push begins with. A registry of the specification has every repository that
-    /// something is pushed to: the first push makes it, if the caller may make one.
+    /// something is pushed to: the first push makes it, if the caller may make one. With ECR that is so where
+    /// a repository creation template says it.
     fn permit_push<C: Call>(&self, name: &RepositoryName) -> Result<(Permit<C>, Arc<Repository>), Refusal> {
         let permit = self.authorize(name)?;
-        if self.is_strict() && self.world.store.repository(&self.registry, name).is_none() {
+        let is_missing = self.world.store.repository(&self.registry, name).is_none();
+        if is_missing && self.is_strict() {
             self.create(name)?;
+        } else if is_missing {
+            let caller = (&self.caller, self.connection);
+            crate::ecr::create_on_push(self.world, caller, &self.registry, name, self.request_id)
+                .map_err(|error| Refusal::denied(error.message))?;
         }
         Ok((permit, self.repository(name)?))
     }
@@ -196,7 +204,7 @@ impl RegistryCall<'_> {
         let input = CreateRepository {
             registry: self.registry.clone(),
             name: name.clone(),
-            immutable_tags: false,
+            settings: RepositorySettings::default(),
             tags: Vec::new(),
             policy: None,
         };

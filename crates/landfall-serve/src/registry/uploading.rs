@@ -54,7 +54,7 @@ pub(super) async fn start(call: &RegistryCall<'_>, name: &RepositoryName, incomi
 /// mount that can't be done is no error: the client is given an upload.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>
 fn mountable(call: &RegistryCall<'_>) -> Option<(Digest, Permit<calls::ReadBlob>)> {
-    if !call.world.settings.blob_mounting && !call.is_strict() {
+    if !crate::ecr::has_blob_mounting(call.world, &call.registry) && !call.is_strict() {
         return None;
     }
     let digest = Digest::parse(call.query.get("mount")?).ok()?;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use landfall_types::{AccountId, Arn, Digest, RepositoryName, Tag, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::ecr_settings::{HeldHistory, LifecyclePreview, RepositorySettings};
 use super::records::{key, within};
 use super::{Document, Record, Store, StoreError, Writing, text};
 
@@ -27,8 +28,9 @@ pub struct Repository {
     /// The name.
     #[serde(with = "text::word")]
     pub name: RepositoryName,
-    /// Whether tags can be moved.
-    pub immutable_tags: bool,
+    /// How it is set up.
+    #[serde(default)]
+    pub settings: RepositorySettings,
     /// The repository policy.
     pub policy: Option<Document>,
     /// Tags.
@@ -41,7 +43,12 @@ pub struct Repository {
 impl Repository {
     /// Its ARN.
     pub fn arn(&self) -> Arn {
-        Arn::repository(&self.registry.region, self.registry.account, self.name.as_str())
+        crate::ecr::arn_of(&self.registry, self.name.as_str())
+    }
+
+    /// Whether a tag, once given, stays where it is.
+    pub fn is_immutable(&self, tag: &Tag) -> bool {
+        self.settings.tag_mutability.is_immutable(tag.as_str())
     }
 }
 
@@ -68,6 +75,21 @@ pub struct Image {
     /// When it was pushed.
     #[serde(with = "text::millis")]
     pub pushed_at: Timestamp,
+}
+
+impl Image {
+    /// The images that it names, when it is a manifest list.
+    pub fn listed(&self) -> Vec<Digest> {
+        if !matches!(
+            self.media_type.as_str(),
+            landfall_wire::oci::OCI_INDEX | landfall_wire::oci::DOCKER_LIST
+        ) {
+            return Vec::new();
+        }
+        let read = landfall_wire::oci::Manifest::parse(&self.manifest, Some(&self.media_type));
+        read.map(|manifest| manifest.manifests.into_iter().map(|item| item.digest).collect())
+            .unwrap_or_default()
+    }
 }
 
 /// By tag or by digest.
@@ -102,6 +124,40 @@ pub enum Put {
     AlreadyThere,
     /// The tag names another image and cannot be moved.
     TagIsImmutable,
+}
+
+/// What came of deleting a repository.
+#[derive(Clone, Debug)]
+pub enum Deleted {
+    /// It is gone, with everything in it.
+    Repository(Arc<Repository>),
+    /// It holds images and stays.
+    HasImages,
+}
+
+/// What came of deleting an image, by tag or by digest.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Removed {
+    /// The tag went; the image has others.
+    Tag {
+        /// The image.
+        digest: Digest,
+        /// The tag.
+        tag: Tag,
+    },
+    /// The image went, with its tags.
+    Image {
+        /// The image.
+        digest: Digest,
+        /// The tags that it had.
+        tags: Vec<Tag>,
+    },
+    /// There is no such image.
+    NotThere,
+    /// The tag names an image with another digest.
+    OtherDigest,
+    /// These manifest lists name it, so it stays.
+    Listed(Vec<Digest>),
 }
 
 /// Where something is: the registry and the repository's name.
@@ -220,6 +276,92 @@ impl Store {
         self.write(|writing| writing.insert(repository))
     }
 
+    /// Changes a repository.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Disk`].
+    pub fn change_repository(
+        &self,
+        registry: &RegistryId,
+        name: &RepositoryName,
+        change: impl FnOnce(&mut Repository),
+    ) -> Result<(), StoreError> {
+        self.write(|writing| writing.update(&key(&shelf(registry, name)), change))
+    }
+
+    /// Removes a repository with everything in it; one that holds images only by `force`.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Disk`].
+    pub fn delete_repository(
+        &self,
+        registry: &RegistryId,
+        name: &RepositoryName,
+        force: bool,
+    ) -> Result<Deleted, StoreError> {
+        self.write(|writing| {
+            let repository = there(writing, registry, name)?;
+            let within = Shelf::new(registry, name).within();
+            if !force && !writing.list::<HeldImage>(&within).is_empty() {
+                return Ok(Deleted::HasImages);
+            }
+            writing.remove::<Repository>(&repository.key())?;
+            writing.remove_within::<HeldTag>(&within);
+            writing.remove_within::<HeldImage>(&within);
+            writing.remove_within::<HeldBlob>(&within);
+            writing.remove_within::<HeldHistory>(&within);
+            // There may be none.
+            let _ = writing.remove::<LifecyclePreview>(&repository.key());
+            Ok(Deleted::Repository(repository))
+        })
+    }
+
+    /// Removes an image by digest with all its tags, or a tag and with the last one its image. `claimed` is
+    /// the digest that the tag is said to name.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn remove_image(
+        &self,
+        registry: &RegistryId,
+        name: &RepositoryName,
+        reference: &Reference,
+        claimed: Option<&str>,
+    ) -> Result<Removed, StoreError> {
+        let shelf = Shelf::new(registry, name);
+        self.write(|writing| {
+            let (digest, tag) = match reference {
+                Reference::Digest(digest) => (digest.clone(), None),
+                Reference::Tag(tag) => match writing.get::<HeldTag>(&shelf.key(tag.as_str())) {
+                    Some(held) => (held.digest.clone(), Some(tag)),
+                    None => return Ok(Removed::NotThere),
+                },
+            };
+            if claimed.is_some_and(|claimed| claimed != digest.as_str()) {
+                return Ok(Removed::OtherDigest);
+            }
+            if writing.get::<HeldImage>(&shelf.key(digest.as_str())).is_none() {
+                return Ok(Removed::NotThere);
+            }
+            let mut tags = writing.list::<HeldTag>(&shelf.within());
+            tags.retain(|held| held.digest == digest);
+            tags.sort_by_key(|held| held.number);
+            if let Some(tag) = tag.filter(|_| tags.len() > 1) {
+                writing.remove::<HeldTag>(&shelf.key(tag.as_str()))?;
+                return Ok(Removed::Tag { digest, tag: tag.clone() });
+            }
+            let lists = lists_of(&writing.list::<HeldImage>(&shelf.within()), &digest);
+            if !lists.is_empty() {
+                return Ok(Removed::Listed(lists));
+            }
+            writing.remove::<HeldImage>(&shelf.key(digest.as_str()))?;
+            tags.iter().try_for_each(|held| writing.remove::<HeldTag>(&held.key()))?;
+            // Most images have no history.
+            let _ = writing.remove::<HeldHistory>(&shelf.key(digest.as_str()));
+            Ok(Removed::Image { digest, tags: tags.iter().map(|held| held.tag.clone()).collect() })
+        })
+    }
+
     /// Whether a blob has been pushed to a repository (blobs are per repository), and its size in bytes.
     pub fn blob(&self, registry: &RegistryId, name: &RepositoryName, digest: &Digest) -> Option<u64> {
         let [account, region, name] = shelf(registry, name);
@@ -311,7 +453,7 @@ impl Store {
             match (tag, tagged) {
                 (None, _) if known => return Ok(Put::AlreadyThere),
                 (Some(_), Some(held)) if held.digest == image.digest => return Ok(Put::AlreadyThere),
-                (Some(_), Some(_)) if repository.immutable_tags => return Ok(Put::TagIsImmutable),
+                (Some(tag), Some(_)) if repository.is_immutable(tag) => return Ok(Put::TagIsImmutable),
                 _ => {}
             }
             if let Some(tag) = tag {
@@ -385,4 +527,10 @@ fn there(
 /// The number after the highest.
 fn next(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.max().map_or(0, |highest| highest + 1)
+}
+
+/// The manifest lists among images that name one of them.
+fn lists_of(images: &[Arc<HeldImage>], digest: &Digest) -> Vec<Digest> {
+    let names = |held: &&Arc<HeldImage>| held.image.listed().contains(digest);
+    images.iter().filter(names).map(|held| held.image.digest.clone()).collect()
 }

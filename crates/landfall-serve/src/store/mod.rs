@@ -4,10 +4,10 @@
 //! Records are handed out as shared snapshots: a reader keeps what it read while a writer replaces it.
 
 mod ecr;
+mod ecr_settings;
 mod iam;
 pub mod records;
 pub mod text;
-mod users;
 
 use std::sync::Arc;
 
@@ -17,27 +17,31 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::policies::NOT_KEPT;
 
-pub use ecr::{Image, Put, Reference, RegistryId, Repository};
-pub use iam::{AttachedPolicy, CustomerPolicy, PolicyVersion, Provider, ProviderSpans, Role};
+pub use ecr::{Deleted, Image, Put, Reference, RegistryId, Removed, Repository};
+pub use ecr_settings::{
+    Backfill, CreationTemplate, Destination, Encryption, Filter, ImageHistory, LayerParts, Lifecycle,
+    LifecyclePreview, PreviewResult, PullThroughRule, RegistrySettings, Replica, ReplicationRule,
+    RepositorySettings, Scanning, ScanningRule, TagMutability, in_registry, within_registry,
+};
+pub use iam::{AttachedPolicy, CustomerPolicy, Provider, ProviderSpans, Role};
 pub use records::{Kind, Record, Store, StoreError, Writing};
-pub use users::{AccessKey, AccountAlias, Group, InstanceProfile, LastUse, RoleDeletion, User};
 
 /// Every kind of record that this version knows.
 pub const KINDS: &[Kind] = &[
     Kind::of::<Provider>(),
     Kind::of::<Role>(),
     Kind::of::<CustomerPolicy>(),
-    Kind::of::<User>(),
-    Kind::of::<Group>(),
-    Kind::of::<AccessKey>(),
-    Kind::of::<InstanceProfile>(),
-    Kind::of::<AccountAlias>(),
-    Kind::of::<LastUse>(),
-    Kind::of::<RoleDeletion>(),
     Kind::of::<Repository>(),
     Kind::of::<ecr::HeldBlob>(),
     Kind::of::<ecr::HeldImage>(),
     Kind::of::<ecr::HeldTag>(),
+    Kind::of::<ecr_settings::HeldHistory>(),
+    Kind::of::<LifecyclePreview>(),
+    Kind::of::<RegistrySettings>(),
+    Kind::of::<CreationTemplate>(),
+    Kind::of::<PullThroughRule>(),
+    Kind::of::<Backfill>(),
+    Kind::of::<LayerParts>(),
 ];
 
 impl StoreError {

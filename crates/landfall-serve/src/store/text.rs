@@ -104,6 +104,31 @@ pub mod millis {
     }
 }
 
+/// `#[serde(with = "text::optional_millis", default)]`: a time in milliseconds, or null.
+pub mod optional_millis {
+    use landfall_types::Timestamp;
+    use serde::Serialize as _;
+
+    use super::{Deserializer, Serializer};
+
+    /// Writes a time, or null.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        time.map(|time| time.0).serialize(serializer)
+    }
+
+    /// Reads a time, or null.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        let millis = <Option<i64> as serde::Deserialize>::deserialize(deserializer)?;
+        Ok(millis.map(Timestamp))
+    }
+}
+
 /// `#[serde(with = "text::bytes")]`: bytes that are to come back to the letter.
 pub mod bytes {
     use base64::Engine as _;

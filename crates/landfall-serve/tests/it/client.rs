@@ -69,7 +69,16 @@ impl Request {
 
     /// A call of ECR.
     pub fn ecr(operation: &str, input: &str) -> Self {
-        let target = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
+        Self::json("ecr", operation, input)
+    }
+
+    /// A call of ECR or ECR Public.
+    pub fn json(service: &str, operation: &str, input: &str) -> Self {
+        let prefix = match service {
+            "ecr-public" => "SpencerFrontendService",
+            _ => "AmazonEC2ContainerRegistry_V20150921",
+        };
+        let target = format!("{prefix}.{operation}");
         Self::new("POST", "/")
             .header("content-type", "application/x-amz-json-1.1")
             .header("x-amz-target", &target)

@@ -2,14 +2,14 @@
 //! declares: a new one fails these tests until it stands in the tables below.
 
 use landfall_policy::catalogue::{self, RegistryCall};
-use landfall_serve::authz::{Needs, calls};
+use landfall_serve::authz::{Needs, calls, public_calls};
 use landfall_serve::world::{RegistryMode, RootKey};
 use landfall_types::Timestamp;
 use landfall_wire::hash::sha256_digest;
 
 use crate::bench::{ACCOUNT, Bench, IAM, NOW, REGION, STS, allow, root};
 use crate::client::{Keys, Reply, Request, Signing};
-use crate::iam_doors;
+use crate::ecr_doors;
 
 /// An API operation, and parameters with which it works in the world of [`furnished`].
 pub struct Door {
@@ -34,36 +34,79 @@ pub const fn door(
     Door { service, operation, input, resource, also: &[], status: 200 }
 }
 
+const ROLE: &str = "arn:aws:iam::123456789012:role/team/target";
+const NEW_ROLE: &str = "arn:aws:iam::123456789012:role/new";
+const POLICY: &str = "arn:aws:iam::123456789012:policy/target";
+const FREE_POLICY: &str = "arn:aws:iam::123456789012:policy/free";
+const PROVIDER: &str = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com";
 const REPOSITORY: &str = "arn:aws:ecr:eu-west-1:123456789012:repository/team/api";
+const READ_ONLY: &str =
+    r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}"#;
+
 const DOORS: &[Door] = &[
-    door("sts", "GetCallerIdentity", "*", &[]),
-    door("ecr", "GetAuthorizationToken", "*", &["{}"]),
     door(
-        "ecr",
-        "CreateRepository",
-        "arn:aws:ecr:eu-west-1:123456789012:repository/team/new",
-        &[r#"{"repositoryName":"team/new"}"#],
+        "iam",
+        "CreateOpenIDConnectProvider",
+        "arn:aws:iam::123456789012:oidc-provider/gitlab.com",
+        &["Url=https://gitlab.com"],
     ),
-    door("ecr", "DescribeRepositories", REPOSITORY, &[r#"{"repositoryNames":["team/api"]}"#]),
-    door("ecr", "DescribeImages", REPOSITORY, &[r#"{"repositoryName":"team/api"}"#]),
-    door("ecr", "ListImages", REPOSITORY, &[r#"{"repositoryName":"team/api"}"#]),
+    door("iam", "GetOpenIDConnectProvider", PROVIDER, &["OpenIDConnectProviderArn=${provider}"]),
+    door("iam", "ListOpenIDConnectProviders", "*", &[]),
+    door("iam", "DeleteOpenIDConnectProvider", PROVIDER, &["OpenIDConnectProviderArn=${provider}"]),
+    door("iam", "CreateRole", NEW_ROLE, &["RoleName=new", "AssumeRolePolicyDocument=${trust}"]),
+    door("iam", "GetRole", ROLE, &["RoleName=target"]),
+    door("iam", "ListRoles", "*", &[]),
+    door("iam", "DeleteRole", "arn:aws:iam::123456789012:role/bare", &["RoleName=bare"]),
+    door("iam", "UpdateAssumeRolePolicy", ROLE, &["RoleName=target", "PolicyDocument=${trust}"]),
+    door("iam", "PutRolePolicy", ROLE, &["RoleName=target", "PolicyName=p", "PolicyDocument=${policy}"]),
+    door("iam", "GetRolePolicy", ROLE, &["RoleName=target", "PolicyName=only"]),
+    door("iam", "ListRolePolicies", ROLE, &["RoleName=target"]),
+    door("iam", "DeleteRolePolicy", ROLE, &["RoleName=target", "PolicyName=only"]),
+    door("iam", "AttachRolePolicy", ROLE, &["RoleName=target", "PolicyArn=${spare}"]),
+    door("iam", "DetachRolePolicy", ROLE, &["RoleName=target", "PolicyArn=${attached}"]),
+    door("iam", "ListAttachedRolePolicies", ROLE, &["RoleName=target"]),
+    door(
+        "iam",
+        "CreatePolicy",
+        "arn:aws:iam::123456789012:policy/x/new",
+        &["PolicyName=new", "Path=/x/", "PolicyDocument=${policy}"],
+    ),
+    door("iam", "GetPolicy", POLICY, &["PolicyArn=${attached}"]),
+    door("iam", "GetPolicyVersion", POLICY, &["PolicyArn=${attached}", "VersionId=v1"]),
+    door("iam", "ListPolicies", "*", &[]),
+    door("iam", "DeletePolicy", FREE_POLICY, &["PolicyArn=${free}"]),
+    door("sts", "GetCallerIdentity", "*", &[]),
 ];
+
+/// Whether a service speaks JSON.
+fn is_json(service: &str) -> bool {
+    matches!(service, "ecr" | "ecr-public")
+}
 
 /// All of them.
 fn doors() -> impl Iterator<Item = &'static Door> {
-    iam_doors::DOORS.iter().chain(DOORS)
+    DOORS.iter().chain(ecr_doors::DOORS)
 }
 
 impl Door {
-    fn request(&self, bench: &Bench) -> Request {
-        if self.service == "ecr" {
-            return Request::ecr(self.operation, self.input.first().unwrap());
+    fn request(&self, _bench: &Bench) -> Request {
+        if is_json(self.service) {
+            return ecr_doors::request(self);
         }
+        let trust = crate::bench::trust(ACCOUNT);
+        let fill = |text: &str| {
+            text.replace("${trust}", &trust)
+                .replace("${policy}", READ_ONLY)
+                .replace("${provider}", PROVIDER)
+                .replace("${attached}", POLICY)
+                .replace("${free}", FREE_POLICY)
+                .replace("${spare}", "arn:aws:iam::123456789012:policy/spare")
+        };
         let filled: Vec<(String, String)> = self
             .input
             .iter()
             .map(|part| part.split_once('=').unwrap())
-            .map(|(name, value)| (name.to_owned(), iam_doors::fill(bench, value)))
+            .map(|(name, value)| (name.to_owned(), fill(value)))
             .collect();
         let params: Vec<(&str, &str)> =
             filled.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -90,8 +133,24 @@ fn furnished() -> Bench {
 
 fn furnished_in(mode: RegistryMode) -> Bench {
     let bench = Bench::with(RootKey::WellKnown, mode).provided();
-    iam_doors::furnish(&bench);
+    let trust = crate::bench::trust(ACCOUNT);
     let works = |reply: Reply| assert!(matches!(reply.status, 200 | 201), "{}", reply.body);
+    for (name, path) in [("target", "/team/"), ("bare", "/")] {
+        works(
+            bench.iam(
+                "CreateRole",
+                &[("RoleName", name), ("Path", path), ("AssumeRolePolicyDocument", &trust)],
+            ),
+        );
+    }
+    for name in ["target", "free", "spare"] {
+        works(bench.iam("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", READ_ONLY)]));
+    }
+    works(bench.iam("AttachRolePolicy", &[("RoleName", "target"), ("PolicyArn", POLICY)]));
+    works(bench.iam(
+        "PutRolePolicy",
+        &[("RoleName", "target"), ("PolicyName", "only"), ("PolicyDocument", READ_ONLY)],
+    ));
     works(bench.ecr("CreateRepository", r#"{"repositoryName":"team/api"}"#));
     let login = bench.login(&root());
     let push = |method, target: &str, body: &str| {
@@ -100,6 +159,7 @@ fn furnished_in(mode: RegistryMode) -> Bench {
     };
     push("POST", &format!("/v2/team/api/blobs/uploads/?digest={}", sha256_digest(b"layer")), "layer");
     push("PUT", "/v2/team/api/manifests/v1", INDEX);
+    ecr_doors::furnish(&bench);
     bench
 }
 
@@ -219,7 +279,7 @@ const STRANGERS: &[Stranger] = &[
     Stranger {
         name: "a signature for another service",
         query: (403, "SignatureDoesNotMatch", "Credential should be scoped to correct service: '"),
-        ecr: (400, "InvalidSignatureException", "Credential should be scoped to correct service: 'ecr'. "),
+        ecr: (400, "InvalidSignatureException", "Credential should be scoped to correct service: 'ecr"),
         rule: "credentials-refused",
         come: |request, keys, _| signed(request, keys, "s3", REGION, 0),
     },
@@ -237,7 +297,7 @@ const STRANGERS: &[Stranger] = &[
         rule: "credentials-refused",
         come: |request, keys, service| {
             let mut request = signed(request, keys, service, REGION, 0);
-            request.body.extend_from_slice(if service == "ecr" { b" " } else { b"&More=1" });
+            request.body.extend_from_slice(if is_json(service) { b" " } else { b"&More=1" });
             request
         },
     },
@@ -245,14 +305,13 @@ const STRANGERS: &[Stranger] = &[
 
 #[test]
 fn every_api_operation_of_the_server_stands_in_the_table() {
-    let missing: Vec<_> = calls::API
-        .iter()
+    let all = || calls::API.iter().chain(public_calls::API);
+    let missing: Vec<_> = all()
         .filter(|(service, name)| !doors().any(|door| door.service == *service && door.operation == *name))
         .collect();
     assert!(missing.is_empty(), "not covered: {missing:?}");
-    assert_eq!(doors().count(), calls::API.len());
-    let unlisted: Vec<_> = calls::API
-        .iter()
+    assert_eq!(doors().count(), all().count());
+    let unlisted: Vec<_> = all()
         .filter(|(service, name)| {
             !catalogue::operations().iter().any(|known| known.service == *service && known.name == *name)
         })
@@ -263,12 +322,12 @@ fn every_api_operation_of_the_server_stands_in_the_table() {
 #[test]
 fn strangers_stay_outside_of_every_api_operation() {
     let bench = furnished();
-    let keys = bench.session_with("all", &["iam:*", "sts:*", "ecr:*"]);
+    let keys = bench.session_with("all", &["iam:*", "sts:*", "ecr:*", "ecr-public:*"]);
     for door in doors() {
         for stranger in STRANGERS {
             let place = format!("{} by {}", door.named(), stranger.name);
             let reply = bench.send(&(stranger.come)(door.request(&bench), &keys, door.service));
-            let (status, code, message) = if door.service == "ecr" { stranger.ecr } else { stranger.query };
+            let (status, code, message) = if is_json(door.service) { stranger.ecr } else { stranger.query };
             refused(&bench, &reply, &place, (status, code), stranger.rule);
             assert!(reply.fault().1.starts_with(message), "{place}: {}", reply.fault().1);
         }
@@ -278,14 +337,14 @@ fn strangers_stay_outside_of_every_api_operation() {
 #[test]
 fn a_session_ends_at_every_api_operation_to_the_second() {
     let bench = furnished();
-    let keys = bench.session_with("all", &["iam:*", "sts:*", "ecr:*"]);
+    let keys = bench.session_with("all", &["iam:*", "sts:*", "ecr:*", "ecr-public:*"]);
     bench.server.world.clock.advance(3599);
     assert_eq!(bench.call(&keys, "sts", Request::query(STS, "GetCallerIdentity", &[])).status, 200);
     bench.server.world.clock.advance(1);
     for door in doors() {
         let reply = bench.call(&keys, door.service, door.request(&bench));
         let wanted =
-            if door.service == "ecr" { (400, "ExpiredTokenException") } else { (403, "ExpiredToken") };
+            if is_json(door.service) { (400, "ExpiredTokenException") } else { (403, "ExpiredToken") };
         refused(&bench, &reply, &door.named(), wanted, "session-expired");
         assert_eq!(reply.fault().1, "The security token included in the request is expired");
     }
@@ -318,7 +377,7 @@ fn a_role_needs_the_one_action_of_each_operation() {
         ] {
             let reply = bench.call(keys, door.service, door.request(&bench));
             let code =
-                if door.service == "ecr" { (400, "AccessDeniedException") } else { (403, "AccessDenied") };
+                if is_json(door.service) { (400, "AccessDeniedException") } else { (403, "AccessDenied") };
             refused(&bench, &reply, &door.named(), code, rule);
             let sentence = format!(
                 "User: arn:aws:sts::{ACCOUNT}:assumed-role/{role}/test is not authorized to perform: {action} on resource: {} {reason}",

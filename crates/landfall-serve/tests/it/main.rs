@@ -6,8 +6,8 @@
 mod bench;
 mod client;
 mod doors;
+mod ecr_doors;
 mod edge;
 mod exchange;
 mod iam;
-mod iam_doors;
 mod sessions;

@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Writes crates/landfall-serve/data/ecr.json and ecr-public.json: what the input of each operation may be.
+
+    .venv/bin/python tools/ecr_shapes.py
+
+The authority is the API model that comes with botocore (Apache-2.0), in the version that is installed.
+Only names, types, limits and patterns are taken over; a second run changes nothing.
+"""
+
+import json
+import pathlib
+
+import botocore
+import botocore.loaders
+
+DATA = pathlib.Path(__file__).resolve().parent.parent / "crates/landfall-serve/data"
+
+
+def written(model):
+    """The inputs of a model, and the shapes that they are made of."""
+    shapes, waiting, operations = {}, [], {}
+    for name, operation in sorted(model["operations"].items()):
+        operations[name] = operation["input"]["shape"]
+        waiting.append(operation["input"]["shape"])
+    while waiting:
+        name = waiting.pop()
+        if name in shapes:
+            continue
+        shape = model["shapes"][name]
+        kind = {"long": "integer", "double": "number"}.get(shape["type"], shape["type"])
+        entry = {"type": kind}
+        for limit in ("min", "max", "pattern", "enum"):
+            if limit in shape:
+                entry[limit] = shape[limit]
+        if kind == "structure":
+            entry["members"] = {member: of["shape"] for member, of in shape["members"].items()}
+            entry["required"] = shape.get("required", [])
+            waiting.extend(entry["members"].values())
+        if kind == "list":
+            entry["member"] = shape["member"]["shape"]
+            waiting.append(entry["member"])
+        shapes[name] = entry
+    return {"botocore": botocore.__version__, "operations": operations, "shapes": dict(sorted(shapes.items()))}
+
+
+def main():
+    loader = botocore.loaders.Loader()
+    DATA.mkdir(exist_ok=True)
+    for service in ("ecr", "ecr-public"):
+        text = json.dumps(written(loader.load_service_model(service, "service-2")), indent=1) + "\n"
+        (DATA / f"{service}.json").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

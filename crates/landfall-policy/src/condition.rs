@@ -1,8 +1,11 @@
 //! Condition operators.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>
 //!
-//! A key that is present without values counts as absent. Without a qualifier a key with several
-//! values satisfies a positive operator when one value does, and a negated one when all do.
+//! A key that is present without values counts as absent. `ForAnyValue` wants a value that fits: it fails
+//! where there is none, and `IfExists` behind it changes nothing (observed: a call without the key is
+//! refused, <https://repost.aws/questions/QU9HFmDzP0QGuU-fd7rS6B7w/foranyvalue-stringequalsifexists-behaving-unexpectedly>).
+//! Without a qualifier a key with several values satisfies a positive operator when one value does, and a
+//! negated one when all do.
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -22,12 +25,12 @@ pub fn holds(condition: &Condition, context: &Context, variables: bool) -> bool 
         return condition.values.iter().any(|value| value.value.eq_ignore_ascii_case(wanted));
     }
     let Some(values) = present else {
-        return operator.if_exists
-            || match operator.qualifier {
-                Some(Qualifier::ForAllValues) => true,
-                Some(Qualifier::ForAnyValue) => false,
-                None => operator.comparison.negated,
-            };
+        return match operator.qualifier {
+            Some(Qualifier::ForAllValues) => true,
+            // With `IfExists`, too: see the head of this file.
+            Some(Qualifier::ForAnyValue) => false,
+            None => operator.if_exists || operator.comparison.negated,
+        };
     };
     let mut outcomes = values.iter().map(|value| value_holds(condition, value, context, variables));
     match operator.qualifier {

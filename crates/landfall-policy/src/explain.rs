@@ -11,7 +11,6 @@ use crate::request::{Principal, Request};
 
 use insight::list;
 pub use insight::{Insight, insight, name_of};
-pub(crate) use subject::CUSTOM_KEYS;
 pub use subject::{Difference, difference as subject_difference};
 
 /// AWS's refusal sentence: `User: ARN is not authorized to perform: ACTION on resource: ARN because no

@@ -5,10 +5,13 @@
 //! cut can't express (a variable whose value isn't known) makes the answer *unknown*, with the cause.
 
 mod cells;
+mod customised;
 mod dead;
 mod gather;
 mod names;
+mod only;
 mod points;
+mod regions;
 mod who;
 mod words;
 
@@ -21,7 +24,8 @@ use cells::Cut;
 
 pub use cells::COMBINATIONS_MAX;
 pub use dead::Dead;
-pub use who::{Breadth, Forms, Only, Stratum, Who, Witness, only, who};
+pub use only::{Meant, Only, only};
+pub use who::{Breadth, Forms, Stratum, Who, Witness, who};
 
 /// What policies say of all requests of a region.
 #[derive(Clone, Debug)]
@@ -201,6 +205,10 @@ impl Cheapest {
         if is_so(&request) {
             self.best = Some((cost, request));
         }
+    }
+
+    fn is_found(&self) -> bool {
+        self.best.is_some()
     }
 
     fn request(self) -> Option<Request> {

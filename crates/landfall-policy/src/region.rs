@@ -4,12 +4,15 @@
 //! on one tape; all others vary freely. What keys a token has, and what they read like, is a fact of its
 //! issuer: see [`Region::tokens`].
 
+mod custom;
 mod keys;
 mod tokens;
 
 use crate::request::{Principal, Request};
 use crate::set::{Language, Shape, Tape};
 
+pub use custom::SubjectTemplate;
+pub(crate) use custom::{AskedSubjects, Templates, names_in};
 pub(crate) use keys::Others;
 pub(crate) use tokens::{Context, Family, IssuerKind};
 pub use tokens::{ProviderFacts, WEB_IDENTITY};
@@ -56,6 +59,8 @@ pub struct KeyFact {
 pub(crate) struct Product {
     /// The kind of token, where the issuer is GitHub.
     pub(crate) family: Option<Family>,
+    /// Whose templates the subjects are made by; none for default subjects.
+    pub(crate) templates: Option<Templates>,
     pub(crate) principal: Principal,
     pub(crate) resource_account: String,
     pub(crate) coordinates: Vec<Coordinate>,
@@ -143,6 +148,7 @@ impl Region {
         );
         let product = Product {
             family: None,
+            templates: None,
             principal: request.principal.clone(),
             resource_account: request.resource_account.clone(),
             coordinates,
@@ -170,6 +176,7 @@ impl Region {
         );
         let product = Product {
             family: None,
+            templates: None,
             principal,
             resource_account: resource_account.to_owned(),
             coordinates,

@@ -9,6 +9,7 @@
 
 mod bank;
 mod leaf;
+mod parts;
 mod shape;
 mod tape;
 
@@ -18,6 +19,7 @@ pub(crate) use bank::{Observer, is_set};
 #[cfg(test)]
 pub(crate) use leaf::variants;
 pub(crate) use leaf::{Case, Leaf, tokens_of};
+pub(crate) use parts::{LONE, Parts, PartsPlace, TEMPLATE_KEYS, is_template_key};
 pub(crate) use shape::Shape;
 pub use tape::STATES_MAX;
 use tape::walk_where;

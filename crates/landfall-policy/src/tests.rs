@@ -11,6 +11,7 @@ mod problems;
 mod proofs;
 mod random;
 mod sets;
+mod trusts;
 mod who;
 
 use landfall_types::{Node, SourceId, SourceMap, Tree};

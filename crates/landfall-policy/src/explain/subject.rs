@@ -4,6 +4,7 @@
 //! <https://docs.gitlab.com/ci/secrets/id_token_authentication/>
 
 use crate::pattern;
+use crate::set::{LONE, is_template_key};
 
 /// How a wanted subject differs from a token's, and what to write instead.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -280,7 +281,8 @@ fn context(context: &str) -> String {
 
 /// A subject made by an `include_claim_keys` template: `KEY:VALUE` of claims.
 fn is_custom(got: &str) -> bool {
-    CUSTOM_KEYS.iter().any(|key| got.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')))
+    let key = got.split(':').next().unwrap_or(got);
+    (got.len() > key.len() && key != "repo" && is_template_key(key)) || key == LONE
 }
 
 fn custom(wanted: &str, got: &str) -> Difference {
@@ -333,21 +335,3 @@ fn gitlab(admitted: &GitLab<'_>, token: &GitLab<'_>) -> Option<Difference> {
 }
 
 const SUBJECT: &str = "subject-mismatch";
-
-/// Claims with which customised subjects of GitHub begin.
-/// <https://docs.github.com/en/actions/reference/security/oidc>
-pub(crate) const CUSTOM_KEYS: &[&str] = &[
-    "repository_owner",
-    "repository_owner_id",
-    "repository",
-    "repository_id",
-    "repository_visibility",
-    "job_workflow_ref",
-    "workflow_ref",
-    "workflow",
-    "environment",
-    "ref",
-    "actor",
-    "actor_id",
-    "event_name",
-];

@@ -180,8 +180,12 @@ pub(super) struct Choice<'c> {
 /// Texts to try in place of a part, best first.
 fn candidates(shape: &Shape, text: Option<&String>) -> Vec<String> {
     let Some(text) = text else { return Vec::new() };
-    if matches!(shape, Shape::Text(_) | Shape::Any) {
-        return Vec::new();
+    match shape {
+        Shape::Text(_) | Shape::Any => return Vec::new(),
+        Shape::Parts(parts) => {
+            return parts.candidates(text).into_iter().filter(|one| shape.admits(one)).collect();
+        }
+        _ => {}
     }
     let mut candidates: Vec<String> = shape.plausible().iter().map(|one| (*one).to_owned()).collect();
     if !matches!(shape, Shape::Id | Shape::Commit) {
@@ -226,6 +230,10 @@ fn cells_of(
         }
         Coordinate::Free(free) => free,
     };
+    // What nobody asks about has one cell.
+    if free.presence.absent && free.slots.iter().all(|slot| questions.of(slot).is_none()) {
+        return Ok(vec![Cell { values: Vec::new(), cost: 0, source: None }]);
+    }
     let mut observers = Vec::with_capacity(free.slots.len());
     let mut points = Vec::new();
     for slot in &free.slots {

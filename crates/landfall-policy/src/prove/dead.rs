@@ -3,12 +3,12 @@
 use landfall_types::Span;
 
 use super::cells::Cut;
+use super::regions::Regions;
 use super::{trust_layers, verdict};
 use crate::ast::{ComparisonKind, Condition, Effect, Policy, PrincipalPattern, Statement};
-use crate::explain::CUSTOM_KEYS;
 use crate::explain::subject_difference;
 use crate::pattern;
-use crate::region::{ProviderFacts, Region, WEB_IDENTITY};
+use crate::region::{IssuerKind, ProviderFacts, Region, WEB_IDENTITY};
 use crate::set::{TooLarge, Visit};
 
 /// Something that never holds for a token of the provider.
@@ -22,39 +22,41 @@ pub struct Dead {
     pub value: Option<String>,
     /// Why, one sentence.
     pub words: String,
+    /// Whether a customised subject of the repository itself would fit: it is GitHub's default subjects
+    /// that never do.
+    pub by_default: bool,
 }
 
 /// Finds grants to tokens of a provider that are never made, and values that never fit.
 pub(super) fn dead(
     trust: &Policy,
     provider: &ProviderFacts,
-    region: &Region,
-    unknown: &mut Vec<String>,
+    regions: &mut Regions<'_>,
 ) -> Result<Vec<Dead>, TooLarge> {
-    let finder = Finder { trust, provider, region };
+    let mut finder = Finder { trust, provider, regions };
     let mut dead = Vec::new();
     for (statement_index, statement) in trust.statements.iter().enumerate() {
         if statement.effect != Effect::Allow || !is_for_tokens(statement) {
             continue;
         }
         if let Some((span, words)) = finder.other_provider(statement) {
-            dead.push(Dead { statement_index, span, value: None, words });
+            dead.push(Dead { statement_index, span, value: None, words, by_default: false });
             continue;
         }
         if !finder.names_provider(statement) {
             continue;
         }
         let before = dead.len();
-        let causes = unknown.len();
         for condition in &statement.conditions {
-            finder.values(statement_index, statement, condition, &mut dead, unknown)?;
+            finder.values(statement_index, statement, condition, &mut dead)?;
         }
-        if unknown.len() == causes && !finder.may_hold(statement, &statement.conditions)? {
+        if !finder.may_hold_somehow(statement, &statement.conditions)? {
             let words = match dead.len() - before {
                 0 => "no token satisfies all of its conditions together",
                 _ => "no token satisfies it",
             };
-            dead.push(Dead { statement_index, span: statement.span, value: None, words: words.to_owned() });
+            let (span, words) = (statement.span, words.to_owned());
+            dead.push(Dead { statement_index, span, value: None, words, by_default: false });
         }
     }
     Ok(dead)
@@ -65,20 +67,53 @@ fn is_for_tokens(statement: &Statement) -> bool {
     clause.patterns.iter().any(|one| pattern::action(&one.value, WEB_IDENTITY)) != clause.negated
 }
 
-struct Finder<'f> {
+struct Finder<'f, 'r> {
     trust: &'f Policy,
     provider: &'f ProviderFacts,
-    region: &'f Region,
+    regions: &'f mut Regions<'r>,
 }
 
-impl Finder<'_> {
-    /// Whether some token satisfies a statement under these conditions alone. What isn't known counts
-    /// as satisfiable.
+impl Finder<'_, '_> {
+    /// Whether some token of the default form, or of a template that is said to be used, satisfies a
+    /// statement under these conditions alone. What isn't known counts as satisfiable.
     fn may_hold(&self, statement: &Statement, conditions: &[Condition]) -> Result<bool, TooLarge> {
+        Ok(self.may_hold_in(&self.regions.default, statement, conditions)?
+            || self.may_hold_in(&self.regions.templated, statement, conditions)?)
+    }
+
+    /// As [`Self::may_hold`], with subjects of whatever template.
+    fn may_hold_somehow(
+        &mut self,
+        statement: &Statement,
+        conditions: &[Condition],
+    ) -> Result<bool, TooLarge> {
+        if self.may_hold(statement, conditions)? {
+            return Ok(true);
+        }
+        let is_subject = conditions.iter().any(|condition| self.is_subject(condition));
+        if self.provider.kind() != IssuerKind::GitHub || !is_subject {
+            return Ok(false);
+        }
+        let was_there = self.regions.customised.is_some();
+        let region = self.regions.customise().clone();
+        // What is too entangled to tell counts as satisfiable.
+        let holds = self.may_hold_in(&region, statement, conditions).unwrap_or(true);
+        if !holds && !was_there {
+            self.regions.customised = None;
+        }
+        Ok(holds)
+    }
+
+    fn may_hold_in(
+        &self,
+        region: &Region,
+        statement: &Statement,
+        conditions: &[Condition],
+    ) -> Result<bool, TooLarge> {
         let statement = Statement { conditions: conditions.to_vec(), ..statement.clone() };
         let policy = Policy { statements: vec![statement], unread_statements: 0, ..self.trust.clone() };
         let layers = trust_layers(&policy);
-        for product in &self.region.products {
+        for product in &region.products {
             let cut = Cut::new(product, &[&policy], &[])?;
             let mut holds = !cut.causes.is_empty();
             cut.each(|choice| {
@@ -120,12 +155,11 @@ impl Finder<'_> {
     }
 
     fn values(
-        &self,
+        &mut self,
         statement_index: usize,
         statement: &Statement,
         condition: &Condition,
         dead: &mut Vec<Dead>,
-        unknown: &mut Vec<String>,
     ) -> Result<(), TooLarge> {
         if condition.operator.comparison.negated || condition.operator.comparison.kind == ComparisonKind::Null
         {
@@ -136,30 +170,20 @@ impl Finder<'_> {
             if self.may_hold(statement, std::slice::from_ref(&alone))? {
                 continue;
             }
-            if self.is_custom(condition, &value.value) {
-                let text = &value.value;
-                unknown.push(format!("`{text}` fits customised subjects only, which are not looked at"));
+            let by_default = self.may_hold_somehow(statement, std::slice::from_ref(&alone))?;
+            // A value that asks for a template is none that default subjects should fit.
+            if by_default && !value.value.starts_with("repo:") {
                 continue;
             }
             let words = self.reason(statement, &alone, &value.value)?;
-            dead.push(Dead { statement_index, span: value.span, value: Some(value.value.clone()), words });
+            let (span, value) = (value.span, Some(value.value.clone()));
+            dead.push(Dead { statement_index, span, value, words, by_default });
         }
         Ok(())
     }
 
     fn is_subject(&self, condition: &Condition) -> bool {
         condition.key.value.eq_ignore_ascii_case(&self.provider.key("sub"))
-    }
-
-    /// A subject made by `include_claim_keys` begins with another claim, or goes on after the context.
-    fn is_custom(&self, condition: &Condition, value: &str) -> bool {
-        let first = value.split(':').next().unwrap_or(value);
-        self.is_subject(condition)
-            && self.provider.host.contains("actions.")
-            && (CUSTOM_KEYS.contains(&first)
-                || CUSTOM_KEYS
-                    .iter()
-                    .any(|key| value.contains(&format!(":{key}:")) && value.matches(':').count() > 3))
     }
 
     /// Why a value never fits.
@@ -193,7 +217,7 @@ impl Finder<'_> {
             return Ok(subject_reason(value, host));
         }
         let prefix = key.rsplit_once(':').map_or("", |(prefix, _)| prefix);
-        let is_claim = self.region.products.iter().flat_map(|product| &product.coordinates);
+        let is_claim = self.regions.default.products.iter().flat_map(|product| &product.coordinates);
         let slot = crate::region::Slot::Key(key.clone());
         if prefix.eq_ignore_ascii_case(host) && !is_claim.into_iter().any(|one| one.covers(&slot)) {
             return Ok(format!("STS makes no condition key of this claim of `{host}`"));

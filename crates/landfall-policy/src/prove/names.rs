@@ -5,7 +5,7 @@ use landfall_types::{Span, Spanned};
 
 use crate::ast::{ComparisonKind, Condition, Effect, Policy};
 use crate::condition;
-use crate::region::{ProviderFacts, Slot};
+use crate::region::{ProviderFacts, Slot, SubjectTemplate, names_in};
 use crate::request::{Context, Request};
 use crate::set::{Case, Leaf, Observer, Shape};
 
@@ -31,36 +31,48 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn of(trust: &Policy, provider: &ProviderFacts) -> Self {
+    /// The names in a policy; those of templates and of further patterns for subjects count as well.
+    pub(super) fn of<'p>(
+        trust: &'p Policy,
+        provider: &ProviderFacts,
+        templates: &'p [SubjectTemplate],
+        more: impl Iterator<Item = &'p str>,
+    ) -> Self {
         let mut names = Self::default();
-        let all = trust.statements.iter().flat_map(|statement| &statement.conditions);
-        let on = |claim: &str| {
-            let key = provider.key(claim);
-            let conditions = all.clone().filter(move |it| it.key.value.eq_ignore_ascii_case(&key));
-            conditions.flat_map(|condition| condition.values.iter().map(|value| value.value.as_str()))
-        };
-        let subjects = on("sub").filter_map(|value| {
-            let rest = value.strip_prefix("repo:")?;
-            Some(rest.split(':').next().unwrap_or(rest))
-        });
-        let claims = on("repository");
-        for repository in subjects.chain(claims) {
-            let (owner, name) = repository.split_once('/').unwrap_or((repository, ""));
-            let plain = |text: &str| text.split('@').next().unwrap_or(text).to_owned();
-            let (owner, name) = (plain(owner), plain(name));
-            if !Shape::Owner.admits(&owner) {
-                continue;
-            }
-            if Shape::Repository.admits(&name) {
-                names.repositories.push(format!("{owner}/{name}"));
-            }
-            names.owners.push(owner);
+        for pattern in subjects(trust, provider).chain(more) {
+            names_in(pattern).for_each(|name| names.add(name));
+        }
+        values(trust, &provider.key("repository")).for_each(|name| names.add(name));
+        for template in templates {
+            names.add(&format!("{}/{}", template.owner, template.name.as_deref().unwrap_or("")));
         }
         for list in [&mut names.repositories, &mut names.owners] {
             list.sort();
             list.dedup();
         }
         names
+    }
+
+    /// `OWNER/NAME` or `OWNER`, each with or without an id.
+    fn add(&mut self, repository: &str) {
+        let (owner, name) = repository.split_once('/').unwrap_or((repository, ""));
+        let plain = |text: &str| text.split('@').next().unwrap_or(text).to_owned();
+        let (owner, name) = (plain(owner), plain(name));
+        if !Shape::Owner.admits(&owner) {
+            return;
+        }
+        if Shape::Repository.admits(&name) {
+            self.repositories.push(format!("{owner}/{name}"));
+        }
+        self.owners.push(owner);
+    }
+
+    /// A repository's name in every case in which it is written.
+    pub(super) fn spellings(&self, repository: &str) -> Vec<String> {
+        let (owner, name) = repository.split_once('/').unwrap_or((repository, ""));
+        let repositories = self.repositories.iter().filter(|known| known.eq_ignore_ascii_case(repository));
+        let owners = self.owners.iter().filter(|known| known.eq_ignore_ascii_case(owner));
+        repositories.cloned().chain(owners.map(|owner| format!("{owner}/{name}"))).collect()
     }
 
     /// Whether the policy names no owner at all.
@@ -104,6 +116,25 @@ impl Names {
         let observers = leaves.map(|leaf| Observer { leaves: vec![leaf] }).collect();
         vec![(Slot::Key(provider.key("repository")), observers)]
     }
+}
+
+/// Every value that a policy compares a key with, in whatever statement.
+pub(super) fn values<'p>(
+    trust: &'p Policy,
+    key: &str,
+) -> impl Iterator<Item = &'p str> + Clone + use<'p> {
+    let conditions = trust.statements.iter().flat_map(|statement| &statement.conditions);
+    let on_key: Vec<&Condition> =
+        conditions.filter(|condition| condition.key.value.eq_ignore_ascii_case(key)).collect();
+    on_key.into_iter().flat_map(|condition| condition.values.iter().map(|value| value.value.as_str()))
+}
+
+/// Every pattern of a policy for subjects.
+pub(super) fn subjects<'p>(
+    trust: &'p Policy,
+    provider: &ProviderFacts,
+) -> impl Iterator<Item = &'p str> + Clone + use<'p> {
+    values(trust, &provider.key("sub"))
 }
 
 /// The values that grants want a key to have, with their conditions.

@@ -8,11 +8,13 @@ use landfall_types::{Claims, Spanned};
 use super::cells::Cut;
 use super::dead::{Dead, dead};
 use super::names::{Names, Place, fitting, keys, wanted};
+use super::regions::Regions;
 use super::words;
 use super::{trust_layers, verdict};
 use crate::ast::Policy;
-use crate::pattern;
-use crate::region::{Context, Coordinate, Family, IssuerKind, Product, ProviderFacts, Region, Slot};
+use crate::region::{
+    Context, Coordinate, Family, IssuerKind, Product, ProviderFacts, Region, Slot, SubjectTemplate,
+};
 use crate::request::Request;
 use crate::set::{Case, Leaf, Observer, Shape, TooLarge, Visit};
 
@@ -75,6 +77,8 @@ pub enum Forms {
     Ids,
     /// Both; also of issuers that have one form only.
     Both,
+    /// Made by a template: a repository or its organization chose the claims (`include_claim_keys`).
+    Customised,
 }
 
 /// A token that gets in.
@@ -86,105 +90,38 @@ pub struct Witness {
     pub claims: Claims,
 }
 
-/// Whether anybody gets in beyond those who are meant to.
-#[derive(Clone, Debug)]
-pub enum Only {
-    /// Nobody else does.
-    Proved,
-    /// Somebody else does: this one, for instance.
-    Outsider(Box<Witness>),
-    /// It can't be known.
-    Unknown {
-        /// Why not, as phrases.
-        because: Vec<String>,
-    },
-}
-
-/// Who can take a role that trusts a provider.
+/// Who can take a role that trusts a provider. `templates` are the subject templates that some
+/// repositories are said to use.
 ///
 /// # Errors
 /// When the policy's patterns are too entangled.
-pub fn who(trust: &Policy, provider: &ProviderFacts, role: &str) -> Result<Who, TooLarge> {
-    let region = Region::tokens(provider, role);
-    let view = View { trust, provider, names: Names::of(trust, provider) };
+pub fn who(
+    trust: &Policy,
+    provider: &ProviderFacts,
+    role: &str,
+    templates: &[SubjectTemplate],
+) -> Result<Who, TooLarge> {
+    let names = Names::of(trust, provider, templates, std::iter::empty());
+    let view = View { trust, provider, names, templates };
     let mut unknown = Vec::new();
+    let mut regions = Regions::new(trust, provider, role, templates, std::iter::empty());
+    let dead = dead(trust, provider, &mut regions)?;
     let mut strata = match provider.kind() {
-        IssuerKind::GitHub => view.github(&region, &mut unknown)?,
-        IssuerKind::GitLab | IssuerKind::Eks | IssuerKind::Other => view.others(&region, &mut unknown)?,
+        IssuerKind::GitHub => view.github(&regions, &dead, &mut unknown)?,
+        IssuerKind::GitLab
+        | IssuerKind::Eks
+        | IssuerKind::Buildkite
+        | IssuerKind::CircleCi
+        | IssuerKind::Other => view.others(&regions.default, &mut unknown)?,
     };
     strata.sort_by(|left, right| (left.breadth, &left.words).cmp(&(right.breadth, &right.words)));
-    let dead = dead(trust, provider, &region, &mut unknown)?;
     unknown.sort_unstable();
     unknown.dedup();
     Ok(Who { strata, dead, unknown })
 }
 
-/// Whether a trust policy admits only tokens whose subject matches a pattern of `*` and `?`.
-///
-/// `or_ids` lets the immutable form of the same repository pass as well: for `repo:acme/api:*` also
-/// `repo:acme@ID/api@ID:…`.
-///
-/// # Errors
-/// When the policy's patterns are too entangled.
-pub fn only(
-    trust: &Policy,
-    provider: &ProviderFacts,
-    role: &str,
-    meant: &str,
-    or_ids: bool,
-) -> Result<Only, TooLarge> {
-    let region = Region::tokens(provider, role);
-    let meant: Vec<String> =
-        [meant.to_owned()].into_iter().chain(with_ids(meant).filter(|_| or_ids)).collect();
-    let key = provider.key("sub");
-    let leaves = meant.iter().map(|one| Observer { leaves: vec![Leaf::glob(one, Case::Exact)] });
-    let probes = [(Slot::Key(key.clone()), leaves.collect::<Vec<_>>())];
-    let layers = trust_layers(trust);
-    let is_outside = |request: &Request| {
-        let subject = request.context.get(&key).and_then(<[String]>::first);
-        !subject.is_some_and(|subject| meant.iter().any(|one| pattern::glob(one, subject)))
-    };
-    let is_so = |request: &Request| is_outside(request) && verdict(&layers, request) == Ok(true);
-    let mut unknown = Vec::new();
-    let mut outsider = super::Cheapest::default();
-    for product in &region.products {
-        let cut = Cut::new(product, &[trust], &probes)?;
-        unknown.extend(cut.causes.iter().cloned());
-        let mut choices = super::Choices::default();
-        cut.each(|choice| {
-            match verdict(&layers, choice.request) {
-                Ok(true) if is_outside(choice.request) => choices.offer(choice.cost, choice.indices),
-                Ok(_) => {}
-                Err(causes) => unknown.extend(causes),
-            }
-            Visit::GoOn
-        })?;
-        outsider.take(&cut, choices, is_so);
-    }
-    unknown.sort_unstable();
-    unknown.dedup();
-    Ok(match outsider.request() {
-        Some(request) => Only::Outsider(Box::new(Witness { claims: claims(provider, &request), request })),
-        None if unknown.is_empty() => Only::Proved,
-        None => Only::Unknown { because: unknown },
-    })
-}
-
-/// The immutable form of a pattern for subjects. Names hold neither `@` nor `/`, so `@*` is the id.
-fn with_ids(pattern: &str) -> Option<String> {
-    let rest = pattern.strip_prefix("repo:").filter(|rest| !rest.contains('@'))?;
-    let (owner, rest) = rest.split_once('/')?;
-    let (name, context) = rest.split_once(':').map_or((rest, ""), |(name, context)| (name, context));
-    let tail = if rest.contains(':') { format!(":{context}") } else { String::new() };
-    // `repo:acme/*` means every repository with every context.
-    if tail.is_empty() && name.ends_with('*') {
-        return Some(format!("repo:{owner}@*/{name}"));
-    }
-    Some(format!("repo:{owner}@*/{name}@*{tail}"))
-}
-
 /// The claims of a token that makes this request.
-fn claims(provider: &ProviderFacts, request: &Request) -> Claims {
+pub(super) fn claims(provider: &ProviderFacts, request: &Request) -> Claims {
     let mut claims = Claims::new();
     claims.set_text("iss", format!("https://{}", provider.host));
     for claim in ["sub", "aud"] {
@@ -206,16 +143,17 @@ fn claims(provider: &ProviderFacts, request: &Request) -> Claims {
 }
 
 /// A policy seen from a provider.
-struct View<'v> {
-    trust: &'v Policy,
-    provider: &'v ProviderFacts,
-    names: Names,
+pub(super) struct View<'v> {
+    pub(super) trust: &'v Policy,
+    pub(super) provider: &'v ProviderFacts,
+    pub(super) names: Names,
+    pub(super) templates: &'v [SubjectTemplate],
 }
 
 /// What of one place, kind of token and form gets in.
-struct Admitted {
-    cost: u64,
-    request: Request,
+pub(super) struct Admitted {
+    pub(super) cost: u64,
+    pub(super) request: Request,
     /// One request of every cell that gets in.
     samples: Vec<Request>,
     /// Of each key that varies beside the subject, whether some of its values are kept out.
@@ -244,12 +182,22 @@ impl Tally {
 }
 
 impl View<'_> {
-    fn github(&self, region: &Region, unknown: &mut Vec<String>) -> Result<Vec<Stratum>, TooLarge> {
+    fn github(
+        &self,
+        regions: &Regions<'_>,
+        dead: &[Dead],
+        unknown: &mut Vec<String>,
+    ) -> Result<Vec<Stratum>, TooLarge> {
         let mut by_place: BTreeMap<Place, Vec<(Family, Admission)>> = BTreeMap::new();
-        for product in &region.products {
+        for product in &regions.default.products {
             let Some(family) = product.family else { continue };
             let probes = self.names.probes(self.provider);
-            for (place, admitted) in self.admitted(product, &probes, |it| self.place(it), unknown)? {
+            let place = |request: &Request| {
+                let is_templated =
+                    self.templates.iter().any(|template| template.is_of(&self.repository_of(request)));
+                (!is_templated).then(|| self.place(request))
+            };
+            for (place, admitted) in self.admitted(product, &probes, place, unknown)? {
                 let admission = self.admission(product, family, &place, admitted)?;
                 by_place.entry(place).or_default().push((family, admission));
             }
@@ -258,16 +206,20 @@ impl View<'_> {
         if by_place.keys().any(|place| !matches!(place, Place::OtherCase(_))) {
             by_place.retain(|place, _| !matches!(place, Place::OtherCase(_)));
         }
-        let strata = by_place.into_iter().flat_map(|(place, found)| self.strata(&place, found));
-        Ok(strata.collect())
+        let mut strata: Vec<(Place, Stratum)> = Vec::new();
+        for (place, found) in by_place {
+            strata.extend(self.strata(&place, found).into_iter().map(|one| (place.clone(), one)));
+        }
+        let more = self.customised(regions, &strata, dead, unknown)?;
+        Ok(strata.into_iter().map(|(_, stratum)| stratum).chain(more).collect())
     }
 
-    /// What gets in of a product, by place.
-    fn admitted<P: Ord>(
+    /// What gets in of a product, by place; where there is none, the request is none that comes up.
+    pub(super) fn admitted<P: Ord>(
         &self,
         product: &Product,
         probes: &super::cells::Probes,
-        place: impl Fn(&Request) -> P,
+        place: impl Fn(&Request) -> Option<P>,
         unknown: &mut Vec<String>,
     ) -> Result<BTreeMap<P, Admitted>, TooLarge> {
         let layers = trust_layers(self.trust);
@@ -276,7 +228,11 @@ impl View<'_> {
         let mut tallies: BTreeMap<P, Tally> = BTreeMap::new();
         cut.each(|choice| {
             match verdict(&layers, choice.request) {
-                Ok(true) => tallies.entry(place(choice.request)).or_default().add(choice),
+                Ok(true) => {
+                    if let Some(of) = place(choice.request) {
+                        tallies.entry(of).or_default().add(choice);
+                    }
+                }
                 Ok(false) => {}
                 Err(causes) => unknown.extend(causes),
             }
@@ -285,7 +241,8 @@ impl View<'_> {
         let mut admitted = BTreeMap::new();
         for (of, tally) in tallies {
             let Some((cost, indices)) = tally.best.best else { continue };
-            let is_same = |request: &Request| place(request) == of && verdict(&layers, request) == Ok(true);
+            let is_same =
+                |request: &Request| place(request).as_ref() == Some(&of) && verdict(&layers, request) == Ok(true);
             let request = cut.plausible(&indices, is_same);
             let held = tally.used.iter().filter(|(coordinate, indices)| {
                 let all = cut.cells.get(**coordinate).map_or(0, Vec::len);
@@ -298,10 +255,18 @@ impl View<'_> {
         Ok(admitted)
     }
 
-    fn place(&self, request: &Request) -> Place {
+    pub(super) fn place(&self, request: &Request) -> Place {
+        match self.repository_of(request).as_str() {
+            "" => Place::Others,
+            repository => self.names.place(repository),
+        }
+    }
+
+    /// `OWNER/NAME` of a token.
+    fn repository_of(&self, request: &Request) -> String {
         match request.context.get(&self.provider.key("repository")) {
-            Some([repository]) => self.names.place(repository),
-            _ => Place::Others,
+            Some([repository]) => repository.clone(),
+            _ => String::new(),
         }
     }
 
@@ -449,7 +414,7 @@ impl View<'_> {
     }
 
     /// Whose tokens they are.
-    fn whose(&self, place: &Place, admission: &Admission) -> String {
+    pub(super) fn whose(&self, place: &Place, admission: &Admission) -> String {
         if let Place::Repository(name) = place {
             return format!("`{name}`");
         }
@@ -477,7 +442,7 @@ impl View<'_> {
     }
 
     /// The ids that a claim is held to, if all that gets in has one of those that the policy names.
-    fn pinned(&self, claim: &str, admission: &Admission) -> Option<String> {
+    pub(super) fn pinned(&self, claim: &str, admission: &Admission) -> Option<String> {
         let key = self.provider.key(claim);
         let named: Vec<&str> =
             wanted(self.trust, &key).into_iter().map(|(_, it)| it.value.as_str()).collect();
@@ -524,7 +489,7 @@ impl View<'_> {
     }
 
     /// What else is asked of the token.
-    fn conditions(&self, admission: &Admission) -> String {
+    pub(super) fn conditions(&self, admission: &Admission) -> String {
         let own = ["sub", "aud", "repository", "repository_id", "repository_owner_id", "environment"];
         let mut own: Vec<String> = own.map(|claim| self.provider.key(claim)).into();
         let ids_shown = self.pinned("repository_id", admission).is_some();
@@ -551,6 +516,32 @@ impl View<'_> {
         text
     }
 
+    /// How far those reach who are held to one value of a claim that says whose a token is.
+    fn held_to(&self, admitted: &Admitted) -> Breadth {
+        let claims: &[(&str, Breadth)] = match self.provider.kind() {
+            IssuerKind::GitLab => {
+                &[("project_id", Breadth::Repository), ("namespace_id", Breadth::Owner)]
+            }
+            IssuerKind::Buildkite => &[
+                ("pipeline_id", Breadth::Repository),
+                ("organization_id", Breadth::Owner),
+                ("organization_slug", Breadth::Owner),
+            ],
+            IssuerKind::CircleCi => &[("oidc.circleci.com/project-id", Breadth::Repository)],
+            IssuerKind::GitHub | IssuerKind::Eks | IssuerKind::Other => &[],
+        };
+        let is_one = |claim: &str| {
+            let key = self.provider.key(claim);
+            let is_exact = |value: &Spanned<String>| !value.value.contains(['*', '?']);
+            let fitting = fitting(self.trust, &key, &admitted.request);
+            admitted.held.iter().any(|held| held.eq_ignore_ascii_case(&key))
+                && !fitting.is_empty()
+                && fitting.iter().all(is_exact)
+        };
+        let held = claims.iter().find(|(claim, _)| is_one(claim));
+        held.map_or(Breadth::Anyone, |(_, breadth)| *breadth)
+    }
+
     /// Strata of issuers of which only the subject is known: one for each value that admits.
     fn others(&self, region: &Region, unknown: &mut Vec<String>) -> Result<Vec<Stratum>, TooLarge> {
         let key = self.provider.key("sub");
@@ -560,14 +551,15 @@ impl View<'_> {
         let probes = [(Slot::Key(key.clone()), probes)];
         let first = |request: &Request| {
             let fitting = fitting(self.trust, &key, request);
-            values.iter().position(|(_, value)| fitting.iter().any(|one| one.value == value.value))
+            Some(values.iter().position(|(_, value)| fitting.iter().any(|one| one.value == value.value)))
         };
         let mut strata = Vec::new();
         for product in &region.products {
             for (index, admitted) in self.admitted(product, &probes, first, unknown)? {
                 let pattern = index.and_then(|index| values.get(index)).map(|(_, it)| it.value.as_str());
-                let (breadth, words) = words::subject(pattern);
+                let (breadth, words) = words::subject(self.provider.kind(), pattern);
                 let own = ["sub", "aud"].map(|claim| self.provider.key(claim));
+                let breadth = breadth.min(self.held_to(&admitted));
                 let words = format!("{words}{}", self.held_keys(&own, &admitted));
                 let patterns = fitting(self.trust, &key, &admitted.request);
                 let witness =
@@ -580,12 +572,12 @@ impl View<'_> {
 }
 
 /// What gets in, and in which directions all of it does.
-struct Admission {
-    admitted: Admitted,
-    every_context: bool,
-    every_name: bool,
-    every_owner: bool,
-    every_id: bool,
+pub(super) struct Admission {
+    pub(super) admitted: Admitted,
+    pub(super) every_context: bool,
+    pub(super) every_name: bool,
+    pub(super) every_owner: bool,
+    pub(super) every_id: bool,
 }
 
 /// The parts of a subject that vary.

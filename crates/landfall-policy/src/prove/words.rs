@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::who::Breadth;
-use crate::region::Context;
+use crate::region::{Context, IssuerKind};
 
 /// Texts in backticks, the first few.
 pub(super) fn list<'t>(texts: impl Iterator<Item = &'t str>) -> String {
@@ -50,7 +50,7 @@ pub(super) fn context_of(pattern: &str) -> Option<String> {
 }
 
 /// A pattern for subjects of an issuer that is not GitHub; none where no value of the policy fits.
-pub(super) fn subject(pattern: Option<&str>) -> (Breadth, String) {
+pub(super) fn subject(kind: IssuerKind, pattern: Option<&str>) -> (Breadth, String) {
     let Some(pattern) = pattern else { return (Breadth::Anyone, "any subject".to_owned()) };
     let is_wild = |text: &str| text.contains(['*', '?']);
     if let Some((namespace, name)) =
@@ -68,11 +68,36 @@ pub(super) fn subject(pattern: Option<&str>) -> (Breadth, String) {
     if let Some(rest) = pattern.strip_prefix("project_path:") {
         return project(rest);
     }
+    let reach = match kind {
+        IssuerKind::Buildkite => reach_of(pattern, "organization:", ":pipeline:", ":"),
+        IssuerKind::CircleCi => reach_of(pattern, "org/", "/project/", "/"),
+        _ => None,
+    };
+    if let Some(breadth) = reach.filter(|_| is_wild(pattern)) {
+        return (breadth, format!("subjects that match `{pattern}`"));
+    }
     match (is_wild(pattern), pattern.chars().all(|character| character == '*')) {
         (_, true) => (Breadth::Anyone, "any subject".to_owned()),
         (true, _) => (Breadth::OtherOwners, format!("subjects that match `{pattern}`")),
         (false, _) => (Breadth::Context, format!("subject `{pattern}`")),
     }
+}
+
+/// How far a pattern reaches whose subjects say an owner and then a repository: to where its first
+/// wildcard stands.
+fn reach_of(pattern: &str, owner: &str, repository: &str, end: &str) -> Option<Breadth> {
+    let is_wild = |text: &str| text.contains(['*', '?']);
+    let Some(rest) = pattern.strip_prefix(owner) else { return Some(Breadth::OtherOwners) };
+    let (name, rest) = rest.split_once(repository).unwrap_or((rest.split(end).next()?, "*"));
+    if is_wild(name) {
+        return Some(Breadth::OtherOwners);
+    }
+    let (name, rest) = rest.split_once(end).unwrap_or((rest, "*"));
+    if is_wild(name) {
+        return Some(Breadth::Owner);
+    }
+    let is_job_free = rest.split(end).take(2).any(is_wild);
+    Some(if is_job_free { Breadth::Repository } else { Breadth::Context })
 }
 
 /// What stands behind `project_path:` in a subject of GitLab.

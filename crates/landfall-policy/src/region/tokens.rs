@@ -3,10 +3,11 @@
 //! <https://docs.gitlab.com/ci/secrets/id_token_authentication/>,
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecuritytokenservice.html>
 //!
-//! Subjects made by a repository's own template (`include_claim_keys`) are not among them.
+//! GitHub's subjects are here the default ones; [`Region::customised`] holds the others.
 
 use landfall_types::Arn;
 
+use super::custom::Templates;
 use super::{Coordinate, Free, Others, Presence, Product, Region, Slot};
 use crate::request::Principal;
 use crate::set::{Reader, Segment, Shape, Tape};
@@ -31,6 +32,8 @@ pub(crate) enum IssuerKind {
     GitHub,
     GitLab,
     Eks,
+    Buildkite,
+    CircleCi,
     Other,
 }
 
@@ -52,6 +55,8 @@ impl ProviderFacts {
             GITHUB => IssuerKind::GitHub,
             _ if is_enterprise || is_resident => IssuerKind::GitHub,
             "gitlab.com" => IssuerKind::GitLab,
+            "agent.buildkite.com" => IssuerKind::Buildkite,
+            _ if host.starts_with("oidc.circleci.com/org/") => IssuerKind::CircleCi,
             _ if host.starts_with("oidc.eks.") && host.contains("/id/") => IssuerKind::Eks,
             _ => IssuerKind::Other,
         }
@@ -94,26 +99,37 @@ impl Region {
             IssuerKind::GitHub => github(provider, role),
             IssuerKind::GitLab => vec![product(provider, role, None, gitlab(provider))],
             IssuerKind::Eks => vec![product(provider, role, None, vec![eks(provider)])],
-            IssuerKind::Other => {
-                let sub = Coordinate::shaped(provider.key("sub"), Shape::Printable, Presence::SINGLE);
-                let amr = Coordinate::of(Slot::Key(provider.key("amr")), None, Presence::ANY);
-                vec![product(provider, role, None, vec![sub, amr])]
+            IssuerKind::Buildkite => vec![product(provider, role, None, any_subject(provider, BUILDKITE))],
+            IssuerKind::CircleCi => {
+                let project = "oidc.circleci.com/project-id";
+                vec![product(provider, role, None, any_subject(provider, &[project]))]
             }
+            IssuerKind::Other => vec![product(provider, role, None, any_subject(provider, &[]))],
         };
         Self { products }
     }
 }
 
+/// Any subject, and these claims, which the issuer's tokens have.
+fn any_subject(provider: &ProviderFacts, claims: &[&str]) -> Vec<Coordinate> {
+    let shaped = |claim: &str| Coordinate::shaped(provider.key(claim), Shape::Printable, Presence::SINGLE);
+    let mut all = vec![shaped("sub"), Coordinate::of(Slot::Key(provider.key("amr")), None, Presence::ANY)];
+    all.extend(claims.iter().map(|claim| shaped(claim)));
+    all
+}
+
 fn product(provider: &ProviderFacts, role: &str, family: Option<Family>, claims: Vec<Coordinate>) -> Product {
-    let audiences = provider.client_ids.iter().map(|id| Tape::single(Shape::Text(id.clone())));
+    let audiences = || provider.client_ids.iter().map(|id| Tape::single(Shape::Text(id.clone()))).collect();
     let mut coordinates = vec![
         Coordinate::Fixed { slot: Slot::Action, values: vec![WEB_IDENTITY.to_owned()] },
         Coordinate::Fixed { slot: Slot::Resource, values: vec![role.to_owned()] },
     ];
     coordinates.extend(claims);
-    coordinates.push(Coordinate::tapes(provider.key("aud"), audiences.collect(), Presence::SINGLE));
+    coordinates.push(Coordinate::tapes(provider.key("aud"), audiences(), Presence::SINGLE));
+    coordinates.push(Coordinate::tapes(provider.key("oaud"), audiences(), Presence::ANY));
     Product {
         family,
+        templates: None,
         principal: Principal::Federated { provider: provider.arn.clone() },
         resource_account: Arn::parse(role).map_or_else(|_| String::new(), |arn| arn.account),
         coordinates,
@@ -129,12 +145,7 @@ fn github(provider: &ProviderFacts, role: &str) -> Vec<Product> {
 }
 
 fn github_claims(provider: &ProviderFacts, family: Family) -> Vec<Coordinate> {
-    let single = |claim: &str, shape| Coordinate::shaped(provider.key(claim), shape, Presence::SINGLE);
     let mut claims = vec![subject(provider, family)];
-    if !family.has_ids {
-        claims.push(single("repository_id", Shape::Id));
-        claims.push(single("repository_owner_id", Shape::Id));
-    }
     let pull = "refs/pull/%/merge";
     let ref_shapes = match family.context {
         Context::Branch | Context::Tag => Vec::new(),
@@ -145,13 +156,46 @@ fn github_claims(provider: &ProviderFacts, family: Family) -> Vec<Coordinate> {
         let tapes = ref_shapes.into_iter().map(text_with).collect();
         claims.push(Coordinate::tapes(provider.key("ref"), tapes, Presence::SINGLE));
     }
-    let actors = vec![Tape::single(Shape::Owner), plain(vec![Shape::Owner, text("[bot]")])];
-    claims.push(Coordinate::tapes(provider.key("actor"), actors, Presence::SINGLE));
-    claims.push(single("actor_id", Shape::Id));
-    claims.push(single("workflow", Shape::Printable));
-    claims.push(Coordinate::tapes(provider.key("job_workflow_ref"), workflow_files(), Presence::SINGLE));
-    claims.push(Coordinate::shaped(provider.key("enterprise_id"), Shape::Id, Presence::OPTIONAL));
+    let environment = Slot::Key(provider.key("environment"));
+    for other in github_others(provider) {
+        let is_there = claims.iter().any(|claim| match &other {
+            Coordinate::Free(free) => free.slots.iter().any(|slot| claim.covers(slot)),
+            Coordinate::Fixed { slot, .. } => claim.covers(slot),
+        });
+        // A subject that doesn't say the environment is of a job that has none.
+        if !is_there && !other.covers(&environment) {
+            claims.push(other);
+        }
+    }
     claims
+}
+
+/// Every claim that is a condition key but the subject and the repository, each by itself.
+pub(super) fn github_others(provider: &ProviderFacts) -> Vec<Coordinate> {
+    let single = |claim: &str, shape| Coordinate::shaped(provider.key(claim), shape, Presence::SINGLE);
+    let refs = ["refs/heads/*", "refs/tags/*", "refs/pull/%/merge"].into_iter().map(text_with).collect();
+    let actors = vec![Tape::single(Shape::Owner), plain(vec![Shape::Owner, text("[bot]")])];
+    vec![
+        single("repository_id", Shape::Id),
+        single("repository_owner_id", Shape::Id),
+        Coordinate::tapes(provider.key("ref"), refs, Presence::SINGLE),
+        Coordinate::shaped(provider.key("environment"), Shape::Environment, Presence::OPTIONAL),
+        Coordinate::tapes(provider.key("actor"), actors, Presence::SINGLE),
+        single("actor_id", Shape::Id),
+        single("workflow", Shape::Printable),
+        Coordinate::tapes(provider.key("job_workflow_ref"), workflow_files(), Presence::SINGLE),
+        Coordinate::shaped(provider.key("enterprise_id"), Shape::Id, Presence::OPTIONAL),
+    ]
+}
+
+/// A product of tokens with customised subjects.
+pub(super) fn github_product(
+    provider: &ProviderFacts,
+    role: &str,
+    templates: Templates,
+    claims: Vec<Coordinate>,
+) -> Product {
+    Product { templates: Some(templates), ..product(provider, role, None, claims) }
 }
 
 /// `repo:OWNER[@ID]/NAME[@ID]:CONTEXT` with the claims that stand in it.
@@ -260,6 +304,11 @@ fn text_with(pattern: &str) -> Tape {
 }
 
 fn text(text: &str) -> Shape {
+    plain_text(text)
+}
+
+/// This very text.
+pub(super) fn plain_text(text: &str) -> Shape {
     Shape::Text(text.to_owned())
 }
 
@@ -270,31 +319,49 @@ fn plain(shapes: Vec<Shape>) -> Tape {
     tape.tape()
 }
 
+/// A tape while it is written.
 #[derive(Default)]
-struct Builder(Vec<Segment>);
+pub(super) struct Builder(Vec<Segment>);
 
 impl Builder {
-    fn part(&mut self, shape: Shape, slots: &[usize]) {
+    pub(super) fn part(&mut self, shape: Shape, slots: &[usize]) {
         let readers = slots.iter().map(|slot| Reader { slot: *slot, escaped: false }).collect();
         self.0.push(Segment { shape, readers });
     }
 
     /// Escaped in the subject, plain in the claim.
-    fn escaped_part(&mut self, shape: Shape, slot: usize) {
+    pub(super) fn escaped_part(&mut self, shape: Shape, slot: usize) {
         let readers = vec![Reader { slot: SUB, escaped: true }, Reader { slot, escaped: false }];
         self.0.push(Segment { shape, readers });
     }
 
-    fn tape(self) -> Tape {
+    /// Escaped in the subject, and read by it alone.
+    pub(super) fn escaped(&mut self, shape: Shape) {
+        self.0.push(Segment { shape, readers: vec![Reader { slot: SUB, escaped: true }] });
+    }
+
+    pub(super) fn tape(self) -> Tape {
         Tape { segments: self.0 }
     }
 }
 
 /// Slots of a subject's tape.
-const SUB: usize = 0;
-const REPOSITORY: usize = 1;
+pub(super) const SUB: usize = 0;
+pub(super) const REPOSITORY: usize = 1;
 const OWNER_ID: usize = 2;
 const REPOSITORY_ID: usize = 3;
+
+/// Claims of Buildkite's tokens that are condition keys.
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecuritytokenservice.html>
+const BUILDKITE: &[&str] = &[
+    "build_branch",
+    "cluster_id",
+    "cluster_name",
+    "organization_id",
+    "organization_slug",
+    "pipeline_id",
+    "pipeline_slug",
+];
 
 pub(crate) const GITHUB: &str = "token.actions.githubusercontent.com";
 

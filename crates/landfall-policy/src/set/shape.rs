@@ -2,6 +2,8 @@
 //! small deterministic machine. Lengths are not bounded: a pattern that demands an owner of more than
 //! 39 characters counts as one that somebody has.
 
+use super::parts::Parts;
+
 /// What one part of a tape may read like.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Shape {
@@ -37,6 +39,8 @@ pub(crate) enum Shape {
     /// A session's name.
     /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html>
     SessionName,
+    /// Parts of a customised subject.
+    Parts(Parts),
 }
 
 impl Shape {
@@ -73,6 +77,7 @@ impl Shape {
                 let fits = alnum || matches!(character, '_' | '+' | '=' | ',' | '.' | '@' | '-');
                 (fits && state < SESSION_NAME_CHARS_MAX).then_some(state + 1)
             }
+            Self::Parts(parts) => parts.step(state, character),
         }
     }
 
@@ -94,6 +99,7 @@ impl Shape {
             Self::Repository | Self::ProjectPath => state == 3,
             Self::Commit => state == COMMIT_CHARS,
             Self::SessionName => state >= SESSION_NAME_CHARS_MIN,
+            Self::Parts(parts) => parts.may_end(state),
         }
     }
 
@@ -112,7 +118,7 @@ impl Shape {
     /// Texts that a reader takes for the real thing, most plain first; the first serves where nobody asks.
     pub(crate) fn plausible(&self) -> &[&'static str] {
         match self {
-            Self::Text(_) => &[],
+            Self::Text(_) | Self::Parts(_) => &[],
             Self::Any | Self::Printable => &["any", "any-value"],
             Self::Environment => &["production", "any-environment"],
             Self::Owner => &["any-owner", "someone-else"],

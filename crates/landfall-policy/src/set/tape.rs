@@ -417,6 +417,7 @@ fn unread_text(shape: &Shape) -> String {
     match shape {
         Shape::Text(text) => text.clone(),
         Shape::Any => String::new(),
+        Shape::Parts(parts) => parts.candidates("").swap_remove(0),
         other => other.plausible().first().map_or_else(String::new, |text| (*text).to_owned()),
     }
 }
@@ -430,8 +431,10 @@ fn symbols(tape: &Tape, observers: &[Vec<Observer>]) -> (Vec<char>, Vec<u64>) {
         if segment.readers.iter().any(|reader| reader.escaped) {
             named.extend(ESCAPED_COLON.chars().chain([':']));
         }
-        if let Shape::Text(text) = &segment.shape {
-            named.extend(text.chars());
+        match &segment.shape {
+            Shape::Text(text) => named.extend(text.chars()),
+            Shape::Parts(parts) => named.extend(parts.characters()),
+            _ => {}
         }
     }
     let is_plain = |segment: &Segment| matches!(segment.shape, Shape::Any | Shape::Text(_));

@@ -4,7 +4,7 @@ use super::decisions::{layers, policies, request};
 use super::random::{Random, case_count};
 use super::*;
 use crate::pattern;
-use crate::prove::{self, Only, Proof, allows, diff};
+use crate::prove::{self, Forms, Meant, Only, Proof, allows, diff};
 use crate::region::{KeyFact, Presence, ProviderFacts, Region};
 use crate::set::Language;
 
@@ -314,10 +314,12 @@ fn random_trusts_are_proved_as_tokens_are_admitted() {
         let trust = Some(decide::Named { name: "trust policy".into(), policy: &policy });
         let layers = Layers { trust, ..Layers::default() };
         let proof = allows(&layers, &Region::tokens(&provider, ROLE));
-        let only = prove::only(&policy, &provider, ROLE, "repo:acme/*", true).unwrap();
-        let who = prove::who(&policy, &provider, ROLE).unwrap();
+        let meant = Meant { patterns: vec!["repo:acme/*".to_owned()], or_ids: true };
+        let only = prove::only(&policy, &provider, ROLE, &meant, &[]).unwrap();
+        let who = prove::who(&policy, &provider, ROLE, &[]).unwrap();
         assert!(who.unknown.is_empty(), "{document} {:?}", who.unknown);
-        assert_eq!(who.is_nobody(), matches!(proof, Proof::Never), "{document} {proof:?} {who:?}");
+        let by_default = who.strata.iter().any(|one| one.forms != Forms::Customised);
+        assert_eq!(!by_default, matches!(proof, Proof::Never), "{document} {proof:?} {who:?}");
         nobody += usize::from(who.is_nobody());
         for stratum in &who.strata {
             assert!(decide(&layers, &stratum.witness.request).is_allowed(), "{document} {stratum:?}");
@@ -360,7 +362,8 @@ fn hostile_trusts_meet_a_limit_and_not_a_hang() {
             quoted(&value)
         );
         let policy = sound_text(&document, PolicyKind::Trust);
-        match prove::only(&policy, &provider, ROLE, "repo:acme/*", false) {
+        let meant = Meant { patterns: vec!["repo:acme/*".to_owned()], or_ids: false };
+        match prove::only(&policy, &provider, ROLE, &meant, &[]) {
             Ok(Only::Outsider(_)) => {}
             Ok(other) => panic!("{other:?}"),
             Err(too_large) => assert!(too_large.states > too_large.limit),

@@ -2,10 +2,10 @@
 //! rewrites what is said; read the difference before keeping it.
 
 use super::*;
-use crate::prove::{self, Breadth, Forms, Only};
+use crate::prove::{self, Breadth, Forms, Meant, Only};
 use crate::region::ProviderFacts;
 
-const ROLE: &str = "arn:aws:iam::123456789012:role/deploy";
+pub(super) const ROLE: &str = "arn:aws:iam::123456789012:role/deploy";
 
 #[test]
 fn whoever_gets_in_is_named() {
@@ -29,15 +29,15 @@ fn whoever_gets_in_is_named() {
 }
 
 /// A block's provider and policy, and the patterns of its gates.
-struct Case {
-    provider: ProviderFacts,
-    policy: Policy,
+pub(super) struct Case {
+    pub(super) provider: ProviderFacts,
+    pub(super) policy: Policy,
     gates: Vec<(bool, String)>,
 }
 
 fn answer(block: &str) -> String {
     let Case { provider, policy, gates } = case(block);
-    let who = prove::who(&policy, &provider, ROLE).unwrap();
+    let who = prove::who(&policy, &provider, ROLE, &[]).unwrap();
     let mut said = String::new();
     if who.is_nobody() {
         said.push_str("nobody\n");
@@ -50,14 +50,16 @@ fn answer(block: &str) -> String {
     }
     for dead in &who.dead {
         let what = dead.value.as_ref().map_or_else(|| "statement".to_owned(), |value| format!("`{value}`"));
-        said.push_str(&format!("dead {what}: {}\n", dead.words));
+        let by_default = if dead.by_default { " by default" } else { "" };
+        said.push_str(&format!("dead{by_default} {what}: {}\n", dead.words));
     }
     for unknown in &who.unknown {
         said.push_str(&format!("unknown: {unknown}\n"));
     }
     for (or_ids, pattern) in gates {
         let name = if or_ids { "only+ids" } else { "only" };
-        let outcome = match prove::only(&policy, &provider, ROLE, &pattern, or_ids).unwrap() {
+        let meant = Meant { patterns: vec![pattern.clone()], or_ids };
+        let outcome = match prove::only(&policy, &provider, ROLE, &meant, &[]).unwrap() {
             Only::Proved => "nobody else".to_owned(),
             Only::Outsider(witness) => {
                 check(&policy, &witness);
@@ -78,7 +80,7 @@ fn check(policy: &Policy, witness: &prove::Witness) {
     assert!(decision.is_allowed(), "{witness:?}: {decision:?}");
 }
 
-fn case(block: &str) -> Case {
+pub(super) fn case(block: &str) -> Case {
     let mut provider = ProviderFacts::github(ACCOUNT);
     let mut gates = Vec::new();
     let mut statements: Vec<(&str, bool, Vec<&str>)> = vec![("Allow", true, Vec::new())];
@@ -105,6 +107,8 @@ fn provider_of(name: &str) -> ProviderFacts {
     let host = match name {
         "gitlab" => "gitlab.com",
         "eks" => "oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF",
+        "buildkite" => "agent.buildkite.com",
+        "circleci" => "oidc.circleci.com/org/36a4",
         "other" => "ci.example.com",
         other => panic!("no such provider: {other}"),
     };
@@ -142,7 +146,7 @@ fn statement(provider: &ProviderFacts, (effect, has_audience, lines): &(&str, bo
     )
 }
 
-fn breadth(breadth: Breadth) -> &'static str {
+pub(super) fn breadth(breadth: Breadth) -> &'static str {
     match breadth {
         Breadth::Context => "context",
         Breadth::Repository => "repository",
@@ -158,5 +162,6 @@ fn forms(forms: Forms) -> &'static str {
         Forms::Names => "names",
         Forms::Ids => "ids",
         Forms::Both => "both",
+        Forms::Customised => "customised",
     }
 }

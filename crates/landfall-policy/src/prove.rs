@@ -11,6 +11,7 @@ mod gather;
 mod names;
 mod only;
 mod points;
+mod principals;
 mod regions;
 mod who;
 mod words;
@@ -21,10 +22,12 @@ use crate::region::{ProviderFacts, Region};
 use crate::request::Request;
 pub use crate::set::{STATES_MAX, TooLarge};
 use cells::Cut;
+use regions::Regions;
 
 pub use cells::COMBINATIONS_MAX;
 pub use dead::Dead;
 pub use only::{Meant, Only, only};
+pub use principals::{Grant, Use, grants};
 pub use who::{Breadth, Forms, Stratum, Who, Witness, who};
 
 /// What policies say of all requests of a region.
@@ -143,7 +146,8 @@ pub fn diff(old: &Layers<'_>, new: &Layers<'_>, region: &Region) -> Result<Chang
     Ok(Change { gained: gained.request(), lost: lost.request(), unknown })
 }
 
-/// What a change of a role's trust policy newly admits and no longer admits, of a provider's tokens.
+/// What a change of a role's trust policy newly admits and no longer admits, of a provider's tokens;
+/// customised subjects included where one of the two leaves room for them.
 ///
 /// # Errors
 /// When the policies are too entangled.
@@ -153,7 +157,25 @@ pub fn diff_trust(
     provider: &ProviderFacts,
     role: &str,
 ) -> Result<Change, TooLarge> {
-    diff(&trust_layers(old), &trust_layers(new), &Region::tokens(provider, role))
+    let (before, after) = (trust_layers(old), trust_layers(new));
+    let sides = [(old, new), (new, old)];
+    let regions =
+        sides.map(|(one, other)| Regions::new(one, provider, role, &[], names::subjects(other, provider)));
+    let mut change = diff(&before, &after, &Region::tokens(provider, role))?;
+    let Some(customised) = regions.into_iter().find_map(|regions| regions.customised) else {
+        return Ok(change);
+    };
+    match diff(&before, &after, &customised) {
+        Ok(more) => {
+            change.gained = change.gained.or(more.gained);
+            change.lost = change.lost.or(more.lost);
+            change.unknown.extend(more.unknown);
+        }
+        Err(too_large) => change.unknown.push(regions::too_large(too_large)),
+    }
+    change.unknown.sort_unstable();
+    change.unknown.dedup();
+    Ok(change)
 }
 
 fn trust_layers(trust: &Policy) -> Layers<'_> {

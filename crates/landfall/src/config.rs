@@ -40,6 +40,9 @@ pub struct Config {
     pub git_ref: Option<String>,
     /// Whether the repository's tokens carry the immutable subject.
     pub immutable_subject: Option<bool>,
+    /// Subject templates (`include_claim_keys`), by `OWNER` or `OWNER/NAME`.
+    #[serde(default)]
+    pub sub_template: BTreeMap<String, Vec<String>>,
     /// Other repositories, `OWNER/NAME` or `OWNER/NAME@REF`, and where they are.
     #[serde(default)]
     pub remote: BTreeMap<String, PathBuf>,

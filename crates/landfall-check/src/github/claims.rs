@@ -218,6 +218,21 @@ pub fn subject(facts: &TokenFacts) -> String {
     format!("repo:{repository}:{context}")
 }
 
+/// The `sub` that a template makes of a token's claims (`include_claim_keys`): each key with its value,
+/// `context` without its name, `repo` as default subjects begin. A claim that isn't there is empty.
+/// <https://docs.github.com/en/actions/reference/security/oidc#customizing-the-token-claims>
+pub fn customised_subject(claims: &Claims, keys: &[String]) -> String {
+    let default = claims.text("sub").unwrap_or("");
+    let rest = default.strip_prefix("repo:").unwrap_or(default);
+    let (repository, context) = rest.split_once(':').unwrap_or((rest, ""));
+    let part = |key: &String| match key.as_str() {
+        "context" => context.to_owned(),
+        "repo" => format!("repo:{repository}"),
+        claim => format!("{claim}:{}", escaped(claims.text(claim).unwrap_or(""))),
+    };
+    keys.iter().map(part).collect::<Vec<_>>().join(":")
+}
+
 /// The claims of one job's token; `issued_at` in seconds since 1970, `token_id` becomes `jti`.
 pub fn claims(
     run: &RunFacts,

@@ -13,7 +13,9 @@ pub mod context;
 pub mod expr;
 pub mod files;
 pub mod glob;
+pub mod job_token;
 pub mod masks;
+pub mod matrix;
 pub mod permissions;
 pub mod plan;
 pub mod slot;
@@ -28,8 +30,9 @@ mod read_job;
 mod read_on;
 
 pub use call::{CalledInput, CalledSecrets};
-pub use claims::{TokenFacts, Visibility, claims, subject, token_claims};
+pub use claims::{TokenFacts, Visibility, claims, customised_subject, subject, token_claims};
 pub use expr::{Contexts, ExprError, Object, Outcome, Status, Value};
+pub use job_token::{JobToken, Known, job_tokens};
 pub use lines::Lines;
 pub use model::{
     CallJob, Concurrency, Defaults, Environment, Job, JobBody, Pairs, RunsOn, Secrets, Step, StepBody,

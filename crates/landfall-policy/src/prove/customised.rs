@@ -78,13 +78,7 @@ impl View<'_> {
         Kind { place: self.place(request), is_repository_first, is_said, value }
     }
 
-    fn is_new(
-        &self,
-        kind: &Kind,
-        request: &Request,
-        default: &[(Place, Stratum)],
-        dead: &[Dead],
-    ) -> bool {
+    fn is_new(&self, kind: &Kind, request: &Request, default: &[(Place, Stratum)], dead: &[Dead]) -> bool {
         if matches!(kind.place, Place::OtherCase(_)) {
             return false;
         }
@@ -97,9 +91,9 @@ impl View<'_> {
             Place::Others => stratum.breadth == Breadth::Anyone,
             _ => stratum.breadth >= Breadth::Repository,
         } && stratum.words.starts_with("every job");
-        let anyone = default.iter().any(|(place, stratum)| {
-            *place == Place::Others && all_of_it(&(Place::Others, stratum.clone()))
-        });
+        let anyone = default
+            .iter()
+            .any(|(place, stratum)| *place == Place::Others && all_of_it(&(Place::Others, stratum.clone())));
         match kind.is_repository_first {
             _ if templated => false,
             true => {
@@ -141,8 +135,7 @@ impl View<'_> {
             }
             _ => self.whose(&kind.place, &admission),
         };
-        let words =
-            format!("jobs with a customised subject, of {whose}{}", self.conditions(&admission));
+        let words = format!("jobs with a customised subject, of {whose}{}", self.conditions(&admission));
         let request = admission.admitted.request;
         let patterns = fitting(self.trust, &self.provider.key("sub"), &request);
         let witness = Witness { claims: claims(self.provider, &request), request };

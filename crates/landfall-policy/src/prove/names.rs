@@ -1,7 +1,7 @@
 //! What a trust policy says of a provider's tokens, in its own words: the repositories and owners that
 //! it names, and the values that a witness fits.
 
-use landfall_types::{Span, Spanned};
+use landfall_types::Spanned;
 
 use crate::ast::{ComparisonKind, Condition, Effect, Policy};
 use crate::condition;
@@ -119,10 +119,7 @@ impl Names {
 }
 
 /// Every value that a policy compares a key with, in whatever statement.
-pub(super) fn values<'p>(
-    trust: &'p Policy,
-    key: &str,
-) -> impl Iterator<Item = &'p str> + Clone + use<'p> {
+pub(super) fn values<'p>(trust: &'p Policy, key: &str) -> impl Iterator<Item = &'p str> + Clone + use<'p> {
     let conditions = trust.statements.iter().flat_map(|statement| &statement.conditions);
     let on_key: Vec<&Condition> =
         conditions.filter(|condition| condition.key.value.eq_ignore_ascii_case(key)).collect();
@@ -166,15 +163,19 @@ pub(super) fn fitting(trust: &Policy, key: &str, request: &Request) -> Vec<Spann
     fitting
 }
 
-/// The keys on which grants put conditions, apart from some.
-pub(super) fn keys<'p>(trust: &'p Policy, but: &[String]) -> Vec<(&'p str, Span)> {
-    let granting = trust.statements.iter().filter(|statement| statement.effect == Effect::Allow);
-    let mut keys: Vec<(&str, Span)> = Vec::new();
-    for condition in granting.flat_map(|statement| &statement.conditions) {
-        let name = condition.key.value.as_str();
-        let is_known = |known: &str| known.eq_ignore_ascii_case(name);
-        if !but.iter().any(|one| is_known(one)) && !keys.iter().any(|(one, _)| is_known(one)) {
-            keys.push((name, condition.key.span));
+/// The keys on which a policy puts conditions, apart from some; and whether grants do.
+pub(super) fn keys<'p>(trust: &'p Policy, but: &[String]) -> Vec<(&'p str, bool)> {
+    let mut keys: Vec<(&str, bool)> = Vec::new();
+    let (grants, denies): (Vec<_>, Vec<_>) =
+        trust.statements.iter().partition(|statement| statement.effect == Effect::Allow);
+    for (statement, is_grant) in grants.iter().map(|it| (it, true)).chain(denies.iter().map(|it| (it, false)))
+    {
+        for condition in &statement.conditions {
+            let name = condition.key.value.as_str();
+            let is_known = |known: &str| known.eq_ignore_ascii_case(name);
+            if !but.iter().any(|one| is_known(one)) && !keys.iter().any(|(one, _)| is_known(one)) {
+                keys.push((name, is_grant));
+            }
         }
     }
     keys

@@ -4,9 +4,7 @@
 use super::names::subjects;
 use crate::ast::{ComparisonKind, Effect, Policy, Statement};
 use crate::pattern;
-use crate::region::{
-    AskedSubjects, IssuerKind, ProviderFacts, Region, SubjectTemplate, WEB_IDENTITY,
-};
+use crate::region::{AskedSubjects, IssuerKind, ProviderFacts, Region, SubjectTemplate, WEB_IDENTITY};
 use crate::set::{Shape, TooLarge};
 
 /// Tokens by the kind of their subjects.
@@ -45,8 +43,7 @@ impl<'r> Regions<'r> {
         };
         if provider.kind() == IssuerKind::GitHub {
             for template in templates {
-                regions.templated =
-                    regions.templated.union(Region::templated(provider, role, template));
+                regions.templated = regions.templated.union(Region::templated(provider, role, template));
             }
             if is_open(trust, provider) {
                 regions.customise();

@@ -241,8 +241,9 @@ impl View<'_> {
         let mut admitted = BTreeMap::new();
         for (of, tally) in tallies {
             let Some((cost, indices)) = tally.best.best else { continue };
-            let is_same =
-                |request: &Request| place(request).as_ref() == Some(&of) && verdict(&layers, request) == Ok(true);
+            let is_same = |request: &Request| {
+                place(request).as_ref() == Some(&of) && verdict(&layers, request) == Ok(true)
+            };
             let request = cut.plausible(&indices, is_same);
             let held = tally.used.iter().filter(|(coordinate, indices)| {
                 let all = cut.cells.get(**coordinate).map_or(0, Vec::len);
@@ -501,7 +502,7 @@ impl View<'_> {
 
     fn held_keys(&self, own: &[String], admitted: &Admitted) -> String {
         let mut text = String::new();
-        for (key, _) in keys(self.trust, own) {
+        for (key, is_grant) in keys(self.trust, own) {
             if !admitted.held.iter().any(|held| held.eq_ignore_ascii_case(key)) {
                 continue;
             }
@@ -509,6 +510,7 @@ impl View<'_> {
                 fitting(self.trust, key, &admitted.request).into_iter().map(|it| it.value).collect();
             let name = key.strip_prefix(&format!("{}:", self.provider.host)).unwrap_or(key);
             text.push_str(&match values.is_empty() {
+                _ if !is_grant => format!(", if no `Deny` keeps its `{name}` out"),
                 true => format!(", if its `{name}` suits"),
                 false => format!(", if its `{name}` is {}", words::list(values.iter().map(String::as_str))),
             });
@@ -519,9 +521,7 @@ impl View<'_> {
     /// How far those reach who are held to one value of a claim that says whose a token is.
     fn held_to(&self, admitted: &Admitted) -> Breadth {
         let claims: &[(&str, Breadth)] = match self.provider.kind() {
-            IssuerKind::GitLab => {
-                &[("project_id", Breadth::Repository), ("namespace_id", Breadth::Owner)]
-            }
+            IssuerKind::GitLab => &[("project_id", Breadth::Repository), ("namespace_id", Breadth::Owner)],
             IssuerKind::Buildkite => &[
                 ("pipeline_id", Breadth::Repository),
                 ("organization_id", Breadth::Owner),

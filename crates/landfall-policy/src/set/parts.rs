@@ -162,7 +162,8 @@ impl Parts {
         if !is_of_key(character) {
             return None;
         }
-        let goes_on = |word: &String| word.strip_prefix(so_far).is_some_and(|rest| rest.starts_with(character));
+        let goes_on =
+            |word: &String| word.strip_prefix(so_far).is_some_and(|rest| rest.starts_with(character));
         let Some(index) = self.words.iter().skip(first).position(goes_on) else { return Some(OTHER) };
         let (index, read) = (u32::try_from(first + index).ok()?, u32::try_from(so_far.len() + 1).ok()?);
         Some(IN_WORD + index * WORD_BYTES_MAX + read)

@@ -92,7 +92,8 @@ fn token(provider: &ProviderFacts, words: &str) -> Request {
 }
 
 fn github(subject: &str, mut set: impl FnMut(&str, &str)) {
-    let (repository, tail) = subject.strip_prefix("repo:").and_then(|rest| rest.split_once(':')).unwrap_or(("", ""));
+    let (repository, tail) =
+        subject.strip_prefix("repo:").and_then(|rest| rest.split_once(':')).unwrap_or(("", ""));
     let parts: Vec<&str> = repository.split(['/', '@']).collect();
     let (name, owner_id, id) = match parts.as_slice() {
         [owner, owner_id, name, id] => (format!("{owner}/{name}"), *owner_id, *id),

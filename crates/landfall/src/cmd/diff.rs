@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use clap::Args;
 use landfall_deliver::Failure;
+use landfall_policy::ast::Effect;
 use landfall_policy::decide::Named;
-use landfall_policy::prove::{self, Change, TooLarge};
+use landfall_policy::prove::{self, Change, Grant, TooLarge, Use};
 use landfall_policy::region::{ProviderFacts, Region};
 use landfall_policy::set::Language;
 use landfall_policy::{Layers, Policy, PolicyKind, Principal, Request};
@@ -15,7 +16,7 @@ use landfall_serve::authz;
 use landfall_types::{Arn, SourceMap};
 
 use super::role::{self, RoleSource};
-use super::serve::{self, Format};
+use super::serve::Format;
 use super::{key_value, usage, who};
 use crate::{files, ui};
 
@@ -39,8 +40,8 @@ pub struct DiffArgs {
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = key_value)]
     variables: Vec<(String, String)>,
     /// The account, where the role's ARN doesn't say it
-    #[arg(long, value_name = "ACCOUNT_ID", default_value = serve::ACCOUNT_DEFAULT)]
-    account: String,
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    account: Option<String>,
     /// How it is told
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -70,16 +71,30 @@ struct Side {
 struct Compared {
     what: String,
     change: Change,
+    /// What only the new one admits, in words.
+    gained: Vec<String>,
+    /// What only the old one admits.
+    lost: Vec<String>,
+}
+
+impl Compared {
+    fn is_same(&self) -> bool {
+        self.change.is_none() && self.gained.is_empty() && self.lost.is_empty()
+    }
+
+    fn is_wider(&self) -> bool {
+        self.change.gained.is_some() || !self.gained.is_empty() || !self.change.unknown.is_empty()
+    }
 }
 
 /// Compares; tells whether nothing is newly admitted.
 ///
 /// # Errors
 /// Wrong usage, unreadable input, policies that pass a limit.
-pub fn run(args: &DiffArgs) -> Result<bool, Failure> {
+pub fn run(args: DiffArgs) -> Result<bool, Failure> {
     let sources = SourceMap::new();
-    let old = side(&sources, &args.old, args)?;
-    let new = side(&sources, &args.new, args)?;
+    let old = side(&sources, &args.old, &args)?;
+    let new = side(&sources, &args.new, &args)?;
     if old.trust.is_some() != new.trust.is_some()
         || old.identity.is_empty() != new.identity.is_empty() && old.trust.is_none()
     {
@@ -93,21 +108,102 @@ pub fn run(args: &DiffArgs) -> Result<bool, Failure> {
             let role = new.role.to_string();
             let mut change = prove::diff_trust(before, after, &provider, &role).map_err(too_large)?;
             change.unknown.extend(provider_change(&old, &new, &provider.arn));
-            compared.push(Compared { what: format!("tokens of https://{}", provider.host), change });
+            let strata = |trust: &Policy| -> Result<Vec<String>, TooLarge> {
+                let who = prove::who(trust, &provider, &role, &[])?;
+                Ok(who.strata.into_iter().map(|stratum| stratum.words).collect())
+            };
+            let (mut lost, mut gained) =
+                (strata(before).map_err(too_large)?, strata(after).map_err(too_large)?);
+            only_there(&mut lost, &mut gained);
+            // Words alone prove nothing: where nobody is lost, what was there before is part of what is now.
+            let (has_gained, has_lost) = (change.gained.is_some(), change.lost.is_some());
+            gained.retain(|_| has_gained);
+            lost.retain(|_| has_lost);
+            let what = format!("tokens of https://{}", provider.host);
+            compared.push(Compared { what, change, gained, lost });
         }
+        compared.extend(principals(before, after, &new.role.to_string()));
     }
     if !old.identity.is_empty() || !new.identity.is_empty() {
         let mut change = permissions(&old, &new).map_err(too_large)?;
         if old.boundary != new.boundary {
             change.unknown.push("the permissions boundary changes too, and is not compared".to_owned());
         }
-        compared.push(Compared { what: "calls of the role's sessions".to_owned(), change });
+        let gained = change.gained.is_some().then(|| grants_beyond(&new, &old));
+        let lost = change.lost.is_some().then(|| grants_beyond(&old, &new));
+        let what = "calls of the role's sessions".to_owned();
+        let (gained, lost) = (gained.unwrap_or_default(), lost.unwrap_or_default());
+        compared.push(Compared { what, change, gained, lost });
     }
     match args.format {
         Format::Human => compared.iter().for_each(show),
         Format::Json => ui::line(json(&compared)),
     }
-    Ok(compared.iter().all(|one| one.change.gained.is_none() && one.change.unknown.is_empty()))
+    Ok(!compared.iter().any(Compared::is_wider))
+}
+
+/// Takes out what stands on both sides.
+fn only_there(left: &mut Vec<String>, right: &mut Vec<String>) {
+    let both: Vec<String> = left.iter().filter(|one| right.contains(one)).cloned().collect();
+    left.retain(|one| !both.contains(one));
+    right.retain(|one| !both.contains(one));
+}
+
+/// Those who need no token; none when neither policy names any.
+fn principals(old: &Policy, new: &Policy, role: &str) -> Option<Compared> {
+    let grants = |trust: &Policy| -> Vec<String> {
+        let of_use = prove::grants(trust, role).into_iter().filter(|grant| grant.use_ != Use::Never);
+        let words = |grant: Grant| match grant.conditions.as_slice() {
+            [] => format!("{} by {}", grant.words, grant.action),
+            some => format!("{} by {}, if {}", grant.words, grant.action, some.join(" and ")),
+        };
+        of_use.map(words).collect()
+    };
+    let (mut lost, mut gained) = (grants(old), grants(new));
+    if lost.is_empty() && gained.is_empty() {
+        return None;
+    }
+    only_there(&mut lost, &mut gained);
+    let change = Change { gained: None, lost: None, unknown: Vec::new() };
+    Some(Compared { what: "without an ID token".to_owned(), change, gained, lost })
+}
+
+/// The most pairs of action and resource that are asked about one by one.
+const PAIRS_MAX: usize = 400;
+
+/// The actions and resources of one side's grants, of which some calls are allowed there and not on the
+/// other side, in the policies' own patterns.
+fn grants_beyond(side: &Side, other: &Side) -> Vec<String> {
+    let mut by_resource: Vec<(String, Vec<String>)> = Vec::new();
+    let mut asked = 0;
+    let statements = side.identity.iter().flat_map(|(_, policy)| &policy.statements);
+    for statement in statements.filter(|statement| statement.effect == Effect::Allow) {
+        let resources = statement.resource.as_ref().filter(|clause| !clause.negated);
+        let is_plain = !statement.action.negated;
+        for resource in resources.iter().flat_map(|clause| &clause.patterns) {
+            for action in statement.action.patterns.iter().filter(|_| is_plain) {
+                asked += 1;
+                let is_known = by_resource
+                    .iter()
+                    .any(|(known, actions)| *known == resource.value && actions.contains(&action.value));
+                if asked > PAIRS_MAX || is_known || !is_beyond(side, other, &action.value, &resource.value) {
+                    continue;
+                }
+                match by_resource.iter_mut().find(|(known, _)| *known == resource.value) {
+                    Some((_, actions)) => actions.push(action.value.clone()),
+                    None => by_resource.push((resource.value.clone(), vec![action.value.clone()])),
+                }
+            }
+        }
+    }
+    let words = |(resource, actions): (String, Vec<String>)| format!("{} on {resource}", actions.join(", "));
+    by_resource.into_iter().map(words).collect()
+}
+
+fn is_beyond(side: &Side, other: &Side, action: &str, resource: &str) -> bool {
+    let resource = if resource == "*" { Language::all() } else { Language::arn(resource) };
+    let region = sessions(side, Language::glob_ignore_case(action), resource);
+    prove::diff(&layers(other), &layers(side), &region).is_ok_and(|change| change.gained.is_some())
 }
 
 fn too_large(TooLarge { states, limit }: TooLarge) -> Failure {
@@ -176,15 +272,19 @@ fn provider_change(old: &Side, new: &Side, arn: &str) -> Option<String> {
 }
 
 fn permissions(old: &Side, new: &Side) -> Result<Change, TooLarge> {
-    let account = new.role.account_id();
-    let session = account.map(|account| Arn::assumed_role(account, role_name(&new.role), "session"));
+    let region = sessions(new, Language::glob("?*:?*"), Language::glob("*"));
+    prove::diff(&layers(old), &layers(new), &region)
+}
+
+/// Calls of sessions of a role.
+fn sessions(side: &Side, actions: Language, resources: Language) -> Region {
+    let account = side.role.account_id();
+    let session = account.map(|account| Arn::assumed_role(account, role_name(&side.role), "session"));
     let principal = match session {
-        Some(session) => Principal::Session { session, role: new.role.clone() },
+        Some(session) => Principal::Session { session, role: side.role.clone() },
         None => Principal::Anonymous,
     };
-    let any = Language::glob("*");
-    let region = Region::product(principal, Language::glob("?*:?*"), any, &new.role.account, Vec::new());
-    prove::diff(&layers(old), &layers(new), &region)
+    Region::product(principal, actions, resources, &side.role.account, Vec::new())
 }
 
 fn role_name(arn: &Arn) -> &str {
@@ -205,17 +305,22 @@ fn layers(side: &Side) -> Layers<'_> {
 fn show(compared: &Compared) {
     ui::line(ui::styled(ui::BOLD, &compared.what));
     let change = &compared.change;
-    if change.is_none() {
+    if compared.is_same() {
         ui::line(format!("  {} the same are admitted as before", ui::styled(ui::GOOD, "=")));
     }
-    for (request, sign, words) in [
-        (&change.gained, ui::styled(ui::BAD, "+"), "newly admitted, for instance"),
-        (&change.lost, ui::styled(ui::DIM, "-"), "no longer admitted, for instance"),
+    for (request, words, sign, what) in [
+        (&change.gained, &compared.gained, ui::styled(ui::BAD, "+"), "newly admitted"),
+        (&change.lost, &compared.lost, ui::styled(ui::DIM, "-"), "no longer admitted"),
     ] {
+        if request.is_none() && words.is_empty() {
+            continue;
+        }
+        ui::line(format!("  {sign} {what}"));
+        words.iter().for_each(|one| ui::line(format!("      {one}")));
         if let Some(request) = request {
-            ui::line(format!("  {sign} {words}"));
+            ui::line(ui::styled(ui::DIM, "      for instance"));
             for (name, value) in telling(request) {
-                ui::line(format!("      {name} {value}"));
+                ui::line(format!("        {name} {value}"));
             }
         }
     }
@@ -244,8 +349,10 @@ fn json(compared: &[Compared]) -> serde_json::Value {
         .map(|one| {
             serde_json::json!({
                 "what": one.what,
+                "same": one.is_same(),
                 "gained": one.change.gained.as_ref().map(request),
                 "lost": one.change.lost.as_ref().map(request),
+                "words": { "gained": one.gained, "lost": one.lost },
                 "unknown": one.change.unknown,
             })
         })

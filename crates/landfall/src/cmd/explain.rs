@@ -20,10 +20,11 @@ use landfall_types::{Arn, Claims, Finding, Issuer, SourceMap, Span};
 use landfall_wire::jwt;
 use landfall_wire::query::Params;
 
+use super::explain_job::{self, JobArgs};
 use super::role::{self, RoleSource};
 use super::serve::Format;
 use super::{key_value, usage};
-use crate::{files, ui};
+use crate::{config, files, ui};
 
 /// Largest file with a token or claims, in bytes.
 const CLAIMS_BYTES_MAX: u64 = 256 * 1024;
@@ -32,17 +33,19 @@ const CLAIMS_BYTES_MAX: u64 = 256 * 1024;
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ExplainArgs {
-    /// The role: an ARN, or its name where the Terraform has it
-    #[arg(long = "role", value_name = "ROLE")]
-    role: String,
+    /// The role: an ARN, or its name where the Terraform has it [default with --workflow: the job's own]
+    #[arg(long = "role", value_name = "ROLE", required_unless_present = "workflow")]
+    role: Option<String>,
     /// An ID token in a file, or `-` for standard input; it is read, not verified
     #[arg(long, value_name = "FILE", conflicts_with = "claims")]
     token: Option<PathBuf>,
     /// The claims of a token as JSON in a file, or `-` for standard input
     #[arg(long, value_name = "FILE")]
     claims: Option<PathBuf>,
+    #[command(flatten)]
+    job: JobArgs,
     /// A call that the role's session makes, `ecr:PutImage`
-    #[arg(long, value_name = "ACTION", required_unless_present_any = ["token", "claims"])]
+    #[arg(long, value_name = "ACTION", required_unless_present_any = ["token", "claims", "workflow"])]
     action: Option<String>,
     /// What the call is made on
     #[arg(long, value_name = "ARN", default_value = "*", requires = "action")]
@@ -61,14 +64,23 @@ const EXAMPLES: &str = "\
 Examples:
   landfall explain --role deploy --infra infra --token token
   landfall explain --role arn:aws:iam::123456789012:role/deploy --policy trust.json --claims claims.json
+  landfall explain --workflow .github/workflows/deploy.yml --job deploy --event pull_request --infra infra
   landfall explain --role deploy --infra infra --action ecr:PutImage \\
     --resource arn:aws:ecr:eu-west-1:123456789012:repository/web
+  landfall explain --role deploy --infra infra --action iam:PassRole \\
+    --resource arn:aws:iam::123456789012:role/task --context iam:PassedToService=ecs-tasks.amazonaws.com
 
-Exit codes: 0 allowed; 1 refused; 2 wrong usage or unreadable input.";
+docs/json.md says what --format json holds.
+
+Exit codes: 0 allowed; 1 refused, or not known; 2 wrong usage or unreadable input.";
 
 /// What was found out.
 struct Explained {
     allowed: bool,
+    /// What it is about, where that isn't plain: a leg of a job.
+    about: Option<String>,
+    /// The token's subject, where the question made the token.
+    subject: Option<String>,
     /// What AWS would say.
     answer: String,
     finding: Option<Finding>,
@@ -80,22 +92,104 @@ struct Explained {
 ///
 /// # Errors
 /// Wrong usage, unreadable input.
-pub fn run(args: &ExplainArgs) -> Result<bool, Failure> {
+pub fn run(args: ExplainArgs) -> Result<bool, Failure> {
     let sources = SourceMap::new();
-    let claims = read_claims(args)?;
-    let kind = if args.action.is_some() { PolicyKind::Identity } else { PolicyKind::Trust };
-    let asked = role::find(&sources, &args.role, &args.source, kind, claims.as_ref())?;
-    let (world, role) = (&asked.world, &asked.role);
-    let explained = match (&claims, &args.action) {
-        (Some(claims), None) => exchange(world, role, claims)?,
-        (_, Some(action)) => call(world, role, claims.as_ref(), action, args)?,
-        (None, None) => return Err(usage("say what to explain: --token, --claims or --action")),
+    let explained = match &args.job.workflow {
+        Some(path) => of_job(&args, path, &sources)?,
+        None => vec![of_token_or_call(&args, &sources)?],
     };
     match args.format {
-        Format::Human => show(&explained, &sources),
-        Format::Json => ui::line(json(&explained, &sources)),
+        Format::Human => {
+            for (index, one) in explained.iter().enumerate() {
+                if index > 0 {
+                    ui::line("");
+                }
+                show(one, &sources);
+            }
+        }
+        Format::Json => explained.iter().for_each(|one| ui::line(json(one, &sources))),
     }
-    Ok(explained.allowed)
+    Ok(explained.iter().all(|one| one.allowed))
+}
+
+fn of_token_or_call(args: &ExplainArgs, sources: &SourceMap) -> Result<Explained, Failure> {
+    let claims = read_claims(args)?;
+    let kind = if args.action.is_some() { PolicyKind::Identity } else { PolicyKind::Trust };
+    let source = args.source.clone().or(&config::find(Path::new("."))?)?;
+    let said = args.role.as_deref().unwrap_or_default();
+    let standing = role::find(sources, said, &source, kind, claims.as_ref())?;
+    let (world, role) = (&standing.world, &standing.role);
+    match (&claims, &args.action) {
+        (Some(claims), None) => exchange(world, role, claims),
+        (_, Some(action)) => call(world, role, claims.as_ref(), action, args),
+        (None, None) => Err(usage("say what to explain: --token, --claims, --workflow or --action")),
+    }
+}
+
+/// The token of a job, leg by leg; with --action the call that it makes with its session.
+fn of_job(args: &ExplainArgs, path: &Path, sources: &SourceMap) -> Result<Vec<Explained>, Failure> {
+    let asked = explain_job::ask(&args.job, path, sources)?;
+    let source = args.source.clone().or(&config::find(path)?)?;
+    let mut all = Vec::new();
+    for leg in &asked.legs {
+        let about = match &leg.label {
+            Some(label) => format!("{} ({label})", asked.about),
+            None => asked.about.clone(),
+        };
+        let explained = match &leg.token {
+            Err(none) => without_token(none),
+            Ok(token) => {
+                let said = args.role.as_deref().or(leg.role.as_deref()).ok_or_else(|| {
+                    usage("which role is meant? The job's login does not say one that can be known")
+                        .help("say --role ROLE")
+                })?;
+                let standing = role::find(sources, said, &source, PolicyKind::Trust, Some(&token.claims))?;
+                let mut explained = exchange(&standing.world, &standing.role, &token.claims)?;
+                explained.notes.clear();
+                explained.subject = token.claims.text("sub").map(str::to_owned);
+                explained.finding = explained.finding.map(|finding| token.blame(finding));
+                let asks_for_ids = |finding: &Finding| {
+                    finding.message.contains("repository_id`")
+                        || finding.message.contains("repository_owner_id`")
+                };
+                if token.claims.text("repository_id").is_none()
+                    && explained.finding.as_ref().is_some_and(asks_for_ids)
+                {
+                    explained.notes.push("the ids of the repository and its owner are not known here: say --ids OWNER_ID/REPO_ID".to_owned());
+                }
+                if let (Some(own), Some(said)) = (&leg.role, &args.role)
+                    && own.rsplit('/').next() != said.rsplit('/').next()
+                {
+                    explained.notes.push(format!("the job itself asks for the role {own}"));
+                }
+                match &args.action {
+                    Some(action) if explained.allowed => {
+                        call(&standing.world, &standing.role, Some(&token.claims), action, args)?
+                    }
+                    _ => explained,
+                }
+            }
+        };
+        all.push(Explained { about: Some(about), ..explained });
+    }
+    Ok(all)
+}
+
+fn without_token(none: &explain_job::NoToken) -> Explained {
+    let answer = if none.is_unknown {
+        "not known: what token the job gets".to_owned()
+    } else {
+        "no token, so no role".to_owned()
+    };
+    Explained {
+        allowed: false,
+        about: None,
+        subject: None,
+        answer,
+        finding: Some(none.finding.clone()),
+        traces: Vec::new(),
+        notes: Vec::new(),
+    }
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
@@ -156,7 +250,8 @@ fn explained(record: &Record, traces: Vec<StatementTrace>) -> Explained {
         Verdict::Allowed => (true, "sts:AssumeRoleWithWebIdentity is allowed".to_owned()),
         Verdict::Refused { code, message } => (false, format!("{code}: {message}")),
     };
-    Explained { allowed, answer, finding: record.finding.clone(), traces, notes: Vec::new() }
+    let finding = record.finding.clone();
+    Explained { allowed, about: None, subject: None, answer, finding, traces, notes: Vec::new() }
 }
 
 /// A call of the role's session.
@@ -215,7 +310,7 @@ fn call(
         landfall_policy::explain::aws_sentence(&decision, &request)
     };
     let finding = (!allowed).then(|| landfall_policy::explain::finding(&decision, &request, &world.sources));
-    Ok(Explained { allowed, answer, finding, traces, notes: Vec::new() })
+    Ok(Explained { allowed, about: None, subject: None, answer, finding, traces, notes: Vec::new() })
 }
 
 fn repository_policy(world: &World, resource: &str) -> Option<landfall_serve::store::Document> {
@@ -227,6 +322,12 @@ fn repository_policy(world: &World, resource: &str) -> Option<landfall_serve::st
 }
 
 fn show(explained: &Explained, sources: &SourceMap) {
+    if let Some(about) = &explained.about {
+        ui::line(ui::styled(ui::BOLD, about));
+    }
+    if let Some(subject) = &explained.subject {
+        ui::line(ui::styled(ui::DIM, format!("  sub {subject}")));
+    }
     let (sign, style) = if explained.allowed { ("✓", ui::GOOD) } else { ("✗", ui::BAD) };
     ui::line(format!("{} {}", ui::styled(style, sign), explained.answer));
     for note in &explained.notes {
@@ -316,6 +417,8 @@ fn json(explained: &Explained, sources: &SourceMap) -> serde_json::Value {
         })
         .collect();
     serde_json::json!({
+        "about": explained.about,
+        "subject": explained.subject,
         "allowed": explained.allowed,
         "answer": explained.answer,
         "notes": explained.notes,

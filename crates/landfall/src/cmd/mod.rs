@@ -3,6 +3,7 @@
 pub mod diff;
 pub mod ecr;
 pub mod explain;
+pub mod explain_job;
 pub mod login;
 pub mod push;
 pub mod rehearse;
@@ -23,9 +24,9 @@ use crate::{exit, ui};
 pub async fn run(command: Command, environment: &Environment) -> ExitCode {
     let result = match command {
         Command::Rehearse(args) => rehearse::run(*args, environment).await,
-        Command::Diff(args) => diff::run(&args),
-        Command::Explain(args) => explain::run(&args),
-        Command::Who(args) => who::run(&args),
+        Command::Diff(args) => diff::run(*args),
+        Command::Explain(args) => explain::run(*args),
+        Command::Who(args) => who::run(*args),
         Command::Serve(args) => serve::run(args).await.map(|()| true),
         Command::Token(args) => token::run(args, environment).await.map(|()| true),
         Command::Login(args) => login::run(*args, environment).await.map(|()| true),

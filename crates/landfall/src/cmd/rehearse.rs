@@ -129,8 +129,8 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
     let repository = repository_dir(&args.path, &found)?;
     let sources = SourceMap::new();
     let workflows = workflows(&sources, &args, &found, &repository)?;
-    let repo = repo_name(&args, &found, &repository)?;
-    let mut facts = facts(&args, &found, &repo)?;
+    let repo = repo_name(args.repo.as_deref(), &found, &repository)?;
+    let mut facts = facts(&args.words(), &found, &repo)?;
     let secrets = secrets(&args, environment)?;
     let infra = infra(&args, &found)?;
     let mut stop = pin!(serve::stop_signal());
@@ -156,7 +156,7 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
         facts,
         repository,
         snapshot,
-        remotes: remotes(&args, &found),
+        remotes: remotes(&args.remote, &found),
         landfall: std::env::current_exe().map_err(|error| {
             Failure::new(FailureKind::Outside, format!("cannot find this program's own file: {error}"))
         })?,
@@ -267,7 +267,11 @@ fn not_created(findings: &[Finding], sources: &SourceMap, format: Format) -> boo
     false
 }
 
-fn repository_dir(path: &Path, found: &Found) -> Result<PathBuf, Failure> {
+/// The folder of the repository that a workflow, or a folder, belongs to.
+///
+/// # Errors
+/// When `landfall.toml` names a folder that isn't there.
+pub fn repository_dir(path: &Path, found: &Found) -> Result<PathBuf, Failure> {
     if let Some(workspace) = &found.config.workspace {
         let dir = found.path(workspace);
         return if dir.is_dir() {
@@ -287,8 +291,12 @@ fn repository_dir(path: &Path, found: &Found) -> Result<PathBuf, Failure> {
     Ok(dir.filter(|dir| !dir.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned))
 }
 
-fn repo_name(args: &RehearseArgs, found: &Found, dir: &Path) -> Result<String, Failure> {
-    let said = args.repo.clone().or_else(|| found.config.repo.clone()).or_else(|| origin(dir));
+/// The repository that a folder is of.
+///
+/// # Errors
+/// When nothing says it.
+pub fn repo_name(said: Option<&str>, found: &Found, dir: &Path) -> Result<String, Failure> {
+    let said = said.map(str::to_owned).or_else(|| found.config.repo.clone()).or_else(|| origin(dir));
     let repo = said.ok_or_else(|| {
         usage(format!("which repository is {}? Its git remote `origin` does not tell", shown(dir)))
             .help("give --repo OWNER/NAME, or say repo = \"OWNER/NAME\" in landfall.toml")
@@ -380,9 +388,10 @@ fn infra(args: &RehearseArgs, found: &Found) -> Result<Vec<PathBuf>, Failure> {
     }
 }
 
-fn remotes(args: &RehearseArgs, found: &Found) -> Remotes {
+/// Where other repositories are.
+pub fn remotes(said: &[(String, String)], found: &Found) -> Remotes {
     let configured = found.config.remote.iter().map(|(name, dir)| (name.clone(), found.path(dir)));
-    let said = args.remote.iter().map(|(name, dir)| (name.clone(), PathBuf::from(dir)));
+    let said = said.iter().map(|(name, dir)| (name.clone(), PathBuf::from(dir)));
     Remotes::new(configured.chain(said))
 }
 
@@ -399,12 +408,45 @@ fn secrets(args: &RehearseArgs, environment: &Environment) -> Result<Vec<(String
     args.secret.iter().map(secret).collect()
 }
 
-fn facts(args: &RehearseArgs, found: &Found, repo: &str) -> Result<RunFacts, Failure> {
+/// What a user says of a run.
+pub struct RunWords<'w> {
+    /// `--event`
+    pub event: Option<&'w str>,
+    /// `--ref`
+    pub git_ref: Option<&'w str>,
+    /// `--fork`
+    pub fork: bool,
+    /// `--ids`
+    pub ids: Option<(u64, u64)>,
+    /// `--immutable-subject`
+    pub immutable_subject: bool,
+    /// `--input`
+    pub input: &'w [(String, String)],
+}
+
+impl RehearseArgs {
+    fn words(&self) -> RunWords<'_> {
+        RunWords {
+            event: self.event.as_deref(),
+            git_ref: self.git_ref.as_deref(),
+            fork: self.fork,
+            ids: self.ids,
+            immutable_subject: self.immutable_subject,
+            input: &self.input,
+        }
+    }
+}
+
+/// The facts of a run, by the command line and `landfall.toml`.
+///
+/// # Errors
+/// When they contradict each other.
+pub fn facts(args: &RunWords<'_>, found: &Found, repo: &str) -> Result<RunFacts, Failure> {
     let configured = found.config.ids.as_deref().map(token::ids).transpose();
     let configured = configured.map_err(|error| usage(format!("ids of {}: {error}", config::FILE_NAME)))?;
     let (owner_id, repository_id) = args.ids.or(configured).unwrap_or_else(|| token::stand_in_ids(repo));
-    let event = args.event.as_deref().or(found.config.event.as_deref()).unwrap_or("push");
-    let git_ref = args.git_ref.as_deref().or(found.config.git_ref.as_deref()).unwrap_or("refs/heads/main");
+    let event = args.event.or(found.config.event.as_deref()).unwrap_or("push");
+    let git_ref = args.git_ref.or(found.config.git_ref.as_deref()).unwrap_or("refs/heads/main");
     if !args.input.is_empty() && event != "workflow_dispatch" {
         return Err(usage(format!(
             "--input is for runs that are started by hand, and the event is `{event}`"
@@ -416,7 +458,7 @@ fn facts(args: &RehearseArgs, found: &Found, repo: &str) -> Result<RunFacts, Fai
             .help("add --event pull_request"));
     }
     let mut inputs: Vec<(String, String)> = found.config.inputs.clone().into_iter().collect();
-    inputs.extend(args.input.clone());
+    inputs.extend(args.input.iter().cloned());
     let owner = repo.split('/').next().unwrap_or(repo).to_owned();
     Ok(RunFacts {
         repository: repo.to_owned(),

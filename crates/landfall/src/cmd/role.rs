@@ -6,18 +6,20 @@ use std::sync::Arc;
 use clap::Args;
 use landfall_deliver::{Failure, FailureKind};
 use landfall_policy::PolicyKind;
+use landfall_policy::region::SubjectTemplate;
 use landfall_serve::World;
 use landfall_serve::store::Role;
 use landfall_types::{AccountId, Arn, Claims, Severity, SourceMap};
 
 use super::{key_value, serve, usage};
+use crate::config::Found;
 use crate::{files, ui};
 
 /// Where a role comes from.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct RoleSource {
-    /// A folder with Terraform; may be repeated
-    #[arg(long, value_name = "DIR", required_unless_present = "policy")]
+    /// A folder with Terraform; may be repeated [default: from landfall.toml]
+    #[arg(long, value_name = "DIR")]
     pub infra: Vec<PathBuf>,
     /// A policy document (JSON) in place of Terraform
     #[arg(long, value_name = "FILE", conflicts_with = "infra")]
@@ -28,13 +30,52 @@ pub struct RoleSource {
     /// A Terraform variable; may be repeated
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = key_value)]
     pub variables: Vec<(String, String)>,
-    /// The account, where the role's ARN doesn't say it
-    #[arg(long, value_name = "ACCOUNT_ID", default_value = serve::ACCOUNT_DEFAULT)]
-    pub account: String,
+    /// The account, where the role's ARN doesn't say it [default: from landfall.toml, or 123456789012]
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    pub account: Option<String>,
+}
+
+impl RoleSource {
+    /// Takes from `landfall.toml` what the command line doesn't say.
+    ///
+    /// # Errors
+    /// When neither says where the policies are, or the file can't be read.
+    pub fn or(mut self, found: &Found) -> Result<Self, Failure> {
+        if self.account.is_none() {
+            self.account.clone_from(&found.config.account);
+        }
+        if self.policy.is_some() {
+            return Ok(self);
+        }
+        if self.infra.is_empty() {
+            self.infra = found.config.infra.iter().map(|dir| found.path(dir)).collect();
+        }
+        if self.infra.is_empty() {
+            return Err(usage("where are the policies? No Terraform and no document was named")
+                .help("give --infra DIR or --policy FILE, or say infra = [\"DIR\"] in landfall.toml"));
+        }
+        if let Some(missing) = self.infra.iter().find(|dir| !dir.exists()) {
+            return Err(usage(format!("{} (--infra) is not there", files::shown(missing))));
+        }
+        let configured = found.config.variables.clone();
+        self.variables = configured.into_iter().chain(self.variables).collect();
+        Ok(self)
+    }
+}
+
+/// The subject templates that are said to be used, by the command line and `landfall.toml`.
+///
+/// # Errors
+/// When one is not understood.
+pub fn templates(said: &[String], found: &Found) -> Result<Vec<SubjectTemplate>, Failure> {
+    let configured = found.config.sub_template.iter();
+    let configured = configured.map(|(whose, keys)| SubjectTemplate::of(whose, keys.clone()));
+    let all = said.iter().map(|text| SubjectTemplate::parse(text)).chain(configured);
+    all.map(|one| one.map_err(|error| usage(format!("--sub-template: {error}")))).collect()
 }
 
 /// A role, and the AWS side that it stands in.
-pub struct Found {
+pub struct Standing {
     /// The AWS side, without a port.
     pub world: Arc<World>,
     /// The role.
@@ -52,11 +93,11 @@ pub fn find(
     source: &RoleSource,
     kind: PolicyKind,
     claims: Option<&Claims>,
-) -> Result<Found, Failure> {
+) -> Result<Standing, Failure> {
     let arn = Arn::parse(said).ok();
     let account = match arn.as_ref().and_then(Arn::account_id) {
         Some(account) => account,
-        None => serve::account(&source.account)?,
+        None => serve::account(source.account.as_deref().unwrap_or(serve::ACCOUNT_DEFAULT))?,
     };
     let blobs = tempfile::tempdir().map_err(|error| {
         Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
@@ -84,7 +125,7 @@ pub fn find(
         finding.message = format!("AWS would not take this trust policy today: {}", finding.message);
         ui::finding_on_stderr(&finding, sources);
     }
-    Ok(Found { world, role, _blobs: blobs })
+    Ok(Standing { world, role, _blobs: blobs })
 }
 
 /// Reads a policy document from a file.

@@ -7,8 +7,8 @@ use landfall_types::{Finding, Span};
 use super::context;
 use super::expr::{Contexts, Object, Value};
 use super::matrix;
-use super::model::{Step, StepBody, StepsJob};
-use super::plan::{Plan, PlannedBody, PlannedJob, RunFacts};
+use super::model::{Pairs, Step, StepBody, StepsJob};
+use super::plan::{Plan, PlannedBody, PlannedCall, PlannedJob, RunFacts};
 use super::template::Template;
 
 /// What decides the token of one leg of a job.
@@ -79,7 +79,7 @@ pub fn job_tokens<'p>(
     let vars: Object = vars.iter().map(|(name, value)| (name.clone(), Value::Text(value.clone()))).collect();
     let finder = Finder { run, vars: vars.into(), target: &leaf.path };
     let mut tokens = Vec::new();
-    let inputs = Value::from(plan.inputs.clone());
+    let inputs = Inputs { values: Value::from(plan.inputs.clone()), unknown: Vec::new() };
     finder.descend(&plan.jobs, &inputs, &[], &mut tokens);
     Ok(tokens)
 }
@@ -104,6 +104,13 @@ fn leaf<'p>(plan: &'p Plan, path: &str) -> Result<&'p PlannedJob, Finding> {
     }
 }
 
+/// The inputs of one file.
+struct Inputs {
+    values: Value,
+    /// Names of those that only a run can tell, and why.
+    unknown: Vec<(String, String)>,
+}
+
 struct Finder<'f> {
     run: &'f RunFacts,
     vars: Value,
@@ -116,14 +123,14 @@ impl Finder<'_> {
     fn descend<'p>(
         &self,
         jobs: &'p [PlannedJob],
-        inputs: &Value,
+        inputs: &Inputs,
         labels: &[String],
         tokens: &mut Vec<JobToken<'p>>,
     ) {
         let leads =
             |job: &&PlannedJob| job.path == self.target || self.target.starts_with(&format!("{}/", job.path));
         let Some(job) = jobs.iter().find(leads) else { return };
-        let contexts = self.contexts(job, inputs);
+        let contexts = self.contexts(job, &inputs.values);
         let (legs, unknown) = match job.job.strategy.as_ref().and_then(|strategy| strategy.matrix.as_ref()) {
             None => (vec![None], None),
             Some(tree) => match matrix::legs(tree, &contexts) {
@@ -134,16 +141,13 @@ impl Finder<'_> {
         for leg in legs {
             let mut labels = labels.to_vec();
             labels.extend(leg.as_ref().map(matrix::label));
-            let contexts = self.contexts(job, inputs);
+            let contexts = self.contexts(job, &inputs.values);
             let is_known = unknown.is_none();
             let contexts = contexts.with("matrix", leg.map_or(Value::Null, Value::from));
-            let reader = Reader { contexts, unknown_matrix: unknown.as_ref().filter(|_| !is_known) };
+            let unknown_matrix = unknown.as_ref().filter(|_| !is_known);
+            let reader = Reader { contexts, unknown_matrix, unknown_inputs: &inputs.unknown };
             match &job.body {
-                PlannedBody::Call(call) => {
-                    let inner = call.inputs_from(|template| template.evaluate(&reader.contexts));
-                    let inner = inner.map_or_else(|_| Object::new(), |inputs| inputs);
-                    self.descend(&call.jobs, &Value::from(inner), &labels, tokens);
-                }
+                PlannedBody::Call(call) => self.descend(&call.jobs, &reader.inputs(call), &labels, tokens),
                 PlannedBody::Steps(steps) => tokens.push(reader.token(job, steps, &labels)),
             }
         }
@@ -172,14 +176,17 @@ struct Reader<'r> {
     contexts: Contexts<'static>,
     /// Why the legs of the matrix are not known.
     unknown_matrix: Option<&'r (String, Span)>,
+    unknown_inputs: &'r [(String, String)],
 }
 
 impl Reader<'_> {
     fn token<'p>(&self, job: &'p PlannedJob, steps: &StepsJob, labels: &[String]) -> JobToken<'p> {
         let login = steps.steps.iter().find_map(login);
         let input = |name: &str| {
-            let with = login.map_or(&[][..], |(_, with)| with);
-            let found = with.iter().find(|(known, _)| known.value.eq_ignore_ascii_case(name));
+            let found = login
+                .into_iter()
+                .flat_map(|(_, with)| with)
+                .find(|(known, _)| known.value.eq_ignore_ascii_case(name));
             found.map_or(Known::No, |(_, template)| self.known(template))
         };
         JobToken {
@@ -193,16 +200,42 @@ impl Reader<'_> {
         }
     }
 
-    fn known(&self, template: &Template) -> Known {
-        let span = template.span;
-        let unknown = |because: String| Known::Unknown { because, span };
+    /// The inputs of a called workflow.
+    fn inputs(&self, call: &PlannedCall) -> Inputs {
+        let mut unknown = Vec::new();
+        for input in &call.with {
+            let given = input.given.as_ref().and_then(|template| self.unknown(template));
+            unknown.extend(given.map(|because| (input.declared.name.value.clone(), because)));
+        }
+        let values = call.inputs_from(|template| template.evaluate(&self.contexts));
+        if let Err(error) = &values {
+            let all = call.with.iter().map(|input| input.declared.name.value.clone());
+            unknown.extend(all.map(|name| (name, error.to_string())));
+        }
+        Inputs { values: Value::from(values.unwrap_or_else(|_| Object::new())), unknown }
+    }
+
+    /// Why only a run can tell what a template gives.
+    fn unknown(&self, template: &Template) -> Option<String> {
         for (context, who) in [("needs", "an earlier job"), ("secrets", "a secret"), ("steps", "a step")] {
             if template.mentions(context) {
-                return unknown(format!("`{}` is made by {who}", template.text));
+                return Some(format!("`{}` is made by {who}", template.text));
             }
         }
         if let (true, Some((because, _))) = (template.mentions("matrix"), self.unknown_matrix) {
-            return unknown(format!("`{}`: {because}", template.text));
+            return Some(format!("`{}`: {because}", template.text));
+        }
+        let lower = template.text.to_ascii_lowercase();
+        let is_read = |name: &str| template.mentions("inputs") && lower.contains(&name.to_ascii_lowercase());
+        let input = self.unknown_inputs.iter().find(|(name, _)| is_read(name))?;
+        Some(format!("`{}`: {}", template.text, input.1))
+    }
+
+    fn known(&self, template: &Template) -> Known {
+        let span = template.span;
+        let unknown = |because: String| Known::Unknown { because, span };
+        if let Some(because) = self.unknown(template) {
+            return unknown(because);
         }
         match template.evaluate_text(&self.contexts) {
             Ok(text) if text.is_empty() && template.mentions("vars") => unknown(format!(
@@ -233,8 +266,8 @@ impl Reader<'_> {
 }
 
 /// A step that logs in to AWS, with its inputs.
-fn login(step: &Step) -> Option<(Span, &[(landfall_types::Spanned<String>, Template)])> {
+fn login(step: &Step) -> Option<(Span, &Pairs)> {
     let StepBody::Uses { uses, with } = &step.body else { return None };
     let name = uses.value.split('@').next().unwrap_or("");
-    name.eq_ignore_ascii_case("aws-actions/configure-aws-credentials").then_some((uses.span, with.as_slice()))
+    name.eq_ignore_ascii_case("aws-actions/configure-aws-credentials").then_some((uses.span, with))
 }

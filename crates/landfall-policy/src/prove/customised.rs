@@ -130,10 +130,9 @@ impl View<'_> {
             Place::Others => Breadth::OtherOwners,
         };
         let whose = match &kind.place {
-            Place::Others if named_id("repository_id") || named_id("repository_owner_id") => {
-                "whom its id names".to_owned()
-            }
-            _ => self.whose(&kind.place, &admission),
+            _ if named_id("repository_id") => "the repository whose id it says".to_owned(),
+            _ if named_id("repository_owner_id") => "any repository of the owner whose id it says".to_owned(),
+            place => self.whose(place, &admission),
         };
         let words = format!("jobs with a customised subject, of {whose}{}", self.conditions(&admission));
         let request = admission.admitted.request;

@@ -121,9 +121,10 @@ fn explicit(by: &StatementRef, request: &Request) -> Finding {
 
 fn implicit(layer: Layer, decision: &Decision, request: &Request, sources: &SourceMap) -> Finding {
     let Some(nearest) = nearest_miss(layer, decision) else { return nothing_allows(layer, request) };
-    let insights: Vec<(&Clause, Insight)> = telling_clauses(nearest)
+    let mut insights: Vec<(&Clause, Insight)> = telling_clauses(nearest)
         .map(|clause| (clause, insight(clause, &nearest.statement, request)))
         .collect();
+    one_statement_more(nearest, request, &mut insights);
     let Some((_, first)) = insights.first() else { return nothing_allows(layer, request) };
     let mut finding = Finding::error(first.rule, first.message.clone());
     for (clause, insight) in &insights {
@@ -149,6 +150,21 @@ fn implicit(layer: Layer, decision: &Decision, request: &Request, sources: &Sour
         count => {
             finding.note(format!("{count} other statements were looked at and are further from this request"))
         }
+    }
+}
+
+/// Where a statement is for other actions on other resources, it is not the one to change.
+fn one_statement_more(nearest: &Miss, request: &Request, insights: &mut Vec<(&Clause, Insight)>) {
+    let is_resource = |clause: &Clause| matches!(clause, Clause::Resource { .. });
+    let is_action = |clause: &Clause| matches!(clause, Clause::Action { .. });
+    let is_elsewhere = nearest.failed.iter().any(is_action) && nearest.failed.iter().any(is_resource);
+    if !is_elsewhere || insight::is_managed(&nearest.statement.policy) {
+        return;
+    }
+    insights.retain(|(clause, _)| !is_resource(clause));
+    let (policy, Request { action, resource, .. }) = (&nearest.statement.policy, request);
+    for (_, insight) in insights.iter_mut().filter(|(clause, _)| is_action(clause)) {
+        insight.help = vec![format!("add a statement to {policy} that allows `{action}` on `{resource}`")];
     }
 }
 

@@ -4,6 +4,7 @@ use landfall_types::{Arn, Span};
 
 use super::subject;
 use crate::ast::{ComparisonKind, Operator};
+use crate::catalogue;
 use crate::condition;
 use crate::decision::{Clause, Layer, StatementRef};
 use crate::parse::operator;
@@ -168,7 +169,7 @@ fn same_service(left: &str, right: &str) -> bool {
     service(left) == service(right)
 }
 
-fn is_managed(policy: &str) -> bool {
+pub(super) fn is_managed(policy: &str) -> bool {
     Arn::parse(policy).is_ok_and(|arn| arn.service == "iam" && arn.account == "aws")
 }
 
@@ -188,17 +189,44 @@ fn resource(
     let message = format!("{} allows `{action}`, but not on `{got}`", name_of(statement));
     let help = match (negated, got) {
         (true, _) => format!("take `{got}` out of `NotResource`"),
-        (false, "*") => {
-            format!(
-                "`{action}` has no resource of its own: allow it in a statement with `\"Resource\": \"*\"`"
-            )
-        }
+        (false, "*") => without_resource(action),
         (false, _) => resource_help(wanted, got),
     };
     Insight { rule: "resource-not-allowed", message, span, label, help: vec![help] }
 }
 
+/// What is to be done about a call that names no resource, by what AWS documents of the action.
+fn without_resource(action: &str) -> String {
+    match catalogue::action(action) {
+        Some(facts) if !facts.resource_types.is_empty() => {
+            let types: Vec<&str> = facts.resource_types.iter().map(|kind| kind.name).collect();
+            format!("`{action}` is decided on a resource ({}), and this call names none", types.join(", "))
+        }
+        Some(_) => format!(
+            "`{action}` has no resource of its own: allow it in a statement with `\"Resource\": \"*\"`"
+        ),
+        None => "a call without a resource is covered by `\"Resource\": \"*\"` alone".to_owned(),
+    }
+}
+
+/// ARNs of services, tasks and the like name their cluster since 2018.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-account-settings.html>
+fn cluster_missing(wanted: &str, got: &str) -> Option<String> {
+    let (wanted, arn) = (Arn::parse(wanted).ok()?, Arn::parse(got).ok()?);
+    if arn.service != "ecs" || wanted.service != "ecs" {
+        return None;
+    }
+    let (kind, rest) = arn.resource.split_once('/')?;
+    let (cluster, name) = rest.split_once('/')?;
+    let short = wanted.resource.strip_prefix(kind)?.strip_prefix('/')?;
+    let is_it = !short.contains('/') && pattern::glob(short, name);
+    is_it.then(|| format!("the ARN of a {kind} names its cluster, here `{cluster}`: write `{got}`"))
+}
+
 fn resource_help(wanted: &[String], got: &str) -> String {
+    if let Some(help) = wanted.iter().find_map(|one| cluster_missing(one, got)) {
+        return help;
+    }
     let exact = format!("add `{got}` to `Resource`");
     let Some(difference) = wanted.iter().find_map(|one| resource_difference(one, got)) else { return exact };
     format!("{difference}: {exact}")

@@ -71,6 +71,9 @@ struct Side {
 struct Compared {
     what: String,
     change: Change,
+    /// Whom each admits, in words, where that differs.
+    before: Vec<String>,
+    after: Vec<String>,
     /// What only the new one admits, in words.
     gained: Vec<String>,
     /// What only the old one admits.
@@ -112,15 +115,11 @@ pub fn run(args: DiffArgs) -> Result<bool, Failure> {
                 let who = prove::who(trust, &provider, &role, &[])?;
                 Ok(who.strata.into_iter().map(|stratum| stratum.words).collect())
             };
-            let (mut lost, mut gained) =
-                (strata(before).map_err(too_large)?, strata(after).map_err(too_large)?);
-            only_there(&mut lost, &mut gained);
-            // Words alone prove nothing: where nobody is lost, what was there before is part of what is now.
-            let (has_gained, has_lost) = (change.gained.is_some(), change.lost.is_some());
-            gained.retain(|_| has_gained);
-            lost.retain(|_| has_lost);
+            let (mut old, mut new) = (strata(before).map_err(too_large)?, strata(after).map_err(too_large)?);
+            only_there(&mut old, &mut new);
             let what = format!("tokens of https://{}", provider.host);
-            compared.push(Compared { what, change, gained, lost });
+            let (gained, lost) = (Vec::new(), Vec::new());
+            compared.push(Compared { what, change, before: old, after: new, gained, lost });
         }
         compared.extend(principals(before, after, &new.role.to_string()));
     }
@@ -133,7 +132,8 @@ pub fn run(args: DiffArgs) -> Result<bool, Failure> {
         let lost = change.lost.is_some().then(|| grants_beyond(&old, &new));
         let what = "calls of the role's sessions".to_owned();
         let (gained, lost) = (gained.unwrap_or_default(), lost.unwrap_or_default());
-        compared.push(Compared { what, change, gained, lost });
+        let (before, after) = (Vec::new(), Vec::new());
+        compared.push(Compared { what, change, before, after, gained, lost });
     }
     match args.format {
         Format::Human => compared.iter().for_each(show),
@@ -165,7 +165,8 @@ fn principals(old: &Policy, new: &Policy, role: &str) -> Option<Compared> {
     }
     only_there(&mut lost, &mut gained);
     let change = Change { gained: None, lost: None, unknown: Vec::new() };
-    Some(Compared { what: "without an ID token".to_owned(), change, gained, lost })
+    let (before, after) = (Vec::new(), Vec::new());
+    Some(Compared { what: "without an ID token".to_owned(), change, before, after, gained, lost })
 }
 
 /// The most pairs of action and resource that are asked about one by one.
@@ -324,6 +325,15 @@ fn show(compared: &Compared) {
             }
         }
     }
+    for (side, words) in [("before", &compared.before), ("after ", &compared.after)] {
+        if compared.is_same() {
+            break;
+        }
+        words.iter().for_each(|one| ui::line(format!("    {side} {one}")));
+        if words.is_empty() && !(compared.before.is_empty() && compared.after.is_empty()) {
+            ui::line(format!("    {side} nobody else"));
+        }
+    }
     for unknown in &change.unknown {
         ui::line(format!("  ? not known: {unknown}"));
     }
@@ -336,8 +346,12 @@ fn telling(request: &Request) -> Vec<(String, String)> {
         told.push(("action".to_owned(), request.action.clone()));
         told.push(("resource".to_owned(), request.resource.clone()));
     }
-    let keys = request.context.iter().map(|key| (key.name.clone(), key.values.join(", ")));
-    told.extend(keys);
+    let is_token = matches!(request.principal, Principal::Federated { .. });
+    // Of a token its subject, its audience and whose it is.
+    let shown = [":sub", ":aud", ":repository", ":environment", ":ref"];
+    let keys =
+        request.context.iter().filter(|key| !is_token || shown.iter().any(|end| key.name.ends_with(end)));
+    told.extend(keys.map(|key| (key.name.clone(), key.values.join(", "))));
     told
 }
 
@@ -352,7 +366,9 @@ fn json(compared: &[Compared]) -> serde_json::Value {
                 "same": one.is_same(),
                 "gained": one.change.gained.as_ref().map(request),
                 "lost": one.change.lost.as_ref().map(request),
-                "words": { "gained": one.gained, "lost": one.lost },
+                "words": {
+                    "before": one.before, "after": one.after, "gained": one.gained, "lost": one.lost,
+                },
                 "unknown": one.change.unknown,
             })
         })

@@ -10,7 +10,7 @@ use landfall_check::render;
 use landfall_deliver::{Failure, FailureKind};
 use landfall_policy::ast::Effect;
 use landfall_policy::trace::{StatementTrace, trace};
-use landfall_policy::{Clause, PolicyKind};
+use landfall_policy::{Clause, PolicyKind, catalogue};
 use landfall_serve::authz::{self, Asked};
 use landfall_serve::caller::{Caller, Session};
 use landfall_serve::log::{Record, Verdict};
@@ -262,6 +262,7 @@ fn call(
     action: &str,
     args: &ExplainArgs,
 ) -> Result<Explained, Failure> {
+    check_action(action, &args.resource)?;
     let now = world.clock.now();
     let federated_keys = claims.map(|claims| {
         let host =
@@ -309,8 +310,46 @@ fn call(
     } else {
         landfall_policy::explain::aws_sentence(&decision, &request)
     };
-    let finding = (!allowed).then(|| landfall_policy::explain::finding(&decision, &request, &world.sources));
+    let finding = (!allowed).then(|| {
+        let mut finding = landfall_policy::explain::finding(&decision, &request, &world.sources);
+        if finding.rule == "condition-key-absent" {
+            finding
+                .help
+                .insert(0, "if the call has the key, give it here with --context KEY=VALUE".to_owned());
+        }
+        finding
+    });
     Ok(Explained { allowed, about: None, subject: None, answer, finding, traces, notes: Vec::new() })
+}
+
+/// An action that AWS doesn't have, or a resource that it has to name, is a slip of the question.
+fn check_action(action: &str, resource: &str) -> Result<(), Failure> {
+    let Some((service, name)) = action.split_once(':') else {
+        return Err(usage(format!("`{action}` is not an action: SERVICE:Name, such as ecr:PutImage")));
+    };
+    if !catalogue::services().any(|known| known.eq_ignore_ascii_case(service)) {
+        return Ok(());
+    }
+    let Some(facts) = catalogue::action(action) else {
+        let failure = usage(format!("AWS has no action `{action}`"));
+        let common = |known: &str| known.chars().zip(name.chars()).take_while(|(l, r)| l == r).count();
+        let named =
+            |known: &catalogue::ActionFacts| common(known.name.split_once(':').map_or("", |(_, it)| it));
+        let near = catalogue::actions_of(service).iter().max_by_key(|known| named(known));
+        return Err(match near.filter(|known| named(known) > 2) {
+            Some(near) => failure.help(format!("is {} meant?", near.name)),
+            None => failure,
+        });
+    };
+    let needs_one = facts.resource_types.iter().any(|kind| kind.required);
+    if resource != "*" || !needs_one {
+        return Ok(());
+    }
+    let formats =
+        facts.resource_types.iter().filter_map(|kind| catalogue::resource_type(facts.service, kind.name));
+    let formats: Vec<&str> = formats.map(|kind| kind.arn).collect();
+    Err(usage(format!("{} is decided on a resource: say which with --resource", facts.name))
+        .help(formats.join(", ")))
 }
 
 fn repository_policy(world: &World, resource: &str) -> Option<landfall_serve::store::Document> {
@@ -355,6 +394,11 @@ fn show_statement(trace: &StatementTrace, sources: &SourceMap) {
         ui::styled(ui::BOLD, &name),
         ui::styled(ui::DIM, sources.place(trace.statement.span))
     ));
+    let is_of_others =
+        trace.clauses.iter().any(|(clause, holds)| matches!(clause, Clause::Action { .. }) && !holds);
+    if is_of_others {
+        return ui::line(format!("  {effect}, for other actions"));
+    }
     ui::line(format!("  {effect}, {applies}"));
     for (clause, holds) in &trace.clauses {
         let sign = if *holds { ui::styled(ui::GOOD, "✓") } else { ui::styled(ui::BAD, "✗") };

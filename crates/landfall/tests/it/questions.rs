@@ -73,3 +73,138 @@ fn diff_fails_when_somebody_is_newly_admitted_and_not_when_somebody_no_longer_is
     asked("diff-narrower", &bench, &["diff", "all.json", "one.json"], 0);
     asked("diff-same", &bench, &["diff", "one.json", "one.json"], 0);
 }
+
+/// A trust policy of other statements.
+fn policy(statements: &str) -> String {
+    format!("{{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n    {statements}\n  ]\n}}\n")
+}
+
+#[test]
+fn who_looks_at_customised_subjects_and_at_those_without_a_token() {
+    let workflow = "job_workflow_ref:acme/shared/.github/workflows/deploy.yml@refs/heads/main";
+    let pods = r#"{"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": ["sts:AssumeRole", "sts:TagSession"], "Condition": {"StringEquals": {"aws:RequestTag/kubernetes-namespace": "ci"}}}"#;
+    let partner = r#"{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": "sts:AssumeRole", "Condition": {"StringEquals": {"sts:ExternalId": "abc"}}}"#;
+    let anyone = r#"{"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}"#;
+    let but_partner = r#"{"Effect": "Deny", "Principal": {"AWS": "111122223333"}, "Action": "sts:*"}"#;
+    let bench = Bench::new()
+        .file("workflow.json", &trust("StringEquals", workflow))
+        .file("owner.json", &trust("StringLike", "repository_owner:acme:*"))
+        .file("alone.json", &trust("StringEquals", "repo:acme/web"))
+        .file("principals.json", &policy(&[pods, partner, anyone, but_partner].join(",\n    ")));
+    let who = |file| ["who", "deploy", "--policy", file];
+    let only = |file, pattern| ["who", "deploy", "--policy", file, "--only", pattern];
+    asked("who-workflow", &bench, &only("workflow.json", "job_workflow_ref:acme/shared/*"), 1);
+    asked("who-template", &bench, &only("owner.json", "repository_owner:acme:*"), 0);
+    asked("who-alone", &bench, &who("alone.json"), 0);
+    asked("who-principals", &bench, &only("principals.json", "111122223333"), 1);
+    let said = ["who", "deploy", "--policy", "owner.json", "--sub-template", "acme/web=repository_owner,ref"];
+    asked("who-said-template", &bench, &said, 0);
+    asked("who-json", &bench, &["who", "deploy", "--policy", "owner.json", "--format", "json"], 0);
+    let wrong = ["who", "deploy", "--policy", "owner.json", "--sub-template", "acme=branch"];
+    asked("bad-sub-template", &bench, &wrong, 2);
+}
+
+const DEPLOY: &str = "\
+on: [push, pull_request]
+permissions: { id-token: write }
+jobs:
+  deploy:
+    runs-on: ubuntu-latest
+    strategy:
+      matrix:
+        stage: [prod, staging]
+        region: [eu, ap]
+        exclude: [{ stage: staging, region: ap }]
+    environment: ${{ matrix.stage }}
+    steps:
+      - uses: aws-actions/configure-aws-credentials@v4
+        with: { role-to-assume: deploy, aws-region: eu-west-1 }
+  named:
+    needs: deploy
+    runs-on: ubuntu-latest
+    environment: ${{ needs.deploy.outputs.stage }}
+    steps: [{ run: echo }]
+  without:
+    permissions: { contents: read }
+    runs-on: ubuntu-latest
+    steps: [{ run: echo }]
+";
+
+#[test]
+fn explain_tells_of_the_token_that_a_job_gets() {
+    let bench = Bench::new()
+        .file("repo/.github/workflows/deploy.yml", DEPLOY)
+        .file("trust.json", &trust("StringEquals", "repo:acme/web:environment:prod"))
+        .example(None);
+    let file = "repo/.github/workflows/deploy.yml";
+    let job = |job| {
+        [
+            "explain",
+            "--workflow",
+            file,
+            "--job",
+            job,
+            "--repo",
+            "acme/web",
+            "--role",
+            "deploy",
+            "--policy",
+            "trust.json",
+        ]
+    };
+    asked("explain-job-legs", &bench, &job("deploy"), 1);
+    asked("explain-job-unknown", &bench, &job("named"), 1);
+    asked("explain-job-without-permission", &bench, &job("without"), 1);
+    asked("explain-job-missing", &bench, &job("other"), 2);
+    let called = "example/service/.github/workflows/deploy.yml";
+    asked("explain-job-called", &bench, &["explain", "--workflow", called], 0);
+    asked(
+        "explain-job-pull-request",
+        &bench,
+        &["explain", "--workflow", called, "--event", "pull_request"],
+        1,
+    );
+    let fork = ["explain", "--workflow", called, "--event", "pull_request", "--fork"];
+    asked("explain-job-fork", &bench, &fork, 1);
+    asked("explain-job-event", &bench, &["explain", "--workflow", called, "--event", "issues"], 1);
+    let template = ["explain", "--workflow", called, "--sub-template", "acme=repo,context,actor"];
+    asked("explain-job-template", &bench, &template, 1);
+}
+
+#[test]
+fn explain_tells_of_a_call_what_single_change_would_admit_it() {
+    let ecs = r#"{"Sid": "Update", "Effect": "Allow", "Action": ["ecs:UpdateService", "ecs:DescribeServices"], "Resource": "arn:aws:ecs:eu-west-1:123456789012:service/web"}"#;
+    let pass = r#"{"Sid": "Pass", "Effect": "Allow", "Action": "iam:PassRole", "Resource": "arn:aws:iam::123456789012:role/task", "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}}"#;
+    let bench = Bench::new().file("permissions.json", &policy(&[ecs, pass].join(",\n    ")));
+    let task = "arn:aws:iam::123456789012:role/task";
+    let service = "arn:aws:ecs:eu-west-1:123456789012:service/main/web";
+    let call = |action, more: &[&'static str]| {
+        [&["explain", "--role", "deploy", "--policy", "permissions.json", "--action", action], more].concat()
+    };
+    asked("explain-call-cluster", &bench, &call("ecs:UpdateService", &["--resource", service]), 1);
+    asked("explain-call-pass-role", &bench, &call("iam:PassRole", &["--resource", task]), 1);
+    let to = ["--resource", task, "--context", "iam:PassedToService=ecs-tasks.amazonaws.com"];
+    asked("explain-call-passed", &bench, &call("iam:PassRole", &to), 0);
+    asked("explain-call-other", &bench, &call("ecr:GetAuthorizationToken", &[]), 1);
+    asked("explain-call-no-resource", &bench, &call("ecr:PutImage", &[]), 2);
+    asked("explain-call-no-action", &bench, &call("ecr:PutImages", &[]), 2);
+}
+
+#[test]
+fn diff_tells_of_permissions_and_of_those_without_a_token() {
+    let allow = |actions: &str, resource: &str| {
+        policy(&format!(
+            r#"{{"Effect": "Allow", "Action": [{actions}], "Resource": "arn:aws:ecr:eu-west-1:123456789012:repository/{resource}"}}"#
+        ))
+    };
+    let token = trust("StringEquals", "repo:acme/web:ref:refs/heads/main");
+    let role = r#"{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:role/admin"}, "Action": "sts:AssumeRole"}, {"#;
+    let bench = Bench::new()
+        .file("web.json", &allow(r#""ecr:PutImage", "ecr:BatchGetImage""#, "web"))
+        .file("all.json", &allow(r#""ecr:PutImage", "ecr:Delete*""#, "*"))
+        .file("token.json", &token)
+        .file("role.json", &token.replacen("[{", &format!("[{role}"), 1));
+    asked("diff-permissions", &bench, &["diff", "web.json", "all.json"], 1);
+    asked("diff-principals", &bench, &["diff", "token.json", "role.json"], 1);
+    asked("diff-json", &bench, &["diff", "web.json", "all.json", "--format", "json"], 1);
+}

@@ -25,7 +25,7 @@ pub struct Difference {
 /// Compares a policy's value with a token's subject; none when one of them has no form that is known.
 pub fn difference(wanted: &str, got: &str) -> Option<Difference> {
     if let Some(token) = GitHub::parse(got) {
-        return github(wanted, &token);
+        return if goes_on(token.context) { Some(custom(wanted, got)) } else { github(wanted, &token) };
     }
     if let Some(token) = GitLab::parse(got) {
         return gitlab(&GitLab::parse(wanted)?, &token);
@@ -285,11 +285,24 @@ fn is_custom(got: &str) -> bool {
     (got.len() > key.len() && key != "repo" && is_template_key(key)) || key == LONE
 }
 
+/// Whether claims stand behind a context: colons within a context's own values are escaped.
+fn goes_on(context: &str) -> bool {
+    let own = match context.split(':').next() {
+        Some("ref" | "environment") => 1,
+        _ => 0,
+    };
+    context.matches(':').count() > own
+}
+
 fn custom(wanted: &str, got: &str) -> Difference {
     let key = got.split(':').next().unwrap_or(got);
+    let how = match key {
+        "repo" => "with claims behind the context".to_owned(),
+        key => format!("that begins with `{key}:`"),
+    };
     Difference {
         rule: SUBJECT,
-        words: format!("this repository's tokens have a customised subject that begins with `{key}:`; the trust admits `{wanted}`"),
+        words: format!("this repository's tokens have a customised subject {how}; the trust admits `{wanted}`"),
         value: got.to_owned(),
         is_slip: false,
         hints: vec!["the subject's template is set by `include_claim_keys` in the OIDC settings of repository or organization".to_owned()],

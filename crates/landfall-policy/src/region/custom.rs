@@ -236,7 +236,14 @@ impl Writing {
 
 impl Sketch<'_> {
     fn coordinates(&self, provider: &ProviderFacts) -> Vec<Coordinate> {
-        let Writing { tape, claims } = self.write();
+        let endings = if self.keys.contains(&"ref") { 0..REF_ROOTS.len() } else { 0..1 };
+        let mut tapes = Vec::new();
+        let mut claims = Vec::new();
+        for ending in endings {
+            let written = self.write(ending);
+            tapes.push(written.tape.tape());
+            claims = written.claims;
+        }
         let slots: Vec<Slot> = claims.iter().map(|claim| Slot::Key(provider.key(claim))).collect();
         let is_read = |one: &Coordinate| slots.iter().any(|slot| one.covers(slot));
         let others: Vec<Coordinate> =
@@ -244,14 +251,15 @@ impl Sketch<'_> {
         let mut coordinates = vec![Coordinate::Free(Free {
             languages: vec![None; slots.len()],
             slots,
-            tapes: vec![tape.tape()],
+            tapes,
             presence: Presence::SINGLE,
         })];
         coordinates.extend(others);
         coordinates
     }
 
-    fn write(&self) -> Writing {
+    /// One tape; `ending` says of what kind a `ref` is.
+    fn write(&self, ending: usize) -> Writing {
         let mut writing =
             Writing { tape: Builder::default(), claims: vec!["sub".to_owned(), "repository".to_owned()] };
         let mut is_repository_written = false;
@@ -263,7 +271,7 @@ impl Sketch<'_> {
             if index > 0 {
                 writing.tape.part(text(":"), &[SUB]);
             }
-            self.part(&mut writing, key, &mut is_repository_written);
+            self.part(&mut writing, key, ending, &mut is_repository_written);
             if let Some(words) = self.between {
                 writing.tape.part(Shape::Parts(Parts::new(PartsPlace::Behind, words)), &[SUB]);
             }
@@ -281,7 +289,7 @@ impl Sketch<'_> {
         writing.tape.part(self.name.clone().map_or(Shape::Repository, Shape::Text), name);
     }
 
-    fn part(&self, writing: &mut Writing, key: &str, is_repository_written: &mut bool) {
+    fn part(&self, writing: &mut Writing, key: &str, ending: usize, is_repository_written: &mut bool) {
         if key == LONE {
             return writing.tape.part(text(key), &[SUB]);
         }
@@ -301,7 +309,7 @@ impl Sketch<'_> {
             "ref" | "job_workflow_ref" => {
                 let slot = writing.slot(key);
                 let readers: Vec<usize> = [SUB].into_iter().chain(slot).collect();
-                for shape in if key == "ref" { any_ref() } else { any_workflow_file() } {
+                for shape in if key == "ref" { a_ref(ending) } else { any_workflow_file() } {
                     writing.tape.part(shape, &readers);
                 }
             }
@@ -338,9 +346,17 @@ impl Sketch<'_> {
     }
 }
 
-/// Branches, tags and merge refs of pull requests, and more that is alike.
-fn any_ref() -> Vec<Shape> {
-    vec![text("refs/"), Shape::RefName]
+/// How the refs of branches, tags and pull requests begin.
+const REF_ROOTS: [&str; 3] = ["refs/heads/", "refs/tags/", "refs/pull/"];
+
+/// A branch, a tag, or the merge ref of a pull request.
+fn a_ref(ending: usize) -> Vec<Shape> {
+    let root = text(REF_ROOTS.get(ending).copied().unwrap_or("refs/heads/"));
+    match ending {
+        0 => vec![root, Shape::RefName],
+        1 => vec![root, Shape::TagName],
+        _ => vec![root, Shape::Id, text("/merge")],
+    }
 }
 
 /// A file that defines a job, at a ref or a commit.

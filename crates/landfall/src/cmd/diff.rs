@@ -11,7 +11,7 @@ use landfall_policy::decide::Named;
 use landfall_policy::prove::{self, Change, Grant, TooLarge, Use};
 use landfall_policy::region::{ProviderFacts, Region};
 use landfall_policy::set::Language;
-use landfall_policy::{Layers, Policy, PolicyKind, Principal, Request};
+use landfall_policy::{Layers, Policy, PolicyKind, Principal, Request, catalogue, decide};
 use landfall_serve::authz;
 use landfall_types::{Arn, SourceMap};
 
@@ -274,7 +274,40 @@ fn provider_change(old: &Side, new: &Side, arn: &str) -> Option<String> {
 
 fn permissions(old: &Side, new: &Side) -> Result<Change, TooLarge> {
     let region = sessions(new, Language::glob("?*:?*"), Language::glob("*"));
-    prove::diff(&layers(old), &layers(new), &region)
+    let mut change = prove::diff(&layers(old), &layers(new), &region)?;
+    change.gained = change.gained.map(|request| with_real_names(request, new, old));
+    change.lost = change.lost.map(|request| with_real_names(request, old, new));
+    Ok(change)
+}
+
+/// The same call with an action that AWS has, and a resource that has a name, where such a one is allowed by
+/// the same side alone as well.
+fn with_real_names(request: Request, by: &Side, not_by: &Side) -> Request {
+    let is_so = |request: &Request| {
+        decide(&layers(by), request).is_allowed() && !decide(&layers(not_by), request).is_allowed()
+    };
+    let Some((service, name)) = request.action.split_once(':') else { return request };
+    let known = catalogue::actions_of(service);
+    let is_same = |facts: &&catalogue::ActionFacts| facts.name.eq_ignore_ascii_case(&request.action);
+    let begins = |facts: &&catalogue::ActionFacts| {
+        let own = facts.name.split_once(':').map_or("", |(_, own)| own);
+        own.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+    };
+    let names = known.iter().filter(is_same).chain(known.iter().filter(begins)).chain(known);
+    let actions = names.map(|facts| facts.name.to_owned()).chain([request.action.clone()]);
+    let resources: Vec<String> = match request.resource.ends_with('/') {
+        true => vec![format!("{}any", request.resource), request.resource.clone()],
+        false => vec![request.resource.clone()],
+    };
+    let mut calls = actions.flat_map(|action| {
+        let named = |resource: &String| Request {
+            action: action.clone(),
+            resource: resource.clone(),
+            ..request.clone()
+        };
+        resources.iter().map(named).collect::<Vec<_>>()
+    });
+    calls.find(is_so).unwrap_or_else(|| request.clone())
 }
 
 /// Calls of sessions of a role.

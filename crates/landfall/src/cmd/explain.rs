@@ -335,7 +335,9 @@ fn check_action(action: &str, resource: &str) -> Result<(), Failure> {
         let common = |known: &str| known.chars().zip(name.chars()).take_while(|(l, r)| l == r).count();
         let named =
             |known: &catalogue::ActionFacts| common(known.name.split_once(':').map_or("", |(_, it)| it));
-        let near = catalogue::actions_of(service).iter().max_by_key(|known| named(known));
+        let near = catalogue::actions_of(service)
+            .iter()
+            .max_by_key(|known| (named(known), std::cmp::Reverse(known.name.len())));
         return Err(match near.filter(|known| named(known) > 2) {
             Some(near) => failure.help(format!("is {} meant?", near.name)),
             None => failure,

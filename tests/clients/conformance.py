@@ -5,22 +5,15 @@ https://github.com/opencontainers/distribution-spec/tree/main/conformance
 """
 
 import base64
-import os
-import pathlib
-import re
-import subprocess
 import types
 import xml.etree.ElementTree
 
 import aws
-from harness import Server, Skip, Wrong, check, program, same
+import golang
+from harness import Server, Wrong, check, same
 
 SUITE = "github.com/opencontainers/distribution-spec/conformance"
 VERSION = "v0.0.0-20260831232431-97274622c111"
-# The oldest Go that builds it.
-GO_MIN = (1, 24)
-# Longest time in which it has to be built, in seconds.
-BUILD_SECONDS_MAX = 900
 
 # Fewer tests than this are a sign that most were left out.
 TESTS_MIN = 500
@@ -47,29 +40,8 @@ OTHERWISE_IN_ECR = {
 
 
 def suite():
-    """The suite's program, built if this version of it isn't there yet."""
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "landfall-tests")
-    place = cache / f"oci-conformance-{VERSION}"
-    if not (place / "conformance").is_file():
-        place.mkdir(parents=True, exist_ok=True)
-        environment = os.environ | {"GOBIN": str(place), "GOFLAGS": "", "CGO_ENABLED": "0"}
-        build = [go(), "install", f"{SUITE}@{VERSION}"]
-        done = subprocess.run(
-            build, cwd=place, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS_MAX
-        )
-        if done.returncode:
-            raise Wrong(f"{' '.join(build)}\n{done.stderr}")
-    return place / "conformance"
-
-
-def go():
-    """A Go that is new enough, or one that fetches such a one by itself."""
-    found = program("go")
-    said = subprocess.run([found, "version"], capture_output=True, text=True).stdout
-    version = re.search(r"go(\d+)\.(\d+)", said)
-    if not version or (int(version[1]), int(version[2])) < min(GO_MIN, (1, 21)):
-        raise Skip(f"Go {'.'.join(map(str, GO_MIN))} is needed for the OCI conformance suite; there is {said.strip()}")
-    return found
+    """The suite's program."""
+    return golang.built(SUITE, VERSION, (1, 24))
 
 
 def conformance(bench, flags, settings, repositories=()):

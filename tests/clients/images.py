@@ -23,7 +23,7 @@ def digest(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def layout(folder):
+def layout(folder, architecture="amd64"):
     """An OCI layout with an image of two layers of random bytes; gives the manifest's digest."""
     blobs = pathlib.Path(folder, "blobs/sha256")
     blobs.mkdir(parents=True)
@@ -42,7 +42,7 @@ def layout(folder):
         diff_ids.append(digest(tar.getvalue()))
         layers.append(blob(gzip.compress(tar.getvalue(), mtime=0), "application/vnd.oci.image.layer.v1.tar+gzip"))
     config = {
-        "architecture": "amd64",
+        "architecture": architecture,
         "os": "linux",
         "config": {"Entrypoint": ["/data/first"]},
         "rootfs": {"type": "layers", "diff_ids": diff_ids},

@@ -28,6 +28,8 @@ import images  # noqa: F401
 import conformance  # noqa: F401
 import javascript  # noqa: F401
 import docker_engine  # noqa: F401
+import containers  # noqa: F401
+import credential_helper  # noqa: F401
 import rehearsals  # noqa: F401
 
 # What may be missing in CI: an engine, because not every machine lets one be started.

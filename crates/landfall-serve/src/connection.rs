@@ -16,13 +16,21 @@ pub struct Connection {
     pub peer: IpAddr,
     /// `User-Agent`.
     pub user_agent: Option<String>,
+    /// The name, and the port if it was said, by which the client calls this server: `Host`.
+    pub called: Option<String>,
 }
 
 impl Connection {
     /// A connection from an address.
     pub fn new(peer: IpAddr, user_agent: Option<&str>) -> Self {
         let user_agent = user_agent.map(|text| text.chars().take(USER_AGENT_CHARS_MAX).collect());
-        Self { peer: peer.to_canonical(), user_agent }
+        Self { peer: peer.to_canonical(), user_agent, called: None }
+    }
+
+    /// With the `Host` that the client says.
+    #[must_use]
+    pub fn called(self, host: Option<&str>) -> Self {
+        Self { called: host.map(str::to_owned), ..self }
     }
 
     /// Whether the other side is on this machine.

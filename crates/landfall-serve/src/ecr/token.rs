@@ -29,12 +29,14 @@ pub(super) fn get(call: &EcrCall<'_>) -> Answer {
     let accounts = if accounts.is_empty() { vec![own] } else { accounts };
     // No resource policy can give it: a login isn't for one repository.
     let permit = call.authorize("*".to_owned(), own.as_str(), None, Vec::new())?;
-    get_authorization_token(call.world, permit, &call.identified.region, &accounts)
+    let called = call.identified.connection.called.as_deref();
+    get_authorization_token(call.world, permit, &call.identified.region, &accounts, called)
 }
 
 /// `GetAuthorizationToken`: a login for the region's registries, once for each account.
 ///
-/// The endpoint is this server's own address, so that a client pushes here over plain HTTP.
+/// The endpoint is this server's own address, so that a client pushes here over plain HTTP. A client that calls
+/// ECR by its name, because its names lead here, is told ECR's own names: AWS's credential helper takes no other.
 ///
 /// # Errors
 /// When the cryptographic library fails.
@@ -43,13 +45,14 @@ pub fn get_authorization_token(
     permit: Permit<calls::GetAuthorizationToken>,
     region: &str,
     accounts: &[AccountId],
+    called: Option<&str>,
 ) -> Result<Value, AwsError> {
     let entries = accounts.iter().map(|account| {
         let (token, expires_at) = login(world, permit.caller(), *account, region)?;
         Ok(json!({
             "authorizationToken": token,
             "expiresAt": epoch(expires_at),
-            "proxyEndpoint": world.base_url(),
+            "proxyEndpoint": named(called, region, *account).unwrap_or_else(|| world.base_url().to_owned()),
         }))
     });
     Ok(json!({ "authorizationData": entries.collect::<Result<Vec<_>, AwsError>>()? }))
@@ -79,4 +82,39 @@ pub(super) fn login(
     let password =
         world.vault.seal(Purpose::RegistryLogin, &plain).map_err(|_| internal(Protocol::Json11))?;
     Ok((STANDARD.encode(format!("AWS:{password}")), expires_at))
+}
+
+/// The registry's own name for who calls the region's API by its name, with the same port.
+fn named(called: Option<&str>, region: &str, account: AccountId) -> Option<String> {
+    let called = called?;
+    let (host, port) = match called.split_once(':') {
+        Some((host, port)) => (host, format!(":{port}")),
+        None => (called, String::new()),
+    };
+    let domain = host.strip_prefix("api.ecr.")?.strip_prefix(region)?.strip_prefix('.')?;
+    matches!(domain, "amazonaws.com" | "amazonaws.com.cn")
+        .then(|| format!("https://{account}.dkr.ecr.{region}.{domain}{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::account;
+
+    #[test]
+    fn who_calls_ecr_by_its_name_is_told_the_registrys_name() {
+        let name = "https://123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+        for (called, expected) in [
+            ("api.ecr.eu-west-1.amazonaws.com", Some(name.to_owned())),
+            ("api.ecr.eu-west-1.amazonaws.com:4566", Some(format!("{name}:4566"))),
+            ("127.0.0.1:4566", None),
+            ("localhost", None),
+            ("api.ecr.us-east-1.amazonaws.com", None),
+            ("api.ecr.eu-west-1.example.com", None),
+            ("api.ecr.eu-west-1amazonaws.com", None),
+        ] {
+            assert_eq!(named(Some(called), "eu-west-1", account()), expected, "{called}");
+        }
+        assert_eq!(named(None, "eu-west-1", account()), None);
+    }
 }

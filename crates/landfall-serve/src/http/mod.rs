@@ -38,7 +38,8 @@ pub async fn handle(world: Arc<World>, peer: IpAddr, request: Request<Body>) -> 
     if let Err(stopped) = check_page(&world, &request) {
         return stop(&world, &request, stopped, &request_id);
     }
-    let connection = Connection::new(peer, text_header(&request, &header::USER_AGENT));
+    let connection = Connection::new(peer, text_header(&request, &header::USER_AGENT))
+        .called(text_header(&request, &header::HOST));
     let path = request.uri().path().to_owned();
     if path == "/v2" || path.starts_with("/v2/") {
         return registry::handle(&world, request, &connection, &request_id).await;

@@ -1,32 +1,26 @@
 //! Layers and configs of images: files named by their digest, and the uploads that become them.
 //!
-//! Content flows through in pieces: an upload holds two batches in memory and a download two pieces,
-//! whatever their size. Hashing and writing run side by side on the blocking pool, one batch at a
-//! time, so that a slow client never holds a thread.
+//! How content gets there and comes from there, in memory that doesn't grow with it, is in [`flow`].
 
+mod flow;
 mod uploads;
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use flow::Growing;
 use http_body_util::BodyExt;
 use landfall_types::Digest;
 use landfall_wire::hash::{Algorithm, Hasher};
-use tokio::task::JoinHandle;
 
+pub use flow::{Ended, Flow, Pieces};
 pub use uploads::{Taken, TooManyUploads, UPLOAD_IDLE_SECONDS_MAX, UPLOADS_MAX, Uploads};
 
-/// Bytes of an upload that are gathered before they are hashed and written.
-const BATCH_BYTES: usize = 2 << 20;
-/// Bytes of a download that are read at a time.
-const PIECE_BYTES: u64 = 512 << 10;
 /// Bytes that are read at a time to hash a file again.
 const REHASH_BYTES: usize = 256 << 10;
 
@@ -38,6 +32,8 @@ pub struct DirBlobs {
     dir: PathBuf,
     /// Uploads that wait for their next part.
     pub open_uploads: Uploads,
+    /// What is on its way in and out.
+    pub flow: Flow,
     next_scratch: AtomicU64,
 }
 
@@ -54,7 +50,12 @@ impl DirBlobs {
         }
         std::fs::create_dir_all(&uploads)?;
         std::fs::create_dir_all(dir.join("blobs"))?;
-        Ok(Self { dir, open_uploads: Uploads::default(), next_scratch: AtomicU64::new(0) })
+        Ok(Self {
+            dir,
+            open_uploads: Uploads::default(),
+            flow: Flow::default(),
+            next_scratch: AtomicU64::new(0),
+        })
     }
 
     /// Stores content that is in memory.
@@ -136,17 +137,6 @@ impl std::fmt::Debug for Upload {
     }
 }
 
-/// How a body that was appended came to its end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ended {
-    /// All of it arrived.
-    Complete,
-    /// The client went away; what had arrived is part of the upload.
-    Interrupted,
-    /// It is longer than it may be; the upload has all that it may have of it.
-    TooLong,
-}
-
 /// Content that has its digest as its name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stored {
@@ -184,19 +174,14 @@ impl Upload {
     /// When the file can't be written; the upload is lost then.
     pub async fn append(
         self,
-        mut body: impl BodyExt<Data = Bytes> + Unpin,
+        flow: &Flow,
+        body: impl BodyExt<Data = Bytes> + Unpin,
         bytes_max: u64,
     ) -> io::Result<(Self, Ended)> {
-        let end = self.length.saturating_add(bytes_max);
-        let mut stage = Stage::idle(self);
-        loop {
-            let gathered = gather(&mut body, end - stage.length).await;
-            let upload = stage.done().await?;
-            match gathered.ended {
-                None => stage = Stage::start(upload, gathered.pieces),
-                Some(ended) => return Ok((Stage::start(upload, gathered.pieces).done().await?, ended)),
-            }
-        }
+        let Self { scratch, file, hasher, length } = self;
+        let (grown, ended) = Growing { file, hasher, length }.append(flow, body, bytes_max).await?;
+        let Growing { file, hasher, length } = grown;
+        Ok((Self { scratch, file, hasher, length }, ended))
     }
 
     /// Turns the upload into a blob, if its content has one of the claimed digests.
@@ -236,97 +221,6 @@ impl Upload {
     }
 }
 
-/// An upload with a batch on its way to the disk and through the hash.
-struct Stage {
-    scratch: Scratch,
-    file: Arc<File>,
-    length: u64,
-    writing: Option<JoinHandle<io::Result<()>>>,
-    hashing: Hashing,
-}
-
-enum Hashing {
-    Idle(Hasher),
-    Running(JoinHandle<Hasher>),
-}
-
-impl Stage {
-    fn idle(upload: Upload) -> Self {
-        let Upload { scratch, file, hasher, length } = upload;
-        Self { scratch, file, length, writing: None, hashing: Hashing::Idle(hasher) }
-    }
-
-    fn start(upload: Upload, pieces: Vec<Bytes>) -> Self {
-        if pieces.is_empty() {
-            return Self::idle(upload);
-        }
-        let Upload { scratch, file, mut hasher, length } = upload;
-        let added: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-        let (to_hash, target) = (pieces.clone(), Arc::clone(&file));
-        let writing = tokio::task::spawn_blocking(move || {
-            let mut target = &*target;
-            pieces.iter().try_for_each(|piece| target.write_all(piece))
-        });
-        let hashing = tokio::task::spawn_blocking(move || {
-            to_hash.iter().for_each(|piece| hasher.update(piece));
-            hasher
-        });
-        Self {
-            scratch,
-            file,
-            length: length + added,
-            writing: Some(writing),
-            hashing: Hashing::Running(hashing),
-        }
-    }
-
-    async fn done(self) -> io::Result<Upload> {
-        if let Some(writing) = self.writing {
-            writing.await.map_err(io::Error::other)??;
-        }
-        let hasher = match self.hashing {
-            Hashing::Idle(hasher) => hasher,
-            Hashing::Running(hashing) => hashing.await.map_err(io::Error::other)?,
-        };
-        Ok(Upload { scratch: self.scratch, file: self.file, hasher, length: self.length })
-    }
-}
-
-/// What [`gather`] got.
-struct Gathered {
-    pieces: Vec<Bytes>,
-    ended: Option<Ended>,
-}
-
-/// Reads a body until there is a batch, it ends, or `room` bytes are there and more come.
-async fn gather(body: &mut (impl BodyExt<Data = Bytes> + Unpin), room: u64) -> Gathered {
-    let mut pieces = Vec::new();
-    let mut length = 0usize;
-    let ended = loop {
-        if length >= BATCH_BYTES {
-            break None;
-        }
-        match body.frame().await {
-            None => break Some(Ended::Complete),
-            Some(Err(_)) => break Some(Ended::Interrupted),
-            Some(Ok(frame)) => {
-                let Ok(mut piece) = frame.into_data() else { continue };
-                let left = usize::try_from(room).unwrap_or(usize::MAX) - length;
-                let too_long = piece.len() > left;
-                piece.truncate(left);
-                length += piece.len();
-                if !piece.is_empty() {
-                    pieces.push(piece);
-                }
-                if too_long {
-                    break Some(Ended::TooLong);
-                }
-            }
-        }
-    };
-    Gathered { pieces, ended }
-}
-
 fn rehash(file: &File, algorithm: Algorithm) -> io::Result<Digest> {
     let mut file = file;
     file.seek(SeekFrom::Start(0))?;
@@ -359,56 +253,9 @@ impl Blob {
     }
 
     /// The bytes in `range`, cut at the blob's end.
-    pub fn read(self, range: Range<u64>) -> Pieces {
+    pub fn read(self, flow: &Flow, range: Range<u64>) -> Pieces {
         let end = range.end.min(self.size);
-        let left = end.saturating_sub(range.start);
-        let reading = (left > 0).then(|| first(self.file, range.start, left));
-        Pieces { left, reading }
-    }
-}
-
-/// A file that gives its pieces one after the other, reading one ahead.
-#[derive(Debug)]
-pub struct Pieces {
-    left: u64,
-    reading: Option<Reading>,
-}
-
-type Reading = JoinHandle<io::Result<(File, Vec<u8>)>>;
-
-fn first(mut file: File, start: u64, left: u64) -> Reading {
-    let length = PIECE_BYTES.min(left);
-    tokio::task::spawn_blocking(move || {
-        file.seek(SeekFrom::Start(start))?;
-        piece(file, length)
-    })
-}
-
-fn piece(file: File, length: u64) -> io::Result<(File, Vec<u8>)> {
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    (&file).take(length).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 == length {
-        Ok((file, bytes))
-    } else {
-        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a blob is shorter than it was"))
-    }
-}
-
-impl futures_core::Stream for Pieces {
-    type Item = io::Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(reading) = self.reading.as_mut() else { return Poll::Ready(None) };
-        let read = ready!(Pin::new(reading).poll(context)).map_err(io::Error::other).and_then(|read| read);
-        self.reading = None;
-        Poll::Ready(Some(read.map(|(file, bytes)| {
-            self.left = self.left.saturating_sub(bytes.len() as u64);
-            if self.left > 0 {
-                let length = PIECE_BYTES.min(self.left);
-                self.reading = Some(tokio::task::spawn_blocking(move || piece(file, length)));
-            }
-            Bytes::from(bytes)
-        })))
+        Pieces::of(flow, self.file, range.start, end.saturating_sub(range.start))
     }
 }
 

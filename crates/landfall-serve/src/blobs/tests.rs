@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use axum::body::Body;
 use landfall_types::Timestamp;
 use landfall_wire::hash::sha256_digest;
@@ -41,12 +44,12 @@ impl futures_core::Stream for Breaking {
 async fn an_upload_of_several_parts_is_read_back_as_it_was_sent() {
     let (dir, blobs) = blobs();
     // More than a batch, and not a multiple of a piece.
-    let content = content(3 * BATCH_BYTES + 12_345);
+    let content = content(3 * (2 << 20) + 12_345);
     let (first, second) = content.split_at(1000);
     let upload = blobs.begin("a", Algorithm::Sha256).unwrap();
-    let (upload, ended) = upload.append(Body::from(first.to_vec()), u64::MAX).await.unwrap();
+    let (upload, ended) = upload.append(&blobs.flow, Body::from(first.to_vec()), u64::MAX).await.unwrap();
     assert_eq!((upload.length(), ended), (1000, Ended::Complete));
-    let (upload, ended) = upload.append(Body::from(second.to_vec()), u64::MAX).await.unwrap();
+    let (upload, ended) = upload.append(&blobs.flow, Body::from(second.to_vec()), u64::MAX).await.unwrap();
     assert_eq!(ended, Ended::Complete);
     let digest = sha256_digest(&content);
     let stored = upload.finish(&blobs, &digest).await.unwrap();
@@ -54,24 +57,24 @@ async fn an_upload_of_several_parts_is_read_back_as_it_was_sent() {
     assert_eq!(scratch_files(&dir), 0);
     let blob = blobs.open(&digest).unwrap().unwrap();
     assert_eq!(blob.size(), content.len() as u64);
-    assert_eq!(bytes_of(blob.read(0..u64::MAX)).await, content);
+    assert_eq!(bytes_of(blob.read(&blobs.flow, 0..u64::MAX)).await, content);
 }
 
 #[tokio::test]
 async fn any_part_of_a_blob_can_be_read() {
     let (_dir, blobs) = blobs();
-    let content = content(2 * PIECE_BYTES as usize + 10);
+    let content = content(2 * (512 << 10) + 10);
     let digest = blobs.put(&content).unwrap();
-    let piece = PIECE_BYTES as usize;
+    let piece = 512 << 10;
     for range in
         [0..0, 0..1, 5..9, 0..piece, 1..piece + 1, piece - 1..piece + 1, 0..content.len(), 7..content.len()]
     {
         let blob = blobs.open(&digest).unwrap().unwrap();
-        let read = bytes_of(blob.read(range.start as u64..range.end as u64)).await;
+        let read = bytes_of(blob.read(&blobs.flow, range.start as u64..range.end as u64)).await;
         assert!(read == content[range.clone()], "{range:?}: {} bytes", read.len());
     }
     let blob = blobs.open(&digest).unwrap().unwrap();
-    assert_eq!(bytes_of(blob.read(content.len() as u64 + 1..u64::MAX)).await, b"");
+    assert_eq!(bytes_of(blob.read(&blobs.flow, content.len() as u64 + 1..u64::MAX)).await, b"");
 }
 
 #[tokio::test]
@@ -79,7 +82,7 @@ async fn a_wrong_digest_leaves_nothing_behind() {
     let (dir, blobs) = blobs();
     let claimed = sha256_digest(b"something else");
     let upload = blobs.begin("a", Algorithm::Sha256).unwrap();
-    let (upload, _) = upload.append(Body::from("hello"), u64::MAX).await.unwrap();
+    let (upload, _) = upload.append(&blobs.flow, Body::from("hello"), u64::MAX).await.unwrap();
     let error = upload.finish(&blobs, &claimed).await.unwrap_err();
     let UploadError::DigestMismatch { actual, .. } = error else { panic!("{error}") };
     assert_eq!(actual, sha256_digest(b"hello"));
@@ -96,9 +99,9 @@ async fn a_sha512_digest_is_verified_as_well() {
     hasher.update(&content);
     let digest = hasher.finish();
     let upload = blobs.begin("a", Algorithm::Sha256).unwrap();
-    let (upload, _) = upload.append(Body::from(content.clone()), u64::MAX).await.unwrap();
+    let (upload, _) = upload.append(&blobs.flow, Body::from(content.clone()), u64::MAX).await.unwrap();
     assert_eq!(upload.finish(&blobs, &digest).await.unwrap().digest, digest);
-    assert_eq!(bytes_of(blobs.open(&digest).unwrap().unwrap().read(0..u64::MAX)).await, content);
+    assert_eq!(bytes_of(blobs.open(&digest).unwrap().unwrap().read(&blobs.flow, 0..u64::MAX)).await, content);
 }
 
 #[tokio::test]
@@ -106,9 +109,9 @@ async fn what_arrived_before_a_break_is_part_of_the_upload() {
     let (_dir, blobs) = blobs();
     let upload = blobs.begin("a", Algorithm::Sha256).unwrap();
     let body = Body::from_stream(Breaking(vec![Bytes::from_static(b"hel"), Bytes::from_static(b"l")]));
-    let (upload, ended) = upload.append(body, u64::MAX).await.unwrap();
+    let (upload, ended) = upload.append(&blobs.flow, body, u64::MAX).await.unwrap();
     assert_eq!((upload.length(), ended), (4, Ended::Interrupted));
-    let (upload, _) = upload.append(Body::from("o"), u64::MAX).await.unwrap();
+    let (upload, _) = upload.append(&blobs.flow, Body::from("o"), u64::MAX).await.unwrap();
     assert!(upload.finish(&blobs, &sha256_digest(b"hello")).await.is_ok());
 }
 
@@ -116,9 +119,9 @@ async fn what_arrived_before_a_break_is_part_of_the_upload() {
 async fn a_body_is_cut_where_it_may_not_go_on() {
     let (_dir, blobs) = blobs();
     let upload = blobs.begin("a", Algorithm::Sha256).unwrap();
-    let (upload, ended) = upload.append(Body::from("hello"), 5).await.unwrap();
+    let (upload, ended) = upload.append(&blobs.flow, Body::from("hello"), 5).await.unwrap();
     assert_eq!((upload.length(), ended), (5, Ended::Complete));
-    let (upload, ended) = upload.append(Body::from(", world"), 4).await.unwrap();
+    let (upload, ended) = upload.append(&blobs.flow, Body::from(", world"), 4).await.unwrap();
     assert_eq!((upload.length(), ended), (9, Ended::TooLong));
     assert!(upload.finish(&blobs, &sha256_digest(b"hello, wo")).await.is_ok());
 }
@@ -128,7 +131,10 @@ async fn pushing_the_same_content_twice_is_fine() {
     let (dir, blobs) = blobs();
     assert_eq!(blobs.put(b"same").unwrap(), blobs.put(b"same").unwrap());
     assert_eq!(scratch_files(&dir), 0);
-    assert_eq!(bytes_of(blobs.open(&sha256_digest(b"same")).unwrap().unwrap().read(0..4)).await, b"same");
+    assert_eq!(
+        bytes_of(blobs.open(&sha256_digest(b"same")).unwrap().unwrap().read(&blobs.flow, 0..4)).await,
+        b"same"
+    );
 }
 
 #[test]

@@ -142,7 +142,8 @@ async fn append<C>(
         world.blobs.open_uploads.put_back(input.upload_id, upload, world.clock.wall());
         return Err(error);
     }
-    match upload.append(http_body_util::Full::new(bytes::Bytes::from(part)), PART_BYTES_MAX).await {
+    let body = http_body_util::Full::new(bytes::Bytes::from(part));
+    match upload.append(&world.blobs.flow, body, PART_BYTES_MAX).await {
         Ok((upload, Ended::Complete | Ended::Interrupted | Ended::TooLong)) => {
             let length = upload.length();
             world.blobs.open_uploads.put_back(input.upload_id, upload, world.clock.wall());

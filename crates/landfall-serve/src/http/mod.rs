@@ -231,7 +231,7 @@ fn layer(world: &World, token: &str, request: &Request<Body>) -> Response<Body> 
     };
     let body = match *request.method() {
         Method::HEAD => Body::empty(),
-        _ => Body::from_stream(blob.read(first..end)),
+        _ => Body::from_stream(blob.read(&world.blobs.flow, first..end)),
     };
     let mut response = Response::builder()
         .status(status)

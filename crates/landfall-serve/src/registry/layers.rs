@@ -65,7 +65,7 @@ pub(super) fn read(
     };
     let length = part.end - part.start;
     let content_range = format!("bytes {}-{}/{size}", part.start, part.end.saturating_sub(1));
-    let mut response = described(status, Body::from_stream(blob.read(part)), &digest);
+    let mut response = described(status, Body::from_stream(blob.read(&call.world.blobs.flow, part)), &digest);
     set(&mut response, header::CONTENT_LENGTH, &length.to_string());
     if status == StatusCode::PARTIAL_CONTENT {
         set(&mut response, header::CONTENT_RANGE, &content_range);

@@ -17,6 +17,8 @@ use landfall_policy::PolicyKind;
 use landfall_types::Digest;
 use landfall_wire::hash::{Algorithm, Hasher};
 
+mod malformed;
+
 use super::*;
 use crate::log::Verdict;
 use crate::testing::{self, TestWorld};

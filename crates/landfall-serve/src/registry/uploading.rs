@@ -37,7 +37,7 @@ pub(super) async fn start(call: &RegistryCall<'_>, name: &RepositoryName, incomi
         let algorithm = Algorithm::of(&digest);
         let upload = begin(call.world, &permit, &call.world.request_id(), algorithm)?;
         let part = Part::read(incoming, 0)?;
-        let upload = append_upload(appending, upload, incoming.take_body(), part).await?;
+        let upload = append_upload(call.world, appending, upload, incoming.take_body(), part).await?;
         finish_upload(call.world, finishing, upload.complete()?, &digest).await?;
         return Ok(created(call, name, &digest));
     }
@@ -138,7 +138,7 @@ pub(super) async fn append(
     let (upload, part) = take(call, name, id, incoming)?;
     let (world, key, body) = (Arc::clone(call.world), id.to_owned(), incoming.take_body());
     let growing = tokio::spawn(async move {
-        match append_upload(permit, upload, body, part).await {
+        match append_upload(&world, permit, upload, body, part).await {
             Ok(appended) => Ok(appended.put_back(&world, &key)),
             Err(refusal) => {
                 world.blobs.open_uploads.forget(&key);
@@ -169,7 +169,7 @@ pub(super) async fn finish(
     let finishing = tokio::spawn(async move {
         let upload = match appending {
             None => Ok(upload),
-            Some(appending) => match append_upload(appending, upload, body, part).await {
+            Some(appending) => match append_upload(&world, appending, upload, body, part).await {
                 Ok(appended) if appended.fault.is_some() => {
                     let (_, fault) = appended.put_back(&world, &key);
                     return fault.map_or(Ok(()), Err);
@@ -269,13 +269,14 @@ impl Appended {
 }
 
 async fn append_upload(
+    world: &World,
     _permit: Permit<calls::AppendUpload>,
     upload: Upload,
     body: Body,
     part: Part,
 ) -> Result<Appended, Refusal> {
     let before = upload.length();
-    let (upload, ended) = upload.append(body, part.bytes_max).await.map_err(disk)?;
+    let (upload, ended) = upload.append(&world.blobs.flow, body, part.bytes_max).await.map_err(disk)?;
     let received = upload.length() - before;
     let wrong_size = |message: String| Some(Refusal::new("SIZE_INVALID", message));
     let fault = match (ended, part.bytes) {

@@ -25,6 +25,7 @@ import refused_tokens  # noqa: F401
 import signatures  # noqa: F401
 import root_key  # noqa: F401
 import images  # noqa: F401
+import ecs  # noqa: F401
 import conformance  # noqa: F401
 import javascript  # noqa: F401
 import docker_engine  # noqa: F401

@@ -171,6 +171,24 @@ pub mod public_calls {
     }
 }
 
+/// ECS's operations; some have the names of other services' operations.
+pub mod ecs_calls {
+    use super::{Call, Needs};
+    api_calls! {
+        "ecs": CreateCluster, DescribeClusters, ListClusters, DeleteCluster, UpdateCluster, UpdateClusterSettings,
+            PutClusterCapacityProviders, CreateCapacityProvider, UpdateCapacityProvider, DeleteCapacityProvider,
+            DescribeCapacityProviders, ListContainerInstances, DescribeContainerInstances, ListAttributes,
+            RegisterTaskDefinition, DescribeTaskDefinition, DeregisterTaskDefinition, DeleteTaskDefinitions,
+            ListTaskDefinitions, ListTaskDefinitionFamilies, CreateService, UpdateService, DeleteService,
+            DescribeServices, ListServices, ListServicesByNamespace, DescribeServiceDeployments,
+            ListServiceDeployments, DescribeServiceRevisions, StopServiceDeployment, ContinueServiceDeployment,
+            RunTask, StartTask, StopTask, DescribeTasks, ListTasks, ExecuteCommand, CreateTaskSet,
+            DescribeTaskSets, UpdateTaskSet, DeleteTaskSet, UpdateServicePrimaryTaskSet, TagResource,
+            UntagResource, ListTagsForResource, PutAccountSetting, PutAccountSettingDefault,
+            DeleteAccountSetting, ListAccountSettings;
+    }
+}
+
 /// Proof that a call was decided and allowed. Only this module makes one.
 #[derive(Debug)]
 pub struct Permit<C> {

@@ -15,6 +15,7 @@ pub mod clock;
 pub mod connection;
 pub mod control;
 pub mod ecr;
+pub mod ecs;
 mod http;
 pub mod iam;
 pub mod issuer;

@@ -77,6 +77,7 @@ pub struct Running {
     pub world: Arc<World>,
     task: tokio::task::JoinHandle<()>,
     sweeping: tokio::task::JoinHandle<()>,
+    ecs: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
@@ -96,6 +97,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
         self.sweeping.abort();
+        self.ecs.abort();
     }
 }
 
@@ -119,6 +121,7 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
         clock: Clock::new(config.read_time),
         policies: PolicyCache::default(),
         given: GivenTexts::default(),
+        ecs: crate::ecs::runner::Runner::default(),
         fill_random: config.fill_random,
         settings: Settings {
             default_account: config.account,
@@ -152,7 +155,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         // The listener ends with the process; an accept error is retried inside.
         let _ = axum::serve(listener, service).await;
     });
-    Ok(Running { addr, world, task, sweeping })
+    let ecs = tokio::spawn(crate::ecs::runner::drive(Arc::clone(&world)));
+    Ok(Running { addr, world, task, sweeping, ecs })
 }
 
 /// Looks once a minute whether the hour of a lifecycle policy has come.

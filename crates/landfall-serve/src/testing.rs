@@ -53,6 +53,7 @@ pub(crate) fn world_with(registry: RegistryMode) -> TestWorld {
         clock: Clock::new(|| NOW),
         policies: PolicyCache::default(),
         given: GivenTexts::default(),
+        ecs: crate::ecs::runner::Runner::default(),
         fill_random: count,
         settings: Settings {
             default_account: account(),

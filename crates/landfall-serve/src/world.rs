@@ -39,6 +39,8 @@ pub struct World {
     pub policies: PolicyCache,
     /// Texts that came over the API and that reasons point into.
     pub given: GivenTexts,
+    /// What runs ECS tasks.
+    pub ecs: crate::ecs::runner::Runner,
     /// Random bytes.
     pub fill_random: FillRandom,
     /// How this server is set up.

@@ -6,6 +6,7 @@
 //! `Action`.
 
 mod ecr_json;
+mod ecs_json;
 mod guard;
 mod iam_query;
 mod query;
@@ -148,6 +149,7 @@ async fn aws(
         connection: &connection,
     };
     reply(match call.header("x-amz-target") {
+        Some(target) if target.starts_with(ecs_json::PREFIX) => ecs_json::handle(&call, target),
         Some(target) => ecr_json::handle(&call, target).await,
         None => query::handle(&call),
     })

@@ -5,6 +5,7 @@
 
 mod ecr;
 mod ecr_settings;
+pub mod ecs;
 mod iam;
 pub mod records;
 pub mod text;
@@ -42,6 +43,17 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<PullThroughRule>(),
     Kind::of::<Backfill>(),
     Kind::of::<LayerParts>(),
+    Kind::of::<ecs::Cluster>(),
+    Kind::of::<ecs::TaskDefinition>(),
+    Kind::of::<ecs::Family>(),
+    Kind::of::<ecs::Service>(),
+    Kind::of::<ecs::ServiceRevision>(),
+    Kind::of::<ecs::ServiceDeployment>(),
+    Kind::of::<ecs::TaskSet>(),
+    Kind::of::<ecs::Task>(),
+    Kind::of::<ecs::RunToken>(),
+    Kind::of::<ecs::Setting>(),
+    Kind::of::<ecs::CapacityProvider>(),
 ];
 
 impl StoreError {

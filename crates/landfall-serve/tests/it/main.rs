@@ -7,6 +7,7 @@ mod bench;
 mod client;
 mod doors;
 mod ecr_doors;
+mod ecs_doors;
 mod edge;
 mod exchange;
 mod iam;

@@ -1,0 +1,119 @@
+//! Tasks take roles: the execution role to pull and to log, the task role for what runs in them.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html>
+
+use landfall_policy::decide::Named;
+use landfall_policy::{Context, Layers, Principal, Request, decide, explain};
+use landfall_types::Arn;
+use landfall_wire::error::AwsError;
+use landfall_wire::ids;
+
+use crate::caller::Session;
+use crate::log::{Entry, Verdict};
+use crate::store::ecs::Task;
+use crate::world::World;
+
+/// The principal that a role has to trust.
+const TASKS: &str = "ecs-tasks.amazonaws.com";
+/// How long a task's session lasts, in seconds; it is given another before.
+pub(super) const SESSION_SECONDS: i64 = 21_600;
+
+/// The session of a task in a role, named by the task's id.
+///
+/// # Errors
+/// ECS's sentence, when there is no such role or it doesn't trust tasks.
+pub(super) fn assume(world: &World, task: &Task, role_arn: &str) -> Result<Session, String> {
+    let refused = || {
+        format!(
+            "ECS was unable to assume the role '{role_arn}' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
+        )
+    };
+    let request = request(task, role_arn, world);
+    let found = find(world, task, role_arn);
+    let Some(role) = found else {
+        note(world, task, role_arn, Err(refused()), None);
+        return Err(refused());
+    };
+    let trust = Named { name: format!("trust policy of {}", role.name).into(), policy: &role.trust.policy };
+    let decision = decide(&Layers { trust: Some(trust), ..Layers::default() }, &request);
+    if !decision.is_allowed() {
+        let finding = explain::finding(&decision, &request, &world.sources);
+        note(world, task, role_arn, Err(refused()), Some((decision, request, Some(finding))));
+        return Err(refused());
+    }
+    note(world, task, role_arn, Ok(()), Some((decision, request, None)));
+    let now = world.clock.now();
+    Ok(Session {
+        access_key_id: ids::temporary_key_id(world.random()),
+        account: task.place.account.to_string(),
+        role_path: role.path.clone(),
+        role_name: role.name.clone(),
+        role_id: role.id.clone(),
+        session_name: task.id.clone(),
+        issued_at_ms: now.0,
+        expires_at_ms: now.plus_seconds(SESSION_SECONDS).0,
+        provider: None,
+        federated_keys: Vec::new(),
+        tags: Vec::new(),
+        source_identity: None,
+        policies: None,
+    })
+}
+
+fn find(world: &World, task: &Task, role_arn: &str) -> Option<std::sync::Arc<crate::store::Role>> {
+    let name = match Arn::parse(role_arn) {
+        Ok(arn) => arn.role_path_and_name().map(|(_, name)| name.to_owned())?,
+        Err(_) => role_arn.to_owned(),
+    };
+    world.store.role(task.place.account, &name)
+}
+
+fn request(task: &Task, role_arn: &str, world: &World) -> Request {
+    let mut context = Context::new();
+    let now = world.clock.now();
+    context.set("aws:CurrentTime", now.to_string());
+    context.set("aws:EpochTime", now.seconds().to_string());
+    context.set("aws:SourceAccount", task.place.account.as_str());
+    context.set("aws:SourceArn", task.arn());
+    context.set("aws:PrincipalIsAWSService", "true");
+    context.set("aws:PrincipalServiceName", TASKS);
+    Request {
+        principal: Principal::Service { name: TASKS.to_owned() },
+        action: "sts:AssumeRole".to_owned(),
+        resource: role_arn.to_owned(),
+        resource_account: task.place.account.to_string(),
+        context,
+    }
+}
+
+type Decided = (landfall_policy::Decision, Request, Option<landfall_types::Finding>);
+
+fn note(world: &World, task: &Task, role_arn: &str, result: Result<(), String>, decided: Option<Decided>) {
+    let verdict = match &result {
+        Ok(()) => Verdict::Allowed,
+        Err(message) => Verdict::refused(&AwsError::new("AccessDenied", 403, message.clone())),
+    };
+    let (decision, finding) = match decided {
+        Some((decision, request, finding)) => (Some((decision, request)), finding),
+        None => {
+            let finding =
+                landfall_types::Finding::error("role-missing", format!("there is no role `{role_arn}`"))
+                    .help("make the role, or name another one in the task definition");
+            (None, Some(finding))
+        }
+    };
+    world.log.add(
+        world.clock.now(),
+        Entry {
+            request_id: world.request_id(),
+            service: "sts",
+            operation: "AssumeRole".to_owned(),
+            caller: format!("{TASKS} for {}", task.arn()),
+            action: Some("sts:AssumeRole".to_owned()),
+            resource: Some(role_arn.to_owned()),
+            verdict,
+            decision,
+            finding,
+            claims: None,
+        },
+    );
+}

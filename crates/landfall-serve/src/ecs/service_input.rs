@@ -1,0 +1,347 @@
+//! What a service is told to be: read, checked, and turned into the rules of its rollout.
+
+use landfall_wire::error::AwsError;
+use serde_json::{Map, Value, json};
+
+use super::rollout::{Breaker, Controller, Hook, Rules, SETTLE_MS, Stage, Strategy, Threshold};
+use super::{EcsCall, client, invalid, load, names};
+use crate::store::ecs::{Body, DefinitionStatus, Place, TaskDefinition};
+
+/// What belongs to a revision: a change of any of it makes a new deployment.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
+pub(super) const REVISION: [&str; 12] = [
+    "taskDefinition",
+    "launchType",
+    "capacityProviderStrategy",
+    "platformVersion",
+    "networkConfiguration",
+    "loadBalancers",
+    "serviceRegistries",
+    "serviceConnectConfiguration",
+    "volumeConfigurations",
+    "vpcLatticeConfigurations",
+    "gatewayConnectors",
+    "monitoring",
+];
+
+/// What belongs to the service and not to a revision.
+pub(super) const SETTINGS: [&str; 9] = [
+    "deploymentConfiguration",
+    "availabilityZoneRebalancing",
+    "placementConstraints",
+    "placementStrategy",
+    "healthCheckGracePeriodSeconds",
+    "enableExecuteCommand",
+    "enableECSManagedTags",
+    "propagateTags",
+    "deploymentController",
+];
+
+/// Largest `desiredCount`: the quota of tasks in a service.
+pub(super) const DESIRED_MAX: i64 = 5_000;
+
+/// A whole number of tasks.
+pub(super) fn desired_count(call: &EcsCall<'_>) -> Result<Option<u32>, AwsError> {
+    let Some(count) = call.input.integer("desiredCount")? else { return Ok(None) };
+    if count < 0 {
+        return Err(invalid("Desired count must be 0 or a positive number."));
+    }
+    if count > DESIRED_MAX {
+        return Err(invalid(format!("Desired count must be at most {DESIRED_MAX}.")));
+    }
+    Ok(u32::try_from(count).ok())
+}
+
+/// The task definition that a service or a task is made of.
+pub(super) fn usable_definition(
+    call: &EcsCall<'_>,
+    place: &Place,
+    text: &str,
+) -> Result<std::sync::Arc<TaskDefinition>, AwsError> {
+    let name = names::definition(place, text);
+    let known = name.and_then(|name| load::definition(call.world, place, &name));
+    let known = known.ok_or_else(|| client("TaskDefinition not found."))?;
+    if known.status != DefinitionStatus::Active {
+        return Err(client("TaskDefinition is inactive"));
+    }
+    Ok(known)
+}
+
+/// `launchType` and `capacityProviderStrategy`: one of them, and `EC2` when there is neither.
+pub(super) fn check_launch(call: &EcsCall<'_>, definition: Option<&TaskDefinition>) -> Result<(), AwsError> {
+    let launch = call.input.text("launchType")?;
+    let strategy = call.input.objects("capacityProviderStrategy")?;
+    if launch.is_some() && !strategy.is_empty() {
+        return Err(invalid(
+            "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
+        ));
+    }
+    if let Some(launch) = launch
+        && !matches!(launch, "EC2" | "FARGATE" | "EXTERNAL" | "MANAGED_INSTANCES")
+    {
+        return Err(invalid(format!("Invalid launch type: {launch}")));
+    }
+    let is_fargate = launch == Some("FARGATE")
+        || strategy
+            .iter()
+            .any(|item| matches!(item.text("capacityProvider"), Ok(Some("FARGATE" | "FARGATE_SPOT"))));
+    let Some(definition) = definition else { return Ok(()) };
+    let required: Vec<&str> = definition
+        .body
+        .get("requiresCompatibilities")
+        .and_then(Value::as_array)
+        .map(|kinds| kinds.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default();
+    if is_fargate && !required.contains(&"FARGATE") {
+        return Err(invalid("Task definition does not support launch_type FARGATE."));
+    }
+    check_network(call, definition)
+}
+
+/// A task with a network interface of its own is told where to put it.
+fn check_network(call: &EcsCall<'_>, definition: &TaskDefinition) -> Result<(), AwsError> {
+    let is_awsvpc = definition.text("networkMode") == Some("awsvpc");
+    let network = call.input.object("networkConfiguration")?;
+    let has_network = match network {
+        Some(network) => network.value("awsvpcConfiguration").is_some(),
+        None => false,
+    };
+    if is_awsvpc && !has_network && call.operation != "UpdateService" {
+        return Err(invalid(
+            "Network Configuration must be provided when networkMode 'awsvpc' is specified.",
+        ));
+    }
+    if !is_awsvpc && has_network {
+        return Err(invalid(
+            "Network Configuration is not valid for the given networkMode of this task definition.",
+        ));
+    }
+    Ok(())
+}
+
+fn member<'b>(of: &'b Body, name: &str) -> Option<&'b Map<String, Value>> {
+    of.get(name).and_then(Value::as_object)
+}
+
+fn number(of: &Map<String, Value>, name: &str) -> Option<i64> {
+    of.get(name).and_then(Value::as_i64)
+}
+
+/// `deploymentConfiguration` as it is kept: what was given over what there was, over ECS's defaults.
+pub(super) fn deployment_configuration(
+    given: Option<&Value>,
+    before: Option<&Value>,
+    is_daemon: bool,
+) -> Result<Value, AwsError> {
+    let mut configuration = json!({
+        "deploymentCircuitBreaker": {
+            "enable": false,
+            "rollback": false,
+            "resetOnHealthyTask": true,
+            "thresholdConfiguration": { "type": "BOUNDED_PERCENT", "value": 50 },
+        },
+        "maximumPercent": if is_daemon { 100 } else { 200 },
+        "minimumHealthyPercent": if is_daemon { 0 } else { 100 },
+        "strategy": "ROLLING",
+        "bakeTimeInMinutes": 0,
+    });
+    for layer in [before, given].into_iter().flatten() {
+        let layer = layer.as_object().ok_or_else(|| invalid("deploymentConfiguration is not valid."))?;
+        for (name, value) in layer.iter().filter(|(_, value)| !value.is_null()) {
+            let nested = name == "deploymentCircuitBreaker";
+            match (nested, configuration.get_mut(name), value.as_object()) {
+                (true, Some(Value::Object(known)), Some(more)) => known.extend(more.clone()),
+                _ => configuration[name.as_str()] = value.clone(),
+            }
+        }
+    }
+    check_configuration(&configuration, is_daemon)?;
+    add_strategy_defaults(&mut configuration);
+    Ok(configuration)
+}
+
+fn check_configuration(configuration: &Value, is_daemon: bool) -> Result<(), AwsError> {
+    let empty = Map::new();
+    let of = configuration.as_object().unwrap_or(&empty);
+    let maximum = number(of, "maximumPercent").unwrap_or(200);
+    let minimum = number(of, "minimumHealthyPercent").unwrap_or(100);
+    if maximum < 100 {
+        return Err(invalid("maximumPercent must be at least 100"));
+    }
+    if maximum > 200 {
+        return Err(invalid("maximumPercent must be at most 200"));
+    }
+    if !(0..=100).contains(&minimum) {
+        return Err(invalid("minimumHealthyPercent must be between 0 and 100"));
+    }
+    if !is_daemon && minimum == 100 && maximum == 100 {
+        return Err(invalid(
+            "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.",
+        ));
+    }
+    if strategy_of(of).is_none() {
+        let strategy = of.get("strategy").and_then(Value::as_str).unwrap_or_default();
+        return Err(invalid(format!("Invalid deployment strategy: {strategy}")));
+    }
+    if let Strategy::Linear { step_percent, .. } = strategy_of(of).unwrap_or(Strategy::Rolling)
+        && !(3.0..=100.0).contains(&step_percent)
+    {
+        return Err(invalid("stepPercent must be between 3.0 and 100.0"));
+    }
+    if let Strategy::Canary { canary_percent, .. } = strategy_of(of).unwrap_or(Strategy::Rolling)
+        && !(0.1..=100.0).contains(&canary_percent)
+    {
+        return Err(invalid("canaryPercent must be between 0.1 and 100.0"));
+    }
+    for hook in of.get("lifecycleHooks").and_then(Value::as_array).into_iter().flatten() {
+        let stages = hook.get("lifecycleStages").and_then(Value::as_array);
+        for word in stages.into_iter().flatten().filter_map(Value::as_str) {
+            if !Stage::ALL.iter().any(|stage| stage.word() == word) {
+                return Err(invalid(format!("Invalid lifecycle stage: {word}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn add_strategy_defaults(configuration: &mut Value) {
+    let (name, defaults) = match configuration.get("strategy").and_then(Value::as_str) {
+        Some("LINEAR") => ("linearConfiguration", json!({ "stepPercent": 10.0, "stepBakeTimeInMinutes": 6 })),
+        Some("CANARY") => {
+            ("canaryConfiguration", json!({ "canaryPercent": 5.0, "canaryBakeTimeInMinutes": 10 }))
+        }
+        _ => return,
+    };
+    let mut merged = defaults;
+    if let (Value::Object(merged), Some(given)) =
+        (&mut merged, configuration.get(name).and_then(Value::as_object))
+    {
+        merged.extend(given.clone());
+    }
+    configuration[name] = merged;
+}
+
+fn minutes(of: Option<&Map<String, Value>>, name: &str, default: i64) -> i64 {
+    of.and_then(|of| number(of, name)).unwrap_or(default).clamp(0, 1_440) * 60_000
+}
+
+fn strategy_of(of: &Map<String, Value>) -> Option<Strategy> {
+    let percent = |of: Option<&Map<String, Value>>, name: &str, default: f64| {
+        of.and_then(|of| of.get(name)).and_then(Value::as_f64).unwrap_or(default)
+    };
+    Some(match of.get("strategy").and_then(Value::as_str) {
+        None | Some("ROLLING") => Strategy::Rolling,
+        Some("BLUE_GREEN") => Strategy::BlueGreen,
+        Some("LINEAR") => {
+            let linear = member(of, "linearConfiguration");
+            Strategy::Linear {
+                step_percent: percent(linear, "stepPercent", 10.0),
+                step_bake_ms: minutes(linear, "stepBakeTimeInMinutes", 6),
+            }
+        }
+        Some("CANARY") => {
+            let canary = member(of, "canaryConfiguration");
+            Strategy::Canary {
+                canary_percent: percent(canary, "canaryPercent", 5.0),
+                canary_bake_ms: minutes(canary, "canaryBakeTimeInMinutes", 10),
+            }
+        }
+        Some(_) => return None,
+    })
+}
+
+fn breaker_of(of: &Map<String, Value>) -> Breaker {
+    let breaker = member(of, "deploymentCircuitBreaker");
+    let flag = |name: &str, default: bool| {
+        breaker.and_then(|breaker| breaker.get(name)).and_then(Value::as_bool).unwrap_or(default)
+    };
+    let threshold = breaker.and_then(|breaker| member(breaker, "thresholdConfiguration"));
+    let value = threshold.and_then(|threshold| number(threshold, "value")).unwrap_or(50);
+    let value = u32::try_from(value).unwrap_or(50);
+    let kind = threshold.and_then(|threshold| threshold.get("type")).and_then(Value::as_str);
+    Breaker {
+        enabled: flag("enable", false),
+        rollback: flag("rollback", false),
+        reset_on_healthy: flag("resetOnHealthyTask", true),
+        threshold: match kind {
+            Some("COUNT") => Threshold::Count(value),
+            Some("UNBOUNDED_PERCENT") => Threshold::Unbounded(value),
+            _ => Threshold::Bounded(value),
+        },
+    }
+}
+
+fn hooks_of(of: &Map<String, Value>) -> Vec<Hook> {
+    let hooks = of.get("lifecycleHooks").and_then(Value::as_array);
+    let read = |hook: &Value| {
+        let words = hook.get("lifecycleStages").and_then(Value::as_array);
+        let words: Vec<&str> = words.into_iter().flatten().filter_map(Value::as_str).collect();
+        let stages = Stage::ALL.into_iter().filter(|stage| words.contains(&stage.word())).collect();
+        let is_pause = hook.get("targetType").and_then(Value::as_str) == Some("PAUSE");
+        let target = hook.get("hookTargetArn").and_then(Value::as_str).unwrap_or("without a target");
+        Hook { stages, function: (!is_pause).then(|| target.to_owned()) }
+    };
+    hooks.into_iter().flatten().map(read).collect()
+}
+
+/// The rules of a service's rollout, from what is kept of it.
+pub(super) fn rules(body: &Body) -> Rules {
+    let empty = Map::new();
+    let of = member(body, "deploymentConfiguration").unwrap_or(&empty);
+    let percent =
+        |name: &str, default: i64| u32::try_from(number(of, name).unwrap_or(default)).unwrap_or(100);
+    let controller = member(body, "deploymentController").and_then(|controller| controller.get("type"));
+    let controller = match controller.and_then(Value::as_str) {
+        Some("CODE_DEPLOY" | "EXTERNAL") => Controller::TaskSets,
+        _ => Controller::Ecs,
+    };
+    let groups = body.get("loadBalancers").and_then(Value::as_array);
+    let groups = groups.into_iter().flatten().filter_map(|one| one.get("targetGroupArn")?.as_str());
+    Rules {
+        controller,
+        minimum_percent: percent("minimumHealthyPercent", 100),
+        maximum_percent: percent("maximumPercent", 200),
+        breaker: breaker_of(of),
+        strategy: strategy_of(of).unwrap_or(Strategy::Rolling),
+        bake_ms: minutes(Some(of), "bakeTimeInMinutes", 0),
+        hooks: hooks_of(of),
+        grace_ms: number(body, "healthCheckGracePeriodSeconds").unwrap_or(0).max(0) * 1000,
+        settle_ms: SETTLE_MS,
+        target_groups: groups.map(str::to_owned).collect(),
+    }
+}
+
+/// Roles that a service hands to ECS: of its load balancers, volumes and hooks.
+pub(super) fn passed_roles(body: &Body) -> Vec<String> {
+    let mut roles = Vec::new();
+    for name in [
+        "loadBalancers",
+        "volumeConfigurations",
+        "deploymentConfiguration",
+        "vpcLatticeConfigurations",
+        "serviceConnectConfiguration",
+    ] {
+        if let Some(value) = body.get(name) {
+            collect_roles(value, &mut roles);
+        }
+    }
+    roles.extend(body.get("role").and_then(Value::as_str).map(str::to_owned));
+    roles.sort();
+    roles.dedup();
+    roles
+}
+
+fn collect_roles(value: &Value, roles: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect_roles(item, roles)),
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value.as_str() {
+                    Some(role) if name == "roleArn" && !role.is_empty() => roles.push(role.to_owned()),
+                    _ => collect_roles(value, roles),
+                }
+            }
+        }
+        _ => {}
+    }
+}

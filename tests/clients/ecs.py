@@ -1,0 +1,366 @@
+"""ECS by boto3 and the aws CLI: every operation, every waiter, and what is refused. Without a container
+engine: tasks say that they were not run, and deployments go on."""
+
+import json
+import time
+
+import aws
+from harness import ACCOUNT, REGION, Wrong, check, contains, program, same
+
+ROOT_KEYS = ("test", "test")
+CLUSTER = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/shop"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/github-oidc-role"
+# Longest time in which a service here becomes stable, in seconds.
+STABLE_SECONDS_MAX = 20
+
+
+def ecs(bench, region=REGION):
+    """A client as people have it: boto3 checks what it sends against its model."""
+    return aws.client(bench, "ecs", ROOT_KEYS, region)
+
+
+def definition(client, family, image="nginx:1.27", **more):
+    """Registers a task definition of one container; its ARN."""
+    container = {"name": "web", "image": image, "memory": 64} | more
+    answer = client.register_task_definition(family=family, containerDefinitions=[container])
+    return answer["taskDefinition"]["taskDefinitionArn"]
+
+
+def wait(client, name, **what):
+    """A waiter of boto3, in quick steps."""
+    waiter = client.get_waiter(name)
+    waiter.config.delay = 0.1
+    waiter.config.max_attempts = STABLE_SECONDS_MAX * 10
+    waiter.wait(**what)
+
+
+def until(read, wanted):
+    """Reads until the answer is as wanted."""
+    deadline = time.monotonic() + STABLE_SECONDS_MAX
+    while True:
+        answer = read()
+        if wanted(answer):
+            return answer
+        if time.monotonic() > deadline:
+            raise Wrong(f"after {STABLE_SECONDS_MAX} s: {json.dumps(answer, default=str)}")
+        time.sleep(0.05)
+
+
+def service(client, cluster, name):
+    return client.describe_services(cluster=cluster, services=[name])["services"][0]
+
+
+def completed(described):
+    first = described["deployments"][0]
+    return len(described["deployments"]) == 1 and first["rolloutState"] == "COMPLETED"
+
+
+@check("clusters are made, described with what is included, changed and deleted")
+def clusters(bench):
+    client = ecs(bench)
+    made = client.create_cluster(clusterName="shop", tags=[{"key": "team", "value": "a"}])["cluster"]
+    same(made["clusterArn"], CLUSTER)
+    same(made["status"], "ACTIVE")
+    described = client.describe_clusters(clusters=["shop", "none"])
+    same(described["clusters"][0]["tags"], [])
+    same(described["failures"], [{"arn": CLUSTER.replace("shop", "none"), "reason": "MISSING"}])
+    full = client.describe_clusters(clusters=[CLUSTER], include=["TAGS", "SETTINGS", "STATISTICS"])["clusters"][0]
+    same(full["tags"], [{"key": "team", "value": "a"}])
+    same(full["settings"], [{"name": "containerInsights", "value": "disabled"}])
+    changed = client.update_cluster_settings(cluster="shop", settings=[{"name": "containerInsights", "value": "enabled"}])
+    same(changed["cluster"]["settings"][0]["value"], "enabled")
+    client.put_cluster_capacity_providers(
+        cluster="shop",
+        capacityProviders=["FARGATE", "FARGATE_SPOT"],
+        defaultCapacityProviderStrategy=[{"capacityProvider": "FARGATE", "weight": 1}],
+    )
+    same(CLUSTER in client.list_clusters()["clusterArns"], True)
+    same(client.list_container_instances(cluster="shop")["containerInstanceArns"], [])
+    same(aws.refusal(client.list_services, cluster="none")[:2], ("ClusterNotFoundException", "Cluster not found."))
+
+
+@check("a task definition comes back to the letter, with ECS's defaults beside what was written")
+def kept(bench):
+    client = ecs(bench)
+    container = {
+        "name": "app",
+        "image": "public.ecr.aws/nginx/nginx:1.27",
+        "memoryReservation": 128,
+        "environment": [{"name": "QUERY", "value": "a=b==&c"}, {"name": "EMPTY", "value": ""}],
+        "command": ["sh", "-c", "echo 'it''s'"],
+        "portMappings": [{"containerPort": 80}],
+        "healthCheck": {"command": ["CMD-SHELL", "curl -f http://localhost/"]},
+        "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/x", "awslogs-region": REGION, "tag": ""}},
+        "dockerLabels": {"traefik.rule": "Host(`a`)&&Query(`k=v`)"},
+    }
+    tags = [{"key": "a", "value": "b"}]
+    made = client.register_task_definition(family="kept", containerDefinitions=[container], tags=tags)
+    known = client.describe_task_definition(taskDefinition="kept", include=["TAGS"])
+    same(known["taskDefinition"], made["taskDefinition"])
+    same(known["tags"], tags)
+    got = known["taskDefinition"]["containerDefinitions"][0]
+    for name, value in container.items():
+        if name not in ("portMappings", "healthCheck"):
+            same(got[name], value, name)
+    same(got["portMappings"], [{"containerPort": 80, "hostPort": 0, "protocol": "tcp"}])
+    same((got["cpu"], got["essential"], got["mountPoints"]), (0, True, []))
+    same(got["healthCheck"] | {"command": None}, {"command": None, "interval": 30, "timeout": 5, "retries": 3})
+    same(known["taskDefinition"]["status"], "ACTIVE")
+    same("tags" in client.describe_task_definition(taskDefinition="kept:1"), False)
+
+
+@check("revisions count up, can be listed, are deregistered and then deleted")
+def revisions(bench):
+    client = ecs(bench)
+    arns = [definition(client, "counted") for _ in range(3)]
+    same([arn.rpartition(":")[2] for arn in arns], ["1", "2", "3"])
+    client.deregister_task_definition(taskDefinition="counted:3")
+    same(client.describe_task_definition(taskDefinition="counted")["taskDefinition"]["revision"], 2)
+    listed = client.list_task_definitions(familyPrefix="counted", sort="DESC")["taskDefinitionArns"]
+    same(listed, [arns[1], arns[0]])
+    page = client.list_task_definitions(familyPrefix="counted", maxResults=1)
+    same(page["nextToken"], "counted::0000000002")
+    inactive = client.list_task_definitions(familyPrefix="counted", status="INACTIVE")["taskDefinitionArns"]
+    same(inactive, [arns[2]])
+    answer = client.delete_task_definitions(taskDefinitions=["counted:2", "counted:3"])
+    same([one["taskDefinitionArn"] for one in answer["taskDefinitions"]], [arns[2]])
+    contains(answer["failures"][0]["reason"], ["still in ACTIVE status"])
+    same(definition(client, "counted").rpartition(":")[2], "4", "a number is never given twice")
+    same("counted" in client.list_task_definition_families(status="ACTIVE")["families"], True)
+
+
+# What is wrong with a task definition, and ECS's sentence about it.
+REFUSED = [
+    ({"containerDefinitions": []}, "Container list cannot be empty."),
+    ({"family": "a b"}, "Family contains invalid characters."),
+    ({"containerDefinitions": [{"name": "x", "image": "x"}]}, "Invalid setting for container 'x'. At least one of 'memory' or 'memoryReservation' must be specified."),
+    ({"requiresCompatibilities": ["FARGATE"]}, "Fargate only supports network mode ‘awsvpc’."),
+    ({"requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "memory": "512"}, "Fargate requires that 'cpu' be defined at the task level."),
+    (
+        {"requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "4096"},
+        "No Fargate configuration exists for given values: 256 CPU, 4096 memory. See the Amazon ECS documentation for the valid values.",
+    ),
+    (
+        {"containerDefinitions": [{"name": "x", "image": "x", "memory": 8, "logConfiguration": {"logDriver": "awslogs"}}]},
+        "Log driver awslogs requires options: awslogs-region, awslogs-group",
+    ),
+    ({"taskRoleArn": "arn:aws:iam::999999999999:role/other"}, "Role is not valid"),
+]
+
+
+@check("a task definition that ECS would not take is refused in its words")
+def refused_definitions(bench):
+    client = ecs(bench)
+    for more, sentence in REFUSED:
+        whole = {"family": "refused", "containerDefinitions": [{"name": "x", "image": "x", "memory": 8}]} | more
+        same(aws.refusal(client.register_task_definition, **whole)[:3], ("ClientException", sentence, 400))
+    same(client.list_task_definitions(familyPrefix="refused")["taskDefinitionArns"], [])
+    missing = aws.refusal(client.describe_task_definition, taskDefinition="refused")
+    same(missing[:2], ("ClientException", "Unable to describe task definition."))
+
+
+@check("a service rolls out, is updated, and every waiter of boto3 sees it")
+def rollout(bench):
+    client = ecs(bench)
+    client.create_cluster(clusterName="shop")
+    first = definition(client, "rollout")
+    made = client.create_service(cluster="shop", serviceName="rollout", taskDefinition="rollout", desiredCount=2)["service"]
+    same(made["deployments"][0]["rolloutState"], "IN_PROGRESS")
+    same(made["deploymentConfiguration"]["maximumPercent"], 200)
+    wait(client, "services_stable", cluster="shop", services=["rollout"])
+    until(lambda: service(client, "shop", "rollout"), completed)
+    tasks = client.list_tasks(cluster="shop", serviceName="rollout")["taskArns"]
+    same(len(tasks), 2)
+    wait(client, "tasks_running", cluster="shop", tasks=tasks)
+    second = definition(client, "rollout", image="nginx:1.28")
+    # As the deploy action sends it.
+    updated = client.update_service(
+        cluster="shop", service="rollout", taskDefinition=second, forceNewDeployment=False, volumeConfigurations=[]
+    )["service"]
+    same([one["taskDefinition"] for one in updated["deployments"]], [second, first])
+    same([one["status"] for one in updated["deployments"]], ["PRIMARY", "ACTIVE"])
+    done = until(lambda: service(client, "shop", "rollout"), completed)
+    same(done["deployments"][0]["id"], updated["deployments"][0]["id"])
+    wait(client, "tasks_stopped", cluster="shop", tasks=tasks)
+    stopped = client.describe_tasks(cluster="shop", tasks=tasks)["tasks"][0]
+    number = updated["deployments"][0]["id"]
+    same(stopped["stoppedReason"], f"Scaling activity initiated by (deployment {number})")
+    same(stopped["stopCode"], "ServiceSchedulerInitiated")
+    events = [event["message"] for event in done["events"]]
+    same(events[0], "(service rollout) has reached a steady state.")
+    same(events[1], f"(service rollout) (deployment {number}) deployment completed.")
+    # The same again makes no deployment, and another count neither.
+    again = client.update_service(cluster="shop", service="rollout", taskDefinition=second, desiredCount=1)["service"]
+    same(again["deployments"][0]["id"], number)
+    until(lambda: service(client, "shop", "rollout"), lambda now: now["runningCount"] == 1)
+    same(aws.refusal(client.delete_cluster, cluster="shop")[:2], ("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active."))
+    refused = aws.refusal(client.delete_service, cluster="shop", service="rollout")
+    same(refused[:2], ("InvalidParameterException", "The service cannot be stopped while it is scaled above 0."))
+    client.delete_service(cluster="shop", service="rollout", force=True)
+    wait(client, "services_inactive", cluster="shop", services=["rollout"])
+    gone = aws.refusal(client.update_service, cluster="shop", service="rollout", desiredCount=1)
+    same(gone[:2], ("ServiceNotActiveException", "Service was not ACTIVE."))
+
+
+@check("a deployment whose image is not there fails, and the breaker goes back")
+def breaker(bench):
+    client = ecs(bench)
+    client.create_cluster(clusterName="shop")
+    good = definition(client, "breaker")
+    bad = definition(client, "breaker", image=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/backend:not-there")
+    client.create_service(
+        cluster="shop",
+        serviceName="breaker",
+        taskDefinition=good,
+        desiredCount=1,
+        deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
+    )
+    before = until(lambda: service(client, "shop", "breaker"), completed)["deployments"][0]
+    failing = client.update_service(cluster="shop", service="breaker", taskDefinition=bad)["service"]["deployments"][0]
+    after = until(lambda: service(client, "shop", "breaker"), lambda now: completed(now) and now["deployments"][0]["id"] != failing["id"])
+    same(after["deployments"][0]["id"], before["id"])
+    same(after["taskDefinition"], good)
+    messages = "\n".join(event["message"] for event in after["events"])
+    contains(messages, [f"(deployment {failing['id']}) deployment failed: tasks failed to start.", f"rolling back to deployment {before['id']}."])
+    stories = client.list_service_deployments(cluster="shop", service="breaker")["serviceDeployments"]
+    same(stories[0]["status"], "ROLLBACK_SUCCESSFUL")
+    story = client.describe_service_deployments(serviceDeploymentArns=[stories[0]["serviceDeploymentArn"]])["serviceDeployments"][0]
+    same(story["deploymentCircuitBreaker"]["status"], "TRIGGERED")
+    same(story["deploymentCircuitBreaker"]["threshold"], 3)
+    stopped = client.list_tasks(cluster="shop", serviceName="breaker", desiredStatus="STOPPED")["taskArns"]
+    reasons = [task["stoppedReason"] for task in client.describe_tasks(cluster="shop", tasks=stopped)["tasks"]]
+    contains("\n".join(reasons), ["CannotPullContainerError: ", "backend:not-there: not found"])
+    revision = client.describe_service_revisions(serviceRevisionArns=[stories[0]["targetServiceRevisionArn"]])
+    same(revision["serviceRevisions"][0]["taskDefinition"], bad)
+
+
+@check("a deployment is stopped by hand, and rolled back")
+def stopped_by_hand(bench):
+    client = ecs(bench)
+    client.create_cluster(clusterName="shop")
+    good = definition(client, "by-hand")
+    client.create_service(cluster="shop", serviceName="by-hand", taskDefinition=good, desiredCount=1)
+    until(lambda: service(client, "shop", "by-hand"), completed)
+    client.update_service(cluster="shop", service="by-hand", forceNewDeployment=True)
+    running = service(client, "shop", "by-hand")["currentServiceDeployment"]
+    same(client.stop_service_deployment(serviceDeploymentArn=running)["serviceDeploymentArn"], running)
+    read = lambda: client.describe_service_deployments(serviceDeploymentArns=[running])["serviceDeployments"][0]
+    until(read, lambda story: story["status"] == "ROLLBACK_SUCCESSFUL")
+    same(aws.refusal(client.stop_service_deployment, serviceDeploymentArn=running)[0], "ConflictException")
+
+
+@check("blue/green goes through its stages")
+def blue_green(bench):
+    client = ecs(bench)
+    client.create_cluster(clusterName="shop")
+    first = definition(client, "colours")
+    configuration = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0}
+    client.create_service(cluster="shop", serviceName="colours", taskDefinition=first, desiredCount=1, deploymentConfiguration=configuration)
+    until(lambda: service(client, "shop", "colours"), completed)
+    client.update_service(cluster="shop", service="colours", forceNewDeployment=True)
+    arn = service(client, "shop", "colours")["currentServiceDeployment"]
+    seen = []
+
+    def read():
+        story = client.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
+        stage = story.get("lifecycleStage")
+        if stage and stage not in seen:
+            seen.append(stage)
+        return story
+
+    until(read, lambda story: story["status"] == "SUCCESSFUL")
+    same([stage for stage in seen if stage in ("SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME")], ["SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME"])
+
+
+@check("task sets have their share of an external service")
+def task_sets(bench):
+    client = ecs(bench)
+    client.create_cluster(clusterName="shop")
+    arn = definition(client, "sets")
+    client.create_service(cluster="shop", serviceName="sets", desiredCount=4, deploymentController={"type": "EXTERNAL"})
+    made = client.create_task_set(cluster="shop", service="sets", taskDefinition=arn, externalId="green", scale={"value": 50, "unit": "PERCENT"})["taskSet"]
+    same(made["computedDesiredCount"], 2)
+    read = lambda: client.describe_task_sets(cluster="shop", service="sets", taskSets=[made["taskSetArn"]])["taskSets"][0]
+    steady = until(read, lambda one: one["stabilityStatus"] == "STEADY_STATE")
+    same((steady["runningCount"], steady["externalId"]), (2, "green"))
+    client.update_service_primary_task_set(cluster="shop", service="sets", primaryTaskSet=made["taskSetArn"])
+    same(read()["status"], "PRIMARY")
+    client.update_task_set(cluster="shop", service="sets", taskSet=made["id"], scale={"value": 0, "unit": "PERCENT"})
+    until(read, lambda one: one["runningCount"] == 0)
+    client.delete_task_set(cluster="shop", service="sets", taskSet=made["id"])
+    until(lambda: client.describe_task_sets(cluster="shop", service="sets"), lambda now: not now["taskSets"])
+    client.delete_service(cluster="shop", service="sets", force=True)
+
+
+@check("a task that nothing runs says so, and a token runs it once")
+def run_task(bench):
+    client = ecs(bench)
+    client.create_cluster(clusterName="shop")
+    arn = definition(client, "job")
+    run = lambda **more: client.run_task(cluster="shop", taskDefinition=arn, clientToken="once", startedBy="me", **more)
+    first, second = run()["tasks"][0], run()["tasks"][0]
+    same(first["taskArn"], second["taskArn"])
+    same(first["group"], "family:job")
+    same(aws.refusal(run, count=2)[0], "ConflictException")
+    wait(client, "tasks_stopped", cluster="shop", tasks=[first["taskArn"]])
+    task = client.describe_tasks(cluster="shop", tasks=[first["taskArn"], "0" * 32])
+    same(task["failures"][0]["reason"], "MISSING")
+    contains(task["tasks"][0]["stoppedReason"], ["not run, no container engine"])
+    same(task["tasks"][0]["stopCode"], "TaskFailedToStart")
+    instance = client.start_task(cluster="shop", taskDefinition=arn, containerInstances=["i"])
+    same(instance["failures"][0]["reason"], "MISSING")
+    fargate = aws.refusal(client.run_task, cluster="shop", taskDefinition=arn, launchType="FARGATE")
+    same(fargate[0], "InvalidParameterException")
+
+
+@check("tags and account settings are kept, and new ARNs can have the old form")
+def tags_and_settings(bench):
+    client = ecs(bench, "eu-north-1")
+    made = client.create_cluster(clusterName="old")["cluster"]
+    client.tag_resource(resourceArn=made["clusterArn"], tags=[{"key": "a", "value": "1"}, {"key": "b", "value": "2"}])
+    client.untag_resource(resourceArn=made["clusterArn"], tagKeys=["a"])
+    same(client.list_tags_for_resource(resourceArn=made["clusterArn"])["tags"], [{"key": "b", "value": "2"}])
+    client.put_account_setting_default(name="serviceLongArnFormat", value="disabled")
+    definition(client, "old")
+    old = client.create_service(cluster="old", serviceName="old", taskDefinition="old", desiredCount=0)["service"]
+    same(old["serviceArn"], f"arn:aws:ecs:eu-north-1:{ACCOUNT}:service/old")
+    found = client.describe_services(cluster="old", services=[old["serviceArn"]])["services"]
+    same(found[0]["serviceName"], "old")
+    settings = client.list_account_settings(name="serviceLongArnFormat", effectiveSettings=True)["settings"]
+    same(settings[0]["value"], "disabled")
+    client.delete_service(cluster="old", service="old")
+    wait(client, "services_inactive", cluster="old", services=["old"])
+    same(client.delete_cluster(cluster="old")["cluster"]["status"], "INACTIVE")
+
+
+@check("the aws CLI deploys and waits")
+def cli(bench):
+    environment = bench.environment(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test")
+    run = lambda *words: bench.run(program("aws"), "ecs", *words, env=environment).stdout
+    run("create-cluster", "--cluster-name", "cli")
+    containers = json.dumps([{"name": "web", "image": "nginx", "memory": 64}])
+    run("register-task-definition", "--family", "cli", "--container-definitions", containers)
+    run("create-service", "--cluster", "cli", "--service-name", "web", "--task-definition", "cli", "--desired-count", "1")
+    client = ecs(bench)
+    until(lambda: service(client, "cli", "web"), completed)
+    run("update-service", "--cluster", "cli", "--service", "web", "--force-new-deployment")
+    until(lambda: service(client, "cli", "web"), completed)
+    run("wait", "services-stable", "--cluster", "cli", "--services", "web")
+    described = json.loads(run("describe-services", "--cluster", "cli", "--services", "web"))
+    same(described["services"][0]["runningCount"], 1)
+    run("delete-service", "--cluster", "cli", "--service", "web", "--force")
+
+
+@check("fabfuel's ecs-deploy deploys another tag")
+def fabfuel(bench):
+    client = ecs(bench)
+    client.create_cluster(clusterName="shop")
+    first = definition(client, "fabfuel", image="nginx:1.27")
+    client.create_service(cluster="shop", serviceName="fabfuel", taskDefinition=first, desiredCount=1)
+    until(lambda: service(client, "shop", "fabfuel"), completed)
+    environment = bench.environment(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test")
+    done = bench.run(program("ecs"), "deploy", "shop", "fabfuel", "--tag", "1.28", "--timeout", "60", env=environment)
+    contains(done.stdout, ["Deployment successful"])
+    now = service(client, "shop", "fabfuel")
+    image = client.describe_task_definition(taskDefinition=now["taskDefinition"])["taskDefinition"]["containerDefinitions"][0]["image"]
+    same(image, "nginx:1.28")

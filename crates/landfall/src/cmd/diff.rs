@@ -65,6 +65,8 @@ struct Side {
     providers: Vec<(ProviderFacts, bool)>,
     /// The permissions boundary's ARN.
     boundary: Option<String>,
+    /// Policies that can't be worked out.
+    unknown: Vec<String>,
 }
 
 /// One comparison.
@@ -125,6 +127,7 @@ pub fn run(args: DiffArgs) -> Result<bool, Failure> {
     }
     if !old.identity.is_empty() || !new.identity.is_empty() {
         let mut change = permissions(&old, &new).map_err(too_large)?;
+        change.unknown.extend(old.unknown.iter().chain(&new.unknown).cloned());
         if old.boundary != new.boundary {
             change.unknown.push("the permissions boundary changes too, and is not compared".to_owned());
         }
@@ -230,6 +233,7 @@ fn side(sources: &SourceMap, path: &Path, args: &DiffArgs) -> Result<Side, Failu
         role: found.role.arn.clone(),
         providers,
         boundary: found.role.boundary.clone(),
+        unknown: found.unknown.clone(),
     })
 }
 

@@ -88,6 +88,18 @@ struct Explained {
     notes: Vec<String>,
 }
 
+impl Explained {
+    /// A policy that can't be worked out may allow or deny the call.
+    fn unless_unknown(mut self, unknown: &[String]) -> Self {
+        if let Some(because) = unknown.first() {
+            self.allowed = false;
+            self.answer = format!("not known: a policy of the Terraform may change the answer ({because})");
+            self.notes.push("what follows is what the policies say that are known".to_owned());
+        }
+        self
+    }
+}
+
 /// Explains; tells whether it is allowed.
 ///
 /// # Errors
@@ -121,7 +133,9 @@ fn of_token_or_call(args: &ExplainArgs, sources: &SourceMap) -> Result<Explained
     let (world, role) = (&standing.world, &standing.role);
     match (&claims, &args.action) {
         (Some(claims), None) => exchange(world, role, claims),
-        (_, Some(action)) => call(world, role, claims.as_ref(), action, args),
+        (_, Some(action)) => {
+            Ok(call(world, role, claims.as_ref(), action, args)?.unless_unknown(&standing.unknown))
+        }
         (None, None) => Err(usage("say what to explain: --token, --claims, --workflow or --action")),
     }
 }
@@ -165,6 +179,7 @@ fn of_job(args: &ExplainArgs, path: &Path, sources: &SourceMap) -> Result<Vec<Ex
                 match &args.action {
                     Some(action) if explained.allowed => {
                         call(&standing.world, &standing.role, Some(&token.claims), action, args)?
+                            .unless_unknown(&standing.unknown)
                     }
                     _ => explained,
                 }

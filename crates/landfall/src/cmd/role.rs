@@ -9,7 +9,7 @@ use landfall_policy::PolicyKind;
 use landfall_policy::region::SubjectTemplate;
 use landfall_serve::World;
 use landfall_serve::store::Role;
-use landfall_types::{AccountId, Arn, Claims, Severity, SourceMap};
+use landfall_types::{AccountId, Arn, Claims, Finding, Severity, SourceMap};
 
 use super::{key_value, serve, usage};
 use crate::config::Found;
@@ -80,6 +80,9 @@ pub struct Standing {
     pub world: Arc<World>,
     /// The role.
     pub role: Arc<Role>,
+    /// Policies of the Terraform that can't be worked out: the role may have them, and then more is allowed
+    /// or denied than is known.
+    pub unknown: Vec<String>,
     _blobs: tempfile::TempDir,
 }
 
@@ -114,6 +117,8 @@ pub fn find(
     for finding in read.findings.iter().chain(&seeded.refused) {
         ui::finding_on_stderr(finding, sources);
     }
+    let is_unknown = |finding: &&Finding| finding.rule == "unknown-policy";
+    let unknown = seeded.refused.iter().filter(is_unknown).map(|finding| finding.message.clone()).collect();
     if let Some(path) = &source.policy {
         let arn = arn.clone().unwrap_or_else(|| Arn::role(account, "/", said));
         make(&world, sources, path, &arn, source, kind, claims)?;
@@ -125,7 +130,7 @@ pub fn find(
         finding.message = format!("AWS would not take this trust policy today: {}", finding.message);
         ui::finding_on_stderr(&finding, sources);
     }
-    Ok(Standing { world, role, _blobs: blobs })
+    Ok(Standing { world, role, unknown, _blobs: blobs })
 }
 
 /// Reads a policy document from a file.

@@ -208,3 +208,22 @@ fn diff_tells_of_permissions_and_of_those_without_a_token() {
     asked("diff-principals", &bench, &["diff", "token.json", "role.json"], 1);
     asked("diff-json", &bench, &["diff", "web.json", "all.json", "--format", "json"], 1);
 }
+
+#[test]
+fn a_policy_that_cannot_be_worked_out_is_no_answer() {
+    let infra = r#"
+variable "name" {}
+resource "aws_iam_role" "deploy" {
+  name               = "deploy"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Principal = { Service = "ecs-tasks.amazonaws.com" }, Action = "sts:AssumeRole" }] })
+}
+resource "aws_iam_role_policy" "push" {
+  role   = aws_iam_role.deploy.id
+  name   = "push"
+  policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Action = "ecr:*", Resource = "arn:aws:ecr:*:*:repository/${var.name}" }] })
+}
+"#;
+    let bench = Bench::new().file("infra/main.tf", infra);
+    let call = ["explain", "--role", "deploy", "--infra", "infra", "--action", "ecr:GetAuthorizationToken"];
+    asked("explain-call-unknown", &bench, &call, 1);
+}

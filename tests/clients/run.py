@@ -28,6 +28,7 @@ import images  # noqa: F401
 import ecs  # noqa: F401
 import conformance  # noqa: F401
 import javascript  # noqa: F401
+import ecr  # noqa: F401
 import docker_engine  # noqa: F401
 import containers  # noqa: F401
 import credential_helper  # noqa: F401

@@ -139,13 +139,7 @@ pub(super) fn update(call: &EcrCall<'_>) -> Answer {
     rule.custom_role_arn = input.custom_role_arn.or(rule.custom_role_arn);
     rule.updated_at = Some(call.world.clock.now());
     replace(call.world, &permit, rule.clone())?;
-    let mut answer = rule_json(&rule);
-    if let Some(members) = answer.as_object_mut() {
-        ["createdAt", "upstreamRegistry", "upstreamRegistryUrl"]
-            .iter()
-            .for_each(|name| _ = members.remove(*name));
-    }
-    Ok(answer)
+    Ok(answer_without(&rule, &["createdAt", "upstreamRegistry", "upstreamRegistryUrl"]))
 }
 
 fn replace<C>(world: &World, _permit: &Permit<C>, rule: PullThroughRule) -> Result<(), AwsError> {
@@ -161,7 +155,7 @@ pub(super) fn delete(call: &EcrCall<'_>) -> Answer {
     let (permit, registry) = call.on_registry::<calls::DeletePullThroughCacheRule>()?;
     let rule = find(call.world, &registry, prefix)?;
     remove(call.world, &permit, &rule)?;
-    Ok(rule_json(&rule))
+    Ok(answer_without(&rule, &["updatedAt", "upstreamRegistry"]))
 }
 
 fn remove<C>(world: &World, _permit: &Permit<C>, rule: &PullThroughRule) -> Result<(), AwsError> {
@@ -174,9 +168,8 @@ pub(super) fn validate(call: &EcrCall<'_>) -> Answer {
     let prefix = call.text("ecrRepositoryPrefix").unwrap_or_default();
     let (_, registry) = call.on_registry::<calls::ValidatePullThroughCacheRule>()?;
     let rule = find(call.world, &registry, prefix)?;
-    let mut answer = rule_json(&rule);
+    let mut answer = answer_without(&rule, &["createdAt", "updatedAt", "upstreamRegistry"]);
     if let Some(members) = answer.as_object_mut() {
-        ["createdAt", "updatedAt", "upstreamRegistry"].iter().for_each(|name| _ = members.remove(*name));
         members.insert("isValid".to_owned(), false.into());
         members.insert("failure".to_owned(), NOT_REACHED.into());
     }
@@ -221,6 +214,15 @@ fn rule_json(rule: &PullThroughRule) -> Value {
         members.insert("updatedAt".to_owned(), json!(epoch(updated_at)));
     }
     Value::Object(members)
+}
+
+/// A rule without the members that an operation does not answer with.
+fn answer_without(rule: &PullThroughRule, absent: &[&str]) -> Value {
+    let mut answer = rule_json(rule);
+    if let Some(members) = answer.as_object_mut() {
+        absent.iter().for_each(|name| _ = members.remove(*name));
+    }
+    answer
 }
 
 /// Why a repository that isn't there can't be filled from upstream, if a rule says that it should be.

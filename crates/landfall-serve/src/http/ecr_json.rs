@@ -1,6 +1,7 @@
 //! AWS JSON 1.1: `X-Amz-Target` names service and operation.
 
 use landfall_wire::error::{self, AwsError, Protocol, Reply, render};
+use landfall_wire::sigv4::SigV4Error;
 
 use super::ApiCall;
 use crate::ecr::Face;
@@ -79,12 +80,25 @@ async fn answer(call: &ApiCall<'_>, target: Target<'_>) -> Result<serde_json::Va
     let Target { face, service, operation } = target;
     let identified = authn::identify(call.world, &call.signed, service, Protocol::Json11, call.connection)
         .map_err(|refused| log_refused(call, service, operation, refused))?;
+    check_region(face, &identified.region)?;
     let input =
         if call.body.is_empty() { Ok(serde_json::json!({})) } else { serde_json::from_slice(call.body) };
     let input = input.map_err(|error| {
         AwsError::new("SerializationException", 400, format!("the body is not JSON: {error}"))
     })?;
     ecr::handle(call.world, &identified, call.request_id, (face, operation), input).await
+}
+
+/// ECR Public has endpoints in two regions; elsewhere its name leads nowhere.
+/// <https://docs.aws.amazon.com/general/latest/gr/ecr-public.html>
+fn check_region(face: Face, region: &str) -> Result<(), AwsError> {
+    if face == Face::Private || matches!(region, "us-east-1" | "us-west-2") {
+        return Ok(());
+    }
+    let message = format!(
+        "Credential should be scoped to a valid region. ECR Public is in us-east-1, not in {region}."
+    );
+    Err(error::from_sigv4(&SigV4Error::WrongScope(message), Protocol::Json11))
 }
 
 /// Writes a call that was refused for its credentials to the log.

@@ -84,7 +84,9 @@ impl Bench {
 
     /// Signs with these keys, for this moment, and sends.
     pub fn call(&self, keys: &Keys, service: &str, request: Request) -> Reply {
-        self.send(&request.sign(keys, Signing { service, region: REGION, at: NOW }))
+        // ECR Public is in one region.
+        let region = if service == "ecr-public" { "us-east-1" } else { REGION };
+        self.send(&request.sign(keys, Signing { service, region, at: NOW }))
     }
 
     /// A call of IAM by the root user.

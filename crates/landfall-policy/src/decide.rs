@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>
 
 use crate::ast::Policy;
-use crate::decision::{Decision, Denial, Layer, Outcome, StatementRef};
+use crate::decision::{Decision, Denial, Layer, Outcome};
 use crate::matching::{Hit, Reach, best_allow, first_deny, misses};
 use crate::request::{Principal, Request};
 
@@ -38,19 +38,56 @@ pub struct Named<'a> {
 /// Decides a request. Pure: the same layers and request always give the same decision.
 pub fn decide(layers: &Layers<'_>, request: &Request) -> Decision {
     let consulted = consulted(layers, request);
-    let denied_by = consulted.iter().find_map(|(layer, policies)| first_deny(*layer, policies, request));
-    if let Some(by) = denied_by {
-        return Decision {
-            outcome: Outcome::Denied(Denial::Explicit { by }),
+    match weigh(layers, request, &consulted) {
+        Weighed::Forbidden(by) => Decision {
+            outcome: Outcome::Denied(Denial::Explicit { by: by.statement_ref() }),
             allowed_by: Vec::new(),
             misses: Vec::new(),
             unknown: Vec::new(),
-        };
+        },
+        Weighed::Open(trail) => trail.decision(&consulted),
+    }
+}
+
+/// Whether a request is allowed, without the reasons: what [`decide`] says, at a fraction of the cost of a
+/// denial. None when statements that could not be read might change the answer.
+pub fn allows(layers: &Layers<'_>, request: &Request) -> Option<bool> {
+    let consulted = consulted(layers, request);
+    let trail = match weigh(layers, request, &consulted) {
+        Weighed::Forbidden(_) => return Some(false),
+        Weighed::Open(trail) => trail,
+    };
+    let is_read = |policies: &[Named<'_>]| policies.iter().all(|named| named.policy.unread_statements == 0);
+    let is_allowed = trail.missing.is_empty();
+    let is_certain = if is_allowed {
+        consulted.iter().all(|(_, policies)| is_read(policies))
+    } else {
+        trail.missing.iter().all(|(_, policies)| is_read(policies))
+    };
+    is_certain.then_some(is_allowed)
+}
+
+/// What all layers together come to.
+enum Weighed<'l, 'a> {
+    /// A `Deny` statement applies.
+    Forbidden(Hit<'l>),
+    /// None does: what grants, and what is missing.
+    Open(Trail<'l, 'a>),
+}
+
+fn weigh<'l, 'a>(
+    layers: &'l Layers<'a>,
+    request: &'l Request,
+    consulted: &[(Layer, &'l [Named<'a>])],
+) -> Weighed<'l, 'a> {
+    let denied_by = consulted.iter().find_map(|(layer, policies)| first_deny(*layer, policies, request));
+    if let Some(by) = denied_by {
+        return Weighed::Forbidden(by);
     }
     let mut trail = Trail { request, allowed_by: Vec::new(), missing: Vec::new() };
     trail.access(layers);
     trail.controls(layers);
-    trail.decision(&consulted)
+    Weighed::Open(trail)
 }
 
 /// Whether an action is decided by a role's trust policy.
@@ -72,8 +109,10 @@ pub const TRUST_ACTIONS: &[&str] = &[
 /// The layers that take part, in the order in which AWS names the one that denies.
 pub(crate) fn consulted<'l, 'a>(layers: &'l Layers<'a>, request: &Request) -> Vec<(Layer, &'l [Named<'a>])> {
     let mut all = Vec::with_capacity(8);
-    all.extend(layers.resource_control.iter().map(|level| (Layer::ResourceControl, level.as_slice())));
-    if has_account(&request.principal) {
+    if !is_service_linked(&request.principal) {
+        all.extend(layers.resource_control.iter().map(|level| (Layer::ResourceControl, level.as_slice())));
+    }
+    if has_account(&request.principal) && !is_service_linked(&request.principal) {
         all.extend(layers.service_control.iter().map(|level| (Layer::ServiceControl, level.as_slice())));
     }
     let (gate, policy) = gate(layers, request);
@@ -111,10 +150,17 @@ fn has_account(principal: &Principal) -> bool {
     }
 }
 
+/// Whether the caller is a session of a role that belongs to a service: organizations' policies don't bind it.
+/// <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps.html>
+/// <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_rcps.html>
+fn is_service_linked(principal: &Principal) -> bool {
+    matches!(principal, Principal::Session { role, .. } if role.resource.starts_with("role/aws-service-role/"))
+}
+
 /// What allowed on the way, and which layers had to and did not.
 struct Trail<'l, 'a> {
     request: &'l Request,
-    allowed_by: Vec<StatementRef>,
+    allowed_by: Vec<Hit<'l>>,
     missing: Vec<(Layer, &'l [Named<'a>])>,
 }
 
@@ -133,7 +179,7 @@ impl<'l, 'a> Trail<'l, 'a> {
         let principal = &self.request.principal;
         let crosses = principal.account() != self.request.resource_account;
         if let Some(hit) = hit {
-            self.allowed_by.push(hit.statement_ref());
+            self.allowed_by.push(hit);
         } else if layer == Layer::Trust || crosses || !has_account(principal) {
             self.missing.push((layer, policies));
         }
@@ -158,7 +204,8 @@ impl<'l, 'a> Trail<'l, 'a> {
             return;
         }
         if let Some(hit) = best_allow(Layer::Identity, &layers.identity, self.request) {
-            self.insert_decisive(hit);
+            // Identity decides where the resource's side only delegated, so it stands first.
+            self.allowed_by.insert(0, hit);
             return;
         }
         self.missing.push((Layer::Identity, &layers.identity));
@@ -167,14 +214,12 @@ impl<'l, 'a> Trail<'l, 'a> {
         }
     }
 
-    /// Identity decides where the resource's side only delegated, so it stands first.
-    fn insert_decisive(&mut self, hit: Hit<'_>) {
-        self.allowed_by.insert(0, hit.statement_ref());
-    }
-
     /// Organizations' policies: each level has to allow. They don't bind callers without an account
     /// (service control) and bind every caller of a resource (resource control).
     fn controls(&mut self, layers: &'l Layers<'a>) {
+        if is_service_linked(&self.request.principal) {
+            return;
+        }
         let before = self.missing.len();
         for level in &layers.resource_control {
             self.all_must_allow(Layer::ResourceControl, level);
@@ -194,7 +239,7 @@ impl<'l, 'a> Trail<'l, 'a> {
             return;
         }
         match best_allow(layer, policies, self.request) {
-            Some(hit) => self.allowed_by.push(hit.statement_ref()),
+            Some(hit) => self.allowed_by.push(hit),
             None => self.missing.push((layer, policies)),
         }
     }
@@ -204,7 +249,7 @@ impl<'l, 'a> Trail<'l, 'a> {
         let Some((layer, _)) = self.missing.first() else {
             return Decision {
                 outcome: Outcome::Allowed,
-                allowed_by: self.allowed_by,
+                allowed_by: self.allowed_by.iter().map(Hit::statement_ref).collect(),
                 misses: Vec::new(),
                 unknown: unread(consulted.iter().flat_map(|(_, policies)| policies.iter())),
             };

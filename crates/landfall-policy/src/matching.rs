@@ -9,7 +9,7 @@ use crate::condition;
 use crate::decide::Named;
 use crate::decision::{Clause, Layer, Miss, StatementRef};
 use crate::pattern;
-use crate::request::{Principal, Request};
+use crate::request::{Context, Principal, Request};
 
 /// The most misses that are kept for one layer.
 pub const MISSES_PER_LAYER_MAX: usize = 16;
@@ -25,7 +25,7 @@ pub enum Reach {
     Direct,
 }
 
-/// An `Allow` statement that applies.
+/// A statement that applies.
 #[derive(Debug)]
 pub struct Hit<'a> {
     layer: Layer,
@@ -44,11 +44,11 @@ impl Hit<'_> {
 }
 
 /// The first `Deny` statement that applies.
-pub fn first_deny(layer: Layer, policies: &[Named<'_>], request: &Request) -> Option<StatementRef> {
-    let mut denies = statements(policies, Effect::Deny);
-    let (named, index, statement) =
-        denies.find(|(named, _, statement)| applies(layer, named, statement, request).is_some())?;
-    Some(statement_ref(layer, named, index, statement))
+pub fn first_deny<'l>(layer: Layer, policies: &'l [Named<'l>], request: &Request) -> Option<Hit<'l>> {
+    statements(policies, Effect::Deny).find_map(|(named, statement_index, statement)| {
+        let reach = applies(layer, named, statement, request)?;
+        Some(Hit { layer, named, statement_index, statement, reach })
+    })
 }
 
 /// The `Allow` statement that applies and names the caller most exactly.
@@ -112,10 +112,10 @@ pub(crate) fn statement_ref(
 }
 
 fn applies(layer: Layer, named: &Named<'_>, statement: &Statement, request: &Request) -> Option<Reach> {
-    if !action_applies(&statement.action, request) {
+    if !names_action(&statement.action, &request.action) {
         return None;
     }
-    let reach = principal_reach(layer, statement.principal.as_ref(), &request.principal)?;
+    let reach = principal_reach(layer, statement, &request.principal)?;
     let variables = has_variables(named);
     let applies = resource_applies(layer, statement.resource.as_ref(), request, variables)
         && statement.conditions.iter().all(|one| condition::holds(one, &request.context, variables));
@@ -126,24 +126,40 @@ fn has_variables(named: &Named<'_>) -> bool {
     named.policy.version == Version::V2012
 }
 
-fn action_applies(clause: &PatternClause, request: &Request) -> bool {
-    let named = clause.patterns.iter().any(|pattern| pattern::action(&pattern.value, &request.action));
-    named != clause.negated
+/// Whether `Action` or `NotAction` names an action.
+pub(crate) fn names_action(clause: &PatternClause, action: &str) -> bool {
+    clause.patterns.iter().any(|pattern| pattern::action(&pattern.value, action)) != clause.negated
 }
 
 /// None when the statement doesn't name the caller. Trust and resource policies have to name
 /// somebody; the others speak of whom they are attached to.
-fn principal_reach(layer: Layer, clause: Option<&PrincipalClause>, caller: &Principal) -> Option<Reach> {
-    let Some(clause) = clause else {
+fn principal_reach(layer: Layer, statement: &Statement, caller: &Principal) -> Option<Reach> {
+    let Some(clause) = &statement.principal else {
         let names_nobody = matches!(layer, Layer::Trust | Layer::Resource);
         return (!names_nobody).then_some(Reach::Direct);
     };
-    let reach = clause.principals.iter().filter_map(|one| reach_of(&one.value, caller)).max();
-    match (clause.negated, reach) {
-        (false, reach) => reach,
-        (true, None) => Some(Reach::Direct),
-        (true, Some(_)) => None,
+    if clause.negated {
+        return (!is_spared(clause, statement.effect, caller)).then_some(Reach::Direct);
     }
+    clause.principals.iter().filter_map(|one| reach_of(&one.value, caller)).max()
+}
+
+/// Whether a `NotPrincipal` leaves a caller out. A user is its account as well, and a session its role and
+/// account: a denial that leaves out only one of them reaches the caller by the others.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html>
+fn is_spared(clause: &PrincipalClause, effect: Effect, caller: &Principal) -> bool {
+    let all: &[Reach] = match (effect, caller) {
+        (Effect::Deny, Principal::User { .. }) => &[Reach::Account, Reach::Direct],
+        (Effect::Deny, Principal::Session { .. }) => &[Reach::Account, Reach::Role, Reach::Direct],
+        _ => return clause.principals.iter().any(|one| reach_of(&one.value, caller).is_some()),
+    };
+    let is_named = |way: Reach| {
+        clause
+            .principals
+            .iter()
+            .any(|one| one.value == PrincipalPattern::Any || reach_of(&one.value, caller) == Some(way))
+    };
+    all.iter().all(|way| is_named(*way))
 }
 
 /// How a policy's principal names a caller; none when it doesn't.
@@ -197,9 +213,19 @@ fn resource_applies(
     let Some(clause) = clause else {
         return matches!(layer, Layer::Trust | Layer::Resource);
     };
+    names_resource(clause, &request.resource, &request.context, variables)
+}
+
+/// Whether `Resource` or `NotResource` names a resource.
+pub(crate) fn names_resource(
+    clause: &PatternClause,
+    resource: &str,
+    context: &Context,
+    variables: bool,
+) -> bool {
     let mut unresolved = false;
     for one in &clause.patterns {
-        match pattern::resource(&one.value, &request.resource, &request.context, variables) {
+        match pattern::resource(&one.value, resource, context, variables) {
             Ok(true) => return !clause.negated,
             Ok(false) => {}
             Err(_) => unresolved = true,
@@ -226,10 +252,10 @@ pub(crate) fn clauses<'a>(
     let variables = has_variables(named);
     let principal: (Box<dyn Fn() -> Clause + 'a>, bool) = (
         Box::new(|| principal_clause(statement, &request.principal)),
-        principal_reach(layer, statement.principal.as_ref(), &request.principal).is_some(),
+        principal_reach(layer, statement, &request.principal).is_some(),
     );
     let action: (Box<dyn Fn() -> Clause + 'a>, bool) =
-        (Box::new(|| action_clause(statement, request)), action_applies(&statement.action, request));
+        (Box::new(|| action_clause(statement, request)), names_action(&statement.action, &request.action));
     let resource: (Box<dyn Fn() -> Clause + 'a>, bool) = (
         Box::new(|| resource_clause(statement, request)),
         resource_applies(layer, statement.resource.as_ref(), request, variables),

@@ -17,7 +17,7 @@ mod who;
 mod words;
 
 use crate::ast::Policy;
-use crate::decide::{Layers, Named, decide};
+use crate::decide::{self, Layers, Named, decide};
 use crate::region::{ProviderFacts, Region};
 use crate::request::Request;
 pub use crate::set::{STATES_MAX, TooLarge};
@@ -89,7 +89,7 @@ fn try_allows(layers: &Layers<'_>, region: &Region) -> Result<Proof, TooLarge> {
     let (mut allowed, mut denied) = (Cheapest::default(), Cheapest::default());
     let mut causes = Vec::new();
     for product in &region.products {
-        let cut = Cut::new(product, &policies(layers), &[])?;
+        let cut = Cut::merged(product, &policies(layers))?;
         causes.extend(cut.causes.iter().cloned());
         let (mut here, mut there) = (Choices::default(), Choices::default());
         cut.each(|choice| {
@@ -126,7 +126,7 @@ pub fn diff(old: &Layers<'_>, new: &Layers<'_>, region: &Region) -> Result<Chang
     let is_gain = |request: &Request| (verdict(old, request), verdict(new, request)) == (Ok(false), Ok(true));
     let is_loss = |request: &Request| (verdict(old, request), verdict(new, request)) == (Ok(true), Ok(false));
     for product in &region.products {
-        let cut = Cut::new(product, &both, &[])?;
+        let cut = Cut::merged(product, &both)?;
         unknown.extend(cut.causes.iter().cloned());
         let (mut here, mut there) = (Choices::default(), Choices::default());
         cut.each(|choice| {
@@ -184,8 +184,7 @@ fn trust_layers(trust: &Policy) -> Layers<'_> {
 
 /// Whether a request is allowed; what could not be read, when that might change the answer.
 fn verdict(layers: &Layers<'_>, request: &Request) -> Result<bool, Vec<String>> {
-    let decision = decide(layers, request);
-    if decision.unknown.is_empty() { Ok(decision.is_allowed()) } else { Err(decision.unknown) }
+    decide::allows(layers, request).ok_or_else(|| decide(layers, request).unknown)
 }
 
 fn policies<'a>(layers: &Layers<'a>) -> Vec<&'a Policy> {

@@ -113,6 +113,15 @@ impl Coordinate {
         }
     }
 
+    /// Whether it speaks of this key.
+    pub(crate) fn covers_key(&self, name: &str) -> bool {
+        let is_it = |slot: &Slot| matches!(slot, Slot::Key(own) if own.eq_ignore_ascii_case(name));
+        match self {
+            Self::Fixed { slot, .. } => is_it(slot),
+            Self::Free(free) => free.slots.iter().any(is_it),
+        }
+    }
+
     /// A value of any text in a language.
     pub(crate) fn of(slot: Slot, language: Option<Language>, presence: Presence) -> Self {
         Self::Free(Free {

@@ -63,6 +63,9 @@ enum Step {
     Not,
 }
 
+/// The most members of a finite set that are looked at one by one.
+const MEMBERS_MAX: usize = 64;
+
 impl Language {
     /// Every string.
     pub fn all() -> Self {
@@ -139,6 +142,24 @@ impl Language {
     #[must_use]
     pub fn difference(self, other: Self) -> Self {
         Self::intersection([self, other.complement()])
+    }
+
+    /// The members of a finite set that was made as one; none when there are too many to look at each.
+    pub(crate) fn members(&self) -> Option<Vec<String>> {
+        let is_union = match self.formula.split_last() {
+            Some((Step::AnyOf(count), parts)) => {
+                *count == parts.len() && parts.iter().all(|step| matches!(step, Step::Leaf(_)))
+            }
+            Some((Step::Leaf(_), [])) => true,
+            _ => false,
+        };
+        if !is_union || self.leaves.len() > MEMBERS_MAX {
+            return None;
+        }
+        let mut members: Vec<String> = self.leaves.iter().map(Leaf::text).collect::<Option<_>>()?;
+        members.sort_unstable_by(|left, right| (left.len(), left).cmp(&(right.len(), right)));
+        members.dedup();
+        Some(members)
     }
 
     fn join(languages: impl IntoIterator<Item = Self>, step: fn(usize) -> Step) -> Self {
@@ -220,18 +241,17 @@ impl Language {
     /// Whether the formula may come out true where only some patterns may still match.
     fn may_hold(&self, is_alive: impl Fn(usize) -> bool) -> bool {
         // Of each step, whether it may be true and whether it may be false.
-        let mut stack: Vec<(bool, bool)> = Vec::new();
+        let mut stack: Vec<(bool, bool)> = Vec::with_capacity(self.formula.len());
         for step in &self.formula {
-            let mut last = |count: usize| stack.split_off(stack.len().saturating_sub(count));
             let outcome = match step {
                 Step::Leaf(index) => (is_alive(*index), true),
                 Step::AnyOf(count) => {
-                    let parts = last(*count);
-                    (parts.iter().any(|part| part.0), parts.iter().all(|part| part.1))
+                    let parts = stack.drain(stack.len().saturating_sub(*count)..);
+                    parts.fold((false, true), |all, part| (all.0 || part.0, all.1 && part.1))
                 }
                 Step::AllOf(count) => {
-                    let parts = last(*count);
-                    (parts.iter().all(|part| part.0), parts.iter().any(|part| part.1))
+                    let parts = stack.drain(stack.len().saturating_sub(*count)..);
+                    parts.fold((true, false), |all, part| (all.0 && part.0, all.1 || part.1))
                 }
                 Step::Not => {
                     let part = stack.pop().unwrap_or((true, true));
@@ -244,15 +264,15 @@ impl Language {
     }
 
     fn holds(&self, leaf: impl Fn(usize) -> bool) -> bool {
-        let mut stack: Vec<bool> = Vec::new();
+        let mut stack: Vec<bool> = Vec::with_capacity(self.formula.len());
         for step in &self.formula {
             let outcome = match step {
                 Step::Leaf(index) => leaf(*index),
                 Step::AnyOf(count) => {
-                    stack.split_off(stack.len().saturating_sub(*count)).into_iter().any(|one| one)
+                    stack.drain(stack.len().saturating_sub(*count)..).fold(false, |any, one| any | one)
                 }
                 Step::AllOf(count) => {
-                    stack.split_off(stack.len().saturating_sub(*count)).into_iter().all(|one| one)
+                    stack.drain(stack.len().saturating_sub(*count)..).fold(true, |all, one| all & one)
                 }
                 Step::Not => !stack.pop().unwrap_or(false),
             };

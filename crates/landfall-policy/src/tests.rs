@@ -4,12 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
 mod decisions;
+mod enumerator;
 mod explanations;
 mod hostile;
 mod languages;
 mod problems;
 mod proofs;
 mod random;
+mod random_policies;
+mod reference;
 mod sets;
 mod trusts;
 mod who;
@@ -94,6 +97,11 @@ fn principal(text: &str) -> Principal {
         ["assumed-role", role, _] => {
             Principal::Session { role: landfall_types::Arn::role(account, "/", role), session: arn }
         }
+        // A session doesn't tell its role's path; a case does, to say that a service owns the role.
+        ["assumed-role", "aws-service-role", service, role, name] => Principal::Session {
+            role: landfall_types::Arn::role(account, &format!("/aws-service-role/{service}/"), role),
+            session: landfall_types::Arn::assumed_role(account, role, name),
+        },
         other => panic!("no principal: {other:?}"),
     }
 }

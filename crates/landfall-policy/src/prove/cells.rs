@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::gather::{Asked, Questions, SlotQuestion, id_observer};
+use super::gather::{Asked, Questions, SlotQuestion, id_observer, known_keys};
 use super::points::points;
-use crate::ast::{Policy, Qualifier};
+use crate::ast::{Condition, Policy, Qualifier, Version};
 use crate::condition;
+use crate::decide::is_decided_by_trust;
+use crate::matching;
 use crate::region::{Coordinate, Free, Product, Slot};
 use crate::request::{Context, Request};
 use crate::set::{Observer, Shape, Tape, TooLarge, Visit, walk};
@@ -63,6 +65,23 @@ impl<'r> Cut<'r> {
             cells.push(cells_of(coordinate, &questions, &mut causes)?);
         }
         Ok(Self { product, coordinates, cells, causes })
+    }
+
+    /// As [`Self::new`], keeping of the cells of a coordinate that let the same statements apply only the
+    /// cheapest: a decision depends on nothing else.
+    pub(super) fn merged(product: &'r Product, policies: &[&Policy]) -> Result<Self, TooLarge> {
+        let mut cut = Self::new(product, policies, &[])?;
+        // Where a variable may be anything, no cell speaks for another.
+        if cut.causes.is_empty() {
+            let known = known_keys(product);
+            for (coordinate, cells) in cut.coordinates.iter().zip(&mut cut.cells) {
+                if cells.len() > 1 {
+                    let mut seen = BTreeSet::new();
+                    cells.retain(|cell| seen.insert(signature(cell, coordinate, policies, &known)));
+                }
+            }
+        }
+        Ok(cut)
     }
 
     /// The number of combinations.
@@ -168,6 +187,38 @@ impl<'r> Cut<'r> {
     }
 }
 
+/// Of every statement, whether it would apply if only this part of a request were looked at; and which policy
+/// of the resource is asked.
+fn signature(cell: &Cell, coordinate: &Coordinate, policies: &[&Policy], known: &Context) -> Vec<bool> {
+    let value = |wanted: &Slot| {
+        let found = cell.values.iter().find(|(slot, _)| slot == wanted);
+        found.and_then(|(_, values)| values.first()).map(String::as_str)
+    };
+    let mut context = known.clone();
+    for (slot, values) in &cell.values {
+        if let Slot::Key(name) = slot {
+            context.set_all(name.clone(), values.clone());
+        }
+    }
+    let covers = |condition: &&Condition| coordinate.covers_key(&condition.key.value);
+    let mut signature = vec![value(&Slot::Action).is_some_and(is_decided_by_trust)];
+    for policy in policies {
+        let variables = policy.version == Version::V2012;
+        for statement in &policy.statements {
+            let action =
+                value(&Slot::Action).is_none_or(|action| matching::names_action(&statement.action, action));
+            let resource = value(&Slot::Resource).is_none_or(|resource| {
+                let clause = statement.resource.as_ref();
+                clause.is_none_or(|clause| matching::names_resource(clause, resource, &context, variables))
+            });
+            let mut conditions = statement.conditions.iter().filter(covers);
+            signature
+                .push(action && resource && conditions.all(|one| condition::holds(one, &context, variables)));
+        }
+    }
+    signature
+}
+
 /// One combination.
 #[derive(Debug)]
 pub(super) struct Choice<'c> {
@@ -233,6 +284,16 @@ fn cells_of(
     // What nobody asks about has one cell.
     if free.presence.absent && free.slots.iter().all(|slot| questions.of(slot).is_none()) {
         return Ok(vec![Cell { values: Vec::new(), cost: 0, source: None }]);
+    }
+    if let ([slot], [Some(language)], true) = (&*free.slots, &*free.languages, is_any_text(free))
+        && let Some(members) = language.members()
+    {
+        let one = members.into_iter().enumerate().map(|(cost, text)| Cell {
+            values: vec![(slot.clone(), vec![text.to_owned()])],
+            cost: cost as u64,
+            source: None,
+        });
+        return finish(free, one.collect(), questions);
     }
     let mut observers = Vec::with_capacity(free.slots.len());
     let mut points = Vec::new();

@@ -2,6 +2,7 @@
 
 use crate::ast::{ComparisonKind, Condition, PatternClause, Policy, Relation, Version};
 
+use crate::decide::TRUST_ACTIONS;
 use crate::pattern;
 use crate::region::{Coordinate, Others, Product, Slot};
 use crate::request;
@@ -38,17 +39,16 @@ pub(super) struct Questions<'p> {
 
 impl<'p> Questions<'p> {
     pub(super) fn new(policies: &[&'p Policy], product: &Product) -> Self {
-        let mut known = request::Context::new();
-        for coordinate in &product.coordinates {
-            if let Coordinate::Fixed { slot: Slot::Key(name), values } = coordinate {
-                known.set_all(name.clone(), values.clone());
-            }
+        let mut questions = Self { slots: Vec::new(), causes: Vec::new(), known: known_keys(product) };
+        if !questions.is_fixed(&Slot::Action, product) {
+            // A role's trust policy decides these, and no other policy of the resource does.
+            let leaves = TRUST_ACTIONS.iter().map(|action| Leaf::literal(action, Case::Ascii)).collect();
+            questions.ask(Slot::Action, [Observer { leaves }]);
         }
-        let mut questions = Self { slots: Vec::new(), causes: Vec::new(), known };
         for policy in policies {
             let variables = policy.version == Version::V2012;
             for statement in &policy.statements {
-                questions.action(&statement.action);
+                questions.action(&statement.action, product);
                 if let Some(resource) = &statement.resource {
                     questions.resource(resource, variables, product);
                 }
@@ -85,29 +85,54 @@ impl<'p> Questions<'p> {
         self.slots.get_mut(index).expect("INVARIANT: the index was found or just pushed")
     }
 
-    fn action(&mut self, clause: &PatternClause) {
+    /// Nothing is asked about a value that is known: the evaluator will look at it.
+    fn is_fixed(&self, slot: &Slot, product: &Product) -> bool {
+        match product.coordinates.iter().find(|coordinate| coordinate.covers(slot)) {
+            Some(Coordinate::Fixed { .. }) => true,
+            Some(Coordinate::Free(_)) => false,
+            None => product.others == Others::Absent,
+        }
+    }
+
+    fn action(&mut self, clause: &PatternClause, product: &Product) {
+        if self.is_fixed(&Slot::Action, product) {
+            return;
+        }
         let leaves = clause.patterns.iter().map(|one| Leaf::glob(&one.value, Case::Ascii)).collect();
         self.ask(Slot::Action, [Observer { leaves }]);
     }
 
     fn resource(&mut self, clause: &PatternClause, variables: bool, product: &Product) {
+        let is_fixed = self.is_fixed(&Slot::Resource, product);
         let mut leaves = Vec::new();
         for one in &clause.patterns {
+            if is_fixed && !pattern::has_variable(&one.value) {
+                continue;
+            }
             match self.tokens(&one.value, variables, product) {
                 Some(tokens) => leaves.extend(Leaf::arn(&tokens)),
                 None => continue,
             }
         }
-        self.ask(Slot::Resource, [Observer { leaves }]);
+        if !is_fixed {
+            self.ask(Slot::Resource, [Observer { leaves }]);
+        }
     }
 
     fn condition(&mut self, asked: Asked<'p>, product: &Product) {
         let Asked { condition, variables } = asked;
         let slot = Slot::Key(condition.key.value.clone());
         let kind = condition.operator.comparison.kind;
+        let is_fixed = self.is_fixed(&slot, product);
         let mut leaves = Vec::new();
         for one in &condition.values {
+            if is_fixed && !pattern::has_variable(&one.value) {
+                continue;
+            }
             leaves.extend(self.leaf(kind, &one.value, variables, product));
+        }
+        if is_fixed {
+            return;
         }
         let question = self.slot(slot);
         question.conditions.push(asked);
@@ -168,6 +193,17 @@ impl<'p> Questions<'p> {
         }
         pattern::expand(value, &self.known).ok()
     }
+}
+
+/// The keys whose values are known.
+pub(super) fn known_keys(product: &Product) -> request::Context {
+    let mut known = request::Context::new();
+    for coordinate in &product.coordinates {
+        if let Coordinate::Fixed { slot: Slot::Key(name), values } = coordinate {
+            known.set_all(name.clone(), values.clone());
+        }
+    }
+    known
 }
 
 /// Whether a key may have other values than those that are known.

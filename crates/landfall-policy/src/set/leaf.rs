@@ -144,6 +144,20 @@ impl Leaf {
         self
     }
 
+    /// The number of `*`.
+    pub(crate) fn stars(&self) -> usize {
+        self.stays.iter().flatten().count()
+    }
+
+    /// The one text of a chain that has just one.
+    pub(crate) fn text(&self) -> Option<String> {
+        let character = |class: &Class| match class {
+            Class::Char(character) => Some(*character),
+            Class::Fold(_) | Class::AsciiFold(_) | Class::Any | Class::NotColon => None,
+        };
+        if self.stays.iter().any(Option::is_some) { None } else { self.steps.iter().map(character).collect() }
+    }
+
     /// The number of positions.
     pub(crate) fn positions(&self) -> usize {
         self.stays.len()

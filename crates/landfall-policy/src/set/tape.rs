@@ -3,16 +3,22 @@
 //! any of them run over the same characters, and their joint outcomes are found by one walk.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
-use std::hash::{BuildHasherDefault, DefaultHasher};
-use std::rc::Rc;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use super::TooLarge;
 use super::bank::{Bank, Observer, WORD};
+use super::leaf::Leaf;
 use super::shape::Shape;
 
-/// The most joint states of one walk. Real policies need a few hundred.
+/// The most joint states of one walk. Real policies need a few hundred. Where a state costs much, because the
+/// patterns are very long or name very many characters, fewer: see [`states_max`].
 pub const STATES_MAX: usize = 20_000;
+
+/// What a walk may cost, in words of positions that are looked at: less than half a second.
+const WORK_WORDS_MAX: usize = 200_000_000;
+
+/// The most that the tables of a walk may take, in words of positions: 64 MiB.
+const TABLE_WORDS_MAX: usize = 4_000_000;
 
 /// Parts in order.
 #[derive(Clone, PartialEq, Debug)]
@@ -98,12 +104,15 @@ pub(crate) fn walk_where(
     may_accept: impl Fn(&dyn Fn(usize) -> bool) -> bool,
     mut visit: impl FnMut(&Found) -> Visit,
 ) -> Result<(), TooLarge> {
-    let walk = Walk::new(tape, observers);
-    let mut search = Search::new(walk.first_state());
+    let (symbols, ranks) = symbols(tape, observers);
+    let states_max = states_max(observers, symbols.len())?;
+    let walk = Walk::new(tape, observers, symbols, ranks);
+    let mut search = Search::new(&walk.first_state(), states_max);
     let mut seen: BTreeSet<Vec<u64>> = BTreeSet::new();
-    let mut scratch = Vec::new();
+    let (mut state, mut scratch, mut choices) = (Vec::new(), Vec::new(), Choices::default());
     while let Some((node, cost)) = search.pop() {
-        let state = search.state(node);
+        state.clear();
+        state.extend_from_slice(search.state(node));
         let segment = segment_of(&state);
         let Some(current) = tape.segments.get(segment) else {
             let bits = state.get(walk.bits_at..).unwrap_or(&[]).to_vec();
@@ -123,7 +132,8 @@ pub(crate) fn walk_where(
                 walk.leave(&state, segment, &mut scratch);
                 search.push(&scratch, Edge { parent: node, symbol: None }, cost)?;
             }
-            for (symbol, next) in walk.choices(&state, current) {
+            walk.choices(&state, current, &mut choices);
+            for (symbol, next) in choices.all.iter().copied() {
                 walk.read(&state, segment, symbol, next, &mut scratch);
                 let cost = cost + CHARACTER_COST + walk.rank(symbol, current);
                 search.push(&scratch, Edge { parent: node, symbol: Some(symbol) }, cost)?;
@@ -135,6 +145,25 @@ pub(crate) fn walk_where(
     }
     Ok(())
 }
+
+/// How many states a walk over these patterns may have: at each of them every character is tried at every
+/// position, and every `*` may take in what stands before it.
+///
+/// # Errors
+/// When the tables alone would be too large.
+fn states_max(observers: &[Vec<Observer>], symbols: usize) -> Result<usize, TooLarge> {
+    let leaves = || observers.iter().flatten().flat_map(|observer| &observer.leaves);
+    let positions: usize = leaves().map(Leaf::positions).sum();
+    let stars: usize = leaves().map(Leaf::stars).sum();
+    let table = symbols.saturating_mul(positions.div_ceil(WORD) + 1);
+    if table > TABLE_WORDS_MAX {
+        return Err(TooLarge { states: 1, limit: 0 });
+    }
+    Ok((WORK_WORDS_MAX / table.saturating_add(stars.saturating_mul(STAR_WORDS)).max(1)).min(STATES_MAX))
+}
+
+/// What looking after one `*` costs at each state, in words.
+const STAR_WORDS: usize = 16;
 
 /// A walk's tables. A state is: part and state of its shape in the first word, then the positions of
 /// every slot's bank, then the bits of the slots that are read to their end.
@@ -154,8 +183,7 @@ struct Walk<'t> {
 }
 
 impl<'t> Walk<'t> {
-    fn new(tape: &'t Tape, observers: &[Vec<Observer>]) -> Self {
-        let (symbols, ranks) = symbols(tape, observers);
+    fn new(tape: &'t Tape, observers: &[Vec<Observer>], symbols: Vec<char>, ranks: Vec<u64>) -> Self {
         let banks: Vec<Bank> = observers.iter().map(|observers| Bank::new(observers, &symbols)).collect();
         let mut bank_at = Vec::with_capacity(banks.len());
         let mut offsets = Vec::with_capacity(banks.len());
@@ -213,15 +241,17 @@ impl<'t> Walk<'t> {
 
     /// Which symbols may come next, and the shape's state after each: one where the text is fixed, and
     /// of those that no chain tells apart here only the one that reads best.
-    fn choices(&self, state: &[u64], segment: &Segment) -> Vec<(usize, u32)> {
+    fn choices(&self, state: &[u64], segment: &Segment, out: &mut Choices) {
+        let Choices { all: choices, unnamed } = out;
+        choices.clear();
+        unnamed.clear();
         let shape_state = shape_state_of(state);
         if let Shape::Text(text) = &segment.shape {
             let next = text.chars().nth(shape_state as usize);
             let symbol = next.and_then(|character| self.symbols.binary_search(&character).ok());
-            return symbol.map(|symbol| (symbol, shape_state + 1)).into_iter().collect();
+            choices.extend(symbol.map(|symbol| (symbol, shape_state + 1)));
+            return;
         }
-        let mut choices: Vec<(usize, u32)> = Vec::new();
-        let mut unnamed: Vec<(usize, u32)> = Vec::new();
         for (symbol, character) in self.symbols.iter().enumerate() {
             let Some(next) = segment.shape.step(shape_state, *character) else { continue };
             if !self.is_as_unnamed(state, segment, symbol, *character) {
@@ -234,8 +264,7 @@ impl<'t> Walk<'t> {
                 None => unnamed.push((symbol, next)),
             }
         }
-        choices.extend(unnamed);
-        choices
+        choices.append(unnamed);
     }
 
     fn is_as_unnamed(&self, state: &[u64], segment: &Segment, symbol: usize, character: char) -> bool {
@@ -314,6 +343,13 @@ fn shape_state_of(state: &[u64]) -> u32 {
     state.first().map_or(0, |word| *word as u32)
 }
 
+/// Symbols that may come next with the shape's state after each.
+#[derive(Debug, Default)]
+struct Choices {
+    all: Vec<(usize, u32)>,
+    unnamed: Vec<(usize, u32)>,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Edge {
     parent: usize,
@@ -328,26 +364,30 @@ struct Node {
     is_done: bool,
 }
 
-/// Cheapest first, with the way back of every state.
+/// Cheapest first, with the way back of every state. States lie one after the other in one place, all of
+/// one length; a table of their indices finds one again.
 #[derive(Debug)]
 struct Search {
-    known: HashMap<Rc<[u64]>, usize, BuildHasherDefault<DefaultHasher>>,
-    states: Vec<Rc<[u64]>>,
+    words: usize,
+    states: Vec<u64>,
+    table: Vec<u32>,
     nodes: Vec<Node>,
     open: BinaryHeap<Reverse<(u64, usize)>>,
+    states_max: usize,
 }
 
 impl Search {
-    fn new(first: Vec<u64>) -> Self {
-        let first: Rc<[u64]> = first.into();
-        let mut known = HashMap::default();
-        known.insert(first.clone(), 0);
-        Self {
-            known,
-            states: vec![first],
+    fn new(first: &[u64], states_max: usize) -> Self {
+        let mut search = Self {
+            words: first.len(),
+            states: first.to_vec(),
+            table: vec![VACANT; FIRST_PLACES],
             nodes: vec![Node { edge: Edge { parent: 0, symbol: None }, cost: 0, is_done: false }],
             open: BinaryHeap::from([Reverse((0, 0))]),
-        }
+            states_max,
+        };
+        search.enter(0);
+        search
     }
 
     fn pop(&mut self) -> Option<(usize, u64)> {
@@ -362,12 +402,36 @@ impl Search {
         None
     }
 
-    fn state(&self, index: usize) -> Rc<[u64]> {
-        self.states.get(index).cloned().unwrap_or_default()
+    fn state(&self, index: usize) -> &[u64] {
+        self.states.get(index * self.words..(index + 1) * self.words).unwrap_or(&[])
+    }
+
+    /// The index of a state that is known.
+    fn find(&self, state: &[u64]) -> Option<usize> {
+        for place in places(state, self.table.len()) {
+            match self.table.get(place) {
+                Some(index) if *index != VACANT => {
+                    if self.state(*index as usize) == state {
+                        return Some(*index as usize);
+                    }
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// Notes where a state lies.
+    fn enter(&mut self, index: usize) {
+        let mut vacant = places(self.state(index), self.table.len())
+            .find(|place| self.table.get(*place).is_none_or(|entry| *entry == VACANT));
+        if let Some(entry) = vacant.take().and_then(|place| self.table.get_mut(place)) {
+            *entry = index as u32;
+        }
     }
 
     fn push(&mut self, state: &[u64], edge: Edge, cost: u64) -> Result<(), TooLarge> {
-        if let Some(index) = self.known.get(state).copied() {
+        if let Some(index) = self.find(state) {
             if let Some(node) = self.nodes.get_mut(index)
                 && !node.is_done
                 && cost < node.cost
@@ -378,14 +442,18 @@ impl Search {
             return Ok(());
         }
         let index = self.nodes.len();
-        if index >= STATES_MAX {
-            return Err(TooLarge { states: index + 1, limit: STATES_MAX });
+        if index >= self.states_max {
+            return Err(TooLarge { states: index + 1, limit: self.states_max });
         }
-        let state: Rc<[u64]> = state.into();
-        self.known.insert(state.clone(), index);
-        self.states.push(state);
+        self.states.extend_from_slice(state);
         self.nodes.push(Node { edge, cost, is_done: false });
         self.open.push(Reverse((cost, index)));
+        if self.nodes.len() * 2 > self.table.len() {
+            self.table = vec![VACANT; self.table.len() * 4];
+            (0..self.nodes.len()).for_each(|known| self.enter(known));
+        } else {
+            self.enter(index);
+        }
         Ok(())
     }
 
@@ -396,7 +464,7 @@ impl Search {
         while at != 0 {
             let Some(node) = self.nodes.get(at) else { break };
             if let Some(character) = node.edge.symbol.and_then(|symbol| symbols.get(symbol)) {
-                let segment = self.states.get(at).map_or(0, |state| segment_of(state));
+                let segment = segment_of(self.state(at));
                 if let Some(part) = parts.get_mut(segment) {
                     part.get_or_insert_with(String::new).push(*character);
                 }
@@ -411,6 +479,22 @@ impl Search {
             .collect()
     }
 }
+
+/// The places of a table where a state may be noted, best first: at least one of them is vacant, since a
+/// table is never more than half full.
+fn places(state: &[u64], count: usize) -> impl Iterator<Item = usize> {
+    let mix = |hash: u64, word: &u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let hash = state.iter().fold(0, mix);
+    let first = (hash ^ (hash >> 32)) as usize;
+    // The count is a power of two.
+    (0..count).map(move |step| first.wrapping_add(step) & (count - 1))
+}
+
+/// A place of a table without a state.
+const VACANT: u32 = u32::MAX;
+
+/// Enough for most questions.
+const FIRST_PLACES: usize = 256;
 
 /// The text of a part that no question looks at, or that was read and is empty.
 fn unread_text(shape: &Shape) -> String {

@@ -32,7 +32,7 @@ fn of_one_request_the_prover_says_what_the_evaluator_says() {
 const HOST: &str = "token.actions.githubusercontent.com";
 const ROLE: &str = "arn:aws:iam::123456789012:role/deploy";
 
-/// Keys and values that meet often, so that random requests are allowed and denied about as often.
+/// Keys of a request and what they may hold.
 const KEYS: &[(&str, &[&str])] = &[
     ("test:Text", &["a", "ab", "b", "A", "a:b", ""]),
     ("test:Many", &["a", "ab", "b"]),
@@ -41,76 +41,6 @@ const KEYS: &[(&str, &[&str])] = &[
     ("aws:CurrentTime", &["2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z", "2027-01-01T00:00:00Z"]),
     ("aws:SecureTransport", &["true", "false"]),
 ];
-
-const TEXT_OPERATORS: &[&str] = &[
-    "StringEquals",
-    "StringNotEquals",
-    "StringEqualsIgnoreCase",
-    "StringNotEqualsIgnoreCase",
-    "StringLike",
-    "StringNotLike",
-    "ArnLike",
-    "ArnNotLike",
-];
-
-/// A condition block of one operator, key and some values.
-fn condition(random: &mut Random) -> String {
-    let (key, values) = *random.one_of(KEYS);
-    let operator = match key {
-        "test:Number" => *random.one_of(&[
-            "NumericEquals",
-            "NumericNotEquals",
-            "NumericLessThan",
-            "NumericGreaterThanEquals",
-        ]),
-        "aws:SourceIp" => *random.one_of(&["IpAddress", "NotIpAddress"]),
-        "aws:CurrentTime" => *random.one_of(&["DateLessThan", "DateGreaterThanEquals", "DateEquals"]),
-        "aws:SecureTransport" => "Bool",
-        _ => *random.one_of(TEXT_OPERATORS),
-    };
-    let wanted = |random: &mut Random| match operator {
-        "StringLike" | "StringNotLike" | "ArnLike" | "ArnNotLike" => random.glob(&['a', 'b', ':'], 3),
-        "IpAddress" | "NotIpAddress" => {
-            (*random.one_of(&["10.0.0.0/8", "10.0.0.0/16", "192.0.2.1", "2001:db8::/32"])).to_owned()
-        }
-        _ => (*random.one_of(values)).to_owned(),
-    };
-    let qualifier = *random.one_of(&["", "", "", "ForAllValues:", "ForAnyValue:"]);
-    let suffix = *random.one_of(&["", "", "IfExists"]);
-    let (operator, wanted) = match random.below(10) {
-        0 => ("Null".to_owned(), vec![(*random.one_of(&["true", "false"])).to_owned()]),
-        _ => {
-            let count = 1 + random.below(2);
-            (format!("{qualifier}{operator}{suffix}"), (0..count).map(|_| wanted(random)).collect())
-        }
-    };
-    format!("{}:{{{}:{}}}", quoted(&operator), quoted(key), quoted_list(&wanted))
-}
-
-fn document(random: &mut Random) -> String {
-    let statements: Vec<String> = (0..1 + random.below(3))
-        .map(|_| {
-            let effect = if random.below(4) == 0 { "Deny" } else { "Allow" };
-            let action = *random.one_of(&["ecr:*", "ecr:Put*", "*", "ecr:Get?mage"]);
-            let resource =
-                *random.one_of(&["*", "arn:aws:ecr:*:*:repository/a*", "arn:aws:ecr:*:*:repository/api"]);
-            let mut conditions: Vec<String> = Vec::new();
-            for _ in 0..random.below(3) {
-                let one = condition(random);
-                // One operator stands once in a statement.
-                let name = one.split(":{").next().unwrap().to_owned() + ":{";
-                if !conditions.iter().any(|known| known.starts_with(&name)) {
-                    conditions.push(one);
-                }
-            }
-            format!(
-                r#"{{"Effect":"{effect}","Action":"{action}","Resource":"{resource}","Condition":{{{}}}}}"#,
-                conditions.join(",")
-            )
-        })
-        .collect();
-    format!(r#"{{"Version":"2012-10-17","Statement":[{}]}}"#, statements.join(","))
-}
 
 fn random_request(random: &mut Random) -> Request {
     let mut context = Context::new();
@@ -142,83 +72,6 @@ fn identity(policy: &Policy) -> Layers<'_> {
 /// Everything that the caller may ask for.
 fn everything() -> Region {
     Region::product(principal(SESSION), Language::all(), Language::all(), ACCOUNT, Vec::new())
-}
-
-#[test]
-fn random_policies_are_proved_as_they_are_evaluated() {
-    let mut random = Random::new(3);
-    let (mut always, mut never, mut sometimes, mut allowed_count) = (0, 0, 0, 0);
-    let policies = case_count() / 100;
-    for _ in 0..policies {
-        let document = document(&mut random);
-        let policy = sound_text(&document, PolicyKind::Identity);
-        let layers = identity(&policy);
-        let proof = allows(&layers, &everything());
-        for _ in 0..100 {
-            let request = random_request(&mut random);
-            let is_allowed = decide(&layers, &request).is_allowed();
-            allowed_count += usize::from(is_allowed);
-            let one = allows(&layers, &Region::request(&request));
-            assert_eq!(matches!(one, Proof::Always), is_allowed, "{document} {request:?} {one:?}");
-            assert_eq!(matches!(one, Proof::Never), !is_allowed, "{document} {request:?} {one:?}");
-            match &proof {
-                Proof::Always => assert!(is_allowed, "{document} {request:?}"),
-                Proof::Never => assert!(!is_allowed, "{document} {request:?}"),
-                Proof::Sometimes { .. } => {}
-                other => panic!("{document}: {other:?}"),
-            }
-        }
-        match proof {
-            Proof::Always => always += 1,
-            Proof::Never => never += 1,
-            Proof::Sometimes { allowed, denied } => {
-                sometimes += 1;
-                assert!(decide(&layers, &allowed).is_allowed(), "{document} {allowed:?}");
-                assert!(!decide(&layers, &denied).is_allowed(), "{document} {denied:?}");
-            }
-            other => panic!("{document}: {other:?}"),
-        }
-    }
-    assert!(never > 0 && sometimes > policies / 2, "{always} {never} {sometimes}");
-    assert!(allowed_count > policies, "{allowed_count}");
-}
-
-#[test]
-fn a_change_is_found_exactly_where_the_two_disagree() {
-    let mut random = Random::new(4);
-    let (mut gains, mut none, mut too_large) = (0, 0, 0);
-    for _ in 0..case_count() / 100 {
-        let (left, right) = (document(&mut random), document(&mut random));
-        let (left, right) = if random.below(8) == 0 { (left.clone(), left) } else { (left, right) };
-        let (old, new) = (sound_text(&left, PolicyKind::Identity), sound_text(&right, PolicyKind::Identity));
-        let change = match diff(&identity(&old), &identity(&new), &everything()) {
-            Ok(change) => change,
-            Err(_) => {
-                too_large += 1;
-                continue;
-            }
-        };
-        let both =
-            |request: &Request| [&old, &new].map(|policy| decide(&identity(policy), request).is_allowed());
-        if let Some(gained) = &change.gained {
-            gains += 1;
-            assert_eq!(both(gained), [false, true], "{left} {right} {gained:?}");
-        }
-        if let Some(lost) = &change.lost {
-            assert_eq!(both(lost), [true, false], "{left} {right} {lost:?}");
-        }
-        none += usize::from(change.is_none());
-        for _ in 0..20 {
-            let request = random_request(&mut random);
-            match both(&request) {
-                [false, true] => assert!(change.gained.is_some(), "{left} {right} {request:?}"),
-                [true, false] => assert!(change.lost.is_some(), "{left} {right} {request:?}"),
-                [_, _] => {}
-            }
-        }
-    }
-    assert!(too_large <= case_count() / 10_000, "{too_large} of the questions were too large");
-    assert!(gains > 10 && none > 0, "{gains} {none}");
 }
 
 const SUBJECTS: &[&str] = &[
@@ -308,7 +161,7 @@ fn random_trusts_are_proved_as_tokens_are_admitted() {
     let provider = ProviderFacts::github(ACCOUNT);
     let mut random = Random::new(5);
     let (mut nobody, mut outsiders) = (0, 0);
-    for _ in 0..(case_count() / 2_500).max(20) {
+    for _ in 0..(case_count() / 5_000).max(20) {
         let document = trust_document(&mut random);
         let policy = sound_text(&document, PolicyKind::Trust);
         let trust = Some(decide::Named { name: "trust policy".into(), policy: &policy });

@@ -36,9 +36,9 @@ impl Random {
     }
 }
 
-/// How many cases a property is tried on: `LANDFALL_CASES`, or 5000.
+/// How many cases a property is tried on: `LANDFALL_CASES`, or 100 000.
 pub(super) fn case_count() -> usize {
     #[expect(clippy::disallowed_methods, reason = "a test is its own edge")]
     let wanted = std::env::var("LANDFALL_CASES");
-    wanted.ok().and_then(|count| count.parse().ok()).unwrap_or(5_000)
+    wanted.ok().and_then(|count| count.parse().ok()).unwrap_or(100_000)
 }

@@ -8,7 +8,9 @@ use landfall_serve::authz::{self, Asked, Call, Permit, calls};
 use landfall_serve::caller::Caller;
 use landfall_serve::ecr;
 use landfall_serve::iam::{self, DocumentInput};
-use landfall_serve::store::{AttachedPolicy, ProviderSpans, RegistryId, RepositorySettings, TagMutability};
+use landfall_serve::store::{
+    AttachedPolicy, ProviderSpans, RegistryId, RepositorySettings, Role, TagMutability,
+};
 use landfall_types::{AccountId, Arn, Finding, Issuer, Node, RepositoryName, Span, Spanned, Tree};
 use landfall_wire::error::{AwsError, Protocol};
 
@@ -181,6 +183,7 @@ impl Seeder<'_> {
             url: provider.url.value.clone(),
             client_ids: provider.client_ids.iter().map(|id| id.value.clone()).collect(),
             thumbprints: provider.thumbprints.clone(),
+            tags: Vec::new(),
             written: ProviderSpans {
                 provider: provider.span,
                 client_ids: provider.client_ids_span,
@@ -199,6 +202,7 @@ impl Seeder<'_> {
             name: policy.name.value.clone(),
             description: None,
             document,
+            tags: Vec::new(),
         };
         let created = iam::create_policy(self.world, &permit, input);
         created.map(|_| ()).map_err(|error| refusal(&error, "CreatePolicy", policy.document.span))
@@ -223,14 +227,14 @@ impl Seeder<'_> {
         for inline in &role.inline {
             let permit = self.permit(arn.clone(), inline.span)?;
             let document = self.document(&inline.document)?;
-            iam::put_role_policy(self.world, &permit, &role.name.value, &inline.name, document)
+            iam::put_policy::<Role>(self.world, &permit, &role.name.value, &inline.name, document)
                 .map_err(|error| refusal(&error, "PutRolePolicy", inline.document.span))?;
         }
         for attached in &role.attached {
             let permit = self.permit(arn.clone(), attached.span)?;
             let policy =
                 AttachedPolicy { arn: attached.policy_arn.value.clone(), written: attached.policy_arn.span };
-            iam::attach_role_policy(self.world, &permit, &role.name.value, policy)
+            iam::attach::<Role>(self.world, &permit, &role.name.value, policy)
                 .map_err(|error| refusal(&error, "AttachRolePolicy", attached.policy_arn.span))?;
         }
         Ok(())

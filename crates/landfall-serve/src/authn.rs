@@ -10,14 +10,19 @@ use landfall_wire::error::{AwsError, Protocol};
 use landfall_wire::sigv4::{self, Presented, SigV4Error, SignedRequest};
 use serde::{Deserialize, Serialize};
 
-use crate::caller::{Caller, Session};
+use crate::caller::{Caller, CallingUser, Session};
 use crate::connection::Connection;
+use crate::store::{AccessKey, LastUse, StoreError};
 use crate::vault::Purpose;
 use crate::world::{RootKey, World};
 
 /// The access key id and the secret of the root user, on loopback.
 const WELL_KNOWN_KEY: &str = "test";
 
+/// How long a use of a role or a key stands in for those that follow it, in seconds: AWS tells them to a
+/// quarter of an hour.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccessKeyLastUsed.html>
+const LAST_USE_SECONDS: i64 = 900;
 /// Longest name of a region, in characters; AWS's longest has 14.
 const REGION_CHARS_MAX: usize = 32;
 
@@ -76,7 +81,27 @@ pub fn identify(
             ended: Some(Arc::clone(session)),
         });
     }
+    note_use(world, &key.caller, &presented.scope.region, service);
     Ok(Identified { caller: key.caller, region: presented.scope.region, connection: connection.clone() })
+}
+
+/// What `GetAccessKeyLastUsed` and `GetRole` tell. A disk that does not take it keeps nobody from calling.
+fn note_use(world: &World, caller: &Caller, region: &str, service: &str) {
+    let of = match caller {
+        Caller::Anonymous | Caller::Root { .. } => return,
+        Caller::User(user) => &user.access_key_id,
+        Caller::Session(session) => &session.role_id,
+    };
+    let at = world.clock.now();
+    let is_told = |last: &LastUse| last.at.plus_seconds(LAST_USE_SECONDS) > at;
+    if world.store.last_use(of).is_some_and(|last| is_told(&last)) {
+        return;
+    }
+    let last = LastUse { of: of.clone(), at, region: region.to_owned(), service: service.to_owned() };
+    let _: Result<(), StoreError> = world.store.write(|writing| {
+        writing.put(last);
+        Ok(())
+    });
 }
 
 /// The region becomes a part of ARNs, so it must not bring colons or wildcards of its own.
@@ -104,6 +129,12 @@ fn find_key(world: &World, presented: &Presented, connection: &Connection) -> Op
         let secret = world.vault.secret_key(&session.access_key_id);
         return Some(Key { caller: Caller::Session(Arc::new(session)), secret });
     }
+    if let Some(key) = world.store.access_key(&presented.access_key_id) {
+        return user_of(world, &key).map(|user| Key {
+            caller: Caller::User(Arc::new(user)),
+            secret: world.vault.secret_key(&key.id),
+        });
+    }
     let root = |account, secret: &str| Key {
         caller: Caller::Root { account },
         secret: Secret::new(secret.to_owned()),
@@ -122,6 +153,18 @@ fn find_key(world: &World, presented: &Presented, connection: &Connection) -> Op
     }
 }
 
+/// The user behind an access key; none for a key that was turned off.
+fn user_of(world: &World, key: &AccessKey) -> Option<CallingUser> {
+    let user = world.store.user(key.account, &key.user_name).filter(|user| user.id == key.user_id)?;
+    key.is_active.then(|| CallingUser {
+        account: key.account.to_string(),
+        path: user.path.clone(),
+        name: user.name.clone(),
+        id: user.id.clone(),
+        access_key_id: key.id.clone(),
+    })
+}
+
 fn open_session(world: &World, token: &str) -> Option<Session> {
     let plain = world.vault.open(Purpose::Session, token)?;
     serde_json::from_slice(&plain).ok()
@@ -130,8 +173,10 @@ fn open_session(world: &World, token: &str) -> Option<Session> {
 /// What a registry login stands for: the caller who asked for it, for twelve hours in one region.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RegistryLogin {
-    /// The session that asked; none for the root user.
+    /// The session that asked; none for users.
     pub session: Option<Session>,
+    /// The user that asked; none for the root user and for sessions.
+    pub user: Option<CallingUser>,
     /// The caller's account.
     pub account: String,
     /// The region whose registries it opens.
@@ -143,10 +188,11 @@ pub struct RegistryLogin {
 impl RegistryLogin {
     /// The caller behind the login.
     pub fn caller(&self) -> Caller {
-        match (&self.session, AccountId::parse(&self.account)) {
-            (Some(session), _) => Caller::Session(Arc::new(session.clone())),
-            (None, Ok(account)) => Caller::Root { account },
-            (None, Err(_)) => Caller::Anonymous,
+        match (&self.session, &self.user, AccountId::parse(&self.account)) {
+            (Some(session), _, _) => Caller::Session(Arc::new(session.clone())),
+            (None, Some(user), _) => Caller::User(Arc::new(user.clone())),
+            (None, None, Ok(account)) => Caller::Root { account },
+            (None, None, Err(_)) => Caller::Anonymous,
         }
     }
 

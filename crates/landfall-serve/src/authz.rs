@@ -11,10 +11,10 @@ use landfall_policy::{Context, Decision, Layers, Policy, PolicyKind, Request, de
 use landfall_types::Finding;
 use landfall_wire::error::{AwsError, Protocol};
 
-use crate::caller::{Caller, Session};
+use crate::caller::{Caller, CallingUser, Session};
 use crate::connection::SECURE_TRANSPORT;
 use crate::log::{Entry, Verdict};
-use crate::store::{Document, Role};
+use crate::store::{AttachedPolicy, Document, Group, Role, User};
 use crate::world::World;
 
 /// A call that is decided: an API operation or a registry call. The type stands for the call, so
@@ -111,11 +111,33 @@ macro_rules! registry_calls {
 pub mod calls {
     use super::{Call, Needs, RegistryCall, catalogue};
     api_calls! {
-        "iam": CreateOpenIDConnectProvider, GetOpenIDConnectProvider, ListOpenIDConnectProviders,
-            DeleteOpenIDConnectProvider, CreateRole, GetRole, ListRoles, DeleteRole, UpdateAssumeRolePolicy,
-            PutRolePolicy, GetRolePolicy, ListRolePolicies, DeleteRolePolicy, AttachRolePolicy,
-            DetachRolePolicy, ListAttachedRolePolicies, CreatePolicy, GetPolicy, GetPolicyVersion, ListPolicies,
-            DeletePolicy;
+        "iam": AddClientIDToOpenIDConnectProvider, AddRoleToInstanceProfile, AddUserToGroup,
+            AttachGroupPolicy, AttachRolePolicy, AttachUserPolicy, CreateAccessKey, CreateAccountAlias,
+            CreateGroup, CreateInstanceProfile, CreateOpenIDConnectProvider, CreatePolicy,
+            CreatePolicyVersion, CreateRole, CreateServiceLinkedRole, CreateUser, DeactivateMFADevice,
+            DeleteAccessKey, DeleteAccountAlias, DeleteGroup, DeleteGroupPolicy, DeleteInstanceProfile,
+            DeleteLoginProfile, DeleteOpenIDConnectProvider, DeletePolicy, DeletePolicyVersion, DeleteRole,
+            DeleteRolePermissionsBoundary, DeleteRolePolicy, DeleteSSHPublicKey, DeleteServiceLinkedRole,
+            DeleteServiceSpecificCredential, DeleteSigningCertificate, DeleteUser,
+            DeleteUserPermissionsBoundary, DeleteUserPolicy, DetachGroupPolicy, DetachRolePolicy,
+            DetachUserPolicy, GetAccessKeyLastUsed, GetAccountAuthorizationDetails,
+            GetAccountPasswordPolicy, GetAccountSummary, GetContextKeysForCustomPolicy,
+            GetContextKeysForPrincipalPolicy, GetGroup, GetGroupPolicy, GetInstanceProfile, GetLoginProfile,
+            GetOpenIDConnectProvider, GetPolicy, GetPolicyVersion, GetRole, GetRolePolicy,
+            GetServiceLinkedRoleDeletionStatus, GetUser, GetUserPolicy, ListAccessKeys, ListAccountAliases,
+            ListAttachedGroupPolicies, ListAttachedRolePolicies, ListAttachedUserPolicies,
+            ListEntitiesForPolicy, ListGroupPolicies, ListGroups, ListGroupsForUser,
+            ListInstanceProfileTags, ListInstanceProfiles, ListInstanceProfilesForRole, ListMFADevices,
+            ListOpenIDConnectProviderTags, ListOpenIDConnectProviders, ListPolicies, ListPolicyTags,
+            ListPolicyVersions, ListRolePolicies, ListRoleTags, ListRoles, ListSSHPublicKeys,
+            ListServiceSpecificCredentials, ListSigningCertificates, ListUserPolicies, ListUserTags,
+            ListUsers, ListVirtualMFADevices, PutGroupPolicy, PutRolePermissionsBoundary, PutRolePolicy,
+            PutUserPermissionsBoundary, PutUserPolicy, RemoveClientIDFromOpenIDConnectProvider,
+            RemoveRoleFromInstanceProfile, RemoveUserFromGroup, SetDefaultPolicyVersion,
+            SimulateCustomPolicy, SimulatePrincipalPolicy, TagInstanceProfile, TagOpenIDConnectProvider,
+            TagPolicy, TagRole, TagUser, UntagInstanceProfile, UntagOpenIDConnectProvider, UntagPolicy,
+            UntagRole, UntagUser, UpdateAccessKey, UpdateAssumeRolePolicy, UpdateGroup, UpdateLoginProfile,
+            UpdateOpenIDConnectProviderThumbprint, UpdateRole, UpdateRoleDescription, UpdateUser;
         "sts": GetCallerIdentity;
         "ecr": BatchCheckLayerAvailability, BatchDeleteImage, BatchGetImage,
             BatchGetRepositoryScanningConfiguration, CompleteLayerUpload, CreatePullThroughCacheRule,
@@ -141,6 +163,18 @@ pub mod calls {
         CreateReplicatedRepository, "ecr", "ecr:CreateRepository", Repository;
         PassRoleToEcr, "iam", "iam:PassRole", Role;
         GetServiceBearerToken, "sts", "sts:GetServiceBearerToken", Any;
+    }
+    /// `iam:PassRole`: no operation, but what handing a role to a service takes.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
+    #[derive(Debug)]
+    pub struct PassRole;
+    impl Call for PassRole {
+        const SERVICE: &'static str = "iam";
+        const NAME: &'static str = "PassRole";
+        fn needs() -> Needs {
+            let resource = catalogue::ResourceKind::Role;
+            Needs::Permission(catalogue::Need { action: "iam:PassRole", resource })
+        }
     }
     registry_calls! {
         ReadManifest, "GET manifest" => ReadManifest;
@@ -331,16 +365,24 @@ pub fn explain_call(
 }
 
 fn with_layers<T>(world: &World, asked: &Asked<'_>, then: impl FnOnce(&Layers<'_>) -> T) -> T {
-    let role = match asked.caller {
-        Caller::Session(session) => Some((session, role_of(world, session))),
-        Caller::Root { .. } | Caller::Anonymous => None,
-    };
-    // A policy that names a role means the role that had the name when it was written: it gives nothing
-    // to the sessions of a role that is gone, not even when another one has the name now.
+    // A policy that names a role or a user means the one that had the name when it was written: it gives
+    // nothing to callers that are gone, not even when another one has the name now.
     // <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-roles>
-    let is_gone = matches!(role, Some((_, None)));
-    let policies =
-        role.map(|(session, role)| SessionPolicies::gather(world, session, role)).unwrap_or_default();
+    let (policies, is_gone) = match asked.caller {
+        Caller::Anonymous | Caller::Root { .. } => (CallerPolicies::default(), false),
+        Caller::User(calling) => {
+            let user = user_of(world, calling);
+            (
+                user.as_ref().map(|user| CallerPolicies::of_user(world, user)).unwrap_or_default(),
+                user.is_none(),
+            )
+        }
+        Caller::Session(session) => {
+            let role = role_of(world, session);
+            let is_gone = role.is_none();
+            (CallerPolicies::of_session(world, session, role), is_gone)
+        }
+    };
     then(&Layers {
         identity: policies.identity.iter().map(Held::named).collect(),
         resource: asked.resource_policy.filter(|_| !is_gone).map(|document| Named {
@@ -357,6 +399,11 @@ fn with_layers<T>(world: &World, asked: &Asked<'_>, then: impl FnOnce(&Layers<'_
 fn role_of(world: &World, session: &Session) -> Option<Arc<Role>> {
     let role = world.store.role(session.account_id(), &session.role_name);
     role.filter(|role| role.id == session.role_id)
+}
+
+/// The user behind a call; none when it is gone, also when another one has its name by now.
+fn user_of(world: &World, calling: &CallingUser) -> Option<Arc<User>> {
+    world.store.user(calling.account_id(), &calling.name).filter(|user| user.id == calling.id)
 }
 
 /// Why a session of a role that is gone may do nothing.
@@ -388,17 +435,17 @@ impl Held {
     }
 }
 
-/// The policies that a session brings with it.
+/// The policies that a caller brings along.
 #[derive(Default)]
-struct SessionPolicies {
+struct CallerPolicies {
     identity: Vec<Held>,
     boundary: Option<Held>,
     session: Option<Vec<Held>>,
 }
 
-impl SessionPolicies {
+impl CallerPolicies {
     /// Without its role a session has no policies: all is denied.
-    fn gather(world: &World, session: &Session, role: Option<Arc<Role>>) -> Self {
+    fn of_session(world: &World, session: &Session, role: Option<Arc<Role>>) -> Self {
         let session_policies = session.policies.as_ref().map(|policies| {
             let inline = policies.inline.iter().map(|text| Held {
                 name: "the session policy".to_owned(),
@@ -415,6 +462,14 @@ impl SessionPolicies {
             session: session_policies,
         }
     }
+
+    fn of_user(world: &World, user: &User) -> Self {
+        Self {
+            identity: user_policies(world, user),
+            boundary: user.boundary.as_deref().map(|arn| managed_policy(world, arn)),
+            session: None,
+        }
+    }
 }
 
 /// The policies that a role's sessions have their permissions from, by name.
@@ -423,12 +478,26 @@ pub fn permissions_of(world: &World, role: &Role) -> Vec<(String, Arc<Policy>)> 
 }
 
 fn identity_policies(world: &World, role: &Role) -> Vec<Held> {
-    let inline = role.inline.iter().map(|(name, document)| Held {
-        name: format!("inline policy {name}"),
+    held(world, "", &role.inline, &role.attached)
+}
+
+/// A user's own policies, and those of its groups.
+fn user_policies(world: &World, user: &User) -> Vec<Held> {
+    let mut policies = held(world, "", &user.inline, &user.attached);
+    for group in world.store.groups_of(user) {
+        let Group { name, inline, attached, .. } = &*group;
+        policies.extend(held(world, &format!(" of group {name}"), inline, attached));
+    }
+    policies
+}
+
+/// Policies with the names under which reasons speak of them.
+fn held(world: &World, of: &str, inline: &[(String, Document)], attached: &[AttachedPolicy]) -> Vec<Held> {
+    let inline = inline.iter().map(|(name, document)| Held {
+        name: format!("inline policy {name}{of}"),
         policy: Arc::clone(&document.policy),
     });
-    let attached = role.attached.iter().map(|attached| managed_policy(world, &attached.arn));
-    inline.chain(attached).collect()
+    inline.chain(attached.iter().map(|attached| managed_policy(world, &attached.arn))).collect()
 }
 
 fn managed_policy(world: &World, arn: &str) -> Held {
@@ -458,12 +527,23 @@ fn context(world: &World, asked: &Asked<'_>) -> Context {
             context.set("aws:PrincipalType", "Account");
             context.set("aws:PrincipalArn", landfall_types::Arn::root(*account).to_string());
         }
+        Caller::User(user) => user_keys(world, user, &mut context),
         Caller::Session(session) => session_keys(world, session, &mut context),
     }
     for (name, values) in &asked.keys {
         context.set_all(name.as_str(), values.clone());
     }
     context
+}
+
+fn user_keys(world: &World, calling: &CallingUser, context: &mut Context) {
+    context.set("aws:PrincipalType", "User");
+    context.set("aws:PrincipalArn", calling.arn().to_string());
+    context.set("aws:username", calling.name.as_str());
+    let user = user_of(world, calling);
+    for (key, value) in user.iter().flat_map(|user| &user.tags) {
+        context.set(format!("aws:PrincipalTag/{key}"), value.as_str());
+    }
 }
 
 fn session_keys(world: &World, session: &Session, context: &mut Context) {

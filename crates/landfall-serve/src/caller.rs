@@ -16,8 +16,37 @@ pub enum Caller {
         /// The account.
         account: AccountId,
     },
+    /// A user, by one of its access keys.
+    User(Arc<CallingUser>),
     /// A role session.
     Session(Arc<Session>),
+}
+
+/// A user as it called: its policies and tags are looked up when they are needed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CallingUser {
+    /// Twelve digits.
+    pub account: String,
+    /// The user's path, `/` or `/x/`.
+    pub path: String,
+    /// The user's name.
+    pub name: String,
+    /// `AIDA…`.
+    pub id: String,
+    /// The access key that it signed with.
+    pub access_key_id: String,
+}
+
+impl CallingUser {
+    /// The user's account.
+    pub fn account_id(&self) -> AccountId {
+        AccountId::parse(&self.account).expect("INVARIANT: a user's account is an account id")
+    }
+
+    /// The user's ARN, with its path.
+    pub fn arn(&self) -> Arn {
+        Arn::user(self.account_id(), &self.path, &self.name)
+    }
 }
 
 impl Caller {
@@ -26,6 +55,7 @@ impl Caller {
         match self {
             Self::Anonymous => None,
             Self::Root { account } => Some(*account),
+            Self::User(user) => Some(user.account_id()),
             Self::Session(session) => Some(session.account_id()),
         }
     }
@@ -35,6 +65,7 @@ impl Caller {
         match self {
             Self::Anonymous => "anonymous".to_owned(),
             Self::Root { account } => Arn::root(*account).to_string(),
+            Self::User(user) => user.arn().to_string(),
             Self::Session(session) => session.arn().to_string(),
         }
     }
@@ -44,6 +75,7 @@ impl Caller {
         match self {
             Self::Anonymous => String::new(),
             Self::Root { account } => account.to_string(),
+            Self::User(user) => user.id.clone(),
             Self::Session(session) => format!("{}:{}", session.role_id, session.session_name),
         }
     }
@@ -53,6 +85,7 @@ impl Caller {
         match self {
             Self::Anonymous => Principal::Anonymous,
             Self::Root { account } => Principal::Root { arn: Arn::root(*account) },
+            Self::User(user) => Principal::User { arn: user.arn() },
             Self::Session(session) => Principal::Session { session: session.arn(), role: session.role_arn() },
         }
     }

@@ -64,8 +64,10 @@ impl PolicyCache {
     /// The default version of a managed policy, AWS's or a customer's. A policy that does not exist
     /// allows nothing.
     pub fn managed(&self, world: &World, arn: &str) -> Arc<Policy> {
-        if let Some(policy) = world.store.policy(arn) {
-            return Arc::clone(&policy.document.policy);
+        if let Some(policy) = world.store.policy(arn)
+            && let Some(document) = policy.default_document()
+        {
+            return Arc::clone(&document.policy);
         }
         let text =
             managed::by_arn(arn).map_or(r#"{"Version":"2012-10-17","Statement":[]}"#, |policy| policy.json);

@@ -97,6 +97,21 @@ impl Arn {
         Self::of("iam", "", account.as_str(), format!("role{path}{name}"))
     }
 
+    /// `arn:aws:iam::ACCOUNT:user/PATH/NAME`; `path` begins and ends with `/`.
+    pub fn user(account: AccountId, path: &str, name: &str) -> Self {
+        Self::of("iam", "", account.as_str(), format!("user{path}{name}"))
+    }
+
+    /// `arn:aws:iam::ACCOUNT:group/PATH/NAME`; `path` begins and ends with `/`.
+    pub fn group(account: AccountId, path: &str, name: &str) -> Self {
+        Self::of("iam", "", account.as_str(), format!("group{path}{name}"))
+    }
+
+    /// `arn:aws:iam::ACCOUNT:instance-profile/PATH/NAME`; `path` begins and ends with `/`.
+    pub fn instance_profile(account: AccountId, path: &str, name: &str) -> Self {
+        Self::of("iam", "", account.as_str(), format!("instance-profile{path}{name}"))
+    }
+
     /// `arn:aws:iam::ACCOUNT:policy/PATH/NAME`; `path` begins and ends with `/`.
     pub fn policy(account: AccountId, path: &str, name: &str) -> Self {
         Self::of("iam", "", account.as_str(), format!("policy{path}{name}"))

@@ -21,6 +21,8 @@ pub struct Provider {
     pub client_ids: Vec<String>,
     /// Certificate thumbprints, lower-case hex.
     pub thumbprints: Vec<String>,
+    /// Tags.
+    pub tags: Vec<(String, String)>,
     /// When it was made.
     #[serde(with = "text::millis")]
     pub created_at: Timestamp,
@@ -101,11 +103,40 @@ pub struct CustomerPolicy {
     pub id: String,
     /// The description.
     pub description: Option<String>,
-    /// The default version's document.
+    /// Its versions, the oldest first; never none.
+    pub versions: Vec<PolicyVersion>,
+    /// The number of the version that counts.
+    pub default_version: u32,
+    /// The highest number that a version ever had: numbers are not used again.
+    pub newest_version: u32,
+    /// Tags.
+    pub tags: Vec<(String, String)>,
+    /// When it was made.
+    #[serde(with = "text::millis")]
+    pub created_at: Timestamp,
+    /// When a version was last made, chosen or removed.
+    #[serde(with = "text::millis")]
+    pub updated_at: Timestamp,
+}
+
+/// One version of a customer managed policy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PolicyVersion {
+    /// 1 for `v1`.
+    pub number: u32,
+    /// The document.
     pub document: Document,
     /// When it was made.
     #[serde(with = "text::millis")]
     pub created_at: Timestamp,
+}
+
+impl CustomerPolicy {
+    /// The document of the version that counts.
+    pub fn default_document(&self) -> Option<&Document> {
+        let counts = self.versions.iter().find(|version| version.number == self.default_version);
+        counts.map(|version| &version.document)
+    }
 }
 
 impl Default for ProviderSpans {

@@ -9,6 +9,7 @@ pub mod ecs;
 mod iam;
 pub mod records;
 pub mod text;
+mod users;
 
 use std::sync::Arc;
 
@@ -24,14 +25,22 @@ pub use ecr_settings::{
     LifecyclePreview, PreviewResult, PullThroughRule, RegistrySettings, Replica, ReplicationRule,
     RepositorySettings, Scanning, ScanningRule, TagMutability, in_registry, within_registry,
 };
-pub use iam::{AttachedPolicy, CustomerPolicy, Provider, ProviderSpans, Role};
+pub use iam::{AttachedPolicy, CustomerPolicy, PolicyVersion, Provider, ProviderSpans, Role};
 pub use records::{Kind, Record, Store, StoreError, Writing};
+pub use users::{AccessKey, AccountAlias, Group, InstanceProfile, LastUse, RoleDeletion, User};
 
 /// Every kind of record that this version knows.
 pub const KINDS: &[Kind] = &[
     Kind::of::<Provider>(),
     Kind::of::<Role>(),
     Kind::of::<CustomerPolicy>(),
+    Kind::of::<User>(),
+    Kind::of::<Group>(),
+    Kind::of::<AccessKey>(),
+    Kind::of::<InstanceProfile>(),
+    Kind::of::<AccountAlias>(),
+    Kind::of::<LastUse>(),
+    Kind::of::<RoleDeletion>(),
     Kind::of::<Repository>(),
     Kind::of::<ecr::HeldBlob>(),
     Kind::of::<ecr::HeldImage>(),

@@ -10,6 +10,7 @@ use landfall_wire::hash::sha256_digest;
 use crate::bench::{ACCOUNT, Bench, IAM, NOW, REGION, STS, allow, root};
 use crate::client::{Keys, Reply, Request, Signing};
 use crate::ecr_doors;
+use crate::iam_doors;
 
 /// An API operation, and parameters with which it works in the world of [`furnished`].
 pub struct Door {
@@ -34,49 +35,8 @@ pub const fn door(
     Door { service, operation, input, resource, also: &[], status: 200 }
 }
 
-const ROLE: &str = "arn:aws:iam::123456789012:role/team/target";
-const NEW_ROLE: &str = "arn:aws:iam::123456789012:role/new";
-const POLICY: &str = "arn:aws:iam::123456789012:policy/target";
-const FREE_POLICY: &str = "arn:aws:iam::123456789012:policy/free";
-const PROVIDER: &str = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com";
 const REPOSITORY: &str = "arn:aws:ecr:eu-west-1:123456789012:repository/team/api";
-const READ_ONLY: &str =
-    r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}"#;
-
-const DOORS: &[Door] = &[
-    door(
-        "iam",
-        "CreateOpenIDConnectProvider",
-        "arn:aws:iam::123456789012:oidc-provider/gitlab.com",
-        &["Url=https://gitlab.com"],
-    ),
-    door("iam", "GetOpenIDConnectProvider", PROVIDER, &["OpenIDConnectProviderArn=${provider}"]),
-    door("iam", "ListOpenIDConnectProviders", "*", &[]),
-    door("iam", "DeleteOpenIDConnectProvider", PROVIDER, &["OpenIDConnectProviderArn=${provider}"]),
-    door("iam", "CreateRole", NEW_ROLE, &["RoleName=new", "AssumeRolePolicyDocument=${trust}"]),
-    door("iam", "GetRole", ROLE, &["RoleName=target"]),
-    door("iam", "ListRoles", "*", &[]),
-    door("iam", "DeleteRole", "arn:aws:iam::123456789012:role/bare", &["RoleName=bare"]),
-    door("iam", "UpdateAssumeRolePolicy", ROLE, &["RoleName=target", "PolicyDocument=${trust}"]),
-    door("iam", "PutRolePolicy", ROLE, &["RoleName=target", "PolicyName=p", "PolicyDocument=${policy}"]),
-    door("iam", "GetRolePolicy", ROLE, &["RoleName=target", "PolicyName=only"]),
-    door("iam", "ListRolePolicies", ROLE, &["RoleName=target"]),
-    door("iam", "DeleteRolePolicy", ROLE, &["RoleName=target", "PolicyName=only"]),
-    door("iam", "AttachRolePolicy", ROLE, &["RoleName=target", "PolicyArn=${spare}"]),
-    door("iam", "DetachRolePolicy", ROLE, &["RoleName=target", "PolicyArn=${attached}"]),
-    door("iam", "ListAttachedRolePolicies", ROLE, &["RoleName=target"]),
-    door(
-        "iam",
-        "CreatePolicy",
-        "arn:aws:iam::123456789012:policy/x/new",
-        &["PolicyName=new", "Path=/x/", "PolicyDocument=${policy}"],
-    ),
-    door("iam", "GetPolicy", POLICY, &["PolicyArn=${attached}"]),
-    door("iam", "GetPolicyVersion", POLICY, &["PolicyArn=${attached}", "VersionId=v1"]),
-    door("iam", "ListPolicies", "*", &[]),
-    door("iam", "DeletePolicy", FREE_POLICY, &["PolicyArn=${free}"]),
-    door("sts", "GetCallerIdentity", "*", &[]),
-];
+const DOORS: &[Door] = &[door("sts", "GetCallerIdentity", "*", &[])];
 
 /// Whether a service speaks JSON.
 fn is_json(service: &str) -> bool {
@@ -85,28 +45,19 @@ fn is_json(service: &str) -> bool {
 
 /// All of them.
 fn doors() -> impl Iterator<Item = &'static Door> {
-    DOORS.iter().chain(ecr_doors::DOORS)
+    iam_doors::DOORS.iter().chain(DOORS).chain(ecr_doors::DOORS)
 }
 
 impl Door {
-    fn request(&self, _bench: &Bench) -> Request {
+    fn request(&self, bench: &Bench) -> Request {
         if is_json(self.service) {
             return ecr_doors::request(self);
         }
-        let trust = crate::bench::trust(ACCOUNT);
-        let fill = |text: &str| {
-            text.replace("${trust}", &trust)
-                .replace("${policy}", READ_ONLY)
-                .replace("${provider}", PROVIDER)
-                .replace("${attached}", POLICY)
-                .replace("${free}", FREE_POLICY)
-                .replace("${spare}", "arn:aws:iam::123456789012:policy/spare")
-        };
         let filled: Vec<(String, String)> = self
             .input
             .iter()
             .map(|part| part.split_once('=').unwrap())
-            .map(|(name, value)| (name.to_owned(), fill(value)))
+            .map(|(name, value)| (name.to_owned(), iam_doors::fill(bench, value)))
             .collect();
         let params: Vec<(&str, &str)> =
             filled.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -133,24 +84,8 @@ fn furnished() -> Bench {
 
 fn furnished_in(mode: RegistryMode) -> Bench {
     let bench = Bench::with(RootKey::WellKnown, mode).provided();
-    let trust = crate::bench::trust(ACCOUNT);
+    iam_doors::furnish(&bench);
     let works = |reply: Reply| assert!(matches!(reply.status, 200 | 201), "{}", reply.body);
-    for (name, path) in [("target", "/team/"), ("bare", "/")] {
-        works(
-            bench.iam(
-                "CreateRole",
-                &[("RoleName", name), ("Path", path), ("AssumeRolePolicyDocument", &trust)],
-            ),
-        );
-    }
-    for name in ["target", "free", "spare"] {
-        works(bench.iam("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", READ_ONLY)]));
-    }
-    works(bench.iam("AttachRolePolicy", &[("RoleName", "target"), ("PolicyArn", POLICY)]));
-    works(bench.iam(
-        "PutRolePolicy",
-        &[("RoleName", "target"), ("PolicyName", "only"), ("PolicyDocument", READ_ONLY)],
-    ));
     works(bench.ecr("CreateRepository", r#"{"repositoryName":"team/api"}"#));
     let login = bench.login(&root());
     let push = |method, target: &str, body: &str| {

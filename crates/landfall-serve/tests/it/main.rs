@@ -11,4 +11,5 @@ mod ecs_doors;
 mod edge;
 mod exchange;
 mod iam;
+mod iam_doors;
 mod sessions;

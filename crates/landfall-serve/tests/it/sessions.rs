@@ -226,6 +226,10 @@ fn condition_keys_of_the_call_are_there() {
         "iam:CreateRole",
         serde_json::json!({"StringEquals": {"iam:PermissionsBoundary": boundary, "aws:RequestTag/team": "web"}}),
     );
+    // Tags at creation take the permission to tag as well.
+    let tags =
+        [("RoleName", "maker"), ("PolicyName", "tags"), ("PolicyDocument", &allow(&["iam:TagRole"], "*"))];
+    assert_eq!(bench.iam("PutRolePolicy", &tags).status, 200);
     let trust = trust(ACCOUNT);
     let create = |name: &str, more: &[(&str, &str)]| {
         let mut params = vec![("RoleName", name), ("AssumeRolePolicyDocument", trust.as_str())];

@@ -1,0 +1,120 @@
+//! Policy documents on their way in.
+
+use std::sync::Arc;
+
+use landfall_policy::ast::PrincipalPattern;
+use landfall_policy::{PolicyKind, parse, write_time};
+use landfall_types::{AccountId, Arn, SourceId, Span, Tree};
+use landfall_wire::error::AwsError;
+
+use super::error;
+use crate::policies::NOT_KEPT;
+use crate::store::Document;
+use crate::world::World;
+
+/// A policy document as it was given: its text, and the tree with the places of where it was written.
+#[derive(Clone, Debug)]
+pub struct DocumentInput {
+    /// JSON.
+    pub text: String,
+    /// The document with its places.
+    pub tree: Tree,
+    /// Whether it was written long ago: what IAM accepts today doesn't apply to it. A trust policy that
+    /// says nothing about the subject is refused since 2025, and roles that have one go on working.
+    pub is_old: bool,
+}
+
+impl DocumentInput {
+    /// A document that came over the API: its places are in its own text.
+    ///
+    /// # Errors
+    /// `MalformedPolicyDocument` when it is not JSON.
+    pub fn from_json(world: &World, name: &str, text: &str) -> Result<Self, AwsError> {
+        Self::parse(world.given.source(world, name, text), text)
+    }
+
+    /// A document that is looked at once: nothing will point into it.
+    ///
+    /// # Errors
+    /// As [`DocumentInput::from_json`].
+    pub fn from_passing_json(text: &str) -> Result<Self, AwsError> {
+        Self::parse(NOT_KEPT, text)
+    }
+
+    fn parse(source: SourceId, text: &str) -> Result<Self, AwsError> {
+        let (tree, problems) = landfall_policy::json::parse(source, text);
+        match problems.first() {
+            None => Ok(Self { text: text.to_owned(), tree, is_old: false }),
+            Some(_) => Err(malformed("This policy contains invalid Json")),
+        }
+    }
+
+    /// Reads the document as IAM would when it is written.
+    ///
+    /// # Errors
+    /// `MalformedPolicyDocument`, `LimitExceeded`.
+    pub fn read(self, kind: PolicyKind, account: AccountId) -> Result<Document, AwsError> {
+        let (policy, mut problems) = parse::policy(&self.tree, kind);
+        if self.is_old {
+            return Ok(Document { text: self.text.into(), kind, policy: Arc::new(policy) });
+        }
+        problems.extend(write_time::write_time_problems(&policy, &self.tree, kind, account.as_str()));
+        match problems.first() {
+            None => Ok(Document { text: self.text.into(), kind, policy: Arc::new(policy) }),
+            Some(problem) if problem.message.starts_with("Cannot exceed quota") => {
+                Err(error("LimitExceeded", problem.message.clone(), 409))
+            }
+            Some(problem) => Err(malformed(&problem.message)),
+        }
+    }
+
+    /// The place of the document.
+    pub fn span(&self) -> Span {
+        self.tree.span
+    }
+}
+
+fn malformed(message: &str) -> AwsError {
+    error("MalformedPolicyDocument", message, 400)
+}
+
+/// Whether the users and roles that a trust policy names are there, as far as they are of the role's own
+/// account: what other accounts have is theirs to tell. Terraform's files are read whole, in any order,
+/// so this is asked of what comes over the API alone.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html>
+///
+/// # Errors
+/// `MalformedPolicyDocument`.
+pub fn check_principals(world: &World, account: AccountId, trust: &DocumentInput) -> Result<(), AwsError> {
+    let (policy, problems) = parse::policy(&trust.tree, PolicyKind::Trust);
+    if !problems.is_empty() {
+        // Reading it as a whole says so.
+        return Ok(());
+    }
+    let clauses = policy.statements.iter().filter_map(|statement| statement.principal.as_ref());
+    for principal in clauses.flat_map(|clause| &clause.principals) {
+        if let PrincipalPattern::Aws(text) = &principal.value
+            && !is_there(world, account, text)
+        {
+            return Err(malformed(&format!("Invalid principal in policy: \"AWS\":\"{text}\"")));
+        }
+    }
+    Ok(())
+}
+
+fn is_there(world: &World, account: AccountId, principal: &str) -> bool {
+    let Ok(arn) = Arn::parse(principal) else { return true };
+    if arn.account != account.as_str() {
+        return true;
+    }
+    let name = |resource: &str| resource.rsplit('/').next().unwrap_or_default().to_owned();
+    match arn.resource.split_once('/') {
+        Some(("role", rest)) => world.store.role(account, &name(rest)).is_some_and(|role| role.arn == arn),
+        Some(("user", rest)) => world.store.user(account, &name(rest)).is_some_and(|user| user.arn == arn),
+        Some(("assumed-role", rest)) => {
+            let role = rest.split('/').next().unwrap_or_default();
+            world.store.role(account, role).is_some()
+        }
+        _ => true,
+    }
+}

@@ -1,0 +1,197 @@
+//! Roles.
+
+use std::sync::Arc;
+
+use landfall_policy::PolicyKind;
+use landfall_types::{Arn, Span};
+use landfall_wire::error::AwsError;
+
+use super::checks::{check_description, check_name, check_path, check_session_seconds, check_tags};
+use super::entity::{Entity, change, find_in};
+use super::policies::check_policy_exists;
+use super::{
+    DocumentInput, Fault, SESSION_SECONDS_DEFAULT, account_of, already_exists, conflict, limit_exceeded,
+    write,
+};
+use crate::authz::{Permit, calls};
+use crate::store::records::{key, within};
+use crate::store::{InstanceProfile, LastUse, Record, Role, StoreError, Writing};
+use crate::world::World;
+
+/// Roles of one account.
+pub const ROLES_MAX: usize = 1_000;
+/// Longest name of a role, in characters.
+const NAME_CHARS_MAX: usize = 64;
+
+/// `CreateRole`.
+#[derive(Clone, Debug)]
+pub struct CreateRole {
+    /// `/` or `/x/`.
+    pub path: String,
+    /// The name.
+    pub name: String,
+    /// The description.
+    pub description: Option<String>,
+    /// The trust policy.
+    pub trust: DocumentInput,
+    /// Longest session, in seconds.
+    pub max_session_seconds: Option<u32>,
+    /// The permissions boundary's ARN.
+    pub boundary: Option<String>,
+    /// Tags.
+    pub tags: Vec<(String, String)>,
+    /// Where the role was written.
+    pub written: Span,
+    /// Where its longest session was written.
+    pub max_session_written: Option<Span>,
+}
+
+/// Makes a role.
+///
+/// # Errors
+/// `ValidationError` for names and durations out of range, `MalformedPolicyDocument` for a trust
+/// policy that IAM refuses, `EntityAlreadyExists`, `NoSuchEntity` for a boundary that isn't there.
+pub fn create_role(
+    world: &World,
+    permit: &Permit<calls::CreateRole>,
+    input: CreateRole,
+) -> Result<Arc<Role>, AwsError> {
+    let account = account_of(permit, world);
+    check_name("roleName", &input.name, NAME_CHARS_MAX)?;
+    check_path(&input.path)?;
+    check_description(input.description.as_deref())?;
+    check_tags("Role", &input.tags)?;
+    let max_session_seconds = input.max_session_seconds.unwrap_or(SESSION_SECONDS_DEFAULT);
+    check_session_seconds(max_session_seconds)?;
+    if let Some(boundary) = &input.boundary {
+        check_policy_exists(world, account, boundary)?;
+    }
+    let trust = input.trust.read(PolicyKind::Trust, account)?;
+    let role = Role {
+        arn: Arn::role(account, &input.path, &input.name),
+        path: input.path,
+        name: input.name,
+        id: landfall_wire::ids::role_id(world.random()),
+        description: input.description,
+        trust,
+        max_session_seconds,
+        boundary: input.boundary,
+        inline: Vec::new(),
+        attached: Vec::new(),
+        tags: input.tags,
+        created_at: world.clock.now(),
+        written: input.written,
+        max_session_written: input.max_session_written,
+    };
+    write(world, |writing| {
+        if writing.get::<Role>(&role.key()).is_some() {
+            return Err(already_exists(format!("Role with name {} already exists.", role.name)).into());
+        }
+        if writing.list::<Role>(&within(&[account.as_str()])).len() >= ROLES_MAX {
+            return Err(limit_exceeded("RolesPerAccount", ROLES_MAX).into());
+        }
+        writing.put(role.clone());
+        Ok(())
+    })?;
+    Ok(Arc::new(role))
+}
+
+/// `ListRoles`.
+pub fn list_roles(world: &World, permit: &Permit<calls::ListRoles>) -> Vec<Arc<Role>> {
+    world.store.roles(account_of(permit, world))
+}
+
+/// `DeleteRole`.
+///
+/// # Errors
+/// `NoSuchEntity`; `DeleteConflict` while it has policies or an instance profile.
+pub fn delete_role(world: &World, permit: &Permit<calls::DeleteRole>, name: &str) -> Result<(), AwsError> {
+    write(world, |writing| {
+        let role = find_in::<Role, _>(writing, world, permit, name)?;
+        role.check_modifiable()?;
+        check_unused(writing, &role)?;
+        remove(writing, &role)?;
+        Ok(())
+    })
+}
+
+/// Takes a role away, and what was noted of its use.
+pub(super) fn remove(writing: &mut Writing<'_>, role: &Role) -> Result<(), StoreError> {
+    let last_use = key(&[&role.id]);
+    if writing.get::<LastUse>(&last_use).is_some() {
+        writing.remove::<LastUse>(&last_use)?;
+    }
+    writing.remove::<Role>(&role.key())
+}
+
+fn check_unused(writing: &Writing<'_>, role: &Role) -> Result<(), Fault> {
+    let profiles = writing.list::<InstanceProfile>(&within(&[&role.arn.account]));
+    let is_in = |profile: &Arc<InstanceProfile>| profile.role.as_deref() == Some(role.name.as_str());
+    let message = match role {
+        role if !role.attached.is_empty() => "Cannot delete entity, must detach all policies first.",
+        role if !role.inline.is_empty() => "Cannot delete entity, must delete policies first.",
+        _ if profiles.iter().any(is_in) => {
+            "Cannot delete entity, must remove roles from instance profile first."
+        }
+        _ => return Ok(()),
+    };
+    Err(conflict(message).into())
+}
+
+/// `UpdateAssumeRolePolicy`.
+///
+/// # Errors
+/// `MalformedPolicyDocument`, `NoSuchEntity`.
+pub fn update_trust(
+    world: &World,
+    permit: &Permit<calls::UpdateAssumeRolePolicy>,
+    name: &str,
+    trust: DocumentInput,
+) -> Result<(), AwsError> {
+    let trust = trust.read(PolicyKind::Trust, account_of(permit, world))?;
+    change::<Role, _, _>(world, permit, name, |role| {
+        role.trust = trust;
+        Ok(())
+    })
+}
+
+/// `UpdateRole`: a longest session that isn't given becomes an hour, as the API reference says; a
+/// description that isn't given stays.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateRole.html>
+///
+/// # Errors
+/// `ValidationError`, `NoSuchEntity`.
+pub fn update_role(
+    world: &World,
+    permit: &Permit<calls::UpdateRole>,
+    name: &str,
+    description: Option<String>,
+    max_session_seconds: Option<u32>,
+) -> Result<(), AwsError> {
+    check_description(description.as_deref())?;
+    let seconds = max_session_seconds.unwrap_or(SESSION_SECONDS_DEFAULT);
+    check_session_seconds(seconds)?;
+    change::<Role, _, _>(world, permit, name, |role| {
+        role.description = description.or(role.description.take());
+        role.max_session_seconds = seconds;
+        role.max_session_written = None;
+        Ok(())
+    })
+}
+
+/// `UpdateRoleDescription`.
+///
+/// # Errors
+/// `ValidationError`, `NoSuchEntity`.
+pub fn update_description(
+    world: &World,
+    permit: &Permit<calls::UpdateRoleDescription>,
+    name: &str,
+    description: String,
+) -> Result<Role, AwsError> {
+    check_description(Some(&description))?;
+    change::<Role, _, _>(world, permit, name, |role| {
+        role.description = Some(description);
+        Ok(role.clone())
+    })
+}

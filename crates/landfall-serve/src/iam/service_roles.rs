@@ -1,0 +1,219 @@
+//! Service-linked roles: a service's own, which only the service changes.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/using-service-linked-roles.html>
+
+use std::sync::Arc;
+
+use landfall_policy::PolicyKind;
+use landfall_types::{AccountId, Arn};
+use landfall_wire::error::AwsError;
+
+use super::checks::check_description;
+use super::entity::find_in;
+use super::{DocumentInput, Fault, SESSION_SECONDS_DEFAULT, account_of, error, no_such_entity, roles, write};
+use crate::authz::{Permit, calls};
+use crate::store::records::key;
+use crate::store::{AttachedPolicy, Record, Role, RoleDeletion, Writing};
+use crate::world::World;
+
+/// The path of every service-linked role begins so.
+pub const PATH: &str = "/aws-service-role/";
+
+/// A service that has a role of its own.
+struct Linked {
+    service: &'static str,
+    role: &'static str,
+    /// Below `arn:aws:iam::aws:policy/aws-service-role/`.
+    policy: &'static str,
+    /// Whether there can be several, told apart by a suffix.
+    has_suffix: bool,
+}
+
+const fn linked(service: &'static str, role: &'static str, policy: &'static str) -> Linked {
+    Linked { service, role, policy, has_suffix: false }
+}
+
+/// The services that containers are delivered with.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_aws-services-that-work-with-iam.html>
+const LINKED: &[Linked] = &[
+    linked("ecs.amazonaws.com", "AWSServiceRoleForECS", "AmazonECSServiceRolePolicy"),
+    linked("ecs-compute.amazonaws.com", "AWSServiceRoleForECSCompute", "AmazonECSComputeServiceRolePolicy"),
+    linked(
+        "ecs.application-autoscaling.amazonaws.com",
+        "AWSServiceRoleForApplicationAutoScaling_ECSService",
+        "AWSApplicationAutoscalingECSServicePolicy",
+    ),
+    linked(
+        "elasticloadbalancing.amazonaws.com",
+        "AWSServiceRoleForElasticLoadBalancing",
+        "AWSElasticLoadBalancingServiceRolePolicy",
+    ),
+    Linked {
+        service: "autoscaling.amazonaws.com",
+        role: "AWSServiceRoleForAutoScaling",
+        policy: "AutoScalingServiceRolePolicy",
+        has_suffix: true,
+    },
+    linked(
+        "replication.ecr.amazonaws.com",
+        "AWSServiceRoleForECRReplication",
+        "ECRReplicationServiceRolePolicy",
+    ),
+    linked(
+        "pullthroughcache.ecr.amazonaws.com",
+        "AWSServiceRoleForECRPullThroughCache",
+        "AWSECRPullThroughCache_ServiceRolePolicy",
+    ),
+    linked("eks.amazonaws.com", "AWSServiceRoleForAmazonEKS", "AmazonEKSServiceRolePolicy"),
+    linked(
+        "eks-nodegroup.amazonaws.com",
+        "AWSServiceRoleForAmazonEKSNodegroup",
+        "AWSServiceRoleForAmazonEKSNodegroup",
+    ),
+    linked(
+        "eks-fargate.amazonaws.com",
+        "AWSServiceRoleForAmazonEKSForFargate",
+        "AmazonEKSForFargateServiceRolePolicy",
+    ),
+    linked("spot.amazonaws.com", "AWSServiceRoleForEC2Spot", "AWSEC2SpotServiceRolePolicy"),
+    linked("spotfleet.amazonaws.com", "AWSServiceRoleForEC2SpotFleet", "AWSEC2SpotFleetServiceRolePolicy"),
+];
+
+/// The role's ARN, for the decision; none for a service that has no role.
+pub fn arn(account: AccountId, service: &str, suffix: Option<&str>) -> String {
+    let name = LINKED.iter().find(|linked| linked.service == service).map_or("*", |linked| linked.role);
+    Arn::role(account, &format!("{PATH}{service}/"), &with_suffix(name, suffix)).to_string()
+}
+
+fn with_suffix(name: &str, suffix: Option<&str>) -> String {
+    suffix.map_or_else(|| name.to_owned(), |suffix| format!("{name}_{suffix}"))
+}
+
+/// `CreateServiceLinkedRole`.
+///
+/// # Errors
+/// `InvalidInput` for services that have none, and for names that are taken.
+pub fn create(
+    world: &World,
+    permit: &Permit<calls::CreateServiceLinkedRole>,
+    service: &str,
+    suffix: Option<&str>,
+    description: Option<String>,
+) -> Result<Arc<Role>, AwsError> {
+    let account = account_of(permit, world);
+    check_description(description.as_deref())?;
+    let linked = LINKED.iter().find(|linked| linked.service == service).ok_or_else(|| {
+        error("InvalidInput", format!("Service role creation policy not found for {service}"), 400)
+    })?;
+    if suffix.is_some() && !linked.has_suffix {
+        return Err(error("InvalidInput", format!("Custom suffix is not allowed for {service}"), 400));
+    }
+    let role = make(world, account, linked, suffix, description)?;
+    write(world, |writing| {
+        if writing.get::<Role>(&role.key()).is_some() {
+            let message = format!(
+                "Service role name {} has been taken in this account, please try a different suffix.",
+                role.name
+            );
+            return Err(error("InvalidInput", message, 400).into());
+        }
+        writing.put(role.clone());
+        Ok(())
+    })?;
+    Ok(Arc::new(role))
+}
+
+/// What a service does when it is first used: it makes its role, unless it has it.
+///
+/// # Errors
+/// The store's.
+pub fn ensure(world: &World, account: AccountId, service: &str) -> Result<(), AwsError> {
+    let Some(linked) = LINKED.iter().find(|linked| linked.service == service) else { return Ok(()) };
+    if world.store.role(account, linked.role).is_some() {
+        return Ok(());
+    }
+    let role = make(world, account, linked, None, None)?;
+    write(world, |writing| {
+        if writing.get::<Role>(&role.key()).is_none() {
+            writing.put(role);
+        }
+        Ok(())
+    })
+}
+
+fn make(
+    world: &World,
+    account: AccountId,
+    linked: &Linked,
+    suffix: Option<&str>,
+    description: Option<String>,
+) -> Result<Role, AwsError> {
+    let (service, name) = (linked.service, with_suffix(linked.role, suffix));
+    let path = format!("{PATH}{service}/");
+    let trust = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"Service":"{service}"}},"Action":"sts:AssumeRole"}}]}}"#
+    );
+    let trust = DocumentInput::from_json(world, &format!("trust policy of {name}"), &trust)?;
+    let policy = format!("arn:aws:iam::aws:policy{PATH}{}", linked.policy);
+    let source = world.given.source(world, "CreateServiceLinkedRole", &policy);
+    let written = trust.span();
+    Ok(Role {
+        arn: Arn::role(account, &path, &name),
+        path,
+        name,
+        id: landfall_wire::ids::role_id(world.random()),
+        description,
+        trust: trust.read(PolicyKind::Trust, account)?,
+        max_session_seconds: SESSION_SECONDS_DEFAULT,
+        boundary: None,
+        inline: Vec::new(),
+        attached: vec![AttachedPolicy {
+            written: landfall_types::Span::new(source, 0, policy.len()),
+            arn: policy,
+        }],
+        tags: Vec::new(),
+        created_at: world.clock.now(),
+        written,
+        max_session_written: None,
+    })
+}
+
+/// `DeleteServiceLinkedRole`: gives the task that [`deletion`] tells of.
+///
+/// # Errors
+/// `NoSuchEntity`, `InvalidInput` for a role that is no service's.
+pub fn delete(
+    world: &World,
+    permit: &Permit<calls::DeleteServiceLinkedRole>,
+    name: &str,
+) -> Result<String, AwsError> {
+    write(world, |writing| {
+        let role = find_in::<Role, _>(writing, world, permit, name)?;
+        let service = role
+            .path
+            .strip_prefix(PATH)
+            .ok_or_else(|| error("InvalidInput", format!("{name} is not a service-linked role."), 400))?;
+        let task = format!("task{PATH}{service}{}/{}", role.name, world.request_id());
+        writing.put(RoleDeletion { account: account_of(permit, world), task: task.clone() });
+        forget(writing, &role)?;
+        Ok(task)
+    })
+}
+
+fn forget(writing: &mut Writing<'_>, role: &Role) -> Result<(), Fault> {
+    roles::remove(writing, role).map_err(Fault::from)
+}
+
+/// `GetServiceLinkedRoleDeletionStatus`: nothing here keeps a service from giving up its role, so a
+/// deletion that is known has succeeded.
+///
+/// # Errors
+/// `NoSuchEntity`.
+pub fn deletion(
+    world: &World,
+    permit: &Permit<calls::GetServiceLinkedRoleDeletionStatus>,
+    task: &str,
+) -> Result<(), AwsError> {
+    let account = account_of(permit, world);
+    let known = world.store.get::<RoleDeletion>(&key(&[account.as_str(), task]));
+    known.map(|_| ()).ok_or_else(|| no_such_entity(format!("Deletion task {task} was not found.")))
+}

@@ -1,0 +1,91 @@
+//! Tags of whatever can have them. Keys ignore case and keep the one that they were written in.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules>
+
+use landfall_wire::error::AwsError;
+
+use super::checks::{TAGS_MAX, check_tags};
+use super::entity::{Entity, change};
+use super::limit_exceeded;
+use crate::authz::{Call, Permit, calls};
+use crate::store::{CustomerPolicy, InstanceProfile, Provider, Role, User};
+use crate::world::World;
+
+/// Something with tags, and the calls that work on them.
+pub trait Tagged: Entity {
+    /// `TagRole`.
+    type Tag: Call;
+    /// `UntagRole`.
+    type Untag: Call;
+    /// `ListRoleTags`.
+    type ListTags: Call;
+    /// What it is called in the quota of tags, `Role`.
+    const QUOTA_NOUN: &'static str;
+
+    /// Its tags, to be changed.
+    fn tags_mut(&mut self) -> &mut Vec<(String, String)>;
+}
+
+macro_rules! tagged {
+    ($($type:ident: $tag:ident, $untag:ident, $list:ident, $noun:literal;)+) => {$(
+        impl Tagged for $type {
+            type Tag = calls::$tag;
+            type Untag = calls::$untag;
+            type ListTags = calls::$list;
+            const QUOTA_NOUN: &'static str = $noun;
+            fn tags_mut(&mut self) -> &mut Vec<(String, String)> {
+                &mut self.tags
+            }
+        }
+    )+};
+}
+
+tagged! {
+    Role: TagRole, UntagRole, ListRoleTags, "Role";
+    User: TagUser, UntagUser, ListUserTags, "User";
+    CustomerPolicy: TagPolicy, UntagPolicy, ListPolicyTags, "Policy";
+    InstanceProfile: TagInstanceProfile, UntagInstanceProfile, ListInstanceProfileTags, "InstanceProfile";
+    Provider: TagOpenIDConnectProvider, UntagOpenIDConnectProvider, ListOpenIDConnectProviderTags,
+        "OpenIdConnectProvider";
+}
+
+/// `TagRole` and its like: what has one of the keys, in any case, gets the new value.
+///
+/// # Errors
+/// `NoSuchEntity`, `InvalidInput`, `LimitExceeded`.
+pub fn tag<T: Tagged>(
+    world: &World,
+    permit: &Permit<T::Tag>,
+    name: &str,
+    tags: Vec<(String, String)>,
+) -> Result<(), AwsError> {
+    check_tags(T::QUOTA_NOUN, &tags)?;
+    change::<T, _, _>(world, permit, name, |entity| {
+        for (key, value) in tags {
+            let known = entity.tags_mut().iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&key));
+            match known {
+                Some(known) => *known = (key, value),
+                None => entity.tags_mut().push((key, value)),
+            }
+        }
+        if entity.tags().len() > TAGS_MAX {
+            return Err(limit_exceeded(&format!("TagsPer{}", T::QUOTA_NOUN), TAGS_MAX));
+        }
+        Ok(())
+    })
+}
+
+/// `UntagRole` and its like; keys that are not there are no error.
+///
+/// # Errors
+/// `NoSuchEntity`.
+pub fn untag<T: Tagged>(
+    world: &World,
+    permit: &Permit<T::Untag>,
+    name: &str,
+    keys: &[String],
+) -> Result<(), AwsError> {
+    change::<T, _, _>(world, permit, name, |entity| {
+        entity.tags_mut().retain(|(known, _)| !keys.iter().any(|key| key.eq_ignore_ascii_case(known)));
+        Ok(())
+    })
+}

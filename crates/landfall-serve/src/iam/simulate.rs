@@ -8,8 +8,8 @@ use landfall_policy::ast::{Effect, PatternClause};
 use landfall_policy::decide::{Named, is_decided_by_trust};
 use landfall_policy::trace::trace;
 use landfall_policy::{
-    Context, Decision, Denial, Layer, Layers, Outcome, Policy, PolicyKind, Principal, Request, decide, parse,
-    pattern,
+    Context, Decision, Denial, Layer, Layers, Outcome, Policy, PolicyKind, Principal, Problem, Request,
+    decide, parse, pattern,
 };
 use landfall_types::{AccountId, Arn, Span};
 use landfall_wire::error::AwsError;
@@ -24,6 +24,9 @@ use crate::world::World;
 
 /// Calls that one simulation answers: actions times resources.
 const QUESTIONS_MAX: usize = 10_000;
+
+/// What is said of a resource's policy that names resources.
+const RESOURCE_NAMED: &str = "Has prohibited field Resource";
 
 /// A policy text with the name under which statements of it are told.
 #[derive(Clone, Debug)]
@@ -112,10 +115,12 @@ impl Source {
     }
 
     fn given(id: String, kind: SourceKind, text: &str) -> Result<Self, AwsError> {
-        let policy_kind =
-            if kind == SourceKind::Resource { PolicyKind::Resource } else { PolicyKind::Identity };
+        let is_resource = kind == SourceKind::Resource;
+        let policy_kind = if is_resource { PolicyKind::Resource } else { PolicyKind::Identity };
         let (policy, problems) = parse::document(NOT_KEPT, text, policy_kind);
-        match problems.first() {
+        // Policies of repositories name no resource, and those of buckets do: a simulation takes either.
+        let is_one = |problem: &&Problem| !is_resource || problem.message != RESOURCE_NAMED;
+        match problems.iter().find(is_one) {
             None => Ok(Self { id, kind, arn: None, text: text.into(), policy }),
             Some(problem) => Err(error("InvalidInput", format!("{id}: {}", problem.message), 400)),
         }

@@ -10,7 +10,7 @@ use landfall_wire::error::{AwsError, Protocol};
 use landfall_wire::sigv4::{self, Presented, SigV4Error, SignedRequest};
 use serde::{Deserialize, Serialize};
 
-use crate::caller::{Caller, CallingUser, Session};
+use crate::caller::{Caller, CallingUser, FederatedUser, SealedSession, Session};
 use crate::connection::Connection;
 use crate::store::{AccessKey, LastUse, StoreError};
 use crate::vault::Purpose;
@@ -35,6 +35,8 @@ pub struct Identified {
     pub region: String,
     /// Where it came from.
     pub connection: Connection,
+    /// Whether it is signed with a session rather than with a key that lasts.
+    pub is_temporary: bool,
 }
 
 /// A call whose credentials were refused.
@@ -44,8 +46,9 @@ pub struct Refused {
     pub error: AwsError,
     /// What is known of the caller: an ARN or an access key id.
     pub caller: String,
-    /// The session, when it is a genuine one that has ended.
-    pub ended: Option<Arc<Session>>,
+    /// The lifetime of the session, when it is a genuine one that has ended: from and to, in milliseconds
+    /// since 1970.
+    pub ended: Option<(i64, i64)>,
 }
 
 /// Verifies a signed call.
@@ -68,27 +71,30 @@ pub fn identify(
     sigv4::check_scope(&presented, &[service], None).and_then(|()| check_region(&presented)).map_err(
         |error| refuse(landfall_wire::error::from_sigv4(&error, protocol), &presented.access_key_id),
     )?;
-    let key = find_key(world, &presented, connection)
+    let key = find_key(world, &presented, service, connection)
         .ok_or_else(|| refuse(landfall_wire::error::invalid_token(protocol), &presented.access_key_id))?;
     sigv4::verify(request, &presented, &[service], None, &key.secret, world.clock.wall())
         .map_err(|error| refuse(landfall_wire::error::from_sigv4(&error, protocol), &key.caller.arn()))?;
-    if let Caller::Session(session) = &key.caller
-        && session.expires_at() <= world.clock.now()
-    {
+    if key.lifetime_ms.is_some_and(|(_, ends)| Timestamp(ends) <= world.clock.now()) {
         return Err(Refused {
             error: landfall_wire::error::expired_token(protocol),
             caller: key.caller.arn(),
-            ended: Some(Arc::clone(session)),
+            ended: key.lifetime_ms,
         });
     }
     note_use(world, &key.caller, &presented.scope.region, service);
-    Ok(Identified { caller: key.caller, region: presented.scope.region, connection: connection.clone() })
+    Ok(Identified {
+        caller: key.caller,
+        region: presented.scope.region,
+        connection: connection.clone(),
+        is_temporary: key.lifetime_ms.is_some(),
+    })
 }
 
 /// What `GetAccessKeyLastUsed` and `GetRole` tell. A disk that does not take it keeps nobody from calling.
 fn note_use(world: &World, caller: &Caller, region: &str, service: &str) {
     let of = match caller {
-        Caller::Anonymous | Caller::Root { .. } => return,
+        Caller::Anonymous | Caller::Root { .. } | Caller::Federated(_) => return,
         Caller::User(user) => &user.access_key_id,
         Caller::Session(session) => &session.role_id,
     };
@@ -118,26 +124,27 @@ fn check_region(presented: &Presented) -> Result<(), SigV4Error> {
 struct Key {
     caller: Caller,
     secret: Secret<String>,
+    /// Of a session: from and to, in milliseconds since 1970.
+    lifetime_ms: Option<(i64, i64)>,
 }
 
-fn find_key(world: &World, presented: &Presented, connection: &Connection) -> Option<Key> {
+fn find_key(world: &World, presented: &Presented, service: &str, connection: &Connection) -> Option<Key> {
     if let Some(token) = &presented.session_token {
         let session = open_session(world, token.expose())?;
-        if session.access_key_id != presented.access_key_id {
-            return None;
-        }
-        let secret = world.vault.secret_key(&session.access_key_id);
-        return Some(Key { caller: Caller::Session(Arc::new(session)), secret });
+        let is_this = session.access_key_id() == presented.access_key_id;
+        return is_this.then(|| session_key(world, session, service, &presented.scope.region)).flatten();
     }
     if let Some(key) = world.store.access_key(&presented.access_key_id) {
         return user_of(world, &key).map(|user| Key {
             caller: Caller::User(Arc::new(user)),
             secret: world.vault.secret_key(&key.id),
+            lifetime_ms: None,
         });
     }
     let root = |account, secret: &str| Key {
         caller: Caller::Root { account },
         secret: Secret::new(secret.to_owned()),
+        lifetime_ms: None,
     };
     match &world.settings.root_key {
         // Whatever this server was told to listen on: a key that everyone knows opens it from here alone.
@@ -162,10 +169,48 @@ fn user_of(world: &World, key: &AccessKey) -> Option<CallingUser> {
         name: user.name.clone(),
         id: user.id.clone(),
         access_key_id: key.id.clone(),
+        session_issued_at_ms: None,
     })
 }
 
-fn open_session(world: &World, token: &str) -> Option<Session> {
+/// A session as a key. To IAM the sessions of users without MFA are as unknown (observed), and so are those of
+/// the global endpoint to regions that are off by default.
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html>,
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_enable-regions.html>
+fn session_key(world: &World, session: SealedSession, service: &str, region: &str) -> Option<Key> {
+    let is_users = matches!(session, SealedSession::User(_) | SealedSession::Federated(_));
+    let is_elsewhere = session.default_regions_only() && OPT_IN_REGIONS.contains(&region);
+    if is_elsewhere || (is_users && service == "iam") {
+        return None;
+    }
+    let secret = world.vault.secret_key(session.access_key_id());
+    let lifetime_ms = Some(session.lifetime_ms());
+    Some(Key { caller: session.caller()?, secret, lifetime_ms })
+}
+
+/// Regions that an account has to turn on.
+/// <https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html>
+const OPT_IN_REGIONS: &[&str] = &[
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-south-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-west-1",
+    "eu-central-2",
+    "eu-south-1",
+    "eu-south-2",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+];
+
+fn open_session(world: &World, token: &str) -> Option<SealedSession> {
     let plain = world.vault.open(Purpose::Session, token)?;
     serde_json::from_slice(&plain).ok()
 }
@@ -177,6 +222,9 @@ pub struct RegistryLogin {
     pub session: Option<Session>,
     /// The user that asked; none for the root user and for sessions.
     pub user: Option<CallingUser>,
+    /// The federated user that asked.
+    #[serde(default)]
+    pub federated: Option<FederatedUser>,
     /// The caller's account.
     pub account: String,
     /// The region whose registries it opens.
@@ -188,6 +236,9 @@ pub struct RegistryLogin {
 impl RegistryLogin {
     /// The caller behind the login.
     pub fn caller(&self) -> Caller {
+        if let Some(user) = &self.federated {
+            return Caller::Federated(Arc::new(user.clone()));
+        }
         match (&self.session, &self.user, AccountId::parse(&self.account)) {
             (Some(session), _, _) => Caller::Session(Arc::new(session.clone())),
             (None, Some(user), _) => Caller::User(Arc::new(user.clone())),
@@ -237,13 +288,13 @@ pub fn explain(refused: &Refused) -> Finding {
             .help("sign the call: the step that gets the credentials has to come first, in the same job");
     }
     let finding = Finding::error("credentials-refused", refused.error.message.clone());
-    let Some(session) = &refused.ended else {
+    let Some((from, to)) = refused.ended else {
         return finding.help(
             "sign with credentials that this server gave, with a clock that is right to within 5 minutes",
         );
     };
-    let seconds = (session.expires_at_ms - session.issued_at_ms) / 1000;
-    Finding::error("session-expired", format!("the session `{}` has ended", session.arn()))
-        .note(format!("it was made at {} for {seconds} s, and ended at {}", Timestamp(session.issued_at_ms), session.expires_at()))
+    let seconds = (to - from) / 1000;
+    Finding::error("session-expired", format!("the session `{}` has ended", refused.caller))
+        .note(format!("it was made at {} for {seconds} s, and ended at {}", Timestamp(from), Timestamp(to)))
         .help("ask for a longer session (role-duration-seconds, up to the role's max_session_duration), or log in again right before this step")
 }

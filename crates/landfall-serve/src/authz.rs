@@ -11,7 +11,7 @@ use landfall_policy::{Context, Decision, Layers, Policy, PolicyKind, Request, de
 use landfall_types::Finding;
 use landfall_wire::error::{AwsError, Protocol};
 
-use crate::caller::{Caller, CallingUser, Session};
+use crate::caller::{Caller, CallingUser, FederatedUser, PassedPolicies, Session};
 use crate::connection::SECURE_TRANSPORT;
 use crate::log::{Entry, Verdict};
 use crate::store::{AttachedPolicy, Document, Group, Role, User};
@@ -138,7 +138,8 @@ pub mod calls {
             TagPolicy, TagRole, TagUser, UntagInstanceProfile, UntagOpenIDConnectProvider, UntagPolicy,
             UntagRole, UntagUser, UpdateAccessKey, UpdateAssumeRolePolicy, UpdateGroup, UpdateLoginProfile,
             UpdateOpenIDConnectProviderThumbprint, UpdateRole, UpdateRoleDescription, UpdateUser;
-        "sts": GetCallerIdentity;
+        "sts": AssumeRole, AssumeRoot, DecodeAuthorizationMessage, GetAccessKeyInfo, GetCallerIdentity,
+            GetFederationToken, GetSessionToken;
         "ecr": BatchCheckLayerAvailability, BatchDeleteImage, BatchGetImage,
             BatchGetRepositoryScanningConfiguration, CompleteLayerUpload, CreatePullThroughCacheRule,
             CreateRepository, CreateRepositoryCreationTemplate, DeleteLifecyclePolicy,
@@ -297,17 +298,147 @@ pub fn authorize<C: Call>(
         record(None, Verdict::Allowed, None, None);
         return Ok(permit());
     };
-    let request = request_of(world, asked, need.action);
-    let decision = with_layers(world, asked, |layers| decide(layers, &request));
-    if decision.is_allowed() {
-        record(Some(need.action), Verdict::Allowed, Some((decision, request)), None);
-        return Ok(permit());
+    decide_all(world, asked, (C::SERVICE, C::NAME), Gate::of(asked), &[need.action], protocol)?;
+    Ok(permit())
+}
+
+/// Decides whether a caller may take a role: by the role's trust policy and its own permissions, for
+/// `sts:AssumeRole` and for what the call needs further. Without a role all is denied, in the same words.
+///
+/// # Errors
+/// The refusal for the client.
+pub fn authorize_role(
+    world: &World,
+    asked: &Asked<'_>,
+    role: Option<&Role>,
+    further: &[&'static str],
+    protocol: Protocol,
+) -> Result<Permit<calls::AssumeRole>, AwsError> {
+    let actions: Vec<&str> = std::iter::once("sts:AssumeRole").chain(further.iter().copied()).collect();
+    let gate = match role {
+        Some(role) => Gate::Trust(format!("trust policy of {}", role.name), &role.trust.policy),
+        None => Gate::NoRole,
+    };
+    decide_all(world, asked, ("sts", "AssumeRole"), gate, &actions, protocol)?;
+    Ok(Permit { caller: asked.caller.clone(), resource: asked.resource.clone(), _call: PhantomData })
+}
+
+/// Decides whether a user may set the tags of a federated user. `sts:TagSession` is decided by a role's trust
+/// policy; where there is no role, the account leaves it to its users' policies.
+///
+/// # Errors
+/// The refusal for the client.
+pub fn authorize_federated_tags(
+    world: &World,
+    asked: &Asked<'_>,
+    protocol: Protocol,
+) -> Result<(), AwsError> {
+    let account = &asked.resource_account;
+    let text = format!(
+        r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":{{"AWS":"{account}"}},"Action":"sts:TagSession"}}}}"#
+    );
+    let policy = world.policies.read(world, "federated users", &text, PolicyKind::Trust);
+    let gate = Gate::Trust(format!("account {account}"), &policy);
+    decide_all(world, asked, ("sts", "GetFederationToken"), gate, &["sts:TagSession"], protocol)
+}
+
+/// The policy at the resource's side of a call.
+enum Gate<'a> {
+    /// The resource's own, if it has one.
+    Resource(Option<&'a Document>),
+    /// A role's trust policy, with its name.
+    Trust(String, &'a Policy),
+    /// The trust policy of a role that is not there.
+    NoRole,
+}
+
+impl<'a> Gate<'a> {
+    fn of(asked: &Asked<'a>) -> Self {
+        Self::Resource(asked.resource_policy)
     }
-    let error = landfall_wire::error::access_denied(explain::aws_sentence(&decision, &request), protocol);
-    let finding = role_gone(world, asked.caller)
-        .unwrap_or_else(|| explain::finding(&decision, &request, &world.sources));
-    record(Some(need.action), Verdict::refused(&error), Some((decision, request)), Some(finding));
+}
+
+/// Decides a call for each action that it needs, and writes the first denial, or else the first action's
+/// decision, to the log.
+fn decide_all(
+    world: &World,
+    asked: &Asked<'_>,
+    operation: (&'static str, &str),
+    gate: Gate<'_>,
+    actions: &[&str],
+    protocol: Protocol,
+) -> Result<(), AwsError> {
+    let decided: Vec<(Decision, Request)> = with_layers(world, asked, &gate, |layers| {
+        actions
+            .iter()
+            .map(|action| {
+                let request = request_of(world, asked, action);
+                (decide(layers, &request), request)
+            })
+            .collect()
+    });
+    let (first, rest): (Vec<_>, Vec<_>) =
+        decided.into_iter().partition(|(decision, _)| !decision.is_allowed());
+    let Some((decision, request)) = first.into_iter().chain(rest).next() else { return Ok(()) };
+    let action = request.action.clone();
+    if decision.is_allowed() {
+        let outcome =
+            Outcome { verdict: Verdict::Allowed, decision: Some((decision, request)), finding: None };
+        log(world, asked, operation, Some(&action), outcome);
+        return Ok(());
+    }
+    let error = landfall_wire::error::access_denied(sentence(&decision, &request), protocol);
+    let finding = caller_gone(world, asked.caller).or_else(|| role_missing(world, &gate, &asked.resource));
+    let finding = finding.unwrap_or_else(|| explain::finding(&decision, &request, &world.sources));
+    let verdict = Verdict::refused(&error);
+    let outcome = Outcome { verdict, decision: Some((decision, request)), finding: Some(finding) };
+    log(world, asked, operation, Some(&action), outcome);
     Err(error)
+}
+
+/// AWS's sentence. STS leaves out the reason where a trust policy is it, so that a role that refuses and one
+/// that is not there look the same, and the resource where there is none (observed).
+fn sentence(decision: &Decision, request: &Request) -> String {
+    let sentence = explain::aws_sentence(decision, request);
+    let is_trust = matches!(
+        decision.outcome,
+        landfall_policy::Outcome::Denied(landfall_policy::Denial::Implicit {
+            layer: landfall_policy::Layer::Trust
+        })
+    );
+    if is_trust {
+        return sentence.split(" because ").next().unwrap_or_default().to_owned();
+    }
+    if request.action.starts_with("sts:") && request.resource == "*" {
+        return sentence.replacen(" on resource: *", "", 1);
+    }
+    sentence
+}
+
+/// Why a role that is not there can't be taken.
+fn role_missing(world: &World, gate: &Gate<'_>, resource: &str) -> Option<Finding> {
+    if !matches!(gate, Gate::NoRole) {
+        return None;
+    }
+    let arn = landfall_types::Arn::parse(resource).ok()?;
+    Some(role_missing_finding(world, &arn))
+}
+
+/// What is there in place of a role that is not.
+pub(crate) fn role_missing_finding(world: &World, arn: &landfall_types::Arn) -> Finding {
+    let finding = Finding::error("role-missing", format!("there is no role `{arn}`"));
+    let Some(account) = arn.account_id() else { return finding };
+    let name = arn.role_path_and_name().map_or("", |(_, name)| name);
+    if let Some(role) = world.store.role(account, name) {
+        return finding
+            .at(role.written, format!("the role of that name is `{}`", role.arn))
+            .help("ARNs are compared letter by letter, path and case included: use the role's own ARN");
+    }
+    let roles = world.store.roles(account);
+    roles
+        .iter()
+        .fold(finding, |finding, role| finding.at(role.written, format!("there is `{}`", role.arn)))
+        .help("create the role, or correct the ARN in the job; AWS answers the same for a role that does not exist")
 }
 
 fn request_of(world: &World, asked: &Asked<'_>, action: &str) -> Request {
@@ -359,12 +490,18 @@ pub fn explain_call(
     action: &str,
 ) -> (Decision, Request, Vec<StatementTrace>) {
     let request = request_of(world, asked, action);
-    let (decision, traces) =
-        with_layers(world, asked, |layers| (decide(layers, &request), trace(layers, &request)));
+    let (decision, traces) = with_layers(world, asked, &Gate::of(asked), |layers| {
+        (decide(layers, &request), trace(layers, &request))
+    });
     (decision, request, traces)
 }
 
-fn with_layers<T>(world: &World, asked: &Asked<'_>, then: impl FnOnce(&Layers<'_>) -> T) -> T {
+fn with_layers<T>(
+    world: &World,
+    asked: &Asked<'_>,
+    gate: &Gate<'_>,
+    then: impl FnOnce(&Layers<'_>) -> T,
+) -> T {
     // A policy that names a role or a user means the one that had the name when it was written: it gives
     // nothing to callers that are gone, not even when another one has the name now.
     // <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-roles>
@@ -382,13 +519,21 @@ fn with_layers<T>(world: &World, asked: &Asked<'_>, then: impl FnOnce(&Layers<'_
             let is_gone = role.is_none();
             (CallerPolicies::of_session(world, session, role), is_gone)
         }
+        Caller::Federated(user) => CallerPolicies::of_federated(world, user),
+    };
+    let (resource, trust) = match gate {
+        _ if is_gone => (None, None),
+        Gate::NoRole => (None, None),
+        Gate::Resource(document) => {
+            let name = || format!("policy of {}", asked.resource).into();
+            (document.map(|document| Named { name: name(), policy: &document.policy }), None)
+        }
+        Gate::Trust(name, policy) => (None, Some(Named { name: name.as_str().into(), policy })),
     };
     then(&Layers {
         identity: policies.identity.iter().map(Held::named).collect(),
-        resource: asked.resource_policy.filter(|_| !is_gone).map(|document| Named {
-            name: format!("policy of {}", asked.resource).into(),
-            policy: &document.policy,
-        }),
+        resource,
+        trust,
         boundary: policies.boundary.as_ref().map(Held::named),
         session: policies.session.as_ref().map(|held| held.iter().map(Held::named).collect()),
         ..Layers::default()
@@ -407,7 +552,7 @@ fn user_of(world: &World, calling: &CallingUser) -> Option<Arc<User>> {
 }
 
 /// Why a session of a role that is gone may do nothing.
-fn role_gone(world: &World, caller: &Caller) -> Option<Finding> {
+fn caller_gone(world: &World, caller: &Caller) -> Option<Finding> {
     let Caller::Session(session) = caller else { return None };
     if role_of(world, session).is_some() {
         return None;
@@ -446,13 +591,7 @@ struct CallerPolicies {
 impl CallerPolicies {
     /// Without its role a session has no policies: all is denied.
     fn of_session(world: &World, session: &Session, role: Option<Arc<Role>>) -> Self {
-        let session_policies = session.policies.as_ref().map(|policies| {
-            let inline = policies.inline.iter().map(|text| Held {
-                name: "the session policy".to_owned(),
-                policy: world.policies.read(world, "session policy", text, PolicyKind::Identity),
-            });
-            inline.chain(policies.managed.iter().map(|arn| managed_policy(world, arn))).collect()
-        });
+        let session_policies = session.policies.as_ref().map(|policies| passed(world, policies));
         Self {
             identity: role.as_ref().map(|role| identity_policies(world, role)).unwrap_or_default(),
             boundary: role
@@ -470,6 +609,38 @@ impl CallerPolicies {
             session: None,
         }
     }
+
+    /// A federated user may what both the user who vouched and the passed policies allow: without any of
+    /// them, nothing. A root user may all. Also whether the user who vouched is gone.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_getfederationtoken.html>
+    fn of_federated(world: &World, federated: &FederatedUser) -> (Self, bool) {
+        let mut session = passed(world, &federated.policies);
+        if session.is_empty() {
+            let policy = world.policies.read(world, "no session policy", NOTHING, PolicyKind::Identity);
+            session.push(Held { name: "no session policy".to_owned(), policy });
+        }
+        let Some(calling) = &federated.user else {
+            let policy = world.policies.read(world, "root user", EVERYTHING, PolicyKind::Identity);
+            let identity = vec![Held { name: "the root user".to_owned(), policy }];
+            return (Self { identity, boundary: None, session: Some(session) }, false);
+        };
+        let user = user_of(world, calling);
+        let own = user.as_ref().map(|user| Self::of_user(world, user)).unwrap_or_default();
+        (Self { session: Some(session), ..own }, user.is_none())
+    }
+}
+
+const NOTHING: &str = r#"{"Version":"2012-10-17","Statement":[]}"#;
+const EVERYTHING: &str =
+    r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+
+/// The policies that were passed when a session was made.
+fn passed(world: &World, policies: &PassedPolicies) -> Vec<Held> {
+    let inline = policies.inline.iter().map(|text| Held {
+        name: "the session policy".to_owned(),
+        policy: world.policies.read(world, "session policy", text, PolicyKind::Identity),
+    });
+    inline.chain(policies.managed.iter().map(|arn| managed_policy(world, arn))).collect()
 }
 
 /// The policies that a role's sessions have their permissions from, by name.
@@ -529,6 +700,7 @@ fn context(world: &World, asked: &Asked<'_>) -> Context {
         }
         Caller::User(user) => user_keys(world, user, &mut context),
         Caller::Session(session) => session_keys(world, session, &mut context),
+        Caller::Federated(user) => federated_keys(world, user, &mut context),
     }
     for (name, values) in &asked.keys {
         context.set_all(name.as_str(), values.clone());
@@ -540,6 +712,11 @@ fn user_keys(world: &World, calling: &CallingUser, context: &mut Context) {
     context.set("aws:PrincipalType", "User");
     context.set("aws:PrincipalArn", calling.arn().to_string());
     context.set("aws:username", calling.name.as_str());
+    // A key that lasts has no such keys at all.
+    if let Some(issued) = calling.session_issued_at_ms {
+        context.set("aws:TokenIssueTime", landfall_types::Timestamp(issued).to_string());
+        context.set("aws:MultiFactorAuthPresent", "false");
+    }
     let user = user_of(world, calling);
     for (key, value) in user.iter().flat_map(|user| &user.tags) {
         context.set(format!("aws:PrincipalTag/{key}"), value.as_str());
@@ -553,6 +730,11 @@ fn session_keys(world: &World, session: &Session, context: &mut Context) {
     if let Some(provider) = &session.provider {
         context.set("aws:FederatedProvider", provider.as_str());
     }
+    // The key is absent from the sessions of ID tokens, and false in those of keys without MFA.
+    // <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-multifactorauthpresent>
+    if session.provider.is_none() {
+        context.set("aws:MultiFactorAuthPresent", "false");
+    }
     if let Some(source_identity) = &session.source_identity {
         context.set("aws:SourceIdentity", source_identity.as_str());
     }
@@ -562,6 +744,18 @@ fn session_keys(world: &World, session: &Session, context: &mut Context) {
     let role_tags = role_of(world, session).map(|role| role.tags.clone()).unwrap_or_default();
     // A session tag overrides the role's tag of the same key.
     for (key, value) in role_tags.iter().chain(&session.tags) {
+        context.set(format!("aws:PrincipalTag/{key}"), value.as_str());
+    }
+}
+
+fn federated_keys(world: &World, user: &FederatedUser, context: &mut Context) {
+    context.set("aws:PrincipalType", "FederatedUser");
+    context.set("aws:PrincipalArn", user.arn().to_string());
+    context.set("aws:TokenIssueTime", landfall_types::Timestamp(user.issued_at_ms).to_string());
+    context.set("aws:MultiFactorAuthPresent", "false");
+    let own = user.user.as_ref().and_then(|calling| user_of(world, calling));
+    // A session tag overrides the user's tag of the same key.
+    for (key, value) in own.iter().flat_map(|own| &own.tags).chain(&user.tags) {
         context.set(format!("aws:PrincipalTag/{key}"), value.as_str());
     }
 }
@@ -577,7 +771,7 @@ mod tests {
             .chain(public_calls::API)
             .filter(|(service, name)| !matches!(Needs::of(service, name), Needs::Permission(_)))
             .collect();
-        assert_eq!(free, [&("sts", "GetCallerIdentity")]);
+        assert_eq!(free, [&("sts", "GetCallerIdentity"), &("sts", "GetSessionToken")]);
         assert_eq!(Needs::of("iam", "CreateRoles"), Needs::Unlisted);
         let registry: Vec<RegistryCall> = calls::REGISTRY.iter().map(|(_, call)| *call).collect();
         assert_eq!(registry, RegistryCall::ALL);

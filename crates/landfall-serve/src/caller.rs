@@ -20,6 +20,38 @@ pub enum Caller {
     User(Arc<CallingUser>),
     /// A role session.
     Session(Arc<Session>),
+    /// Someone whom a user vouched for, with `sts:GetFederationToken`.
+    Federated(Arc<FederatedUser>),
+}
+
+/// A user as it called: its policies and tags are looked up when they are needed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CallingUser {
+    /// Twelve digits.
+    pub account: String,
+    /// The user's path, `/` or `/x/`.
+    pub path: String,
+    /// The user's name.
+    pub name: String,
+    /// `AIDA…`.
+    pub id: String,
+    /// The access key that it signed with.
+    pub access_key_id: String,
+    /// When the session was made that it signed with, milliseconds since 1970; none for a key of its own.
+    #[serde(default)]
+    pub session_issued_at_ms: Option<i64>,
+}
+
+impl CallingUser {
+    /// The user's account.
+    pub fn account_id(&self) -> AccountId {
+        AccountId::parse(&self.account).expect("INVARIANT: a user's account is an account id")
+    }
+
+    /// The user's ARN, with its path.
+    pub fn arn(&self) -> Arn {
+        Arn::user(self.account_id(), &self.path, &self.name)
+    }
 }
 
 /// A user as it called: its policies and tags are looked up when they are needed.
@@ -57,6 +89,7 @@ impl Caller {
             Self::Root { account } => Some(*account),
             Self::User(user) => Some(user.account_id()),
             Self::Session(session) => Some(session.account_id()),
+            Self::Federated(user) => Some(user.account_id()),
         }
     }
 
@@ -67,6 +100,7 @@ impl Caller {
             Self::Root { account } => Arn::root(*account).to_string(),
             Self::User(user) => user.arn().to_string(),
             Self::Session(session) => session.arn().to_string(),
+            Self::Federated(user) => user.arn().to_string(),
         }
     }
 
@@ -77,6 +111,7 @@ impl Caller {
             Self::Root { account } => account.to_string(),
             Self::User(user) => user.id.clone(),
             Self::Session(session) => format!("{}:{}", session.role_id, session.session_name),
+            Self::Federated(user) => user.user_id(),
         }
     }
 
@@ -87,6 +122,8 @@ impl Caller {
             Self::Root { account } => Principal::Root { arn: Arn::root(*account) },
             Self::User(user) => Principal::User { arn: user.arn() },
             Self::Session(session) => Principal::Session { session: session.arn(), role: session.role_arn() },
+            // A policy that names the user who vouched reaches as far as one that names a session's role.
+            Self::Federated(user) => Principal::Session { session: user.arn(), role: user.vouched_by() },
         }
     }
 }
@@ -116,10 +153,16 @@ pub struct Session {
     pub federated_keys: Vec<(String, Vec<String>)>,
     /// Session tags.
     pub tags: Vec<(String, String)>,
+    /// The keys of those that a session of this session inherits.
+    #[serde(default)]
+    pub transitive_tag_keys: Vec<String>,
     /// `sts:SourceIdentity`.
     pub source_identity: Option<String>,
     /// Session policies, if any were given.
     pub policies: Option<PassedPolicies>,
+    /// Whether it works only in regions that are on by default: it was made at the global endpoint.
+    #[serde(default)]
+    pub default_regions_only: bool,
 }
 
 /// The policies that an exchange was given to narrow its session.
@@ -150,5 +193,127 @@ impl Session {
     /// When the session ends.
     pub fn expires_at(&self) -> Timestamp {
         Timestamp(self.expires_at_ms)
+    }
+
+    /// Whether a session of this session inherits the tag.
+    pub fn hands_on(&self, key: &str) -> bool {
+        self.transitive_tag_keys.iter().any(|known| landfall_wire::sts::same_tag_key(known, key))
+    }
+}
+
+/// A session of a user or of an account's root user: `sts:GetSessionToken`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UserSession {
+    /// The access key that the session signs with.
+    pub access_key_id: String,
+    /// Twelve digits.
+    pub account: String,
+    /// The user; none for the account's root user.
+    pub user: Option<CallingUser>,
+    /// When it was made, milliseconds since 1970.
+    pub issued_at_ms: i64,
+    /// When it ends, milliseconds since 1970.
+    pub expires_at_ms: i64,
+    /// Whether it works only in regions that are on by default: it was made at the global endpoint.
+    #[serde(default)]
+    pub default_regions_only: bool,
+}
+
+/// Someone whom a user, or an account's root user, vouched for: `sts:GetFederationToken`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FederatedUser {
+    /// The access key that the session signs with.
+    pub access_key_id: String,
+    /// Twelve digits.
+    pub account: String,
+    /// The name that it was given.
+    pub name: String,
+    /// The user who vouched; none for the account's root user.
+    pub user: Option<CallingUser>,
+    /// When it was made, milliseconds since 1970.
+    pub issued_at_ms: i64,
+    /// When it ends, milliseconds since 1970.
+    pub expires_at_ms: i64,
+    /// Session tags.
+    pub tags: Vec<(String, String)>,
+    /// Session policies: what they and the user's policies allow, it may.
+    pub policies: PassedPolicies,
+    /// Whether it works only in regions that are on by default: it was made at the global endpoint.
+    #[serde(default)]
+    pub default_regions_only: bool,
+}
+
+impl FederatedUser {
+    /// The account.
+    pub fn account_id(&self) -> AccountId {
+        AccountId::parse(&self.account).expect("INVARIANT: a session's account is an account id")
+    }
+
+    /// `arn:aws:sts::ACCOUNT:federated-user/NAME`.
+    pub fn arn(&self) -> Arn {
+        Arn::federated_user(self.account_id(), &self.name)
+    }
+
+    /// `ACCOUNT:NAME`.
+    pub fn user_id(&self) -> String {
+        format!("{}:{}", self.account, self.name)
+    }
+
+    /// The ARN of the user who vouched.
+    pub fn vouched_by(&self) -> Arn {
+        self.user.as_ref().map_or_else(|| Arn::root(self.account_id()), CallingUser::arn)
+    }
+}
+
+/// What a session token holds: all that there is to know about a session travels in it.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+pub enum SealedSession {
+    /// A role's.
+    Role(Session),
+    /// A user's.
+    User(UserSession),
+    /// A federated user's.
+    Federated(FederatedUser),
+}
+
+impl SealedSession {
+    /// The access key that the session signs with.
+    pub fn access_key_id(&self) -> &str {
+        match self {
+            Self::Role(session) => &session.access_key_id,
+            Self::User(session) => &session.access_key_id,
+            Self::Federated(user) => &user.access_key_id,
+        }
+    }
+
+    /// When it was made and when it ends, in milliseconds since 1970.
+    pub fn lifetime_ms(&self) -> (i64, i64) {
+        match self {
+            Self::Role(session) => (session.issued_at_ms, session.expires_at_ms),
+            Self::User(session) => (session.issued_at_ms, session.expires_at_ms),
+            Self::Federated(user) => (user.issued_at_ms, user.expires_at_ms),
+        }
+    }
+
+    /// Whether it works only in regions that are on by default.
+    pub fn default_regions_only(&self) -> bool {
+        match self {
+            Self::Role(session) => session.default_regions_only,
+            Self::User(session) => session.default_regions_only,
+            Self::Federated(user) => user.default_regions_only,
+        }
+    }
+
+    /// Who signs with it.
+    pub fn caller(self) -> Option<Caller> {
+        Some(match self {
+            Self::Role(session) => Caller::Session(Arc::new(session)),
+            Self::Federated(user) => Caller::Federated(Arc::new(user)),
+            Self::User(UserSession { user: Some(user), access_key_id, issued_at_ms, .. }) => {
+                let session_issued_at_ms = Some(issued_at_ms);
+                Caller::User(Arc::new(CallingUser { access_key_id, session_issued_at_ms, ..user }))
+            }
+            Self::User(session) => Caller::Root { account: AccountId::parse(&session.account).ok()? },
+        })
     }
 }

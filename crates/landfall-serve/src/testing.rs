@@ -148,8 +148,10 @@ pub(crate) fn session_with(world: &World, role_name: &str, policy: &str) -> Call
         provider: None,
         federated_keys: Vec::new(),
         tags: Vec::new(),
+        transitive_tag_keys: Vec::new(),
         source_identity: None,
         policies: None,
+        default_regions_only: false,
     }))
 }
 
@@ -175,6 +177,7 @@ pub(crate) fn registry_authorization(world: &World, caller: &Caller, region: &st
         caller: caller.clone(),
         region: region.to_owned(),
         connection: connection(),
+        is_temporary: false,
     };
     let answer = ecr(world, &identified, "GetAuthorizationToken", serde_json::json!({})).unwrap();
     let token = answer["authorizationData"][0]["authorizationToken"].as_str().unwrap().to_owned();

@@ -132,6 +132,11 @@ impl Arn {
         Self::of("sts", "", account.as_str(), format!("assumed-role/{role_name}/{session_name}"))
     }
 
+    /// `arn:aws:sts::ACCOUNT:federated-user/NAME`.
+    pub fn federated_user(account: AccountId, name: &str) -> Self {
+        Self::of("sts", "", account.as_str(), format!("federated-user/{name}"))
+    }
+
     /// `arn:aws:ecr:REGION:ACCOUNT:repository/NAME`.
     pub fn repository(region: &str, account: AccountId, name: &str) -> Self {
         Self::of("ecr", region, account.as_str(), format!("repository/{name}"))

@@ -1,6 +1,8 @@
 //! The identifiers that AWS hands out, made from random bytes that the caller supplies.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids>
 
+use landfall_types::AccountId;
+
 /// The prefix of a temporary access key's id.
 pub const TEMPORARY_KEY_PREFIX: &str = "ASIA";
 /// The prefix of a long-term access key's id.
@@ -13,6 +15,7 @@ pub const USER_PREFIX: &str = "AIDA";
 pub const POLICY_PREFIX: &str = "ANPA";
 
 const KEY_ID_CHARS: usize = 16;
+const ACCOUNT_BITS: u32 = 40;
 const UNIQUE_ID_CHARS: usize = 17;
 
 /// A version 4 UUID, the form of AWS's request ids. <https://www.rfc-editor.org/rfc/rfc9562#section-5.4>
@@ -38,6 +41,42 @@ pub fn temporary_key_id(random: [u8; 16]) -> String {
 /// `AKIA` and 16 of `A-Z2-7`: the id of a long-term access key.
 pub fn long_term_key_id(random: [u8; 16]) -> String {
     identifier(LONG_TERM_KEY_PREFIX, &random, KEY_ID_CHARS)
+}
+
+/// The id of an access key that tells its account, as AWS's do: of the ten bytes behind the sixteen
+/// characters the first 48 bits are a one, the account's number in 40 bits, and seven bits of chance, like
+/// the four bytes after them (observed on AWS's keys).
+pub fn key_id_of_account(prefix: &str, account: AccountId, random: [u8; 5]) -> String {
+    let number = account.as_str().bytes().fold(0_u64, |number, digit| number * 10 + u64::from(digit - b'0'));
+    let [chance, rest @ ..] = random;
+    let head = (1 << 47) | (number << 7) | u64::from(chance & 0x7f);
+    let mut bits = u128::from(head) << 32 | u128::from(u32::from_be_bytes(rest));
+    bits <<= 128 - KEY_ID_CHARS * 5;
+    let mut text = String::with_capacity(prefix.len() + KEY_ID_CHARS);
+    text.push_str(prefix);
+    for _ in 0..KEY_ID_CHARS {
+        bits = bits.rotate_left(5);
+        text.push(base32_char(bits.to_le_bytes()[0]));
+    }
+    text
+}
+
+/// The account that an access key id tells; none for one that was not made so.
+pub fn account_of_key_id(access_key_id: &str) -> Option<AccountId> {
+    let characters = access_key_id.get(4..).filter(|rest| rest.len() == KEY_ID_CHARS)?;
+    let head = characters.bytes().take(10).try_fold(0_u64, |bits, byte| {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'2'..=b'7' => byte - b'2' + 26,
+            _ => return None,
+        };
+        Some(bits << 5 | u64::from(value))
+    })?;
+    // Ten characters hold 50 bits; the head has 48.
+    let head = head >> 2;
+    let is_told = head >> 47 == 1;
+    let number = (head >> 7) & ((1 << ACCOUNT_BITS) - 1);
+    AccountId::parse(&format!("{number:012}")).ok().filter(|_| is_told)
 }
 
 /// `AROA` and 17 of `A-Z2-7`: a role's unique id.
@@ -88,6 +127,27 @@ mod tests {
         }
         assert_eq!(role_id([31; 17]), "AROA77777777777777777");
         assert_eq!(unique_id("AIDA", [0; 17]), "AIDAAAAAAAAAAAAAAAAAA");
+    }
+
+    #[test]
+    fn a_key_id_tells_its_account_as_awss_do() {
+        // Published by those who found out: an id of AWS's own and the account that it belongs to.
+        let known = account_of_key_id("ASIAQNZGKIQY56JQ7WML").expect("an account");
+        assert_eq!(known.as_str(), "029608264753");
+        for account in ["000000000000", "123456789012", "999999999999"] {
+            let account = AccountId::parse(account).expect("an account");
+            for random in [[0; 5], [0xff; 5], [1, 2, 3, 4, 5]] {
+                let id = key_id_of_account("ASIA", account, random);
+                assert_eq!((id.len(), account_of_key_id(&id)), (20, Some(account)), "{id}");
+            }
+            assert_ne!(
+                key_id_of_account("ASIA", account, [0; 5]),
+                key_id_of_account("ASIA", account, [0, 0, 0, 0, 1])
+            );
+        }
+        for id in ["AKIAIOSFODNN7EXAMPLE", "ASIA", "ASIAQNZGK1QY56JQ7WML", "test", ""] {
+            assert_eq!(account_of_key_id(id), None, "{id}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! are arguments, so a server and a test see the same behaviour. The one exception is making a signing
 //! key, whose randomness comes from the cryptographic library.
 
+pub mod constraints;
 pub mod error;
 pub mod hash;
 pub mod ids;
@@ -13,6 +14,7 @@ pub mod jwt;
 pub mod oci;
 pub mod query;
 pub mod sigv4;
+pub mod sts;
 pub mod web_identity;
 pub mod xml;
 

@@ -213,6 +213,7 @@ pub fn statement(effect: &str, actions: &[&str], resource: &str) -> String {
 
 fn count(buffer: &mut [u8]) {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    // Multiplied, so that numbers that follow each other differ in every byte.
+    let number = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
     buffer.iter_mut().zip(number.iter().rev().cycle()).for_each(|(byte, next)| *byte = *next);
 }

@@ -22,8 +22,9 @@ pub struct Door {
     pub resource: &'static str,
     /// Further actions that it takes, with their resources.
     pub also: &'static [(&'static str, &'static str)],
-    /// The status of its answer to whoever gets through.
+    /// The status of its answer to whoever gets through, and the code when it is a refusal all the same.
     pub status: u16,
+    pub code: &'static str,
 }
 
 pub const fn door(
@@ -32,11 +33,52 @@ pub const fn door(
     resource: &'static str,
     input: &'static [&'static str],
 ) -> Door {
-    Door { service, operation, input, resource, also: &[], status: 200 }
+    Door { service, operation, input, resource, also: &[], status: 200, code: "" }
+}
+
+/// An operation that refuses even a role session with the permission, and how.
+const fn shut(door: Door, status: u16, code: &'static str) -> Door {
+    Door { status, code, ..door }
 }
 
 const REPOSITORY: &str = "arn:aws:ecr:eu-west-1:123456789012:repository/team/api";
-const DOORS: &[Door] = &[door("sts", "GetCallerIdentity", "*", &[])];
+const DOORS: &[Door] = &[
+    door(
+        "sts",
+        "AssumeRole",
+        "arn:aws:iam::123456789012:role/taken",
+        &["RoleArn=arn:aws:iam::123456789012:role/taken", "RoleSessionName=next"],
+    ),
+    // No account is in an organization.
+    shut(
+        door(
+            "sts",
+            "AssumeRoot",
+            "arn:aws:iam::111111111111:root",
+            &[
+                "TargetPrincipal=111111111111",
+                "TaskPolicyArn.arn=arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials",
+            ],
+        ),
+        403,
+        "AccessDenied",
+    ),
+    // Nothing makes encoded messages.
+    shut(
+        door("sts", "DecodeAuthorizationMessage", "*", &["EncodedMessage=abc"]),
+        400,
+        "InvalidAuthorizationMessageException",
+    ),
+    door("sts", "GetAccessKeyInfo", "*", &["AccessKeyId=ASIAQNZGKIQY56JQ7WML"]),
+    door("sts", "GetCallerIdentity", "*", &[]),
+    // Both are for the keys of users.
+    shut(
+        door("sts", "GetFederationToken", "arn:aws:sts::123456789012:federated-user/bob", &["Name=bob"]),
+        403,
+        "AccessDenied",
+    ),
+    shut(door("sts", "GetSessionToken", "*", &[]), 403, "AccessDenied"),
+];
 
 /// Whether a service speaks JSON.
 fn is_json(service: &str) -> bool {
@@ -86,6 +128,10 @@ fn furnished_in(mode: RegistryMode) -> Bench {
     let bench = Bench::with(RootKey::WellKnown, mode).provided();
     iam_doors::furnish(&bench);
     let works = |reply: Reply| assert!(matches!(reply.status, 200 | 201), "{}", reply.body);
+    let of_account = format!(
+        r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{{"AWS":"arn:aws:iam::{ACCOUNT}:root"}}}}}}"#
+    );
+    works(bench.iam("CreateRole", &[("RoleName", "taken"), ("AssumeRolePolicyDocument", &of_account)]));
     works(bench.ecr("CreateRepository", r#"{"repositoryName":"team/api"}"#));
     let login = bench.login(&root());
     let push = |method, target: &str, body: &str| {
@@ -297,7 +343,7 @@ fn a_role_needs_the_one_action_of_each_operation() {
     for door in doors() {
         if door.action().is_none() {
             let reply = bench.call(&free, door.service, door.request(&bench));
-            assert_eq!(reply.status, door.status, "{}", door.named());
+            ends(door, &reply);
             continue;
         }
         let action = door.action().unwrap();
@@ -314,9 +360,13 @@ fn a_role_needs_the_one_action_of_each_operation() {
             let code =
                 if is_json(door.service) { (400, "AccessDeniedException") } else { (403, "AccessDenied") };
             refused(&bench, &reply, &door.named(), code, rule);
+            // STS names no resource where there is none.
+            let on = match (door.service, door.resource) {
+                ("sts", "*") => String::new(),
+                (_, resource) => format!(" on resource: {resource}"),
+            };
             let sentence = format!(
-                "User: arn:aws:sts::{ACCOUNT}:assumed-role/{role}/test is not authorized to perform: {action} on resource: {} {reason}",
-                door.resource
+                "User: arn:aws:sts::{ACCOUNT}:assumed-role/{role}/test is not authorized to perform: {action}{on} {reason}",
             );
             assert_eq!(reply.fault().1, sentence, "{}", door.named());
             let record = bench.newest();
@@ -325,9 +375,14 @@ fn a_role_needs_the_one_action_of_each_operation() {
             assert!(record.decision.is_some());
         }
         let reply = bench.call(with, door.service, door.request(&bench));
-        assert_eq!(reply.status, door.status, "{}: {}", door.named(), reply.body);
+        ends(door, &reply);
         assert!(reply.header("x-amzn-requestid").is_some(), "{}", door.named());
     }
+}
+
+fn ends(door: &Door, reply: &Reply) {
+    let code = if door.code.is_empty() { String::new() } else { reply.fault().0 };
+    assert_eq!((reply.status, code.as_str()), (door.status, door.code), "{}: {}", door.named(), reply.body);
 }
 
 /// Four roles: without the action, with it on something else, with it denied, with it.

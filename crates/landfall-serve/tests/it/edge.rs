@@ -89,7 +89,7 @@ fn what_cannot_be_understood_is_said_in_the_callers_protocol_and_logged() {
         (Request::new("POST", "/").body("Action=%ff"), 400, "MalformedInput"),
         (Request::query("2014-01-01", "GetCallerIdentity", &[]), 400, "InvalidAction"),
         (Request::query(IAM, "GetCallerIdentity", &[]), 400, "InvalidAction"),
-        (Request::query(STS, "AssumeRoleWithSAML", &[]), 400, "InvalidAction"),
+        (Request::query(STS, "AssumeRoleWithKerberos", &[]), 400, "InvalidAction"),
         (
             Request::new("POST", "/").header("x-amz-target", "Other.Call").body("{}"),
             400,

@@ -13,3 +13,4 @@ mod exchange;
 mod iam;
 mod iam_doors;
 mod sessions;
+mod sts;

@@ -5,12 +5,11 @@ use landfall_types::{Arn, ClaimValue, Claims};
 
 use super::{invalid_token, texts};
 use crate::error::AwsError;
+use crate::sts::{
+    TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, TAGS_MAX, is_name_char, is_reserved, is_tag_char, role_arn,
+    same_tag_key,
+};
 
-/// The most session tags.
-/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html#id_session-tags_know>
-pub(super) const TAGS_MAX: usize = 50;
-const TAG_KEY_CHARS_MAX: usize = 128;
-const TAG_VALUE_CHARS_MAX: usize = 256;
 const SOURCE_IDENTITY_CHARS_MIN: usize = 2;
 const SOURCE_IDENTITY_CHARS_MAX: usize = 64;
 
@@ -25,7 +24,7 @@ pub(super) fn source_identity(claims: &Claims) -> Result<Option<String>, AwsErro
     let ClaimValue::Text(text) = value else { return Err(bad_source_identity()) };
     let length = text.chars().count();
     let well_formed = (SOURCE_IDENTITY_CHARS_MIN..=SOURCE_IDENTITY_CHARS_MAX).contains(&length)
-        && text.chars().all(super::input::is_name_char)
+        && text.chars().all(is_name_char)
         && !is_reserved(text);
     if well_formed { Ok(Some(text.clone())) } else { Err(bad_source_identity()) }
 }
@@ -63,7 +62,7 @@ pub(super) fn session_tags(claims: &Claims) -> Result<Tags, AwsError> {
         transitive = Some(tag_keys(value)?);
     }
     let transitive = transitive.unwrap_or_default();
-    let named = |key: &String| tags.iter().any(|(known, _)| same_key(known, key));
+    let named = |key: &String| tags.iter().any(|(known, _)| same_tag_key(known, key));
     if tags.len() > TAGS_MAX || !transitive.iter().all(named) {
         return Err(bad_tags());
     }
@@ -77,17 +76,12 @@ fn add(tags: &mut Vec<(String, String)>, key: &str, value: &str) -> Result<(), A
         && key.chars().all(is_tag_char)
         && value.chars().all(is_tag_char)
         && !is_reserved(key);
-    let repeated = tags.iter().any(|(known, _)| same_key(known, key));
+    let repeated = tags.iter().any(|(known, _)| same_tag_key(known, key));
     if !well_formed || repeated || tags.len() > TAGS_MAX {
         return Err(bad_tags());
     }
     tags.push((key.to_owned(), value.to_owned()));
     Ok(())
-}
-
-/// Tag keys are unique ignoring case.
-fn same_key(left: &str, right: &str) -> bool {
-    left.eq_ignore_ascii_case(right) || left.to_lowercase() == right.to_lowercase()
 }
 
 fn only_text(value: &ClaimValue) -> Option<&str> {
@@ -109,18 +103,6 @@ fn tag_keys(value: &ClaimValue) -> Result<Vec<String>, AwsError> {
 
 fn member<'m>(members: &'m [(String, ClaimValue)], name: &str) -> Option<&'m ClaimValue> {
     members.iter().find(|(known, _)| known == name).map(|(_, value)| value)
-}
-
-/// `[\p{L}\p{Z}\p{N}_.:/=+\-@]`
-fn is_tag_char(character: char) -> bool {
-    character.is_alphanumeric()
-        || (character.is_whitespace() && !character.is_control())
-        || matches!(character, '_' | '.' | ':' | '/' | '=' | '+' | '-' | '@')
-}
-
-/// `aws:` is AWS's own prefix, whatever its case.
-fn is_reserved(text: &str) -> bool {
-    text.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:"))
 }
 
 fn bad_principal_tags() -> AwsError {
@@ -154,5 +136,5 @@ pub(super) fn roles(claims: &Claims) -> Result<Option<Vec<String>>, AwsError> {
 }
 
 fn is_role_arn(text: &str) -> bool {
-    super::input::role_arn(text).is_some_and(|arn: Arn| !arn.resource.contains([':', ';', '*', '?']))
+    role_arn(text).is_some_and(|arn: Arn| !arn.resource.contains([':', ';', '*', '?']))
 }

@@ -1,4 +1,4 @@
-//! STS: the exchange of an ID token for a session, and `GetCallerIdentity`.
+//! The exchange of an ID token for a session.
 //!
 //! The order of checks reproduces captured answers: shape of the request, shape of the token,
 //! claims, times, the provider in the role's account, its audiences, the signature, the role and
@@ -9,31 +9,27 @@
 use std::sync::Arc;
 
 use landfall_policy::decide::Named;
-use landfall_policy::{Context, Decision, Layers, PolicyKind, Principal, Request, decide, explain};
-use landfall_types::{AccountId, Arn, Claims, Finding, Issuer, Secret, Timestamp};
+use landfall_policy::{Context, Decision, Layers, Principal, Request, decide, explain};
+use landfall_types::{AccountId, Arn, Claims, Finding, Issuer, Timestamp};
 use landfall_wire::error::AwsError;
 use landfall_wire::jwt::{self, SignatureError, Token};
 use landfall_wire::query::Params;
 use landfall_wire::web_identity::{self, AssumeRoleInput, WebIdentity};
 
-use crate::authz::{Permit, calls};
+use super::session::{Issued, PACKED_PERCENT_LEAST, issue, passed_policies};
+use super::{Asked, Refusal, RefusedCall, because};
+use crate::authz;
 use crate::caller::{PassedPolicies, Session};
 use crate::connection::SECURE_TRANSPORT;
-use crate::iam::DocumentInput;
 use crate::log::{Entry, Verdict};
 use crate::store::{Provider, Role};
-use crate::vault::Purpose;
 use crate::world::World;
 
 /// What an exchange gives.
 #[derive(Clone, Debug)]
 pub struct Assumed {
-    /// The session.
-    pub session: Session,
-    /// Its secret key.
-    pub secret_key: Secret<String>,
-    /// Its session token.
-    pub session_token: Secret<String>,
+    /// The session, and what to sign with.
+    pub issued: Issued<Session>,
     /// The token's subject.
     pub subject: String,
     /// The token's audience.
@@ -42,40 +38,6 @@ pub struct Assumed {
     pub provider: String,
     /// Percent of the space that policies, tags and claims may take.
     pub packed_policy_size: u32,
-}
-
-/// A refused exchange: the error for the client, and the reason for the log.
-struct RefusedExchange {
-    error: AwsError,
-    finding: Option<Finding>,
-    decision: Option<(Decision, Request)>,
-}
-
-/// A refusal carries its reasons, so it is large, and it is rare.
-type Refusal = Box<RefusedExchange>;
-
-impl From<AwsError> for Refusal {
-    fn from(error: AwsError) -> Self {
-        Box::new(RefusedExchange { error, finding: None, decision: None })
-    }
-}
-
-fn because(error: AwsError, finding: Finding) -> Refusal {
-    Box::new(RefusedExchange { error, finding: Some(finding), decision: None })
-}
-
-/// Largest session, in bytes before it is sealed: it travels in a header with every call.
-const SESSION_BYTES_MAX: usize = 16_384;
-
-/// An exchange that is asked for: all but its parameters.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    /// The id that the client is given.
-    pub request_id: &'a str,
-    /// The region that is called.
-    pub region: &'a str,
-    /// Condition keys of the connection.
-    pub keys: &'a [(String, Vec<String>)],
 }
 
 /// Exchanges an ID token for a session, for a caller of whom nothing else is known.
@@ -88,7 +50,7 @@ pub fn assume_role_with_web_identity(
     region: &str,
     params: &Params,
 ) -> Result<Assumed, AwsError> {
-    assume(world, Asked { request_id, region, keys: &[] }, params)
+    assume(world, Asked { request_id, region, keys: &[], default_regions_only: false }, params)
 }
 
 /// Exchanges an ID token for a session. Writes nothing but the log.
@@ -164,7 +126,7 @@ fn exchange(
         Exchange { world, asked, role: &role, provider: &provider, identity: &identity, input: &input };
     let (decision, request) = exchange.check_trust()?;
     exchange.check_duration()?;
-    let policies = passed_policies(world, account, &input)?;
+    let policies = passed_policies(world, account, input.policy, &input.policy_arns)?;
     let assumed = exchange.issue(policies, now)?;
     Ok((assumed, decision, request))
 }
@@ -188,7 +150,7 @@ struct Exchange<'a> {
 
 /// AWS's one sentence for everything that a trust policy refuses.
 fn not_authorized(finding: Option<Finding>) -> Refusal {
-    Box::new(RefusedExchange { error: web_identity::not_authorized(), finding, decision: None })
+    Box::new(RefusedCall { error: web_identity::not_authorized(), finding, decision: None })
 }
 
 fn find_provider(
@@ -272,22 +234,11 @@ fn check_signature(world: &World, provider: &Provider, token: &Token) -> Result<
 
 fn find_role(world: &World, account: AccountId, role_arn: &Arn) -> Result<Arc<Role>, Refusal> {
     let name = role_arn.role_path_and_name().map_or("", |(_, name)| name);
-    let by_name = world.store.role(account, name);
-    if let Some(role) = by_name.as_ref().filter(|role| role.arn == *role_arn) {
-        return Ok(Arc::clone(role));
+    let role = world.store.role(account, name).filter(|role| role.arn == *role_arn);
+    if let Some(role) = role {
+        return Ok(role);
     }
-    let mut finding = Finding::error("role-missing", format!("there is no role `{role_arn}`"));
-    if let Some(role) = &by_name {
-        finding = finding
-            .at(role.written, format!("the role of that name is `{}`", role.arn))
-            .help("ARNs are compared letter by letter, path and case included: use the role's own ARN");
-    } else {
-        for role in world.store.roles(account) {
-            finding = finding.at(role.written, format!("there is `{}`", role.arn));
-        }
-        finding = finding.help("create the role, or correct the ARN in the job; AWS answers the same for a role that does not exist");
-    }
-    Err(not_authorized(Some(finding)))
+    Err(not_authorized(Some(authz::role_missing_finding(world, role_arn))))
 }
 
 impl Exchange<'_> {
@@ -358,21 +309,11 @@ impl Exchange<'_> {
     }
 
     fn check_duration(&self) -> Result<(), Refusal> {
-        let (seconds, longest) = (self.input.duration_seconds, self.role.max_session_seconds);
-        if seconds <= longest {
+        let seconds = self.input.duration_seconds;
+        if seconds <= self.role.max_session_seconds {
             return Ok(());
         }
-        let message = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.";
-        let finding = Finding::error(
-            "session-too-long",
-            format!("a session of {seconds} s is longer than the role allows"),
-        )
-        .at(
-            self.role.max_session_written.unwrap_or(self.role.written),
-            format!("its longest session is {longest} s"),
-        )
-        .help(format!("ask for at most {longest} s, or raise max_session_duration (up to 43200)"));
-        Err(because(AwsError::validation(message), finding))
+        Err(super::session_too_long(self.role, seconds))
     }
 
     fn issue(&self, policies: Option<PassedPolicies>, now: Timestamp) -> Result<Assumed, Refusal> {
@@ -382,7 +323,7 @@ impl Exchange<'_> {
         let mut federated_keys = web_identity::condition_keys(&host, self.identity);
         federated_keys.retain(|(name, _)| kept.contains(name));
         let session = Session {
-            access_key_id: landfall_wire::ids::temporary_key_id(self.world.random()),
+            access_key_id: super::session::key_id(self.world, &self.role.arn),
             account: self.role.arn.account.clone(),
             role_path: self.role.path.clone(),
             role_name: self.role.name.clone(),
@@ -393,76 +334,22 @@ impl Exchange<'_> {
             provider: Some(self.provider.arn.to_string()),
             federated_keys,
             tags: self.identity.session_tags.clone(),
+            transitive_tag_keys: self.identity.transitive_tag_keys.clone(),
             source_identity: self.identity.source_identity.clone(),
             policies,
+            default_regions_only: self.asked.default_regions_only,
         };
-        let internal = |message: String| AwsError::new("InternalFailure", 500, message);
-        let plain = serde_json::to_vec(&session).map_err(|error| internal(error.to_string()))?;
-        let packed_policy_size = packed_size(&session);
-        if packed_policy_size > 100 || plain.len() > SESSION_BYTES_MAX {
-            return Err(too_large(packed_policy_size.max(101)));
-        }
-        let session_token = self.world.vault.seal(Purpose::Session, &plain).map_err(internal)?;
+        // Captured answers show 24 to 26 percent without any policy or tag, and 34 for a subject of 256
+        // characters: claims count.
+        let (issued, packed_policy_size) = issue(self.world, session, PACKED_PERCENT_LEAST)?;
         Ok(Assumed {
-            secret_key: self.world.vault.secret_key(&session.access_key_id),
-            session_token: Secret::new(session_token),
+            issued,
             subject: self.identity.subject.clone(),
             audience: self.identity.audience.clone(),
             provider: self.provider.arn.to_string(),
             packed_policy_size,
-            session,
         })
     }
-}
-
-/// The policies that shall narrow the session. Managed ones are of the role's account, or AWS's.
-fn passed_policies(
-    world: &World,
-    account: AccountId,
-    input: &AssumeRoleInput<'_>,
-) -> Result<Option<PassedPolicies>, Refusal> {
-    if input.policy.is_none() && input.policy_arns.is_empty() {
-        return Ok(None);
-    }
-    if let Some(policy) = input.policy {
-        DocumentInput::from_passing_json(policy)
-            .and_then(|document| document.read(PolicyKind::Identity, account))
-            .map_err(|error| AwsError::new("MalformedPolicyDocument", 400, error.message))?;
-    }
-    for arn in &input.policy_arns {
-        crate::iam::check_policy_exists(world, account, arn)
-            .map_err(|error| AwsError::new("MalformedPolicyDocument", 400, error.message))?;
-    }
-    let managed = input.policy_arns.iter().map(|arn| (*arn).to_owned()).collect();
-    Ok(Some(PassedPolicies { inline: input.policy.map(str::to_owned), managed }))
-}
-
-/// AWS's answer to more than fits (observed).
-fn too_large(percent: u32) -> Refusal {
-    let message = format!("Packed policy consumes {percent}% of allotted space, please use smaller policy.");
-    let finding = Finding::error("session-too-large", message.clone())
-        .note("the subject, the session tags and the session policies travel with every call of the session")
-        .help("pass a smaller session policy, or fewer and shorter tags");
-    because(AwsError::new("PackedPolicyTooLarge", 400, message), finding)
-}
-
-/// Captured answers show 24 to 26 percent without any policy or tag, and 34 for a subject of 256
-/// characters: claims count. AWS's packing is not public; this follows those figures, and leaves room for
-/// every policy of the length that a request may have.
-fn packed_size(session: &Session) -> u32 {
-    let claims: usize = session.federated_keys.iter().flat_map(|(_, values)| values).map(String::len).sum();
-    let tags: usize = session.tags.iter().map(|(key, value)| key.len() + value.len()).sum();
-    let policies: usize = session
-        .policies
-        .iter()
-        .flat_map(|passed| passed.inline.iter().chain(&passed.managed))
-        .map(String::len)
-        .sum();
-    let percent = 23
-        + claims.saturating_mul(100) / 2560
-        + tags.saturating_mul(100) / 2048
-        + policies.saturating_mul(100) / 4096;
-    u32::try_from(percent).unwrap_or(u32::MAX)
 }
 
 /// The reason for a refusal that AWS's own message explains.
@@ -476,22 +363,4 @@ fn token_finding(error: &AwsError) -> Finding {
         ),
         _ => finding,
     }
-}
-
-/// `GetCallerIdentity`: needs no permission, and works even where all is denied.
-#[derive(Clone, Debug)]
-pub struct CallerIdentity {
-    /// Account id.
-    pub account: String,
-    /// The caller's ARN.
-    pub arn: String,
-    /// `AROA…:session`, or the account of a root user.
-    pub user_id: String,
-}
-
-/// Tells who calls.
-pub fn get_caller_identity(permit: &Permit<calls::GetCallerIdentity>) -> CallerIdentity {
-    let caller = permit.caller();
-    let account = caller.account().map(|account| account.to_string()).unwrap_or_default();
-    CallerIdentity { account, arn: caller.arn(), user_id: caller.user_id() }
 }

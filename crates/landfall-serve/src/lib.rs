@@ -14,6 +14,7 @@ pub mod caller;
 pub mod clock;
 pub mod connection;
 pub mod control;
+pub mod discovery;
 pub mod ecr;
 pub mod ecs;
 mod http;

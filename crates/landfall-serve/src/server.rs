@@ -11,6 +11,7 @@ use landfall_types::{AccountId, SourceMap};
 use crate::blobs::DirBlobs;
 use crate::clock::{Clock, ReadTime};
 use crate::control::Jobs;
+use crate::discovery::{self, Discovery};
 use crate::http;
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
@@ -36,6 +37,8 @@ pub struct Config {
     pub registry: RegistryMode,
     /// Texts that reasons point into.
     pub sources: SourceMap,
+    /// Whether and how issuers are asked for their keys that are not played.
+    pub discovery: discovery::Settings,
     /// Real time.
     pub read_time: ReadTime,
     /// Random bytes.
@@ -63,6 +66,9 @@ pub enum StartError {
         #[source]
         cause: std::io::Error,
     },
+    /// A certificate of an authority can't be used.
+    #[error("cannot trust an authority: {0}")]
+    Authorities(String),
     /// The server's own key can't be made.
     #[error("cannot make the server's key: {0}")]
     Key(String),
@@ -116,6 +122,7 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
         blobs,
         log: DecisionLog::new(),
         issuers: Issuers::new(),
+        discovery: Discovery::new(config.discovery).map_err(StartError::Authorities)?,
         jobs: Jobs::default(),
         vault: Vault::new(&key).map_err(StartError::Key)?,
         clock: Clock::new(config.read_time),

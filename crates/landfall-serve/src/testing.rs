@@ -14,6 +14,7 @@ use crate::caller::{Caller, Session};
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::control::Jobs;
+use crate::discovery::{self, Discovery};
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
 use crate::policies::{GivenTexts, PolicyCache};
@@ -48,6 +49,7 @@ pub(crate) fn world_with(registry: RegistryMode) -> TestWorld {
         blobs: DirBlobs::new(dir.path().to_owned()).unwrap(),
         log: DecisionLog::new(),
         issuers: Issuers::new(),
+        discovery: Discovery::new(discovery::Settings::default()).unwrap(),
         jobs: Jobs::default(),
         vault: Vault::new(&[7; 32]).unwrap(),
         clock: Clock::new(|| NOW),

@@ -7,6 +7,7 @@ use landfall_types::{AccountId, Secret, SourceMap};
 use crate::blobs::DirBlobs;
 use crate::clock::Clock;
 use crate::control::Jobs;
+use crate::discovery::Discovery;
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
 use crate::policies::{GivenTexts, PolicyCache};
@@ -29,6 +30,8 @@ pub struct World {
     pub log: DecisionLog,
     /// The issuers that are played here.
     pub issuers: Issuers,
+    /// The keys of issuers that are not.
+    pub discovery: Discovery,
     /// Jobs that may ask for ID tokens.
     pub jobs: Jobs,
     /// Seals what is handed out.

@@ -22,6 +22,11 @@ pub fn sha256_digest(bytes: &[u8]) -> Digest {
     Digest::sha256(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
+/// SHA-1 as 40 lower-case hex digits: the thumbprints of certificates, and nothing that has to be safe.
+pub fn sha1_hex(bytes: &[u8]) -> String {
+    hex(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref())
+}
+
 /// HMAC-SHA-256. <https://www.rfc-editor.org/rfc/rfc2104>
 pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);

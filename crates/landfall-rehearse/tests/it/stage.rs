@@ -61,6 +61,7 @@ impl Stage {
             root_key: RootKey::WellKnown,
             registry: RegistryMode::Ecr,
             sources: sources.clone(),
+            discovery: landfall_serve::discovery::Settings::default(),
             read_time: now,
             fill_random: count,
         };

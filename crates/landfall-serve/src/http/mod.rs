@@ -151,7 +151,7 @@ async fn aws(
     reply(match call.header("x-amz-target") {
         Some(target) if target.starts_with(ecs_json::PREFIX) => ecs_json::handle(&call, target),
         Some(target) => ecr_json::handle(&call, target).await,
-        None => query::handle(&call),
+        None => query::handle(&call).await,
     })
 }
 

@@ -61,7 +61,7 @@ pub(super) fn lower_first(name: &str) -> String {
 pub(super) type Answer = Result<Option<Element>, AwsError>;
 
 /// Answers a Query call.
-pub(super) fn handle(call: &ApiCall<'_>) -> Reply {
+pub(super) async fn handle(call: &ApiCall<'_>) -> Reply {
     let before = call.world.log.last();
     let refuse = |error: &AwsError, protocol, service, operation: &str| {
         let failed = FailedCall { request_id: call.request_id, service, operation };
@@ -77,7 +77,13 @@ pub(super) fn handle(call: &ApiCall<'_>) -> Reply {
     let query = QueryCall { api: call, params };
     let (service, protocol, namespace, answer) = match version.as_str() {
         IAM_VERSION => ("iam", Protocol::IAM, error::IAM_NAMESPACE, iam_query::answer(&query, &operation)),
-        STS_VERSION => ("sts", Protocol::STS, error::STS_NAMESPACE, sts_query::answer(&query, &operation)),
+        STS_VERSION => {
+            let answer = match sts_query::answer_later(&query, &operation).await {
+                Some(answer) => Some(answer),
+                None => sts_query::answer(&query, &operation),
+            };
+            ("sts", Protocol::STS, error::STS_NAMESPACE, answer)
+        }
         _ => ("aws", Protocol::STS, error::STS_NAMESPACE, None),
     };
     let answer = answer.unwrap_or_else(|| Err(error::unknown_operation(&operation, &version, protocol)));

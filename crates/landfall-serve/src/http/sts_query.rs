@@ -15,12 +15,19 @@ use crate::world::World;
 /// The region that the global endpoint's calls are signed for.
 const GLOBAL_REGION: &str = "us-east-1";
 
+/// Answers an operation that another side may have to be asked for.
+pub(super) async fn answer_later(call: &QueryCall<'_>, operation: &str) -> Option<Answer> {
+    match operation {
+        "AssumeRoleWithWebIdentity" => Some(assume_role_with_web_identity(call).await),
+        _ => None,
+    }
+}
+
 /// Answers an operation; none for one that STS does not have here.
 pub(super) fn answer(call: &QueryCall<'_>, operation: &str) -> Option<Answer> {
     match operation {
-        "AssumeRoleWithWebIdentity" => Some(assume_role_with_web_identity(call)),
         "AssumeRoleWithSAML" => {
-            Some(unsigned(call, |asked| Err(sts::assume_role_with_saml(call.api.world, asked, &call.params))))
+            Some(Err(sts::assume_role_with_saml(call.api.world, Unsigned::of(call).asked(), &call.params)))
         }
         "AssumeRole" => Some(signed(call, operation).and_then(|signed| assume_role(call, &signed))),
         "AssumeRoot" => Some(signed(call, operation).and_then(|signed| assume_root(call, &signed))),
@@ -152,21 +159,33 @@ fn asked<'a>(
 }
 
 /// What is not signed: a token is the proof, and a signature is ignored.
-fn unsigned(call: &QueryCall<'_>, then: impl FnOnce(sts::Asked<'_>) -> Answer) -> Answer {
-    let world = call.api.world;
-    let keys = call.api.connection.keys();
-    let endpoint = Endpoint::of(call.api.header(header::HOST.as_str()));
-    let region = match &endpoint {
-        Endpoint::Global => GLOBAL_REGION,
-        Endpoint::Regional(region) => region,
-        Endpoint::Any => &world.settings.default_region,
-    };
-    let default_regions_only = endpoint == Endpoint::Global;
-    then(sts::Asked { request_id: call.api.request_id, region, keys: &keys, default_regions_only })
+struct Unsigned<'a> {
+    endpoint: Endpoint,
+    call: &'a QueryCall<'a>,
+    keys: Vec<(String, Vec<String>)>,
 }
 
-fn assume_role_with_web_identity(call: &QueryCall<'_>) -> Answer {
-    unsigned(call, |asked| Ok(Some(assumed_element(&sts::assume(call.api.world, asked, &call.params)?))))
+impl<'a> Unsigned<'a> {
+    fn of(call: &'a QueryCall<'a>) -> Self {
+        let endpoint = Endpoint::of(call.api.header(header::HOST.as_str()));
+        Self { endpoint, call, keys: call.api.connection.keys() }
+    }
+
+    fn asked(&self) -> sts::Asked<'_> {
+        let region = match &self.endpoint {
+            Endpoint::Global => GLOBAL_REGION,
+            Endpoint::Regional(region) => region,
+            Endpoint::Any => &self.call.api.world.settings.default_region,
+        };
+        let default_regions_only = self.endpoint == Endpoint::Global;
+        sts::Asked { request_id: self.call.api.request_id, region, keys: &self.keys, default_regions_only }
+    }
+}
+
+async fn assume_role_with_web_identity(call: &QueryCall<'_>) -> Answer {
+    let unsigned = Unsigned::of(call);
+    let assumed = sts::exchange(call.api.world, unsigned.asked(), &call.params).await?;
+    Ok(Some(assumed_element(&assumed)))
 }
 
 fn text(text: &str) -> Option<Element> {

@@ -21,6 +21,7 @@ use super::{Asked, Refusal, RefusedCall, because};
 use crate::authz;
 use crate::caller::{PassedPolicies, Session};
 use crate::connection::SECURE_TRANSPORT;
+use crate::discovery::{Fault, Found};
 use crate::log::{Entry, Verdict};
 use crate::store::{Provider, Role};
 use crate::world::World;
@@ -53,23 +54,48 @@ pub fn assume_role_with_web_identity(
     assume(world, Asked { request_id, region, keys: &[], default_regions_only: false }, params)
 }
 
-/// Exchanges an ID token for a session. Writes nothing but the log.
+/// Exchanges an ID token for a session, with what is known of issuers now. Writes nothing but the log.
 ///
 /// # Errors
 /// AWS's code, message and status for the first check that fails.
 pub fn assume(world: &World, asked: Asked<'_>, params: &Params) -> Result<Assumed, AwsError> {
     let mut seen = Seen::default();
-    let result = exchange(world, asked, params, &mut seen);
-    let (verdict, finding, decision, caller) = match &result {
-        Ok((assumed, decision, request)) => {
-            (Verdict::Allowed, None, Some((decision.clone(), request.clone())), assumed.subject.clone())
+    let result = begin(world, params, &mut seen).and_then(|begun| finish(world, asked, &begun, None));
+    conclude(world, asked, params, seen, result)
+}
+
+/// As [`assume`], and asks an issuer that is not played here for its keys where they are needed.
+///
+/// # Errors
+/// As [`assume`].
+pub async fn exchange(world: &World, asked: Asked<'_>, params: &Params) -> Result<Assumed, AwsError> {
+    let mut seen = Seen::default();
+    let begun = match begin(world, params, &mut seen) {
+        Ok(begun) => begun,
+        Err(refusal) => return conclude(world, asked, params, seen, Err(refusal)),
+    };
+    let found = begun.find_keys(world).await;
+    let result = finish(world, asked, &begun, found.as_deref());
+    conclude(world, asked, params, seen, result)
+}
+
+/// Writes an exchange into the log.
+fn conclude(
+    world: &World,
+    asked: Asked<'_>,
+    params: &Params,
+    seen: Seen,
+    result: Result<(Assumed, Decision, Request), Refusal>,
+) -> Result<Assumed, AwsError> {
+    let caller = seen.subject();
+    let (result, verdict, decision, finding) = match result {
+        Ok((assumed, decision, request)) => (Ok(assumed), Verdict::Allowed, Some((decision, request)), None),
+        Err(refusal) => {
+            let RefusedCall { error, finding, decision } = *refusal;
+            let finding = finding.unwrap_or_else(|| token_finding(&error));
+            let verdict = Verdict::refused(&error);
+            (Err(error), verdict, decision, Some(finding))
         }
-        Err(refusal) => (
-            Verdict::refused(&refusal.error),
-            refusal.finding.clone().or_else(|| Some(token_finding(&refusal.error))),
-            refusal.decision.clone(),
-            seen.subject(),
-        ),
     };
     world.log.add(
         world.clock.now(),
@@ -86,7 +112,7 @@ pub fn assume(world: &World, asked: Asked<'_>, params: &Params) -> Result<Assume
             claims: seen.claims,
         },
     );
-    result.map(|(assumed, _, _)| assumed).map_err(|refusal| refusal.error)
+    result
 }
 
 /// What was read of the token before the exchange ended.
@@ -102,32 +128,56 @@ impl Seen {
     }
 }
 
-fn exchange(
-    world: &World,
-    asked: Asked<'_>,
-    params: &Params,
-    seen: &mut Seen,
-) -> Result<(Assumed, Decision, Request), Refusal> {
+/// An exchange up to the signature: all that can be checked without the issuer's keys is.
+struct Begun<'p> {
+    input: AssumeRoleInput<'p>,
+    token: Token,
+    identity: WebIdentity,
+    account: AccountId,
+    provider: Arc<Provider>,
+    now: Timestamp,
+}
+
+fn begin<'p>(world: &World, params: &'p Params, seen: &mut Seen) -> Result<Begun<'p>, Refusal> {
     let input = web_identity::check_assume_role_input(params)?;
     let token = jwt::parse(input.token.expose()).map_err(|error| web_identity::from_jwt(&error))?;
     seen.claims = Some(token.claims.clone());
     let now = world.clock.now();
     let identity = web_identity::check(&token, now)?;
     web_identity::check_provider_id(input.provider_id)?;
-
     let account = input.role.account_id().ok_or_else(|| not_authorized(None))?;
     let provider = find_provider(world, account, &identity)?;
     check_audience(&provider, &identity)?;
-    check_signature(world, &provider, &token)?;
-    identity.check_role(input.role_arn)?;
+    Ok(Begun { input, token, identity, account, provider, now })
+}
 
-    let role = find_role(world, account, &input.role)?;
-    let exchange =
-        Exchange { world, asked, role: &role, provider: &provider, identity: &identity, input: &input };
+impl Begun<'_> {
+    /// The keys of an issuer that is not played; none when it is, or when issuers are not asked.
+    async fn find_keys(&self, world: &World) -> Option<Arc<Found>> {
+        if world.issuers.by_host_and_path(&self.provider.issuer.host_and_path()).is_some() {
+            return None;
+        }
+        let issuer = Issuer::parse(&self.identity.issuer).ok()?;
+        let kid = self.token.header.kid.as_deref();
+        world.discovery.keys(&issuer, kid, world.clock.wall(), self.now).await
+    }
+}
+
+fn finish(
+    world: &World,
+    asked: Asked<'_>,
+    begun: &Begun<'_>,
+    found: Option<&Found>,
+) -> Result<(Assumed, Decision, Request), Refusal> {
+    let Begun { input, token, identity, account, provider, now } = begun;
+    check_signature(world, provider, token, found)?;
+    identity.check_role(input.role_arn)?;
+    let role = find_role(world, *account, &input.role)?;
+    let exchange = Exchange { world, asked, role: &role, provider, identity, input };
     let (decision, request) = exchange.check_trust()?;
     exchange.check_duration()?;
-    let policies = passed_policies(world, account, input.policy, &input.policy_arns)?;
-    let assumed = exchange.issue(policies, now)?;
+    let policies = passed_policies(world, *account, input.policy, &input.policy_arns)?;
+    let assumed = exchange.issue(policies, *now)?;
     Ok((assumed, decision, request))
 }
 
@@ -206,30 +256,59 @@ fn check_audience(provider: &Provider, identity: &WebIdentity) -> Result<(), Ref
     Err(because(web_identity::could_not_validate(), finding))
 }
 
-fn check_signature(world: &World, provider: &Provider, token: &Token) -> Result<(), Refusal> {
-    let Some(played) = world.issuers.by_host_and_path(&provider.issuer.host_and_path()) else {
-        let finding = Finding::error("issuer-not-played", format!("{} is not played by this server", provider.issuer))
-            .help("this server has keys for the issuers that it plays only; it does not fetch others over the network yet");
-        return Err(because(web_identity::no_verification_key(), finding));
+fn check_signature(
+    world: &World,
+    provider: &Provider,
+    token: &Token,
+    found: Option<&Found>,
+) -> Result<(), Refusal> {
+    let played = world.issuers.by_host_and_path(&provider.issuer.host_and_path());
+    let failure = match (&played, found) {
+        (Some(played), _) => {
+            let jwks = played.jwks().map_err(|error| AwsError::new("InternalFailure", 500, error))?;
+            jwt::verify_signature(token, jwks).map_err(|error| (error, jwks))
+        }
+        (None, Some(found)) => {
+            let jwks = found.keys_for(&provider.thumbprints).map_err(|fault| no_keys(provider, &fault))?;
+            jwt::verify_signature(token, jwks).map_err(|error| (error, jwks))
+        }
+        (None, None) => return Err(not_played(provider)),
     };
-    let jwks = played.jwks().map_err(|error| AwsError::new("InternalFailure", 500, error))?;
-    let failure = match jwt::verify_signature(token, jwks) {
-        Ok(()) => return Ok(()),
-        Err(failure) => failure,
-    };
-    let what = match failure {
+    let Err((error, jwks)) = failure else { return Ok(()) };
+    let what = match error {
         SignatureError::UnknownKey => "names a key that the issuer does not publish",
         SignatureError::BadSignature | SignatureError::UnsupportedAlgorithm => {
             "is not signed with the issuer's key"
         }
     };
     let published: Vec<&str> = jwks.keys().iter().filter_map(|key| key.kid()).collect();
-    let finding = Finding::error("signature", format!("the token {what}"))
+    let mut finding = Finding::error("signature", format!("the token {what}"))
         .at(provider.written.url, "tokens of this issuer are trusted")
         .note(format!("the token's key id is `{}`", token.header.kid.as_deref().unwrap_or("")))
-        .note(format!("the issuer publishes `{}`", published.join("`, `")))
+        .note(format!("the issuer publishes `{}`", published.join("`, `")));
+    if let Some(found) = found {
+        finding = finding.note(format!("the issuer was asked at {}", found.at));
+    }
+    let finding = finding
         .help("the token was made by someone else, or was changed on its way: use the token that the job's own endpoint gave");
-    Err(because(web_identity::from_signature(failure), finding))
+    Err(because(web_identity::from_signature(error), finding))
+}
+
+fn not_played(provider: &Provider) -> Refusal {
+    let finding =
+        Finding::error("issuer-not-played", format!("{} is not played by this server", provider.issuer))
+            .at(provider.written.url, "tokens of this issuer are trusted")
+            .help("here issuers that are not played are not asked for their keys: play it, or let `landfall serve` ask it");
+    because(web_identity::no_verification_key(), finding)
+}
+
+fn no_keys(provider: &Provider, fault: &Fault) -> Refusal {
+    let error = if fault.is_of_thumbprint() {
+        web_identity::thumbprint_mismatch()
+    } else {
+        web_identity::no_verification_key()
+    };
+    because(error, fault.finding().at(provider.written.url, "tokens of this issuer are trusted"))
 }
 
 fn find_role(world: &World, account: AccountId, role_arn: &Arn) -> Result<Arc<Role>, Refusal> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use landfall_serve::discovery::Settings;
 use landfall_serve::issuer::Signer;
 use landfall_serve::log::Record;
 use landfall_serve::world::{RegistryMode, RootKey};
@@ -37,6 +38,15 @@ impl Bench {
     }
 
     pub fn with(root_key: RootKey, registry: RegistryMode) -> Self {
+        Self::start(root_key, registry, Settings::default())
+    }
+
+    /// A server that asks issuers as these settings say.
+    pub fn with_discovery(discovery: Settings) -> Self {
+        Self::start(RootKey::WellKnown, RegistryMode::Ecr, discovery)
+    }
+
+    fn start(root_key: RootKey, registry: RegistryMode, discovery: Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -48,6 +58,7 @@ impl Bench {
             root_key,
             registry,
             sources: SourceMap::new(),
+            discovery,
             read_time: || NOW,
             fill_random: count,
         };

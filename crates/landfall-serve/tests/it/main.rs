@@ -5,6 +5,7 @@
 
 mod bench;
 mod client;
+mod discovery;
 mod doors;
 mod ecr_doors;
 mod ecs_doors;

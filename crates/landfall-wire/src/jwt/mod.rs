@@ -17,7 +17,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use landfall_types::Claims;
 
 pub use claims::{claims_from_json, claims_to_json};
-pub use keys::{Algorithm, Curve, Jwk, Jwks, JwksError, KeyMaterial, SignatureError, verify_signature};
+pub use keys::{
+    Algorithm, Curve, JWKS_BYTES_MAX, Jwk, Jwks, JwksError, KeyMaterial, SignatureError, verify_signature,
+};
 pub use signing::{InvalidKey, SigningKey, mint};
 
 /// The longest token that STS takes, in characters.

@@ -195,6 +195,11 @@ pub fn no_verification_key() -> AwsError {
     )
 }
 
+/// STS's answer when no public authority vouches for the issuer's certificate, and no thumbprint does.
+pub fn thumbprint_mismatch() -> AwsError {
+    invalid_token("OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint")
+}
+
 /// STS's answer to everything that a trust policy says no to, and to a role that doesn't exist.
 pub fn not_authorized() -> AwsError {
     access_denied("Not authorized to perform sts:AssumeRoleWithWebIdentity", Protocol::STS)

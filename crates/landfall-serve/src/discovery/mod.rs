@@ -1,0 +1,230 @@
+//! The keys of issuers that are not played here, found as AWS finds them: over HTTPS, by the discovery document,
+//! within five seconds.
+//!
+//! What is fetched is kept for a while. Exchanges that need the same keys at the same time share one fetch, and
+//! a token with a key id that is not known yet leads to another one, but not more often than every half a
+//! minute: that is how a rotated key is found.
+//!
+//! **Who can make the server call out.** Only whoever may create an OIDC provider says which host is asked, and
+//! only tokens that pass every check before the signature lead there. The host may be a private one: a
+//! self-managed GitLab is. Requests carry no credentials, redirects are not followed, and of the answers nobody
+//! is told more than AWS tells; the decision log has the reason. A rehearsal never calls out.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_create_oidc.html>
+
+mod fault;
+mod fetch;
+mod tls;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use landfall_types::{Issuer, Timestamp};
+use landfall_wire::jwt::{JWKS_BYTES_MAX, Jwks};
+use serde_json::Value;
+
+pub use fault::Fault;
+pub use fetch::{Fetcher, Timing, Visit};
+pub use tls::{Authorities, Trust};
+
+/// How long an issuer has for both documents together, in milliseconds: AWS's limit (observed).
+pub const ISSUER_MS_MAX: u64 = 5_000;
+/// The longest discovery document that is read, in bytes.
+const DISCOVERY_BYTES_MAX: usize = 262_144;
+/// How long keys are kept, in seconds.
+const KEYS_SECONDS: i64 = 600;
+/// How soon a key id that is not known may lead to another fetch, in seconds.
+const REFRESH_SECONDS: i64 = 30;
+/// How long a fetch that failed stands for those that follow, in seconds.
+const FAILURE_SECONDS: i64 = 5;
+/// The most issuers that are remembered.
+const ISSUERS_MAX: usize = 1_000;
+
+/// Whether and how issuers are asked.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Whether issuers that are not played are asked at all.
+    pub is_on: bool,
+    /// Certificates of authorities to trust beside the public ones, in DER.
+    pub authorities: Vec<Vec<u8>>,
+    /// Addresses of hosts, in place of what DNS says of them.
+    pub addresses: BTreeMap<String, SocketAddr>,
+}
+
+/// The keys of issuers, and where they come from.
+#[derive(Debug)]
+pub struct Discovery {
+    fetcher: Option<Fetcher>,
+    known: Mutex<HashMap<String, Arc<Slot>>>,
+}
+
+/// What is known of one issuer.
+#[derive(Debug, Default)]
+struct Slot {
+    /// Held while the issuer is asked.
+    asking: tokio::sync::Mutex<()>,
+    found: RwLock<Option<Arc<Found>>>,
+}
+
+impl Slot {
+    fn found(&self) -> Option<Arc<Found>> {
+        self.found.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What came of asking an issuer.
+#[derive(Debug)]
+pub struct Found {
+    /// When it was asked.
+    pub at: Timestamp,
+    /// Its keys, or what went wrong.
+    pub keys: Result<Jwks, Fault>,
+    /// Each document that was asked for.
+    pub visits: Vec<Visit>,
+}
+
+impl Found {
+    /// The keys, as far as a provider with these thumbprints trusts them.
+    ///
+    /// # Errors
+    /// What went wrong, or that no thumbprint matches a certificate that public authorities don't vouch for.
+    pub fn keys_for(&self, thumbprints: &[String]) -> Result<&Jwks, Fault> {
+        let keys = self.keys.as_ref().map_err(Clone::clone)?;
+        let untrusted = self.visits.iter().find_map(|visit| match &visit.trust {
+            Some(Trust::Thumbprint { thumbprint, why }) if !thumbprints.contains(thumbprint) => {
+                Some(Fault::Thumbprint {
+                    host: visit.host.clone(),
+                    wanted: thumbprints.to_vec(),
+                    got: thumbprint.clone(),
+                    why: why.clone(),
+                })
+            }
+            _ => None,
+        });
+        untrusted.map_or(Ok(keys), Err)
+    }
+
+    fn is_usable(&self, now: Timestamp, kid: Option<&str>) -> bool {
+        let age = now.seconds() - self.at.seconds();
+        match &self.keys {
+            Err(_) => age < FAILURE_SECONDS,
+            Ok(keys) => {
+                let is_known = kid.is_none_or(|kid| keys.contains(kid));
+                age < KEYS_SECONDS && (is_known || age < REFRESH_SECONDS)
+            }
+        }
+    }
+}
+
+impl Discovery {
+    /// Asks issuers as the settings say.
+    ///
+    /// # Errors
+    /// A certificate of the settings that is none.
+    pub fn new(settings: Settings) -> Result<Self, String> {
+        let fetcher = if settings.is_on { Some(Fetcher::new(settings)?) } else { None };
+        Ok(Self { fetcher, known: Mutex::default() })
+    }
+
+    /// Whether issuers are asked at all.
+    pub fn is_on(&self) -> bool {
+        self.fetcher.is_some()
+    }
+
+    /// An issuer's keys, from memory when they are fresh and have the key id, else from the issuer. `wall` is real
+    /// time, for certificates; `now` counts how old the keys are. None when issuers are not asked.
+    pub async fn keys(
+        &self,
+        issuer: &Issuer,
+        kid: Option<&str>,
+        wall: Timestamp,
+        now: Timestamp,
+    ) -> Option<Arc<Found>> {
+        let fetcher = self.fetcher.as_ref()?;
+        let slot = self.slot(issuer);
+        let before = slot.found();
+        if let Some(found) = before.as_ref().filter(|found| found.is_usable(now, kid)) {
+            return Some(Arc::clone(found));
+        }
+        let _asking = slot.asking.lock().await;
+        // Whoever came first has asked for all who waited.
+        if let Some(found) = slot.found()
+            && before.is_none_or(|before| !Arc::ptr_eq(&before, &found))
+        {
+            return Some(found);
+        }
+        let found = Arc::new(ask(fetcher, issuer, wall, now).await);
+        *slot.found.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&found));
+        Some(found)
+    }
+
+    fn slot(&self, issuer: &Issuer) -> Arc<Slot> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= ISSUERS_MAX && !known.contains_key(issuer.as_str()) {
+            known.clear();
+        }
+        Arc::clone(known.entry(issuer.as_str().to_owned()).or_default())
+    }
+
+    /// The thumbprint that IAM gives a new provider that was made without one: that of the last certificate that
+    /// the host of the keys sends. None when issuers are not asked.
+    ///
+    /// # Errors
+    /// Why the issuer could not be asked.
+    pub async fn thumbprint(&self, issuer: &Issuer, wall: Timestamp) -> Option<Result<String, Fault>> {
+        let fetcher = self.fetcher.as_ref()?;
+        let found = ask(fetcher, issuer, wall, wall).await;
+        let last = found.visits.last().and_then(|visit| visit.chain.last());
+        Some(match (found.keys, last) {
+            (Err(fault), _) => Err(fault),
+            (Ok(_), Some(certificate)) => Ok(certificate.thumbprint.clone()),
+            (Ok(_), None) => Err(Fault::NoCertificate),
+        })
+    }
+}
+
+/// Asks an issuer for its discovery document and its keys, and tells all that was seen on the way, also where
+/// it fails: for exchanges, and for those who want to know what AWS would see.
+pub async fn ask(fetcher: &Fetcher, issuer: &Issuer, wall: Timestamp, now: Timestamp) -> Found {
+    let mut visits = Vec::new();
+    let keys = documents(fetcher, issuer, wall, &mut visits).await;
+    Found { at: now, keys, visits }
+}
+
+async fn documents(
+    fetcher: &Fetcher,
+    issuer: &Issuer,
+    wall: Timestamp,
+    visits: &mut Vec<Visit>,
+) -> Result<Jwks, Fault> {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(ISSUER_MS_MAX);
+    let url = format!("{}/.well-known/openid-configuration", issuer.as_str().trim_end_matches('/'));
+    let body = visit(fetcher, &url, DISCOVERY_BYTES_MAX, wall, deadline, visits).await?;
+    let document: Value = serde_json::from_slice(&body).map_err(|_| Fault::NotJson { url: url.clone() })?;
+    let text = |name: &str| document.get(name).and_then(Value::as_str);
+    match text("issuer") {
+        Some(said) if said == issuer.as_str() => {}
+        said => {
+            let said = said.unwrap_or_default().to_owned();
+            return Err(Fault::OtherIssuer { wanted: issuer.to_string(), said });
+        }
+    }
+    let jwks_uri = text("jwks_uri").ok_or_else(|| Fault::NoKeys { url: url.clone() })?.to_owned();
+    let body = visit(fetcher, &jwks_uri, JWKS_BYTES_MAX, wall, deadline, visits).await?;
+    let text = std::str::from_utf8(&body).map_err(|_| Fault::NotJson { url: jwks_uri.clone() })?;
+    Jwks::parse(text).map_err(|error| Fault::BadKeys { url: jwks_uri, why: error.to_string() })
+}
+
+async fn visit(
+    fetcher: &Fetcher,
+    url: &str,
+    bytes_max: usize,
+    wall: Timestamp,
+    deadline: tokio::time::Instant,
+    visits: &mut Vec<Visit>,
+) -> Result<Vec<u8>, Fault> {
+    let mut visit = fetcher.get(url, bytes_max, wall, deadline).await;
+    let body = std::mem::replace(&mut visit.body, Ok(Vec::new()));
+    visits.push(visit);
+    body
+}

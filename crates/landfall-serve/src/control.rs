@@ -134,6 +134,9 @@ pub fn mint(
     let issuer = world
         .issuers
         .by_url(issuer_url)
-        .ok_or_else(|| (400, format!("issuer `{issuer_url}` is not played by this server")))?;
+        .ok_or_else(|| {
+            let played = world.issuers.urls().join("`, `");
+            (400, format!("issuer `{issuer_url}` is not played by this server, which plays `{played}`; start it with --issuer {issuer_url}"))
+        })?;
     issuer.mint(claims, signer).map_err(|error| (500, error))
 }

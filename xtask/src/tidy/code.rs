@@ -24,6 +24,16 @@ const CONFINED: &[Confined] = &[
         why: "the rest of the server doesn't know that there is HTTP; bodies are streamed to and from blobs",
     },
     Confined {
+        name: "hyper",
+        to: &["crates/landfall-serve/src/discovery/"],
+        why: "the one place that calls out",
+    },
+    Confined {
+        name: "rustls",
+        to: &["crates/landfall-serve/src/discovery/", "crates/landfall-serve/tests/it/discovery.rs"],
+        why: "the one place that calls out",
+    },
+    Confined {
         name: "granit_parser",
         to: &["crates/landfall-check/src/yaml.rs", "crates/landfall-check/src/yaml/"],
         why: "it stays easy to replace",

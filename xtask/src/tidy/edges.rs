@@ -50,8 +50,11 @@ const CONFINED: &[Confined] = &[
     Confined {
         library: "reqwest",
         to: &["landfall-deliver", "landfall"],
-        why: "the server side never calls out on its own",
+        why: "the server side calls out to issuers alone, and looks at their certificates while it does",
     },
+    Confined { library: "rustls", to: &["landfall-serve"], why: TLS },
+    Confined { library: "tokio-rustls", to: &["landfall-serve"], why: TLS },
+    Confined { library: "webpki-roots", to: &["landfall-serve"], why: TLS },
     Confined { library: "axum", to: &["landfall-serve"], why: "the HTTP edge is one crate's business" },
     Confined { library: "hcl-edit", to: &["landfall-check"], why: "Terraform is read in one place" },
     Confined { library: "granit-parser", to: &["landfall-check"], why: "YAML is read in one place" },
@@ -62,6 +65,8 @@ const CONFINED: &[Confined] = &[
         why: "types, policy, wire and check are pure: text in, report out",
     },
 ];
+
+const TLS: &str = "issuers are asked by `discovery` alone, which has to see their certificates";
 
 const AWS: &str = "AWS's SDK is the client's; the local AWS side must not share code with what it judges";
 

@@ -25,7 +25,7 @@ use serde_json::Value;
 
 pub use fault::Fault;
 pub use fetch::{Fetcher, Timing, Visit};
-pub use tls::{Authorities, Trust};
+pub use tls::{Authorities, Trust, certificates_of_pem};
 
 /// How long an issuer has for both documents together, in milliseconds: AWS's limit (observed).
 pub const ISSUER_MS_MAX: u64 = 5_000;

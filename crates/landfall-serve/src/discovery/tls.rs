@@ -11,6 +11,7 @@ use landfall_wire::certificate::{Certificate, check_order};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
@@ -46,6 +47,16 @@ impl Authorities {
     pub(super) fn provider(&self) -> &Arc<CryptoProvider> {
         &self.provider
     }
+}
+
+/// The certificates of a PEM file, in DER.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn certificates_of_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    CertificateDer::pem_slice_iter(text)
+        .map(|one| one.map(|der| der.to_vec()).map_err(|error| error.to_string()))
+        .collect()
 }
 
 /// Why a chain is trusted, if it is.

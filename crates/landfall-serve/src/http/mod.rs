@@ -157,24 +157,20 @@ async fn aws(
 
 /// The issuers by their own host names, for clients whose name resolution leads here.
 fn issuer(world: &World, request: &Request<Body>) -> Option<Response<Body>> {
+    let path = request.uri().path();
+    if request.method() != Method::GET || path.len() < 2 {
+        return None;
+    }
     let host = request.headers().get(header::HOST)?.to_str().ok()?;
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    let path = request.uri().path();
-    let (prefix, document) = path.split_once("/.well-known/")?;
-    issuer_document(world, &format!("{host}{prefix}"), document)
+    issuer_document(world, &format!("{host}{path}"))
 }
 
-fn issuer_document(world: &World, host_and_path: &str, document: &str) -> Option<Response<Body>> {
-    let played = world.issuers.by_host_and_path(host_and_path)?;
-    let body = match document {
-        "openid-configuration" => played.discovery(),
-        "jwks" => match played.jwks() {
-            Ok(jwks) => jwks.to_json(),
-            Err(error) => return Some(text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n"))),
-        },
-        _ => return None,
-    };
-    Some(json(StatusCode::OK, &body))
+fn issuer_document(world: &World, host_and_path: &str) -> Option<Response<Body>> {
+    Some(match world.issuers.document(host_and_path)? {
+        Ok(document) => json(StatusCode::OK, &document),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+    })
 }
 
 /// What is not AWS.
@@ -186,10 +182,8 @@ async fn ours(
     request_id: &str,
 ) -> Response<Body> {
     let method = request.method().clone();
-    if let Some(rest) = path.strip_prefix("issuer/")
-        && let Some((issuer, document)) = rest.split_once("/.well-known/")
-    {
-        return issuer_document(world, issuer, document)
+    if let Some(rest) = path.strip_prefix("issuer/") {
+        return issuer_document(world, rest)
             .unwrap_or_else(|| text(StatusCode::NOT_FOUND, "that issuer is not played here\n"));
     }
     if let Some(job) = path.strip_prefix("id-token/") {

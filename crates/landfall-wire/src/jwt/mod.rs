@@ -20,7 +20,7 @@ pub use claims::{claims_from_json, claims_to_json};
 pub use keys::{
     Algorithm, Curve, JWKS_BYTES_MAX, Jwk, Jwks, JwksError, KeyMaterial, SignatureError, verify_signature,
 };
-pub use signing::{InvalidKey, SigningKey, mint};
+pub use signing::{HeaderForm, InvalidKey, SigningKey, mint, mint_as};
 
 /// The longest token that STS takes, in characters.
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html>

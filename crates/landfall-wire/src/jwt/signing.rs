@@ -91,10 +91,29 @@ impl fmt::Display for InvalidKey {
 
 impl std::error::Error for InvalidKey {}
 
-/// A signed token with these claims, as they are: nothing is added. The header is the one of GitHub's
-/// tokens, with `x5t` equal to `kid`.
+/// What stands in a token's header beside `alg` and `kid`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HeaderForm {
+    /// `typ`, and `x5t` equal to `kid`: GitHub's.
+    Github,
+    /// `typ`: GitLab's.
+    Typed,
+    /// Nothing: Kubernetes'.
+    Bare,
+}
+
+/// A signed token with these claims, as they are: nothing is added. The header is the one of GitHub's tokens.
 pub fn mint(key: &SigningKey, claims: &Claims) -> String {
-    let header = json!({ "typ": "JWT", "alg": "RS256", "x5t": key.kid, "kid": key.kid });
+    mint_as(key, claims, HeaderForm::Github)
+}
+
+/// A signed token with these claims and a header of this form.
+pub fn mint_as(key: &SigningKey, claims: &Claims, form: HeaderForm) -> String {
+    let header = match form {
+        HeaderForm::Github => json!({ "typ": "JWT", "alg": "RS256", "x5t": key.kid, "kid": key.kid }),
+        HeaderForm::Typed => json!({ "kid": key.kid, "typ": "JWT", "alg": "RS256" }),
+        HeaderForm::Bare => json!({ "alg": "RS256", "kid": key.kid }),
+    };
     let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(claims_to_json(claims).to_string(), &mut token);

@@ -229,6 +229,9 @@ fn setup<'a>(args: &RehearseArgs, found: &Found, infra: &'a [PathBuf]) -> Result
         infra,
         variables,
         registry: landfall_serve::world::RegistryMode::default(),
+        issuers: Vec::new(),
+        // A rehearsal never leaves the machine.
+        discovery: landfall_serve::discovery::Settings::default(),
     })
 }
 

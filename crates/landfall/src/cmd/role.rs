@@ -112,6 +112,8 @@ pub fn find(
         infra: &source.infra,
         variables: source.variables.clone(),
         registry: landfall_serve::world::RegistryMode::default(),
+        issuers: Vec::new(),
+        discovery: landfall_serve::discovery::Settings::default(),
     };
     let (world, read, seeded) = serve::offline(sources, setup, blobs.path())?;
     for finding in read.findings.iter().chain(&seeded.refused) {

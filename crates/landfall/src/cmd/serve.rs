@@ -8,16 +8,20 @@ use clap::{Args, ValueEnum};
 use landfall_check::terraform;
 use landfall_deliver::{Environment, Failure, FailureKind};
 use landfall_rehearse::world;
+use landfall_serve::discovery;
+use landfall_serve::issuer::IssuerKind;
 use landfall_serve::log::{Record, Verdict};
 use landfall_serve::world::{RegistryMode, RootKey};
 use landfall_serve::{Config, Running, StartError, World};
-use landfall_types::{AccountId, Secret, SourceMap};
+use landfall_types::{AccountId, Issuer, Secret, SourceMap};
 
 use super::{key_value, usage};
 use crate::{edge, files, ui};
 
 /// The account of calls that don't say which.
 pub const ACCOUNT_DEFAULT: &str = "123456789012";
+/// The largest bundle of certificates that is read, in bytes.
+const CA_BUNDLE_BYTES_MAX: usize = 4 << 20;
 /// The region of calls that don't say which.
 pub const REGION_DEFAULT: &str = "us-east-1";
 
@@ -44,6 +48,19 @@ pub struct ServeArgs {
     /// (deletion, tags by name, repositories made by the first push, mounts)
     #[arg(long, value_enum, value_name = "KIND", default_value_t = Registry::Ecr)]
     pub registry: Registry,
+    /// An issuer to play beside those of github.com and gitlab.com; what it is follows from its name, or is said
+    /// before it. The issuers of EKS clusters in the Terraform are played without being named
+    #[arg(long = "issuer", value_name = "[github=|gitlab=|eks=]URL", value_parser = played)]
+    pub issuers: Vec<(IssuerKind, Issuer)>,
+    /// A file with certificates (PEM) of authorities that issuers may have theirs from, beside the public ones
+    #[arg(long, value_name = "FILE")]
+    pub ca_bundle: Option<PathBuf>,
+    /// Where an issuer's host is, in place of what DNS says
+    #[arg(long = "issuer-address", value_name = "HOST=IP:PORT", value_parser = issuer_address)]
+    pub issuer_addresses: Vec<(String, SocketAddr)>,
+    /// Ask no issuer for its keys: only tokens of those that are played are exchanged
+    #[arg(long)]
+    pub offline: bool,
     /// How decisions are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,
@@ -97,6 +114,53 @@ pub struct Setup<'a> {
     pub variables: Vec<(String, String)>,
     /// Which registry is played.
     pub registry: RegistryMode,
+    /// Issuers to play beside those that always are.
+    pub issuers: Vec<(IssuerKind, Issuer)>,
+    /// Whether and how other issuers are asked for their keys.
+    pub discovery: discovery::Settings,
+}
+
+/// `URL`, or what it is and the URL.
+fn played(text: &str) -> Result<(IssuerKind, Issuer), String> {
+    let (kind, url) = match text.split_once('=') {
+        Some(("github", url)) => (Some(IssuerKind::Github), url),
+        Some(("gitlab", url)) => (Some(IssuerKind::Gitlab), url),
+        Some(("eks", url)) => (Some(IssuerKind::Eks), url),
+        Some((kind, _)) => return Err(format!("`{kind}` is no kind of issuer: github, gitlab and eks are")),
+        None => (None, text),
+    };
+    let issuer = Issuer::parse(url)?;
+    Ok((kind.unwrap_or_else(|| IssuerKind::of(&issuer)), issuer))
+}
+
+/// `HOST=IP:PORT`.
+fn issuer_address(text: &str) -> Result<(String, SocketAddr), String> {
+    let (host, address) = text.split_once('=').ok_or_else(|| format!("`{text}` is not HOST=IP:PORT"))?;
+    let address = address.parse().map_err(|_| format!("`{address}` is not IP:PORT"))?;
+    Ok((host.to_ascii_lowercase(), address))
+}
+
+/// How `serve` asks issuers that are not played.
+fn discovery(args: &ServeArgs) -> Result<discovery::Settings, Failure> {
+    let authorities = args.ca_bundle.as_deref().map(certificates).transpose()?.unwrap_or_default();
+    let addresses = args.issuer_addresses.iter().cloned().collect();
+    Ok(discovery::Settings { is_on: !args.offline, authorities, addresses })
+}
+
+/// The certificates of a bundle, in DER.
+fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    let place = path.display();
+    let text = std::fs::read(path).map_err(|error| usage(format!("cannot read {place}: {error}")))?;
+    if text.len() > CA_BUNDLE_BYTES_MAX {
+        return Err(usage(format!("{place} has more than {CA_BUNDLE_BYTES_MAX} bytes")));
+    }
+    let found = discovery::certificates_of_pem(&text).map_err(|error| usage(format!("{place}: {error}")))?;
+    if found.is_empty() {
+        return Err(usage(format!(
+            "{place} holds no certificate: PEM is expected, -----BEGIN CERTIFICATE-----"
+        )));
+    }
+    Ok(found)
 }
 
 /// A server that holds what the Terraform describes.
@@ -125,6 +189,7 @@ pub async fn start(sources: &SourceMap, setup: Setup<'_>) -> Result<Served, Fail
     })?;
     let config = config(sources, &setup, &region, blobs.path());
     let server = landfall_serve::start(config).await.map_err(|error| not_started(&error))?;
+    play(&server.world, &setup, &read);
     let seeded = world::seed(&server.world, &read.infra, setup.account, &region);
     Ok(Served { server, _blobs: blobs, read, seeded, region })
 }
@@ -144,6 +209,18 @@ pub fn offline(
         .map_err(|error| not_started(&error))?;
     let seeded = world::adopt(&world, &read.infra, setup.account, &region);
     Ok((world, read, seeded))
+}
+
+/// Plays what was named, and the issuers of EKS clusters that the Terraform has providers for: clusters that are
+/// described here have no other issuer.
+fn play(world: &World, setup: &Setup<'_>, read: &files::ReadInfra) {
+    for (kind, issuer) in &setup.issuers {
+        world.issuers.play_as(issuer.clone(), *kind);
+    }
+    let written = read.infra.providers.iter().filter_map(|provider| Issuer::parse(&provider.url.value).ok());
+    for issuer in written.filter(|issuer| landfall_serve::issuer::is_eks(&issuer.host_and_path())) {
+        world.issuers.play(issuer);
+    }
 }
 
 /// The Terraform, and the region: as it was said, else the Terraform's.
@@ -168,6 +245,7 @@ fn config(sources: &SourceMap, setup: &Setup<'_>, region: &str, blobs: &Path) ->
         root_key: root_key(setup.addr),
         registry: setup.registry,
         sources: sources.clone(),
+        discovery: setup.discovery.clone(),
         read_time: edge::now,
         fill_random: edge::fill_random,
     }
@@ -219,6 +297,8 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         infra: &args.infra,
         variables: args.variables.clone(),
         registry: args.registry.mode(),
+        issuers: args.issuers.clone(),
+        discovery: discovery(&args)?,
     };
     let stop = stop_signal();
     let mut served = start(&sources, setup).await?;
@@ -271,7 +351,11 @@ fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {
             ui::line(format!("  root key  {access_key_id} / {}", secret.expose()));
         }
     }
-    ui::line(format!("  issuer    {} (played here)", landfall_types::claims::GITHUB_ISSUER));
+    let others = if args.offline { "none is asked for its keys" } else { "others are asked for their keys" };
+    ui::line(format!(
+        "  issuers   {} (played here; {others})",
+        served.server.world.issuers.urls().join(", ")
+    ));
     let kind = match args.registry {
         Registry::Ecr => "plain http",
         Registry::StrictOci => "plain http; the OCI specification where ECR differs from it",

@@ -35,8 +35,6 @@ pub struct Identified {
     pub region: String,
     /// Where it came from.
     pub connection: Connection,
-    /// Whether it is signed with a session rather than with a key that lasts.
-    pub is_temporary: bool,
 }
 
 /// A call whose credentials were refused.
@@ -83,12 +81,7 @@ pub fn identify(
         });
     }
     note_use(world, &key.caller, &presented.scope.region, service);
-    Ok(Identified {
-        caller: key.caller,
-        region: presented.scope.region,
-        connection: connection.clone(),
-        is_temporary: key.lifetime_ms.is_some(),
-    })
+    Ok(Identified { caller: key.caller, region: presented.scope.region, connection: connection.clone() })
 }
 
 /// What `GetAccessKeyLastUsed` and `GetRole` tell. A disk that does not take it keeps nobody from calling.

@@ -54,33 +54,6 @@ impl CallingUser {
     }
 }
 
-/// A user as it called: its policies and tags are looked up when they are needed.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct CallingUser {
-    /// Twelve digits.
-    pub account: String,
-    /// The user's path, `/` or `/x/`.
-    pub path: String,
-    /// The user's name.
-    pub name: String,
-    /// `AIDA…`.
-    pub id: String,
-    /// The access key that it signed with.
-    pub access_key_id: String,
-}
-
-impl CallingUser {
-    /// The user's account.
-    pub fn account_id(&self) -> AccountId {
-        AccountId::parse(&self.account).expect("INVARIANT: a user's account is an account id")
-    }
-
-    /// The user's ARN, with its path.
-    pub fn arn(&self) -> Arn {
-        Arn::user(self.account_id(), &self.path, &self.name)
-    }
-}
-
 impl Caller {
     /// The caller's account; none for an anonymous call.
     pub fn account(&self) -> Option<AccountId> {

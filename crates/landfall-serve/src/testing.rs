@@ -179,7 +179,6 @@ pub(crate) fn registry_authorization(world: &World, caller: &Caller, region: &st
         caller: caller.clone(),
         region: region.to_owned(),
         connection: connection(),
-        is_temporary: false,
     };
     let answer = ecr(world, &identified, "GetAuthorizationToken", serde_json::json!({})).unwrap();
     let token = answer["authorizationData"][0]["authorizationToken"].as_str().unwrap().to_owned();

@@ -15,6 +15,10 @@ use crate::world::World;
 /// The region that the global endpoint's calls are signed for.
 const GLOBAL_REGION: &str = "us-east-1";
 
+/// Where a session token stands: in a header, or in the query of a presigned URL.
+const TOKEN_HEADER: &str = "x-amz-security-token";
+const TOKEN_PARAMETER: &str = "X-Amz-Security-Token";
+
 /// Answers an operation that another side may have to be asked for.
 pub(super) async fn answer_later(call: &QueryCall<'_>, operation: &str) -> Option<Answer> {
     match operation {
@@ -100,6 +104,7 @@ impl Endpoint {
 struct Signed<'a> {
     identified: Identified,
     request_id: &'a str,
+    is_temporary: bool,
     default_regions_only: bool,
 }
 
@@ -108,6 +113,7 @@ impl Signed<'_> {
         SignedCall {
             identified: &self.identified,
             request_id: self.request_id,
+            is_temporary: self.is_temporary,
             default_regions_only: self.default_regions_only,
         }
     }
@@ -122,7 +128,9 @@ fn signed<'a>(call: &QueryCall<'a>, operation: &str) -> Result<Signed<'a>, AwsEr
     let endpoint = Endpoint::of(call.api.header(header::HOST.as_str()));
     endpoint.check(&identified.region)?;
     let default_regions_only = endpoint == Endpoint::Global;
-    let signed = Signed { identified, request_id: call.api.request_id, default_regions_only };
+    // A key that lasts comes without a token: with one it would not have been accepted.
+    let is_temporary = call.api.header(TOKEN_HEADER).is_some() || call.params.get(TOKEN_PARAMETER).is_some();
+    let signed = Signed { identified, request_id: call.api.request_id, is_temporary, default_regions_only };
     sts::check_session(call.api.world, &signed.call(), operation)?;
     Ok(signed)
 }

@@ -68,7 +68,7 @@ fn check_caller(call: &SignedCall<'_>) -> Result<(), Refusal> {
 
 fn duration(call: &SignedCall<'_>, input: &AssumeRole<'_>) -> Result<u32, Refusal> {
     let seconds = input.duration_seconds.unwrap_or(DURATION_SECONDS_DEFAULT);
-    if !call.identified.is_temporary || seconds <= SHORT_SESSION_SECONDS_MAX {
+    if !call.is_temporary || seconds <= SHORT_SESSION_SECONDS_MAX {
         return Ok(seconds);
     }
     let finding = Finding::error(

@@ -47,6 +47,8 @@ pub struct SignedCall<'a> {
     pub identified: &'a Identified,
     /// The id that the client is given.
     pub request_id: &'a str,
+    /// Whether it is signed with a session rather than with a key that lasts.
+    pub is_temporary: bool,
     /// Whether the session works in regions alone that are on by default: the global endpoint was called.
     pub default_regions_only: bool,
 }

@@ -101,7 +101,7 @@ pub fn check_session(world: &World, call: &SignedCall<'_>, operation: &str) -> R
         (_, "GetCallerIdentity" | "GetFederationToken" | "GetSessionToken") => true,
         (Caller::Federated(_), _) => false,
         (Caller::User(_) | Caller::Root { .. }, "AssumeRole" | "GetWebIdentityToken") => true,
-        (Caller::User(_) | Caller::Root { .. }, _) => !call.identified.is_temporary,
+        (Caller::User(_) | Caller::Root { .. }, _) => !call.is_temporary,
         (Caller::Session(_) | Caller::Anonymous, _) => true,
     };
     if may {
@@ -137,7 +137,7 @@ fn long_term<'c>(
     operation: &str,
 ) -> Result<LongTerm<'c>, Refusal> {
     match caller {
-        _ if call.identified.is_temporary => Err(not_with_a_session(caller, operation)),
+        _ if call.is_temporary => Err(not_with_a_session(caller, operation)),
         Caller::Root { account } => Ok(LongTerm { account: landfall_types::Arn::root(*account), user: None }),
         Caller::User(user) => Ok(LongTerm { account: user.arn(), user: Some(user) }),
         Caller::Anonymous | Caller::Session(_) | Caller::Federated(_) => {

@@ -13,6 +13,7 @@ use crate::client::{Keys, Reply, Request};
 #[derive(Deserialize)]
 struct Table {
     roles: BTreeMap<String, RoleRow>,
+    users: BTreeMap<String, UserRow>,
     chains: BTreeMap<String, Chain>,
     row: Vec<Row>,
 }
@@ -23,6 +24,11 @@ struct RoleRow {
     policy: Option<String>,
     account: Option<String>,
     longest: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct UserRow {
+    policy: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -63,8 +69,17 @@ impl Stage {
         let table: Table = toml::from_str(include_str!("../../cases/sts.toml")).unwrap();
         let bench = Bench::with_provider();
         let mut stage = Self { bench, table, callers: HashMap::new() };
-        for (name, role) in &stage.table.roles {
-            stage.make_role(name, role);
+        for (name, user) in &stage.table.users {
+            works(&stage.bench.iam("CreateUser", &[("UserName", name), ("Path", "/people/")]));
+            if let Some(policy) = &user.policy {
+                let params = [("UserName", name.as_str()), ("PolicyName", "own"), ("PolicyDocument", policy)];
+                works(&stage.bench.iam("PutUserPolicy", &params));
+            }
+        }
+        // Trust policies name principals that are there: those that are named come first.
+        for is_named in [true, false] {
+            let roles = stage.table.roles.iter().filter(|(_, role)| role.trust.is_none() == is_named);
+            roles.for_each(|(name, role)| stage.make_role(name, role));
         }
         let chains: Vec<_> = stage
             .table
@@ -114,12 +129,25 @@ impl Stage {
         if !self.callers.contains_key(name) {
             let keys = match name.split_once(' ') {
                 None if name == "root" => root(),
+                Some(("user", name)) => self.key_of(name),
+                Some(("session", of)) if of.starts_with("of user ") => {
+                    let key = self.key_of(of.trim_start_matches("of user "));
+                    keys_of(&self.ask(Some(&key), "GetSessionToken", &[]))
+                }
                 Some(("session", role)) => self.bench.session(role.trim_start_matches("of ")),
                 _ => panic!("no caller `{name}`"),
             };
             self.callers.insert(name.to_owned(), keys);
         }
         self.callers.get(name).cloned()
+    }
+
+    /// A new access key of a user.
+    fn key_of(&self, user: &str) -> Keys {
+        let made = self.bench.iam("CreateAccessKey", &[("UserName", user)]);
+        works(&made);
+        let part = |name| made.element(name).unwrap();
+        Keys { id: part("AccessKeyId"), secret: part("SecretAccessKey"), token: None }
     }
 
     fn ask(&self, keys: Option<&Keys>, operation: &str, ask: &[(String, String)]) -> Reply {
@@ -284,7 +312,6 @@ fn a_role_that_is_gone_takes_no_other() {
     let ask: Vec<_> = ask.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let refused = stage.ask(Some(&keys), "AssumeRole", &ask);
     assert_eq!((refused.status, stage.bench.rule()), (403, "role-deleted"));
-    works(&stage.ask(Some(&stage.bench.session("plain")), "AssumeRole", &ask));
 }
 
 /// The sessions of root users, as far as they differ from their keys.
@@ -325,6 +352,33 @@ fn a_federated_user_may_what_the_passed_policies_allow() {
     let login = stage.bench.login(&keys);
     let tags = Request::new("GET", "/v2/none/tags/list").header("authorization", &login);
     assert_eq!(stage.bench.send(&tags).status, 404);
+}
+
+#[test]
+fn a_users_federated_user_may_what_both_allow() {
+    let stage = Stage::new();
+    let key = stage.key_of("proxy");
+    let ask = [
+        ("Name", "bob"),
+        ("Policy", &allow(&["*"], "*")),
+        ("Tags.member.1.Key", "team"),
+        ("Tags.member.1.Value", "web"),
+    ];
+    let ask: Vec<_> = ask.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let keys = keys_of(&stage.ask(Some(&key), "GetFederationToken", &ask));
+    works(&stage.bench.call(&keys, "ecr", Request::ecr("DescribeRepositories", "{}")));
+    let refused =
+        stage.bench.call(&keys, "ecr", Request::ecr("CreateRepository", r#"{"repositoryName":"team/x"}"#));
+    let sentence = format!(
+        "User: arn:aws:sts::{ACCOUNT}:federated-user/bob is not authorized to perform: ecr:CreateRepository on resource: arn:aws:ecr:eu-west-1:{ACCOUNT}:repository/team/x because no identity-based policy allows the ecr:CreateRepository action"
+    );
+    assert_eq!(refused.fault().1, sentence);
+    // With the user goes all that it vouched for.
+    for call in ["DeleteUserPolicy", "DeleteAccessKey", "DeleteUser"] {
+        let params = [("UserName", "proxy"), ("PolicyName", "own"), ("AccessKeyId", key.id.as_str())];
+        works(&stage.bench.iam(call, &params));
+    }
+    assert_eq!(stage.bench.call(&keys, "ecr", Request::ecr("DescribeRepositories", "{}")).status, 400);
 }
 
 #[test]

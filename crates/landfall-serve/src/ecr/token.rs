@@ -66,16 +66,18 @@ pub(super) fn login(
     region: &str,
 ) -> Result<(String, Timestamp), AwsError> {
     let expires_at = world.clock.now().plus_seconds(REGISTRY_LOGIN_SECONDS);
-    let (session, user, account) = match caller {
-        Caller::Session(session) => (Some(session.as_ref().clone()), None, account),
-        Caller::User(user) => (None, Some(user.as_ref().clone()), account),
+    let (session, user, federated, account) = match caller {
+        Caller::Session(session) => (Some(session.as_ref().clone()), None, None, account),
+        Caller::User(user) => (None, Some(user.as_ref().clone()), None, account),
+        Caller::Federated(user) => (None, None, Some(user.as_ref().clone()), account),
         // A root login stands for its account: it can't be lent another one.
-        Caller::Root { account } => (None, None, *account),
+        Caller::Root { account } => (None, None, None, *account),
         Caller::Anonymous => return Err(internal(Protocol::Json11)),
     };
     let login = RegistryLogin {
         session,
         user,
+        federated,
         account: account.to_string(),
         region: region.to_owned(),
         expires_at_ms: expires_at.0,

@@ -298,8 +298,10 @@ fn call(
         provider: None,
         federated_keys: federated_keys.unwrap_or_default(),
         tags: Vec::new(),
+        transitive_tag_keys: Vec::new(),
         source_identity: None,
         policies: None,
+        default_regions_only: false,
     };
     let resource_account = match Arn::parse(&args.resource) {
         Ok(arn) if !arn.account.is_empty() => arn.account,

@@ -54,8 +54,10 @@ pub(super) fn assume(world: &World, task: &Task, role_arn: &str) -> Result<Sessi
         provider: None,
         federated_keys: Vec::new(),
         tags: Vec::new(),
+        transitive_tag_keys: Vec::new(),
         source_identity: None,
         policies: None,
+        default_regions_only: false,
     })
 }
 

@@ -46,7 +46,7 @@ pub struct Refused {
     pub caller: String,
     /// The lifetime of the session, when it is a genuine one that has ended: from and to, in milliseconds
     /// since 1970.
-    pub ended: Option<(i64, i64)>,
+    pub ended: Option<Box<(i64, i64)>>,
 }
 
 /// Verifies a signed call.
@@ -77,7 +77,7 @@ pub fn identify(
         return Err(Refused {
             error: landfall_wire::error::expired_token(protocol),
             caller: key.caller.arn(),
-            ended: key.lifetime_ms,
+            ended: key.lifetime_ms.map(Box::new),
         });
     }
     note_use(world, &key.caller, &presented.scope.region, service);
@@ -281,7 +281,7 @@ pub fn explain(refused: &Refused) -> Finding {
             .help("sign the call: the step that gets the credentials has to come first, in the same job");
     }
     let finding = Finding::error("credentials-refused", refused.error.message.clone());
-    let Some((from, to)) = refused.ended else {
+    let Some((from, to)) = refused.ended.as_deref().copied() else {
         return finding.help(
             "sign with credentials that this server gave, with a clock that is right to within 5 minutes",
         );

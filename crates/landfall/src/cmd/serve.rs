@@ -272,7 +272,10 @@ fn not_started(error: &StartError) -> Failure {
                 addr.port()
             ))
         }
-        StartError::Listen { .. } | StartError::Blobs { .. } | StartError::Key(_) => failure,
+        StartError::Listen { .. }
+        | StartError::Blobs { .. }
+        | StartError::Authorities(_)
+        | StartError::Key(_) => failure,
     }
 }
 

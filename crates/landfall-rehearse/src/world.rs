@@ -14,6 +14,9 @@ use landfall_serve::store::{
 use landfall_types::{AccountId, Arn, Finding, Issuer, Node, RepositoryName, Span, Spanned, Tree};
 use landfall_wire::error::{AwsError, Protocol};
 
+/// The rule of a finding about something that can't be made because it is there.
+pub const ALREADY_THERE: &str = "already-there";
+
 /// What was made, and what AWS would have refused to make.
 #[derive(Clone, Default, Debug)]
 pub struct Seeded {
@@ -280,8 +283,10 @@ fn unknown(tree: &Tree) -> Option<(String, Span)> {
 }
 
 fn refusal(error: &AwsError, operation: &str, span: Span) -> Finding {
+    // A server that keeps things has them from the start before.
+    let is_there = error.code.ends_with("AlreadyExists") || error.code.ends_with("AlreadyExistsException");
     Finding::error(
-        "refused-by-aws",
+        if is_there { ALREADY_THERE } else { "refused-by-aws" },
         format!("AWS would refuse this: {operation}: {}: {}", error.code, error.message),
     )
     .at(span, "written here")

@@ -3,33 +3,43 @@
 //! How content gets there and comes from there, in memory that doesn't grow with it, is in [`flow`].
 
 mod flow;
+mod recent;
 mod uploads;
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use flow::Growing;
 use http_body_util::BodyExt;
-use landfall_types::Digest;
+use landfall_types::{Digest, Timestamp};
 use landfall_wire::hash::{Algorithm, Hasher};
 
 pub use flow::{Ended, Flow, Pieces};
+pub use recent::{RECENT_SECONDS_MIN, Recent};
 pub use uploads::{Taken, TooManyUploads, UPLOAD_IDLE_SECONDS_MAX, UPLOADS_MAX, Uploads};
 
 /// Bytes that are read at a time to hash a file again.
 const REHASH_BYTES: usize = 256 << 10;
+/// The file beside an unfinished upload that says whose it is.
+const OWNER_EXTENSION: &str = "owner";
 
 /// Blobs under one directory: `blobs/sha256/ab/abcd…` and, while they grow, `uploads/ID`.
 ///
-/// Nothing is synced to disk: blobs live as long as the records that name them, which are in memory.
+/// Blobs of a data directory are synced, they and their names, before anyone hears of them. Others live as
+/// long as the records that name them, which are in memory.
 #[derive(Debug)]
 pub struct DirBlobs {
     dir: PathBuf,
+    is_durable: bool,
+    /// Whether unfinished uploads stay where they are when their owners go away: the server is stopping.
+    leave_uploads: Arc<AtomicBool>,
+    /// Blobs that pushes in flight may need, whatever the records say.
+    pub recent: Recent,
     /// Uploads that wait for their next part.
     pub open_uploads: Uploads,
     /// What is on its way in and out.
@@ -38,24 +48,53 @@ pub struct DirBlobs {
 }
 
 impl DirBlobs {
-    /// Opens or makes the directory. Uploads that an earlier process left unfinished are removed.
+    /// Opens or makes a directory for blobs that nobody needs after this process. What an earlier one left
+    /// unfinished is removed.
     ///
     /// # Errors
     /// When the directories can't be made or cleared.
     pub fn new(dir: PathBuf) -> io::Result<Self> {
-        let uploads = dir.join("uploads");
-        match std::fs::remove_dir_all(&uploads) {
+        match std::fs::remove_dir_all(dir.join("uploads")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        std::fs::create_dir_all(&uploads)?;
+        Self::at(dir, false)
+    }
+
+    /// Opens or makes a directory for blobs that stay. Uploads that an earlier process left unfinished can be
+    /// gone on with, and have from now on until they are dropped.
+    ///
+    /// # Errors
+    /// When the directories can't be made or read.
+    pub fn durable(dir: PathBuf, now: Timestamp) -> io::Result<Self> {
+        let blobs = Self::at(dir, true)?;
+        crate::data::sync_dir(&blobs.dir)?;
+        for entry in std::fs::read_dir(blobs.dir.join("uploads"))? {
+            let path = entry?.path();
+            if !blobs.open_uploads.adopt(&path, &blobs.leave_uploads, now) {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(blobs)
+    }
+
+    fn at(dir: PathBuf, is_durable: bool) -> io::Result<Self> {
+        std::fs::create_dir_all(dir.join("uploads"))?;
         std::fs::create_dir_all(dir.join("blobs"))?;
         Ok(Self {
             dir,
+            is_durable,
+            leave_uploads: Arc::default(),
+            recent: Recent::default(),
             open_uploads: Uploads::default(),
             flow: Flow::default(),
             next_scratch: AtomicU64::new(0),
         })
+    }
+
+    /// From now on unfinished uploads of a data directory stay for the next server.
+    pub fn leave_uploads(&self) {
+        self.leave_uploads.store(self.is_durable, Ordering::Relaxed);
     }
 
     /// Stores content that is in memory.
@@ -65,8 +104,12 @@ impl DirBlobs {
     pub fn put(&self, bytes: &[u8]) -> io::Result<Digest> {
         let digest = landfall_wire::hash::sha256_digest(bytes);
         let number = self.next_scratch.fetch_add(1, Ordering::Relaxed);
-        let scratch = Scratch(self.dir.join("uploads").join(format!("put-{number}")));
-        std::fs::write(&scratch.0, bytes)?;
+        let scratch = self.scratch(&format!("put-{number}"));
+        let mut file = File::create(&scratch.path)?;
+        file.write_all(bytes)?;
+        if self.is_durable {
+            file.sync_all()?;
+        }
         self.keep(&scratch, &digest)?;
         Ok(digest)
     }
@@ -77,9 +120,9 @@ impl DirBlobs {
     /// # Errors
     /// When the file can't be made, or exists.
     pub fn begin(&self, id: &str, algorithm: Algorithm) -> io::Result<Upload> {
-        let path = self.dir.join("uploads").join(id);
-        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
-        Ok(Upload { scratch: Scratch(path), file: Arc::new(file), hasher: Hasher::new(algorithm), length: 0 })
+        let scratch = self.scratch(id);
+        let file = File::options().read(true).write(true).create_new(true).open(&scratch.path)?;
+        Ok(Upload { scratch, file: Arc::new(file), hasher: Hasher::new(algorithm), length: 0 })
     }
 
     /// Opens a blob; none when there is no such blob.
@@ -102,24 +145,109 @@ impl DirBlobs {
         self.dir.join("blobs").join(digest.algorithm()).join(shard).join(digest.hex())
     }
 
+    fn scratch(&self, name: &str) -> Scratch {
+        Scratch {
+            path: self.dir.join("uploads").join(name),
+            is_durable: self.is_durable,
+            leave: Arc::clone(&self.leave_uploads),
+        }
+    }
+
     /// Gives finished content its name. Renaming is atomic, so a blob is there whole or not at all.
     fn keep(&self, scratch: &Scratch, digest: &Digest) -> io::Result<()> {
         let path = self.path(digest);
-        if let Some(shard) = path.parent() {
-            std::fs::create_dir_all(shard)?;
+        let shard = path.parent().unwrap_or(&self.dir);
+        self.make_shard(shard)?;
+        // It has no record yet: the collector must not take it for one that nobody needs.
+        self.recent.keep(digest, || std::fs::rename(&scratch.path, &path))?;
+        scratch.remove_owner();
+        if self.is_durable {
+            crate::data::sync_dir(shard)?;
         }
-        std::fs::rename(&scratch.0, path)
+        Ok(())
+    }
+
+    fn make_shard(&self, shard: &Path) -> io::Result<()> {
+        if shard.is_dir() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(shard)?;
+        if self.is_durable {
+            // `blobs/sha256` and `blobs`, which may be new as well.
+            shard.ancestors().skip(1).take(2).try_for_each(crate::data::sync_dir)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the blobs that nobody needs: those that `is_held` does not know and that are not recent.
+    /// Gives their number and bytes.
+    ///
+    /// # Errors
+    /// When a directory can't be read or a file can't be removed.
+    pub fn sweep(&self, is_held: impl Fn(&Digest) -> bool) -> io::Result<(u64, u64)> {
+        let (mut count, mut bytes) = (0, 0);
+        for algorithm in entries(&self.dir.join("blobs"))? {
+            let name = algorithm.file_name().map(|name| name.to_string_lossy().into_owned());
+            for shard in entries(&algorithm)? {
+                for path in entries(&shard)? {
+                    let hex = path.file_name().map(|name| name.to_string_lossy().into_owned());
+                    let text = format!("{}:{}", name.as_deref().unwrap_or(""), hex.unwrap_or_default());
+                    // A file that is no blob is somebody else's.
+                    let Ok(digest) = Digest::parse(&text) else { continue };
+                    if is_held(&digest) {
+                        continue;
+                    }
+                    let size = std::fs::metadata(&path).map_or(0, |file| file.len());
+                    if self.recent.remove_unless_kept(&digest, || std::fs::remove_file(&path))? {
+                        (count, bytes) = (count + 1, bytes + size);
+                    }
+                }
+            }
+        }
+        Ok((count, bytes))
     }
 }
 
-/// A file under `uploads/` that goes away with its owner, unless it was renamed by then.
+/// What is in a directory; nothing when it is a file or is not there.
+fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(dir) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A file under `uploads/` that goes away with its owner, unless it was renamed by then or the server stops.
 #[derive(Debug)]
-struct Scratch(PathBuf);
+struct Scratch {
+    path: PathBuf,
+    is_durable: bool,
+    leave: Arc<AtomicBool>,
+}
+
+impl Scratch {
+    /// Where it stands whose upload it is.
+    fn owner_file(&self) -> PathBuf {
+        self.path.with_extension(OWNER_EXTENSION)
+    }
+
+    fn remove_owner(&self) {
+        if self.is_durable {
+            // One that is left over is cleared at the next start.
+            let _ = std::fs::remove_file(self.owner_file());
+        }
+    }
+}
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // There is nobody to tell, and the next start clears the directory.
-        let _ = std::fs::remove_file(&self.0);
+        if !self.leave.load(Ordering::Relaxed) {
+            // There is nobody to tell, and the next start clears the directory.
+            let _ = std::fs::remove_file(&self.path);
+            self.remove_owner();
+        }
     }
 }
 
@@ -133,7 +261,7 @@ pub struct Upload {
 
 impl std::fmt::Debug for Upload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upload").field("path", &self.scratch.0).field("length", &self.length).finish()
+        f.debug_struct("Upload").field("path", &self.scratch.path).field("length", &self.length).finish()
     }
 }
 
@@ -163,6 +291,22 @@ pub enum UploadError {
 }
 
 impl Upload {
+    /// Goes on with an upload of an earlier process: its content is read once more, for its hash.
+    fn resume(scratch: Scratch, algorithm: Algorithm) -> io::Result<Self> {
+        let file = File::options().read(true).write(true).open(&scratch.path)?;
+        let mut hasher = Hasher::new(algorithm);
+        let length = hash_all(&file, &mut hasher)?;
+        Ok(Self { scratch, file: Arc::new(file), hasher, length })
+    }
+
+    /// Leaves word whose upload this is, for the next process.
+    fn note_owner(&self, owner: &str) {
+        if self.scratch.is_durable {
+            // Without it the upload ends with this process, and nothing else is lost.
+            let _ = std::fs::write(self.scratch.owner_file(), owner);
+        }
+    }
+
     /// Bytes so far.
     pub fn length(&self) -> u64 {
         self.length
@@ -206,6 +350,7 @@ impl Upload {
     /// See [`UploadError`]; the upload is gone in either case.
     pub async fn finish(self, blobs: &DirBlobs, claimed: &Digest) -> Result<Stored, UploadError> {
         let Self { scratch, file, hasher, length } = self;
+        let content = Arc::clone(&file);
         let algorithm = Algorithm::of(claimed);
         let actual = if hasher.algorithm() == algorithm {
             hasher.finish()
@@ -216,22 +361,33 @@ impl Upload {
         if actual != *claimed {
             return Err(UploadError::DigestMismatch { claimed: claimed.clone(), actual });
         }
-        blobs.keep(&scratch, &actual)?;
+        if blobs.is_durable {
+            // On the disk before it has its name, and named before anyone hears of it.
+            blocking(move || content.sync_all()).await??;
+        }
+        crate::store::waiting(|| blobs.keep(&scratch, &actual))?;
         Ok(Stored { digest: actual, length })
     }
 }
 
 fn rehash(file: &File, algorithm: Algorithm) -> io::Result<Digest> {
-    let mut file = file;
-    file.seek(SeekFrom::Start(0))?;
     let mut hasher = Hasher::new(algorithm);
+    hash_all(file, &mut hasher)?;
+    Ok(hasher.finish())
+}
+
+/// Reads a file from its beginning to its end; gives its length in bytes.
+fn hash_all(mut file: &File, hasher: &mut Hasher) -> io::Result<u64> {
+    file.seek(SeekFrom::Start(0))?;
     let mut buffer = vec![0; REHASH_BYTES];
+    let mut length = 0;
     loop {
         let count = file.read(&mut buffer)?;
         match buffer.get(..count) {
             Some(read) if !read.is_empty() => hasher.update(read),
-            _ => return Ok(hasher.finish()),
+            _ => return Ok(length),
         }
+        length += count as u64;
     }
 }
 

@@ -5,13 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use landfall_types::{Claims, Issuer, claims::GITHUB_ISSUER};
+use landfall_wire::hash::{hex, sha256};
 use landfall_wire::jwt::{self, HeaderForm, Jwks, SigningKey};
+
+use crate::data::{DataError, KeyDir};
 
 /// Played issuers and their keys. RSA keys take a moment to make, so a key is made when it is first
 /// needed.
 #[derive(Default)]
 pub struct Issuers {
     played: Mutex<BTreeMap<String, Arc<PlayedIssuer>>>,
+    /// Where keys are kept; none when they end with the server.
+    keys: Option<KeyDir>,
 }
 
 impl std::fmt::Debug for Issuers {
@@ -69,6 +74,7 @@ pub struct PlayedIssuer {
     pub issuer: Issuer,
     /// What it is.
     pub kind: IssuerKind,
+    keys: Option<KeyDir>,
     key: OnceLock<Result<Published, String>>,
     // Made once: a key takes a hundred milliseconds, and anyone on this machine can ask for its tokens.
     stranger: OnceLock<Result<SigningKey, String>>,
@@ -89,17 +95,33 @@ pub enum Signer {
 }
 
 impl PlayedIssuer {
-    fn new(issuer: Issuer, kind: IssuerKind) -> Self {
-        Self { issuer, kind, key: OnceLock::new(), stranger: OnceLock::new() }
+    fn new(issuer: Issuer, kind: IssuerKind, keys: Option<KeyDir>) -> Self {
+        Self { issuer, kind, keys, key: OnceLock::new(), stranger: OnceLock::new() }
     }
 
     fn published(&self) -> Result<&Published, String> {
         let make = || {
-            let key = SigningKey::generate(None).map_err(|error| error.to_string())?;
+            let key = self.keys.as_ref().map_or_else(new_key, |keys| self.kept_key(keys))?;
             let jwks = key.jwks();
             Ok(Published { key, jwks })
         };
         self.key.get_or_init(make).as_ref().map_err(Clone::clone)
+    }
+
+    /// The key of an earlier server, so that its tokens stay good; else a new one, for this and later ones.
+    fn kept_key(&self, keys: &KeyDir) -> Result<SigningKey, String> {
+        let name = format!("issuer-{}", hex(&sha256(self.issuer.host_and_path().as_bytes())));
+        if let Some(kept) = keys.read(&name).map_err(told)? {
+            return SigningKey::from_pkcs8(kept.expose(), None).map_err(|_| {
+                format!(
+                    "{} is not an RSA key as PKCS #8; put it back from a copy, or remove it",
+                    keys.path(&name).display()
+                )
+            });
+        }
+        let key = new_key()?;
+        keys.write(&name, &key.to_pkcs8().map_err(|error| error.to_string())?).map_err(told)?;
+        Ok(key)
     }
 
     /// The keys that the issuer publishes.
@@ -123,8 +145,7 @@ impl PlayedIssuer {
         match signer {
             Signer::Issuer => Ok(jwt::mint_as(&self.published()?.key, claims, form)),
             Signer::Stranger => {
-                let make = || SigningKey::generate(None).map_err(|error| error.to_string());
-                let key = self.stranger.get_or_init(make).as_ref().map_err(Clone::clone)?;
+                let key = self.stranger.get_or_init(new_key).as_ref().map_err(Clone::clone)?;
                 Ok(jwt::mint_as(key, claims, form))
             }
         }
@@ -179,6 +200,15 @@ impl PlayedIssuer {
     }
 }
 
+fn new_key() -> Result<SigningKey, String> {
+    SigningKey::generate(None).map_err(|error| error.to_string())
+}
+
+/// An error with what the system says.
+fn told(error: DataError) -> String {
+    std::error::Error::source(&error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
 /// `claims_supported` of GitHub's discovery document (observed).
 const GITHUB_CLAIMS: &[&str] = &[
     "sub",
@@ -224,7 +254,16 @@ pub const GITLAB_ISSUER: &str = "https://gitlab.com";
 impl Issuers {
     /// The issuers of github.com and gitlab.com are played from the start.
     pub fn new() -> Self {
-        let issuers = Self::default();
+        Self::with(None)
+    }
+
+    /// The same with keys that outlive the server.
+    pub fn kept(keys: KeyDir) -> Self {
+        Self::with(Some(keys))
+    }
+
+    fn with(keys: Option<KeyDir>) -> Self {
+        let issuers = Self { keys, ..Self::default() };
         issuers.play(Issuer::github());
         if let Ok(gitlab) = Issuer::parse(GITLAB_ISSUER) {
             issuers.play(gitlab);
@@ -242,7 +281,8 @@ impl Issuers {
     pub fn play_as(&self, issuer: Issuer, kind: IssuerKind) -> Arc<PlayedIssuer> {
         let mut played = self.played.lock().unwrap_or_else(PoisonError::into_inner);
         let key = issuer.host_and_path();
-        Arc::clone(played.entry(key).or_insert_with(|| Arc::new(PlayedIssuer::new(issuer, kind))))
+        let make = || Arc::new(PlayedIssuer::new(issuer, kind, self.keys.clone()));
+        Arc::clone(played.entry(key).or_insert_with(make))
     }
 
     /// The URLs of all that are played, in order.

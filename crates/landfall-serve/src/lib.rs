@@ -12,8 +12,10 @@ pub mod authz;
 pub mod blobs;
 pub mod caller;
 pub mod clock;
+pub mod collect;
 pub mod connection;
 pub mod control;
+pub mod data;
 pub mod discovery;
 pub mod ecr;
 pub mod ecs;
@@ -31,5 +33,5 @@ mod testing;
 pub mod vault;
 pub mod world;
 
-pub use server::{Config, Running, StartError, start, world};
+pub use server::{Config, Limits, Place, Running, StartError, start, world};
 pub use world::World;

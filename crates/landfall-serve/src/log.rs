@@ -1,13 +1,22 @@
 //! The decision log: one record for each decision, with the reasons that AWS keeps to itself.
 
+mod audit;
+mod follow;
+pub mod json;
+
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use landfall_policy::{Decision, Request};
 use landfall_types::{ClaimValue, Claims, Finding, Timestamp};
 use landfall_wire::error::AwsError;
 
-/// Records kept; older ones are forgotten (subscribers have seen them).
+use follow::Followers;
+
+pub use audit::{Audit, Tell};
+pub use follow::{Filter, Follower, Read, Reading};
+
+/// Records kept; older ones are forgotten (those who follow have seen them).
 const RECORDS_MAX: usize = 10_000;
 /// What the kept records may weigh together, in bytes as [`weight`] estimates them: anyone who can connect
 /// can be refused, and what they sent is in the record.
@@ -121,14 +130,13 @@ const ANSWERS: &[&str] = &[
     "MANIFEST_UNKNOWN",
 ];
 
-/// A function that is told of every record, in order. It must be quick: callers wait for it.
-pub type Subscriber = Box<dyn Fn(&Record) + Send + Sync>;
+/// Clients that may follow the log at a time.
+pub const FOLLOWERS_MAX: usize = 64;
 
 /// The log.
 #[derive(Default)]
 pub struct DecisionLog {
     inner: Mutex<Inner>,
-    subscribers: Mutex<Vec<Arc<Subscriber>>>,
 }
 
 #[derive(Default)]
@@ -136,6 +144,7 @@ struct Inner {
     last: u64,
     records: VecDeque<Arc<Record>>,
     bytes: usize,
+    followers: Followers,
 }
 
 impl std::fmt::Debug for DecisionLog {
@@ -150,48 +159,70 @@ impl DecisionLog {
         Self::default()
     }
 
-    /// Adds a record and tells the subscribers.
-    pub fn add(&self, at: Timestamp, entry: Entry) {
-        let record = {
-            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            inner.last += 1;
-            let record = Arc::new(Record {
-                sequence: inner.last,
-                at,
-                request_id: entry.request_id,
-                service: entry.service,
-                operation: cut(entry.operation),
-                caller: cut(entry.caller),
-                action: entry.action,
-                resource: entry.resource.map(cut),
-                verdict: entry.verdict.cut(),
-                decision: entry.decision,
-                finding: entry.finding.map(cut_finding),
-                claims: entry.claims,
-            });
-            inner.keep(&record);
-            record
-        };
-        let subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for subscriber in subscribers {
-            subscriber(&record);
-        }
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on `subscriber` is told of every record.
-    pub fn subscribe(&self, subscriber: Subscriber) {
-        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(subscriber));
+    /// Adds a record and hands it on to those who follow.
+    pub fn add(&self, at: Timestamp, entry: Entry) {
+        let mut record = Record {
+            sequence: 0,
+            at,
+            request_id: entry.request_id,
+            service: entry.service,
+            operation: cut(entry.operation),
+            caller: cut(entry.caller),
+            action: entry.action,
+            resource: entry.resource.map(cut),
+            verdict: entry.verdict.cut(),
+            decision: entry.decision,
+            finding: entry.finding.map(cut_finding),
+            claims: entry.claims,
+        };
+        let mut inner = self.inner();
+        inner.last += 1;
+        record.sequence = inner.last;
+        let record = Arc::new(record);
+        inner.keep(&record);
+        inner.followers.tell(&record);
+    }
+
+    /// Follows the log from now on.
+    pub fn follow(&self) -> Follower {
+        self.inner().followers.add(false)
+    }
+
+    /// The records after a sequence number that are still kept and that a filter admits; with `follow` also
+    /// those that come, without a gap. None when [`FOLLOWERS_MAX`] clients follow already.
+    pub fn read(&self, after: u64, filter: Filter, follow: bool) -> Option<Reading> {
+        let mut inner = self.inner();
+        if follow && inner.followers.clients() >= FOLLOWERS_MAX {
+            return None;
+        }
+        let follower = follow.then(|| inner.followers.add(true));
+        let kept = inner.records.iter().filter(|record| record.sequence > after).cloned().collect();
+        Some(Reading::new(kept, follower, filter))
+    }
+
+    /// Ends the log for the clients that follow it: the server is about to stop.
+    pub fn dismiss_clients(&self) {
+        self.inner().followers.dismiss_clients();
+    }
+
+    /// Ends the log for all who follow: they read what is there, and no more comes.
+    pub fn close(&self) {
+        self.inner().followers.close();
     }
 
     /// The records after a sequence number that are still kept.
     pub fn after(&self, sequence: u64) -> Vec<Arc<Record>> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner();
         inner.records.iter().filter(|record| record.sequence > sequence).cloned().collect()
     }
 
     /// The records of one request that came after a sequence number.
     pub fn of_request(&self, after: u64, request_id: &str) -> Vec<Arc<Record>> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner();
         let newest = inner.records.iter().rev().take_while(|record| record.sequence > after);
         let mut records: Vec<_> = newest.filter(|record| record.request_id == request_id).cloned().collect();
         records.reverse();
@@ -227,7 +258,7 @@ impl DecisionLog {
 
     /// The sequence number of the newest record; 0 when there is none.
     pub fn last(&self) -> u64 {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).last
+        self.inner().last
     }
 }
 
@@ -304,7 +335,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn refusal(request_id: &str, text: &str) -> Entry {
+    pub(super) fn refusal(request_id: &str, text: &str) -> Entry {
         Entry {
             request_id: request_id.to_owned(),
             service: "sts",

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use landfall_policy::{Policy, PolicyKind, managed};
-use landfall_types::SourceId;
+use landfall_types::{SourceId, SourceMap};
 
 use crate::world::World;
 
@@ -20,9 +20,9 @@ const GIVEN_BYTES_EACH: usize = 256;
 
 /// Texts that came over the API: each is kept once, however often it is sent, and all of them within a
 /// limit, so that whoever writes policies in a loop does not fill the memory.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct GivenTexts {
-    known: Mutex<Known>,
+    known: Arc<Mutex<Known>>,
 }
 
 #[derive(Default, Debug)]
@@ -35,6 +35,11 @@ struct Known {
 impl GivenTexts {
     /// The source of a text under a name; [`NOT_KEPT`] when there is no room for it.
     pub fn source(&self, world: &World, name: &str, text: &str) -> SourceId {
+        self.source_in(&world.sources, name, text)
+    }
+
+    /// The same before there is a world.
+    pub fn source_in(&self, sources: &SourceMap, name: &str, text: &str) -> SourceId {
         let mut bytes = name.as_bytes().to_vec();
         bytes.push(0);
         bytes.extend_from_slice(text.as_bytes());
@@ -48,7 +53,7 @@ impl GivenTexts {
             return NOT_KEPT;
         }
         known.bytes += size;
-        let source = world.sources.add(name, text);
+        let source = sources.add(name, text);
         known.sources.insert(key, source);
         source
     }

@@ -1,22 +1,26 @@
 //! Starting and stopping: one port, one process.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
-use landfall_types::{AccountId, SourceMap};
+use landfall_types::{AccountId, Secret, SourceMap};
+use tokio::sync::watch;
 
 use crate::blobs::DirBlobs;
 use crate::clock::{Clock, ReadTime};
+use crate::collect::{COLLECT_SECONDS, collect};
 use crate::control::Jobs;
+use crate::data::{DataDir, DataError};
 use crate::discovery::{self, Discovery};
-use crate::http;
+use crate::http::listener;
+pub use crate::http::listener::Limits;
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
 use crate::policies::{GivenTexts, PolicyCache};
-use crate::store::Store;
+use crate::store::disk::{DiskError, SqliteDisk, Watched};
+use crate::store::{self, Store};
 use crate::vault::Vault;
 use crate::world::{FillRandom, RegistryMode, RootKey, Settings, World};
 
@@ -25,8 +29,8 @@ use crate::world::{FillRandom, RegistryMode, RootKey, Settings, World};
 pub struct Config {
     /// Where to listen; port 0 takes any free one.
     pub addr: SocketAddr,
-    /// Where blobs are kept. The caller makes the directory and removes it.
-    pub blob_dir: PathBuf,
+    /// Where things are kept.
+    pub place: Place,
     /// The account of calls that don't say which.
     pub account: AccountId,
     /// The region of registry calls that don't say which.
@@ -43,6 +47,19 @@ pub struct Config {
     pub read_time: ReadTime,
     /// Random bytes.
     pub fill_random: FillRandom,
+    /// What clients may take of it.
+    pub limits: Limits,
+    /// Is told what the server's operator should know and no client is told: that the disk is full.
+    pub warn: fn(&str),
+}
+
+/// Where a server keeps things.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Records in memory, and images in this directory. The caller makes it and removes it.
+    Scratch(PathBuf),
+    /// All in this directory, for the next server: see [`crate::data`].
+    Data(PathBuf),
 }
 
 /// Why a server did not start.
@@ -72,6 +89,20 @@ pub enum StartError {
     /// The server's own key can't be made.
     #[error("cannot make the server's key: {0}")]
     Key(String),
+    /// The data directory can't be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The records can't be read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A record can't be understood.
+    #[error("{file}: {message}; put the file back from a copy, or use another directory")]
+    Record {
+        /// The file.
+        file: PathBuf,
+        /// Which record, and what is wrong with it.
+        message: String,
+    },
 }
 
 /// A server that listens. Dropping it stops it.
@@ -81,6 +112,7 @@ pub struct Running {
     pub addr: SocketAddr,
     /// What it is made of.
     pub world: Arc<World>,
+    stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
     sweeping: tokio::task::JoinHandle<()>,
     ecs: tokio::task::JoinHandle<()>,
@@ -97,6 +129,15 @@ impl Running {
         // A task that was cancelled or panicked has ended too.
         let _ = (&mut self.task).await;
     }
+
+    /// Stops listening, and waits until requests in flight have had their answers or their time
+    /// ([`Limits::shutdown_wait`]) is over.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        self.world.log.dismiss_clients();
+        self.ended().await;
+        self.world.blobs.leave_uploads();
+    }
 }
 
 impl Drop for Running {
@@ -107,36 +148,91 @@ impl Drop for Running {
     }
 }
 
+/// What a server remembers, and its keys.
+struct Memory {
+    data: Option<DataDir>,
+    store: Store,
+    blobs: DirBlobs,
+    given: GivenTexts,
+    issuers: Issuers,
+    vault_key: Secret<[u8; 32]>,
+    root_key: RootKey,
+}
+
+impl Memory {
+    /// Nothing yet, and keys that nobody knows later.
+    fn fresh(config: &Config, dir: &Path) -> Result<Self, StartError> {
+        let mut key = [0; 32];
+        (config.fill_random)(&mut key);
+        Ok(Self {
+            data: None,
+            store: Store::in_memory(),
+            blobs: DirBlobs::new(dir.to_owned()).map_err(|cause| no_blobs(dir, cause))?,
+            given: GivenTexts::default(),
+            issuers: Issuers::new(),
+            vault_key: Secret::new(key),
+            root_key: config.root_key.clone(),
+        })
+    }
+
+    /// What an earlier server left in a data directory.
+    fn kept(config: &Config, dir: &Path) -> Result<Self, StartError> {
+        let data = DataDir::open(dir)?;
+        let keys = data.keys();
+        let (disk, kept) = SqliteDisk::open(dir)?;
+        let given = GivenTexts::default();
+        let store = store::text::registering(&given, &config.sources, || {
+            Store::on_disk(Box::new(Watched::new(disk, config.warn)), store::KINDS, kept)
+        });
+        let file = dir.join(store::disk::FILE_NAME);
+        Ok(Self {
+            store: store.map_err(|message| StartError::Record { file, message })?,
+            blobs: DirBlobs::durable(dir.to_owned(), (config.read_time)())
+                .map_err(|cause| no_blobs(dir, cause))?,
+            given,
+            issuers: Issuers::kept(keys.clone()),
+            vault_key: keys.vault_key(config.fill_random)?,
+            root_key: keys.root_key(config.root_key.clone())?,
+            data: Some(data),
+        })
+    }
+}
+
+fn no_blobs(dir: &Path, cause: std::io::Error) -> StartError {
+    StartError::Blobs { dir: dir.to_owned(), cause }
+}
+
 /// Makes the AWS side without listening: for questions that need no client.
 ///
 /// # Errors
 /// [`StartError`].
 pub fn world(config: Config) -> Result<Arc<World>, StartError> {
-    let mut key = [0; 32];
-    (config.fill_random)(&mut key);
-    let blobs = DirBlobs::new(config.blob_dir.clone())
-        .map_err(|cause| StartError::Blobs { dir: config.blob_dir.clone(), cause })?;
+    let memory = match &config.place {
+        Place::Scratch(dir) => Memory::fresh(&config, dir)?,
+        Place::Data(dir) => Memory::kept(&config, dir)?,
+    };
     Ok(Arc::new(World {
         sources: config.sources,
-        store: Store::in_memory(),
-        blobs,
+        store: memory.store,
+        blobs: memory.blobs,
         log: DecisionLog::new(),
-        issuers: Issuers::new(),
+        issuers: memory.issuers,
         discovery: Discovery::new(config.discovery).map_err(StartError::Authorities)?,
         jobs: Jobs::default(),
-        vault: Vault::new(&key).map_err(StartError::Key)?,
+        vault: Vault::new(memory.vault_key.expose()).map_err(StartError::Key)?,
         clock: Clock::new(config.read_time),
         policies: PolicyCache::default(),
-        given: GivenTexts::default(),
+        given: memory.given,
         ecs: crate::ecs::runner::Runner::default(),
         fill_random: config.fill_random,
         settings: Settings {
             default_account: config.account,
             default_region: config.region,
-            root_key: config.root_key,
+            root_key: memory.root_key,
             blob_mounting: false,
             registry: config.registry,
         },
+        data: memory.data,
         base_url: std::sync::OnceLock::new(),
     }))
 }
@@ -146,7 +242,7 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
 /// # Errors
 /// [`StartError`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let address = config.addr;
+    let (address, limits, warn) = (config.addr, config.limits, config.warn);
     let world = world(config)?;
     let listen = |cause| StartError::Listen { addr: address, cause };
     let listener = tokio::net::TcpListener::bind(address).await.map_err(listen)?;
@@ -156,14 +252,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let keys = Arc::clone(&world);
     tokio::task::spawn_blocking(move || keys.issuers.github().jwks().map(|_| ()));
     let sweeping = tokio::spawn(keep_sweeping(Arc::clone(&world)));
-    let app = Router::new().fallback(handle).with_state(Arc::clone(&world));
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    let task = tokio::spawn(async move {
-        // The listener ends with the process; an accept error is retried inside.
-        let _ = axum::serve(listener, service).await;
-    });
     let ecs = tokio::spawn(crate::ecs::runner::drive(Arc::clone(&world)));
-    Ok(Running { addr, world, task, sweeping, ecs })
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(collect_often(Arc::downgrade(&world), warn));
+    let task = tokio::spawn(listener::serve(listener, Arc::clone(&world), limits, stopped));
+    Ok(Running { addr, world, stop, task, sweeping, ecs })
 }
 
 /// Looks once a minute whether the hour of a lifecycle policy has come.
@@ -182,10 +275,17 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
     if addr.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], addr.port())) } else { addr }
 }
 
-async fn handle(
-    State(world): State<Arc<World>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-) -> axum::response::Response {
-    http::handle(world, peer.ip(), request).await
+/// Collects now and then, as long as there is a server.
+async fn collect_often(world: Weak<World>, warn: fn(&str)) {
+    let mut times = tokio::time::interval(Duration::from_secs(COLLECT_SECONDS));
+    times.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        times.tick().await;
+        let Some(world) = world.upgrade() else { return };
+        let collected = tokio::task::spawn_blocking(move || collect(&world)).await;
+        // What could not be removed now is removed by a later run.
+        if let Ok(Err(error)) = collected {
+            warn(&format!("what nobody needs any more could not be removed: {error}"));
+        }
+    }
 }

@@ -57,6 +57,7 @@ pub(crate) fn world_with(registry: RegistryMode) -> TestWorld {
         given: GivenTexts::default(),
         ecs: crate::ecs::runner::Runner::default(),
         fill_random: count,
+        data: None,
         settings: Settings {
             default_account: account(),
             default_region: REGION.to_owned(),

@@ -34,6 +34,19 @@ pub fn is_ci() -> bool {
     std::env::var_os("CI").is_some()
 }
 
+/// Lets this process open as many files as a server with many clients needs, if the system allows it.
+pub fn allow_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    const FILES_WANTED: u64 = 8_192;
+    let mut limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(FILES_WANTED).min(FILES_WANTED);
+    if limit.current.is_some_and(|current| current < most) {
+        limit.current = Some(most);
+        // Fewer clients at a time then, and nothing else.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+}
+
 fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| !home.as_os_str().is_empty())
 }

@@ -45,6 +45,11 @@ pub fn failure(failure: &Failure) {
     }
 }
 
+/// Prints a warning on standard error.
+pub fn warning(text: &str) {
+    anstream::eprintln!("{}: {text}", styled(AnsiColor::Yellow.on_default().bold(), "warning"));
+}
+
 /// Prints a finding on standard output, indented by so many spaces.
 pub fn finding(finding: &Finding, sources: &SourceMap, indent: usize) {
     let text = render::terminal(finding, sources, render::Style::Coloured, WIDTH_DEFAULT - indent);
@@ -108,38 +113,6 @@ pub fn size(bytes: u64) -> String {
         1024..1_048_576 => format!("{}.{} kB", bytes / 1024, bytes % 1024 * 10 / 1024),
         _ => format!("{}.{} MB", bytes / 1_048_576, bytes % 1_048_576 * 10 / 1_048_576),
     }
-}
-
-/// A decision as JSON, for `--format json`.
-pub fn record_json(record: &Record, sources: &SourceMap) -> serde_json::Value {
-    let (outcome, code, message) = match &record.verdict {
-        Verdict::Allowed => ("allowed", None, None),
-        Verdict::Refused { code, message } => ("refused", Some(code), Some(message)),
-    };
-    let statement = |by: &landfall_policy::StatementRef| {
-        serde_json::json!({
-            "policy": by.policy,
-            "sid": by.sid,
-            "statement": by.statement_index,
-            "place": sources.place(by.span).to_string(),
-        })
-    };
-    let allowed_by: Vec<_> =
-        record.decision.iter().flat_map(|(decision, _)| decision.allowed_by.iter().map(statement)).collect();
-    serde_json::json!({
-        "time": record.at.to_string(),
-        "request_id": record.request_id,
-        "service": record.service,
-        "operation": record.operation,
-        "caller": record.caller,
-        "action": record.action,
-        "resource": record.resource,
-        "outcome": outcome,
-        "code": code,
-        "message": message,
-        "allowed_by": allowed_by,
-        "finding": record.finding.as_ref().map(|finding| render::json(finding, sources)),
-    })
 }
 
 #[cfg(test)]

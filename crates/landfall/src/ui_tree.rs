@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use landfall_check::render;
 use landfall_rehearse::event::{JobStarted, Ready, StepEnded, Summary};
 use landfall_rehearse::{Event, Observer, Outcome};
-use landfall_serve::log::Record;
+use landfall_serve::log::{self, Record};
 use landfall_types::{Finding, SourceMap};
 
 use crate::ui::{self, BAD, BOLD, DIM, GOOD, line, styled};
@@ -341,7 +341,7 @@ impl Observer for JsonLines<'_> {
             Event::StepEnded(ended) => serde_json::json!({
                 "event": "step-ended", "step": ended.name, "outcome": ended.outcome.as_str(), "error": ended.error,
                 "seconds": ended.took.as_secs_f64(),
-                "decisions": ended.decisions.iter().map(|record| ui::record_json(record, self.sources)).collect::<Vec<_>>(),
+                "decisions": ended.decisions.iter().map(|record| log::json::record(record, self.sources)).collect::<Vec<_>>(),
                 "findings": self.findings(&ended.findings),
             }),
             Event::JobEnded { name, outcome } => {

@@ -43,6 +43,11 @@ const CONFINED: &[Confined] = &[
         to: &["crates/landfall-check/src/terraform/syntax.rs"],
         why: "it stays easy to replace",
     },
+    Confined {
+        name: "rusqlite",
+        to: &["crates/landfall-serve/src/store/disk.rs"],
+        why: "records go to any disk that keeps a change whole",
+    },
 ];
 
 /// Crates that take everything as arguments.

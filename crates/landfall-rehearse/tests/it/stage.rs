@@ -55,7 +55,7 @@ impl Stage {
         let sources = SourceMap::new();
         let config = Config {
             addr: "127.0.0.1:0".parse().unwrap(),
-            blob_dir: scratch.path().join("images"),
+            place: landfall_serve::Place::Scratch(scratch.path().join("images")),
             account: AccountId::parse("123456789012").unwrap(),
             region: "eu-west-1".to_owned(),
             root_key: RootKey::WellKnown,
@@ -64,6 +64,8 @@ impl Stage {
             discovery: landfall_serve::discovery::Settings::default(),
             read_time: now,
             fill_random: count,
+            limits: landfall_serve::Limits::default(),
+            warn: |_| {},
         };
         let server = landfall_serve::start(config).await.unwrap();
         Self { server, scratch, sources }

@@ -1,11 +1,17 @@
 //! Uploads between requests: who may go on with which.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use landfall_types::Timestamp;
+use landfall_wire::hash::Algorithm;
 
-use super::Upload;
+use super::{OWNER_EXTENSION, Scratch, Upload};
+
+/// Longest name of an upload's owner, in bytes.
+const OWNER_BYTES_MAX: u64 = 16 << 10;
 
 /// Uploads that may be open at a time.
 pub const UPLOADS_MAX: usize = 1024;
@@ -23,8 +29,17 @@ struct Slot {
     owner: String,
     seen_at: Timestamp,
     length: u64,
-    // None while a request has it.
-    upload: Option<Upload>,
+    held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    /// It waits for its next part.
+    Waiting(Upload),
+    /// An earlier process left it: it is opened when somebody goes on with it.
+    Left(Scratch),
+    /// A request has it.
+    Taken,
 }
 
 /// What came of asking for an upload.
@@ -59,25 +74,62 @@ impl Uploads {
         now: Timestamp,
     ) -> Result<(), TooManyUploads> {
         let mut slots = self.slots();
-        slots.retain(|_, slot| {
-            slot.upload.is_none() || slot.seen_at.plus_seconds(UPLOAD_IDLE_SECONDS_MAX) > now
-        });
+        expire(&mut slots, now);
         if slots.len() >= UPLOADS_MAX {
             return Err(TooManyUploads);
         }
         let length = upload.length();
+        upload.note_owner(owner);
         slots.insert(
             id.to_owned(),
-            Slot { owner: owner.to_owned(), seen_at: now, length, upload: Some(upload) },
+            Slot { owner: owner.to_owned(), seen_at: now, length, held: Held::Waiting(upload) },
         );
         Ok(())
     }
 
+    /// Takes in an upload that an earlier process left, or the file that says whose it is; not what was
+    /// left of anything else.
+    pub(super) fn adopt(&self, path: &Path, leave: &Arc<AtomicBool>, now: Timestamp) -> bool {
+        if path.extension().is_some_and(|extension| extension == OWNER_EXTENSION) {
+            return path.with_extension("").is_file();
+        }
+        let scratch = Scratch { path: path.to_owned(), is_durable: true, leave: Arc::clone(leave) };
+        let file = scratch.owner_file();
+        let is_short = std::fs::metadata(&file).is_ok_and(|file| file.len() <= OWNER_BYTES_MAX);
+        let owner = is_short.then(|| std::fs::read_to_string(&file).ok()).flatten();
+        let id = path.file_name().and_then(|name| name.to_str());
+        let (Some(owner), Some(id), Ok(content)) = (owner, id, std::fs::metadata(path)) else { return false };
+        let slot = Slot { owner, seen_at: now, length: content.len(), held: Held::Left(scratch) };
+        self.slots().insert(id.to_owned(), slot);
+        true
+    }
+
+    /// Drops uploads that nobody has gone on with for too long; gives their number.
+    pub fn expire(&self, now: Timestamp) -> usize {
+        expire(&mut self.slots(), now)
+    }
+
     /// Takes an upload, to go on with it.
     pub fn take(&self, id: &str, owner: &str) -> Taken {
-        match self.slots().get_mut(id).filter(|slot| slot.owner == owner) {
-            None => Taken::Unknown,
-            Some(slot) => slot.upload.take().map_or(Taken::Busy, Taken::Upload),
+        let left = {
+            let mut slots = self.slots();
+            let Some(slot) = slots.get_mut(id).filter(|slot| slot.owner == owner) else {
+                return Taken::Unknown;
+            };
+            match std::mem::replace(&mut slot.held, Held::Taken) {
+                Held::Waiting(upload) => return Taken::Upload(upload),
+                Held::Taken => return Taken::Busy,
+                Held::Left(left) => left,
+            }
+        };
+        // The slot says that it is taken: nobody waits for the lock while its content is read.
+        let resumed = crate::store::waiting(|| Upload::resume(left, Algorithm::Sha256));
+        match resumed {
+            Ok(upload) => Taken::Upload(upload),
+            Err(_) => {
+                self.forget(id);
+                Taken::Unknown
+            }
         }
     }
 
@@ -86,7 +138,7 @@ impl Uploads {
         if let Some(slot) = self.slots().get_mut(id) {
             slot.seen_at = now;
             slot.length = upload.length();
-            slot.upload = Some(upload);
+            slot.held = Held::Waiting(upload);
         }
     }
 
@@ -99,4 +151,12 @@ impl Uploads {
     pub fn length(&self, id: &str, owner: &str) -> Option<u64> {
         self.slots().get(id).filter(|slot| slot.owner == owner).map(|slot| slot.length)
     }
+}
+
+fn expire(slots: &mut HashMap<String, Slot>, now: Timestamp) -> usize {
+    let before = slots.len();
+    slots.retain(|_, slot| {
+        matches!(slot.held, Held::Taken) || slot.seen_at.plus_seconds(UPLOAD_IDLE_SECONDS_MAX) > now
+    });
+    before - slots.len()
 }

@@ -51,7 +51,7 @@ pub(super) fn batch_check<C: Call>(call: &EcrCall<'_>) -> Answer {
             failures.push(failure(text));
             continue;
         };
-        let size = call.world.store.blob(&found.registry, &found.name, &digest);
+        let size = call.world.blob(&found.registry, &found.name, &digest);
         layers.push(match size {
             Some(size) => json!({
                 "layerDigest": text, "layerAvailability": "AVAILABLE", "layerSize": size, "mediaType": LAYER_TYPE,
@@ -292,7 +292,7 @@ fn check_complete<C>(
         );
         return Err(AwsError::bad_request("LayerPartTooSmallException", message));
     }
-    let known = |digest: &&Digest| world.store.blob(&found.registry, &found.name, digest).is_some();
+    let known = |digest: &&Digest| world.blob(&found.registry, &found.name, digest).is_some();
     match digests.iter().find(known) {
         Some(digest) => Err(AwsError::bad_request(
             "LayerAlreadyExistsException",
@@ -317,7 +317,7 @@ pub(super) fn get_download_url(call: &EcrCall<'_>) -> Answer {
     let text = call.text("layerDigest").unwrap_or_default();
     let found = call.on_repository::<calls::GetDownloadUrlForLayer>()?;
     let digest = Digest::parse(text).ok();
-    let is_there = |digest: &Digest| call.world.store.blob(&found.registry, &found.name, digest).is_some();
+    let is_there = |digest: &Digest| call.world.blob(&found.registry, &found.name, digest).is_some();
     let Some(digest) = digest.filter(is_there) else {
         let message = format!("The layer with digest '{text}' does not exist {}", found.place());
         return Err(AwsError::bad_request("LayersNotFoundException", message));
@@ -363,7 +363,7 @@ pub(crate) fn open_layer_link(world: &World, token: &str) -> LayerLink {
     if expires_at <= world.clock.now() {
         return LayerLink::Ended;
     }
-    if world.store.blob(&registry, &name, &digest).is_none() {
+    if world.blob(&registry, &name, &digest).is_none() {
         return LayerLink::Gone;
     }
     match world.blobs.open(&digest) {

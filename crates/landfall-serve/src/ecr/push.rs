@@ -98,7 +98,7 @@ fn check_content<C>(world: &World, found: &Found<C>, manifest: &Manifest) -> Res
         AwsError::bad_request(code, message)
     };
     let layers = manifest.layers.iter().filter(|layer| !is_foreign(layer)).chain(&manifest.config);
-    let missing = missing(layers, |digest| world.store.blob(registry, name, digest).is_some());
+    let missing = missing(layers, |digest| world.blob(registry, name, digest).is_some());
     if !missing.is_empty() {
         return Err(required("LayersNotFoundException", "Layers", &missing.join(",")));
     }

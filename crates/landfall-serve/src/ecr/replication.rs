@@ -230,7 +230,7 @@ fn copy(
     let read = Manifest::parse(&image.manifest, Some(&image.media_type));
     let content = read.map(|manifest| [manifest.layers, manifest.config.into_iter().collect()].concat());
     for item in content.unwrap_or_default() {
-        if let Some(size) = world.store.blob(registry, name, &item.digest) {
+        if let Some(size) = world.blob(registry, name, &item.digest) {
             world.store.link_blob(to, name, &item.digest, size).map_err(|_| "InternalFailure")?;
         }
     }

@@ -5,10 +5,13 @@
 //! `/_landfall/` is ours), its host (an issuer's, a registry's), its `X-Amz-Target`, or the query
 //! `Action`.
 
+mod decisions;
 mod ecr_json;
 mod ecs_json;
 mod guard;
 mod iam_query;
+pub(crate) mod listener;
+mod patience;
 mod query;
 mod sts_query;
 
@@ -175,7 +178,7 @@ fn issuer_document(world: &World, host_and_path: &str) -> Option<Response<Body>>
 
 /// What is not AWS.
 async fn ours(
-    world: &World,
+    world: &Arc<World>,
     connection: &Connection,
     path: &str,
     request: Request<Body>,
@@ -197,6 +200,8 @@ async fn ours(
     match (method, path) {
         (Method::POST, "lifecycle") if connection.is_loopback() => lifecycle(world),
         (Method::GET, "health") => json(StatusCode::OK, &serde_json::json!({ "status": "ok" })),
+        (Method::GET, "decisions") => decisions::handle(world, connection, &request),
+        (Method::POST, "gc") if connection.is_loopback() => collect(world).await,
         (Method::POST, "token") if connection.is_loopback() => mint(world, request).await,
         (Method::POST, "token") => {
             text(StatusCode::FORBIDDEN, "tokens are minted for callers on this machine only\n")
@@ -257,6 +262,19 @@ fn lifecycle(world: &World) -> Response<Body> {
         })
         .collect();
     json(StatusCode::OK, &serde_json::json!({ "images": swept }))
+}
+
+/// `POST /_landfall/gc`: removes what nobody needs, and says how much it was.
+async fn collect(world: &Arc<World>) -> Response<Body> {
+    let world = Arc::clone(world);
+    let collected = tokio::task::spawn_blocking(move || crate::collect::collect(&world)).await;
+    match collected
+        .map_err(|error| error.to_string())
+        .and_then(|done| done.map_err(|error| error.to_string()))
+    {
+        Ok(collected) => json(StatusCode::OK, &serde_json::json!(collected)),
+        Err(message) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{message}\n")),
+    }
 }
 
 fn id_token(world: &World, job: &str, request: &Request<Body>, request_id: &str) -> Response<Body> {

@@ -227,7 +227,7 @@ fn check_content(
             ),
         )
     };
-    let has_blob = |digest: &Digest| world.store.blob(registry, name, digest).is_some();
+    let has_blob = |digest: &Digest| world.blob(registry, name, digest).is_some();
     let has_image =
         |digest: &Digest| world.store.image(registry, name, &Reference::Digest(digest.clone())).is_some();
     let layers = manifest.layers.iter().filter(|layer| !is_foreign(layer)).chain(&manifest.config);

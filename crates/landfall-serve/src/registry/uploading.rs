@@ -60,7 +60,7 @@ fn mountable(call: &RegistryCall<'_>) -> Option<(Digest, Permit<calls::ReadBlob>
     let digest = Digest::parse(call.query.get("mount")?).ok()?;
     // Looked up before it is decided, so that a guess at a repository leaves no refusal in the log; the
     // client can't tell the two apart.
-    let is_there = |name: &RepositoryName| call.world.store.blob(&call.registry, name, &digest).is_some();
+    let is_there = |name: &RepositoryName| call.world.blob(&call.registry, name, &digest).is_some();
     let from = match call.query.get("from") {
         Some(from) => RepositoryName::parse(from).ok().filter(is_there)?,
         // The specification lets a client not say from where.

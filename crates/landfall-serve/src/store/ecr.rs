@@ -182,7 +182,7 @@ impl Shelf {
         key(&[account, region, name, last])
     }
 
-    fn within(&self) -> String {
+    pub(super) fn within(&self) -> String {
         within(&self.parts())
     }
 }
@@ -194,9 +194,9 @@ fn shelf<'a>(registry: &'a RegistryId, name: &'a RepositoryName) -> [&'a str; 3]
 /// A blob that a repository has.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HeldBlob {
-    shelf: Shelf,
+    pub(super) shelf: Shelf,
     #[serde(with = "text::word")]
-    digest: Digest,
+    pub(super) digest: Digest,
     size_in_bytes: u64,
 }
 
@@ -206,7 +206,7 @@ pub struct HeldImage {
     shelf: Shelf,
     number: u64,
     #[serde(with = "text::shared")]
-    image: Arc<Image>,
+    pub(super) image: Arc<Image>,
 }
 
 /// A tag with its place in the order of pushes.

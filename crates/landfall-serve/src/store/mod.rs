@@ -3,9 +3,11 @@
 //!
 //! Records are handed out as shared snapshots: a reader keeps what it read while a writer replaces it.
 
+pub mod disk;
 mod ecr;
 mod ecr_settings;
 pub mod ecs;
+mod garbage;
 mod iam;
 pub mod records;
 pub mod text;
@@ -17,8 +19,6 @@ use landfall_policy::{Policy, PolicyKind};
 use landfall_wire::error::{AwsError, Protocol};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::policies::NOT_KEPT;
-
 pub use ecr::{Deleted, Image, Put, Reference, RegistryId, Removed, Repository};
 pub use ecr_settings::{
     Backfill, CreationTemplate, Destination, Encryption, Filter, ImageHistory, LayerParts, Lifecycle,
@@ -26,6 +26,7 @@ pub use ecr_settings::{
     RepositorySettings, Scanning, ScanningRule, TagMutability, in_registry, within_registry,
 };
 pub use iam::{AttachedPolicy, CustomerPolicy, PolicyVersion, Provider, ProviderSpans, Role};
+pub(crate) use records::waiting;
 pub use records::{Kind, Record, Store, StoreError, Writing};
 pub use users::{AccessKey, AccountAlias, Group, InstanceProfile, LastUse, RoleDeletion, User};
 
@@ -100,7 +101,7 @@ impl<'de> Deserialize<'de> for Document {
         }
         let Kept { text, kind } = Kept::deserialize(deserializer)?;
         // It was accepted when it was written: what can't be read in it by now is not granted.
-        let (tree, _) = landfall_policy::json::parse(NOT_KEPT, &text);
+        let (tree, _) = landfall_policy::json::parse(text::source(&text), &text);
         let policy = Arc::new(landfall_policy::parse::policy(&tree, kind).0);
         Ok(Self { text: text.into(), kind, policy })
     }

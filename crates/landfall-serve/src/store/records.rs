@@ -1,17 +1,20 @@
 //! Records by kind and key: read from memory, and written through to a [`Disk`].
 //!
-//! All reads are answered from memory. Writes are taken one at a time: a change is put together against
-//! what is there, handed to the disk as a whole, and becomes visible when the disk has it. Readers never
-//! wait for the disk, and nobody sees a change that could still be lost.
+//! All reads are answered from memory. Writes are put together one at a time, against what is there and what
+//! is on its way, and wait for the disk in company: whoever finds it free takes along all that have come
+//! together meanwhile, so that many writers share one sync. A change becomes visible when the disk has it:
+//! readers never wait for the disk, and nobody sees a change that could still be lost.
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use super::text;
 
 /// What separates the parts of a key: no name, ARN or digest has it.
 pub const KEY_SEPARATOR: char = '\u{1f}';
@@ -99,8 +102,43 @@ fn read_row<R: Record>(json: &str) -> Result<Row, serde_json::Error> {
 #[derive(Debug)]
 pub struct Store {
     rows: RwLock<Rows>,
-    writing: Mutex<()>,
-    disk: Option<Box<dyn Disk>>,
+    ahead: Mutex<Ahead>,
+    disk: Option<OwnDisk>,
+}
+
+/// A disk, and whose turn it is to write to it.
+#[derive(Debug)]
+struct OwnDisk {
+    disk: Box<dyn Disk>,
+    turn: Mutex<()>,
+}
+
+/// What writers see beyond the rows: changes that the disk does not have yet.
+#[derive(Default, Debug)]
+struct Ahead {
+    /// The newest of them by kind and key; none stands for a row that is to go.
+    rows: BTreeMap<(&'static str, String), (u64, Option<Row>)>,
+    /// Those that nobody has taken to the disk yet, in order.
+    waiting: Vec<Arc<OnItsWay>>,
+    /// The newest change that a writer waits for.
+    newest: Option<Arc<OnItsWay>>,
+    /// Numbers changes.
+    last: u64,
+}
+
+/// A change that the disk is to have.
+struct OnItsWay {
+    number: u64,
+    changes: Vec<Change>,
+    rows: Vec<((&'static str, String), Option<Row>)>,
+    /// What became of it.
+    settled: OnceLock<Result<(), String>>,
+}
+
+impl Debug for OnItsWay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OnItsWay").field("number", &self.number).field("settled", &self.settled).finish()
+    }
 }
 
 impl Default for Store {
@@ -112,7 +150,7 @@ impl Default for Store {
 impl Store {
     /// A store that is gone when the process ends.
     pub fn in_memory() -> Self {
-        Self { rows: RwLock::default(), writing: Mutex::default(), disk: None }
+        Self { rows: RwLock::default(), ahead: Mutex::default(), disk: None }
     }
 
     /// A store that starts with what a disk has (kind, key, JSON) and writes through to it.
@@ -129,12 +167,14 @@ impl Store {
             let kind = kinds.iter().find(|kind| kind.name == name).ok_or_else(|| {
                 format!("there is a record of kind `{name}`, which this version does not know: a newer one wrote it")
             })?;
-            let row = (kind.read)(&json).map_err(|error| {
+            let label = label(&name, &key);
+            let row = text::naming(&label, || (kind.read)(&json)).map_err(|error| {
                 format!("the {name} `{}` can't be read: {error}", key.replace(KEY_SEPARATOR, " "))
             })?;
             rows.entry(kind.name).or_default().insert(key, row);
         }
-        Ok(Self { rows: RwLock::new(rows), writing: Mutex::default(), disk: Some(disk) })
+        let disk = OwnDisk { disk, turn: Mutex::default() };
+        Ok(Self { rows: RwLock::new(rows), ahead: Mutex::default(), disk: Some(disk) })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Rows> {
@@ -165,26 +205,115 @@ impl Store {
         &self,
         change: impl FnOnce(&mut Writing<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut writing = Writing { store: self, pending: BTreeMap::new() };
+        let mut ahead = self.ahead();
+        let mut writing = Writing { rows: &self.rows, ahead: &ahead.rows, pending: BTreeMap::new() };
         let answer = change(&mut writing)?;
         let pending = writing.pending;
-        if pending.is_empty() {
+        let Some(disk) = &self.disk else {
+            let rows = pending.into_iter().map(|(place, change)| (place, change.map(|pending| pending.row)));
+            apply(&self.rows, rows);
             return Ok(answer);
-        }
-        if let Some(disk) = &self.disk {
-            disk.commit(&changes(&pending)?).map_err(StoreError::Disk)?;
-        }
-        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
-        for ((kind, key), change) in pending {
-            let table = rows.entry(kind).or_default();
-            match change {
-                Some(pending) => table.insert(key, pending.row),
-                None => table.remove(&key),
-            };
+        };
+        // An answer without a change (it is there already) may rest on changes that are on their way.
+        let on_its_way = match pending.is_empty() {
+            true => ahead.newest.clone(),
+            false => Some(ahead.add(pending)?),
+        };
+        drop(ahead);
+        if let Some(on_its_way) = on_its_way {
+            waiting(|| self.settle(disk, &on_its_way)).map_err(StoreError::Disk)?;
         }
         Ok(answer)
     }
+
+    fn ahead(&self) -> MutexGuard<'_, Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the disk has a change, by taking it there with all others that wait if nobody does.
+    fn settle(&self, own: &OwnDisk, change: &OnItsWay) -> Result<(), String> {
+        let _turn = own.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(settled) = change.settled.get() {
+            return settled.clone();
+        }
+        let batch = std::mem::take(&mut self.ahead().waiting);
+        let changes: Vec<Change> = batch.iter().flat_map(|change| change.changes.iter().cloned()).collect();
+        let result = own.disk.commit(&changes);
+        let mut ahead = self.ahead();
+        match &result {
+            Ok(()) => {
+                apply(&self.rows, batch.iter().flat_map(|change| change.rows.iter().cloned()));
+                ahead.forget(batch.last().map_or(0, |newest| newest.number));
+            }
+            // What was put together on top of a change that failed fails with it.
+            Err(_) => {
+                let on_top = std::mem::take(&mut ahead.waiting);
+                on_top.iter().for_each(|change| change.settle(&result));
+                ahead.forget(u64::MAX);
+            }
+        }
+        batch.iter().for_each(|change| change.settle(&result));
+        change.settled.get().cloned().unwrap_or(result)
+    }
+}
+
+impl Ahead {
+    fn add(&mut self, pending: PendingChanges) -> Result<Arc<OnItsWay>, StoreError> {
+        let changes = changes(&pending)?;
+        self.last += 1;
+        let number = self.last;
+        let rows: Vec<_> =
+            pending.into_iter().map(|(place, change)| (place, change.map(|pending| pending.row))).collect();
+        for (place, row) in &rows {
+            self.rows.insert(place.clone(), (number, row.clone()));
+        }
+        let change = Arc::new(OnItsWay { number, changes, rows, settled: OnceLock::new() });
+        self.waiting.push(Arc::clone(&change));
+        self.newest = Some(Arc::clone(&change));
+        Ok(change)
+    }
+
+    /// Forgets changes up to a number: they are rows by now, or will never be.
+    fn forget(&mut self, number: u64) {
+        self.rows.retain(|_, (newest, _)| *newest > number);
+        if self.newest.as_ref().is_some_and(|newest| newest.number <= number) {
+            self.newest = None;
+        }
+    }
+}
+
+impl OnItsWay {
+    fn settle(&self, result: &Result<(), String>) {
+        // Settled once: a change is in one batch.
+        let _ = self.settled.set(result.clone());
+    }
+}
+
+fn apply(rows: &RwLock<Rows>, changes: impl IntoIterator<Item = ((&'static str, String), Option<Row>)>) {
+    let mut rows = rows.write().unwrap_or_else(PoisonError::into_inner);
+    for ((kind, key), row) in changes {
+        let table = rows.entry(kind).or_default();
+        match row {
+            Some(row) => table.insert(key, row),
+            None => table.remove(&key),
+        };
+    }
+}
+
+/// Runs what waits for the disk. A worker of the runtime hands its other tasks on first.
+pub(crate) fn waiting<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
+/// What a policy of a record is called where it is shown: `role deploy` for the record `iam-role` of that key.
+fn label(kind: &str, key: &str) -> String {
+    let what = kind.split_once('-').map_or(kind, |(_, what)| what);
+    let name = key.rsplit(KEY_SEPARATOR).next().unwrap_or(key);
+    format!("{what} {name}")
 }
 
 fn typed<R: Record>(row: &Row) -> Option<Arc<R>> {
@@ -223,35 +352,43 @@ fn json_of<R: Record>(row: &Row) -> Result<String, String> {
 
 /// A change that is being put together. It sees what is there with its own changes.
 pub struct Writing<'a> {
-    store: &'a Store,
+    rows: &'a RwLock<Rows>,
+    ahead: &'a BTreeMap<(&'static str, String), (u64, Option<Row>)>,
     pending: PendingChanges,
 }
 
 impl Writing<'_> {
     /// One record.
     pub fn get<R: Record>(&self, key: &str) -> Option<Arc<R>> {
-        match self.pending.get(&(R::KIND, key.to_owned())) {
-            Some(change) => change.as_ref().and_then(|pending| typed(&pending.row)),
-            None => self.store.get(key),
+        let place = (R::KIND, key.to_owned());
+        if let Some(change) = self.pending.get(&place) {
+            return change.as_ref().and_then(|pending| typed(&pending.row));
         }
+        if let Some((_, row)) = self.ahead.get(&place) {
+            return row.as_ref().and_then(typed);
+        }
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        typed(rows.get(R::KIND)?.get(key)?)
     }
 
     /// All records whose keys begin with a prefix, by key.
     pub fn list<R: Record>(&self, prefix: &str) -> Vec<Arc<R>> {
-        let rows = self.store.read();
-        let mut seen: BTreeMap<&str, Arc<R>> = starting(rows.get(R::KIND), prefix)
-            .filter_map(|(key, row)| typed(row).map(|row| (key.as_str(), row)))
-            .collect();
-        for ((kind, key), change) in &self.pending {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let mut seen: BTreeMap<&str, &Row> =
+            starting(rows.get(R::KIND), prefix).map(|(key, row)| (key.as_str(), row)).collect();
+        let ahead = self.ahead.iter().map(|(place, (_, row))| (place, row.as_ref()));
+        let pending =
+            self.pending.iter().map(|(place, change)| (place, change.as_ref().map(|pending| &pending.row)));
+        for ((kind, key), row) in ahead.chain(pending) {
             if *kind != R::KIND || !key.starts_with(prefix) {
                 continue;
             }
-            match change.as_ref().and_then(|pending| typed(&pending.row)) {
+            match row {
                 Some(row) => seen.insert(key, row),
                 None => seen.remove(key.as_str()),
             };
         }
-        seen.into_values().collect()
+        seen.into_values().filter_map(typed).collect()
     }
 
     /// Writes a record over whatever has its key.
@@ -423,5 +560,92 @@ mod tests {
         };
         assert!(open("thing", "{").starts_with("the thing `a x` can't be read: "), "{}", open("thing", "{"));
         assert!(open("thong", "{}").contains("`thong`"));
+    }
+
+    /// A disk whose syncs wait until they are let through, and that says how many there were.
+    #[derive(Clone, Default, Debug)]
+    struct Gate(Arc<(Mutex<GateState>, std::sync::Condvar)>);
+
+    /// Whether it is open, how many came to it, whether the disk behind it is full.
+    type GateState = (bool, usize, bool);
+
+    impl Gate {
+        fn open(&self, is_full: bool) {
+            let mut state = self.0.0.lock().unwrap();
+            (state.0, state.2) = (true, is_full);
+            self.0.1.notify_all();
+        }
+
+        fn commits(&self) -> usize {
+            self.0.0.lock().unwrap().1
+        }
+
+        /// Waits until somebody waits at the gate.
+        fn wait_for_one(&self) {
+            let _waited = self.0.1.wait_while(self.0.0.lock().unwrap(), |state| state.1 == 0).unwrap();
+        }
+    }
+
+    impl Disk for Gate {
+        fn commit(&self, _changes: &[Change]) -> Result<(), String> {
+            let mut state = self.0.0.lock().unwrap();
+            state.1 += 1;
+            self.0.1.notify_all();
+            let state = self.0.1.wait_while(state, |state| !state.0).unwrap();
+            if state.2 { Err("full".to_owned()) } else { Ok(()) }
+        }
+    }
+
+    /// Starts writers while the disk is busy with a first one, lets the disk go on, and gives what each got.
+    fn crowd(is_full: bool) -> (Store, Gate, Vec<Result<(), StoreError>>) {
+        const WRITERS: usize = 64;
+        let gate = Gate::default();
+        let store = Store::on_disk(Box::new(gate.clone()), &[Kind::of::<Thing>()], []).unwrap();
+        let put = |name: String| store.write(|writing| writing.insert(thing("a", &name, 1)));
+        let results = std::thread::scope(|scope| {
+            let first = scope.spawn(|| put("first".to_owned()));
+            gate.wait_for_one();
+            let others: Vec<_> =
+                (0..WRITERS).map(|number| scope.spawn(move || put(format!("{number:02}")))).collect();
+            while store.ahead().waiting.len() < WRITERS {
+                std::thread::yield_now();
+            }
+            // Readers neither wait nor see what could still be lost; writers see it.
+            assert_eq!(names(&store, "a"), Vec::<String>::new());
+            let seen: Result<(), StoreError> = store.write(|writing| {
+                Err(if writing.list::<Thing>("").len() == WRITERS + 1 {
+                    StoreError::Exists
+                } else {
+                    StoreError::Missing
+                })
+            });
+            assert_eq!(seen, Err(StoreError::Exists));
+            gate.open(is_full);
+            std::iter::once(first).chain(others).map(|writer| writer.join().unwrap()).collect()
+        });
+        (store, gate, results)
+    }
+
+    #[test]
+    fn writers_that_wait_together_share_a_sync() {
+        let (store, gate, results) = crowd(false);
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        assert_eq!(gate.commits(), 2);
+        assert_eq!(store.count::<Thing>(""), 65);
+        assert!(store.ahead().rows.is_empty() && store.ahead().newest.is_none());
+    }
+
+    #[test]
+    fn what_stands_on_a_change_that_failed_fails_with_it_and_the_store_goes_on() {
+        let (store, gate, results) = crowd(true);
+        assert!(
+            results.iter().all(|result| *result == Err(StoreError::Disk("full".to_owned()))),
+            "{results:?}"
+        );
+        assert_eq!(store.count::<Thing>(""), 0);
+        gate.open(false);
+        let again: Result<(), StoreError> = store.write(|writing| writing.insert(thing("a", "first", 1)));
+        assert_eq!(again, Ok(()));
+        assert_eq!(names(&store, "a"), ["first"]);
     }
 }

@@ -1,10 +1,47 @@
 //! How the domain's words stand in JSON: as the text that people write them in.
 
-use landfall_types::{AccountId, Arn, Digest, Issuer, RepositoryName, Span, Tag};
+use std::cell::RefCell;
+
+use landfall_types::{AccountId, Arn, Digest, Issuer, RepositoryName, SourceId, SourceMap, Span, Tag};
 use serde::de::Error as _;
 use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
-use crate::policies::NOT_KEPT;
+use crate::policies::{GivenTexts, NOT_KEPT};
+
+/// Where texts go that reasons point into, while records are read.
+#[derive(Clone, Debug)]
+struct Texts {
+    given: GivenTexts,
+    sources: SourceMap,
+    label: String,
+}
+
+thread_local! {
+    // Serde hands nothing down to what it reads, and a policy in the middle of a record has to register its
+    // text; so the place where records are read says it to this thread.
+    static TEXTS: RefCell<Option<Texts>> = const { RefCell::new(None) };
+}
+
+/// Reads records whose policies are shown with their lines: their texts become sources.
+pub fn registering<T>(given: &GivenTexts, sources: &SourceMap, read: impl FnOnce() -> T) -> T {
+    let texts = Texts { given: given.clone(), sources: sources.clone(), label: String::new() };
+    TEXTS.set(Some(texts));
+    let answer = read();
+    TEXTS.set(None);
+    answer
+}
+
+/// Reads a record whose policies are called so.
+pub fn naming<T>(label: &str, read: impl FnOnce() -> T) -> T {
+    TEXTS.with_borrow_mut(|texts| texts.iter_mut().for_each(|texts| texts.label = label.to_owned()));
+    read()
+}
+
+/// The source of a policy that is being read.
+pub(super) fn source(text: &str) -> SourceId {
+    let known = |texts: &Texts| texts.given.source_in(&texts.sources, &texts.label, text);
+    TEXTS.with_borrow(|texts| texts.as_ref().map_or(NOT_KEPT, known))
+}
 
 /// A word that is written as text and read back by its own rules.
 pub trait Word: Sized {

@@ -8,7 +8,7 @@ use landfall_serve::discovery::Settings;
 use landfall_serve::issuer::Signer;
 use landfall_serve::log::Record;
 use landfall_serve::world::{RegistryMode, RootKey};
-use landfall_serve::{Config, Running};
+use landfall_serve::{Config, Limits, Place, Running};
 use landfall_types::{AccountId, ClaimValue, Claims, SourceMap, Timestamp};
 
 use crate::client::{Keys, Reply, Request, Signing};
@@ -24,7 +24,7 @@ pub const SUBJECT: &str = "repo:acme/api:ref:refs/heads/main";
 
 pub struct Bench {
     pub server: Running,
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
     _dir: tempfile::TempDir,
 }
 
@@ -38,21 +38,25 @@ impl Bench {
     }
 
     pub fn with(root_key: RootKey, registry: RegistryMode) -> Self {
-        Self::start(root_key, registry, Settings::default())
+        Self::start(root_key, registry, Settings::default(), Limits::default())
     }
 
     /// A server that asks issuers as these settings say.
     pub fn with_discovery(discovery: Settings) -> Self {
-        Self::start(RootKey::WellKnown, RegistryMode::Ecr, discovery)
+        Self::start(RootKey::WellKnown, RegistryMode::Ecr, discovery, Limits::default())
     }
 
-    fn start(root_key: RootKey, registry: RegistryMode, discovery: Settings) -> Self {
+    pub fn with_limits(limits: Limits) -> Self {
+        Self::start(RootKey::WellKnown, RegistryMode::Ecr, Settings::default(), limits)
+    }
+
+    fn start(root_key: RootKey, registry: RegistryMode, discovery: Settings, limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let config = Config {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
-            blob_dir: dir.path().to_owned(),
+            place: Place::Scratch(dir.path().to_owned()),
             account: AccountId::parse(ACCOUNT).unwrap(),
             region: REGION.to_owned(),
             root_key,
@@ -61,9 +65,11 @@ impl Bench {
             discovery,
             read_time: || NOW,
             fill_random: count,
+            limits,
+            warn: |_| {},
         };
         let server = runtime.block_on(landfall_serve::start(config)).unwrap();
-        Self { server, _runtime: runtime, _dir: dir }
+        Self { server, runtime, _dir: dir }
     }
 
     /// A server with GitHub's provider.
@@ -83,6 +89,11 @@ impl Bench {
         );
         assert_eq!(made.status, 200, "{}", made.body);
         bench
+    }
+
+    /// Stops the server as a signal does.
+    pub fn stop(self) {
+        self.runtime.block_on(self.server.stop());
     }
 
     pub fn addr(&self) -> SocketAddr {

@@ -5,6 +5,7 @@
 
 mod bench;
 mod client;
+mod decisions;
 mod discovery;
 mod doors;
 mod ecr_doors;
@@ -14,4 +15,5 @@ mod exchange;
 mod iam;
 mod iam_doors;
 mod sessions;
+mod slow;
 mod sts;

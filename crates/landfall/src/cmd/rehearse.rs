@@ -232,6 +232,7 @@ fn setup<'a>(args: &RehearseArgs, found: &Found, infra: &'a [PathBuf]) -> Result
         issuers: Vec::new(),
         // A rehearsal never leaves the machine.
         discovery: landfall_serve::discovery::Settings::default(),
+        data: None,
     })
 }
 

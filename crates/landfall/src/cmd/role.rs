@@ -114,6 +114,7 @@ pub fn find(
         registry: landfall_serve::world::RegistryMode::default(),
         issuers: Vec::new(),
         discovery: landfall_serve::discovery::Settings::default(),
+        data: None,
     };
     let (world, read, seeded) = serve::offline(sources, setup, blobs.path())?;
     for finding in read.findings.iter().chain(&seeded.refused) {

@@ -10,10 +10,10 @@ use landfall_deliver::{Environment, Failure, FailureKind};
 use landfall_rehearse::world;
 use landfall_serve::discovery;
 use landfall_serve::issuer::IssuerKind;
-use landfall_serve::log::{Record, Verdict};
+use landfall_serve::log::{self, Audit, Follower, Record, Verdict};
 use landfall_serve::world::{RegistryMode, RootKey};
-use landfall_serve::{Config, Running, StartError, World};
-use landfall_types::{AccountId, Issuer, Secret, SourceMap};
+use landfall_serve::{Config, Place, Running, StartError, World};
+use landfall_types::{AccountId, Finding, Issuer, Secret, SourceMap};
 
 use super::{key_value, usage};
 use crate::{edge, files, ui};
@@ -32,6 +32,10 @@ pub struct ServeArgs {
     /// Where to listen. Other machines are let in only with a random root key, which is printed
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4566")]
     pub addr: SocketAddr,
+    /// A folder where everything is kept, for the next start as well: records, images, the server's own keys.
+    /// What was answered is on the disk. It is made if it isn't there [default: in memory, until the end]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
     /// A folder with Terraform: its providers, roles, policies and repositories are made at the start
     #[arg(long, value_name = "DIR")]
     pub infra: Vec<PathBuf>,
@@ -61,6 +65,10 @@ pub struct ServeArgs {
     /// Ask no issuer for its keys: only tokens of those that are played are exchanged
     #[arg(long)]
     pub offline: bool,
+    /// A file that every decision is appended to, as one line of JSON. It may be moved away at any time:
+    /// the next line goes to a new one
+    #[arg(long, value_name = "FILE")]
+    pub audit: Option<PathBuf>,
     /// How decisions are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,
@@ -87,9 +95,13 @@ impl Registry {
 const EXAMPLES: &str = "\
 Examples:
   landfall serve --infra infra/
+  landfall serve --data ~/.landfall --audit audit.jsonl
   export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
   landfall token github --repo acme/web > token
-  aws sts assume-role-with-web-identity --role-arn ARN --role-session-name me --web-identity-token file://token";
+  aws sts assume-role-with-web-identity --role-arn ARN --role-session-name me --web-identity-token file://token
+  curl -sN 'http://127.0.0.1:4566/_landfall/decisions?follow&outcome=refused'    # why, as it happens; also
+                    # caller=PART, action=PART, resource=PART, request_id=ID, after=SEQUENCE, limit=NUMBER
+  curl -sX POST http://127.0.0.1:4566/_landfall/gc    # removes content that no image needs any more";
 
 /// How output is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -118,6 +130,8 @@ pub struct Setup<'a> {
     pub issuers: Vec<(IssuerKind, Issuer)>,
     /// Whether and how other issuers are asked for their keys.
     pub discovery: discovery::Settings,
+    /// Where everything is kept; none when it ends with the server.
+    pub data: Option<&'a Path>,
 }
 
 /// `URL`, or what it is and the URL.
@@ -167,8 +181,8 @@ fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
 pub struct Served {
     /// The server.
     pub server: Running,
-    /// Where blobs are; goes away with this value.
-    pub _blobs: tempfile::TempDir,
+    /// Where blobs are that nobody needs afterwards; goes away with this value.
+    pub _blobs: Option<tempfile::TempDir>,
     /// What was read of the Terraform.
     pub read: files::ReadInfra,
     /// What was made of it.
@@ -184,10 +198,16 @@ pub struct Served {
 /// Unreadable input, a port that is taken.
 pub async fn start(sources: &SourceMap, setup: Setup<'_>) -> Result<Served, Failure> {
     let (read, region) = read(sources, &setup)?;
-    let blobs = tempfile::Builder::new().prefix("landfall-").tempdir().map_err(|error| {
-        Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
-    })?;
-    let config = config(sources, &setup, &region, blobs.path());
+    let (place, blobs) = match setup.data {
+        Some(dir) => (Place::Data(dir.to_owned()), None),
+        None => {
+            let blobs = tempfile::Builder::new().prefix("landfall-").tempdir().map_err(|error| {
+                Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
+            })?;
+            (Place::Scratch(blobs.path().join("images")), Some(blobs))
+        }
+    };
+    let config = config(sources, &setup, &region, place);
     let server = landfall_serve::start(config).await.map_err(|error| not_started(&error))?;
     play(&server.world, &setup, &read);
     let seeded = world::seed(&server.world, &read.infra, setup.account, &region);
@@ -205,7 +225,7 @@ pub fn offline(
     blobs: &Path,
 ) -> Result<(Arc<World>, files::ReadInfra, world::Seeded), Failure> {
     let (read, region) = read(sources, &setup)?;
-    let world = landfall_serve::world(config(sources, &setup, &region, blobs))
+    let world = landfall_serve::world(config(sources, &setup, &region, Place::Scratch(blobs.join("images"))))
         .map_err(|error| not_started(&error))?;
     let seeded = world::adopt(&world, &read.infra, setup.account, &region);
     Ok((world, read, seeded))
@@ -236,10 +256,10 @@ fn read(sources: &SourceMap, setup: &Setup<'_>) -> Result<(files::ReadInfra, Str
     Ok((read, region))
 }
 
-fn config(sources: &SourceMap, setup: &Setup<'_>, region: &str, blobs: &Path) -> Config {
+fn config(sources: &SourceMap, setup: &Setup<'_>, region: &str, place: Place) -> Config {
     Config {
         addr: setup.addr,
-        blob_dir: blobs.join("images"),
+        place,
         account: setup.account,
         region: region.to_owned(),
         root_key: root_key(setup.addr),
@@ -248,6 +268,8 @@ fn config(sources: &SourceMap, setup: &Setup<'_>, region: &str, blobs: &Path) ->
         discovery: setup.discovery.clone(),
         read_time: edge::now,
         fill_random: edge::fill_random,
+        limits: landfall_serve::Limits::default(),
+        warn: ui::warning,
     }
 }
 
@@ -272,10 +294,7 @@ fn not_started(error: &StartError) -> Failure {
                 addr.port()
             ))
         }
-        StartError::Listen { .. }
-        | StartError::Blobs { .. }
-        | StartError::Authorities(_)
-        | StartError::Key(_) => failure,
+        _ => failure,
     }
 }
 
@@ -302,12 +321,15 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         registry: args.registry.mode(),
         issuers: args.issuers.clone(),
         discovery: discovery(&args)?,
+        data: args.data.as_deref(),
     };
+    edge::allow_many_files();
     let stop = stop_signal();
     let mut served = start(&sources, setup).await?;
-    let world = std::sync::Arc::clone(&served.server.world);
-    let (format, shown) = (args.format, sources.clone());
-    world.log.subscribe(Box::new(move |record| show(record, &shown, format)));
+    let world = Arc::clone(&served.server.world);
+    let audit = args.audit.as_deref().map(|file| audit(&world, file, &sources)).transpose()?;
+    // Decisions are shown from here on, below the banner.
+    let follower = world.log.follow();
     match args.format {
         Format::Human => banner(&args, &served, &sources),
         Format::Json => ui::line(serde_json::json!({
@@ -318,10 +340,54 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
             "made": served.seeded.made,
         })),
     }
+    let terminal = show_all(follower, sources, args.format)?;
     tokio::select! {
-        () = served.server.ended() => Err(Failure::new(FailureKind::Outside, "the server ended on its own")),
-        () = stop => Ok(()),
+        () = served.server.ended() => {
+            return Err(Failure::new(FailureKind::Outside, "the server ended on its own"));
+        }
+        () = stop => {}
     }
+    // Who asks twice doesn't want to wait for requests in flight.
+    tokio::select! {
+        () = served.server.stop() => {}
+        () = stop_signal() => {}
+    }
+    world.log.close();
+    if let Some(audit) = audit {
+        audit.finish();
+    }
+    // The reader of what is printed may have stopped reading: it is not waited for.
+    drop(terminal);
+    Ok(())
+}
+
+fn audit(world: &World, file: &Path, sources: &SourceMap) -> Result<Audit, Failure> {
+    let tell = Box::new(|text: &str| ui::warning(text));
+    Audit::begin(&world.log, file, sources.clone(), tell)
+        .map_err(|error| usage(format!("cannot write the audit file {}: {error}", file.display())))
+}
+
+/// Prints decisions as they fall, on a thread of its own: whoever reads slowly misses some, and no call waits.
+fn show_all(
+    mut follower: Follower,
+    sources: SourceMap,
+    format: Format,
+) -> Result<std::thread::JoinHandle<()>, Failure> {
+    let work = move || {
+        while let Some(record) = follower.next_blocking() {
+            let missed = follower.take_missed();
+            match format {
+                Format::Json if missed > 0 => ui::line(log::json::gap(missed)),
+                Format::Human if missed > 0 => {
+                    ui::line(ui::styled(ui::DIM, format!("… {missed} more decisions")));
+                }
+                _ => {}
+            }
+            show(&record, &sources, format);
+        }
+    };
+    let thread = std::thread::Builder::new().name("decisions".to_owned()).spawn(work);
+    thread.map_err(|error| Failure::new(FailureKind::Outside, format!("cannot start a thread: {error}")))
 }
 
 /// Ends with Ctrl-C, the signal that a supervisor sends, or the terminal that is closed. From the call on
@@ -349,6 +415,11 @@ fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {
     ui::line(format!("  account   {}, region {}", args.account, served.region));
     match &served.server.world.settings.root_key {
         RootKey::WellKnown => ui::line("  root key  test / test (this machine only)"),
+        RootKey::Random { access_key_id, .. } if args.data.is_some() => {
+            let file = served.server.world.data.as_ref().map(|data| data.keys().root_key_file());
+            let file = file.map(|file| file.display().to_string()).unwrap_or_default();
+            ui::line(format!("  root key  {access_key_id} / AWS_SHARED_CREDENTIALS_FILE={file}"));
+        }
         // Printed on purpose: it is the only way to get at this server, and lives as long as it does.
         RootKey::Random { access_key_id, secret } => {
             ui::line(format!("  root key  {access_key_id} / {}", secret.expose()));
@@ -364,11 +435,22 @@ fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {
         Registry::StrictOci => "plain http; the OCI specification where ECR differs from it",
     };
     ui::line(format!("  registry  {} ({kind})", served.server.addr));
+    if let Some(dir) = &args.data {
+        ui::line(format!("  data      {}", dir.display()));
+    }
     if !served.seeded.made.is_empty() {
         ui::line(format!("  infra     {}", served.seeded.made.join(", ")));
     }
+    let is_news = |finding: &&Finding| args.data.is_none() || finding.rule != world::ALREADY_THERE;
+    let refused: Vec<&Finding> = served.seeded.refused.iter().filter(is_news).collect();
+    let there = served.seeded.refused.len() - refused.len();
+    if there > 0 {
+        ui::line(format!(
+            "            {there} of the Terraform's resources are there already, and stay as they are"
+        ));
+    }
     ui::line("  enforced  signatures, ID tokens, trust policies and permissions, on every call");
-    for finding in served.read.findings.iter().chain(&served.seeded.refused) {
+    for finding in served.read.findings.iter().chain(refused) {
         ui::line("");
         ui::finding(finding, sources, 2);
     }
@@ -377,19 +459,25 @@ fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {
 
 fn show(record: &Record, sources: &SourceMap, format: Format) {
     if format == Format::Json {
-        ui::line(ui::record_json(record, sources));
+        ui::line(log::json::record(record, sources));
         return;
     }
     let (_, _, _, hour, minute, second) = record.at.civil();
     let because = ui::because(record, sources);
-    ui::line(format!(
+    // What the client was told as well: the way from its error to the reason.
+    let request = match &record.verdict {
+        Verdict::Refused { .. } => format!("  request {}", record.request_id),
+        Verdict::Allowed => String::new(),
+    };
+    let line = format!(
         "{} {} {}  {}  {}",
         ui::styled(ui::DIM, format!("{hour:02}:{minute:02}:{second:02}")),
         ui::sign(&record.verdict),
         ui::decided(record),
         ui::styled(ui::DIM, ui::short(&record.caller)),
-        ui::styled(ui::DIM, because),
-    ));
+        ui::styled(ui::DIM, format!("{because}{request}")),
+    );
+    ui::line(line.trim_end());
     if let (Verdict::Refused { .. }, Some(finding)) = (&record.verdict, &record.finding) {
         ui::finding(finding, sources, 11);
     }

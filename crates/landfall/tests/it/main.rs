@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod bench;
+#[path = "../../../landfall-serve/tests/it/client.rs"]
+#[allow(dead_code, reason = "the client of the server's own tests, used in part")]
+mod client;
 mod help;
+mod kill;
 mod questions;
 mod rehearse;
 mod stopped;

@@ -1,0 +1,146 @@
+//! Connections: how many there may be, how long one may keep the server waiting, and how they end.
+//!
+//! A client that is slow but goes on is served, however long it takes. One that stops in the middle of a
+//! header, a body or an answer is let go, so that nobody can hold what others need.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::patience::{PatientBody, PatientStream};
+use crate::world::World;
+
+/// What clients may take of the server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections that are open at a time; further ones wait until one ends.
+    pub connections_max: usize,
+    /// Longest time until a request's headers are there, also on a connection that is kept open between
+    /// requests.
+    pub header_wait: Duration,
+    /// Largest header section, in bytes. Two session tokens, the longest things in headers, are below 70 000.
+    pub header_bytes_max: usize,
+    /// Most headers of a request.
+    pub headers_max: usize,
+    /// How long a body, or a reader of an answer, may stand still.
+    pub stall_wait: Duration,
+    /// How long requests in flight may take once the server was told to stop.
+    pub shutdown_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1_024,
+            header_wait: Duration::from_secs(75),
+            header_bytes_max: 256 << 10,
+            headers_max: 200,
+            stall_wait: Duration::from_secs(60),
+            shutdown_wait: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How long to wait when the system has no file descriptor for a connection.
+const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(200);
+
+/// Answers connections until `stop` turns true, then lets requests in flight come to their end.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    world: Arc<World>,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let mut connections = JoinSet::new();
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await.ok()?;
+            Some((place, listener.accept().await))
+        };
+        let accepted = tokio::select! {
+            biased;
+            () = told(&mut stop) => break,
+            accepted = next => accepted,
+        };
+        match accepted {
+            Some((place, Ok((stream, peer)))) => {
+                let connection = connection(stream, peer, Arc::clone(&world), limits, stop.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Some((_, Err(error))) if is_of_the_client(&error) => {}
+            Some((_, Err(_))) => tokio::time::sleep(ACCEPT_RETRY_WAIT).await,
+            None => break,
+        }
+        while connections.try_join_next().is_some() {}
+    }
+    // From here on clients are refused at once, instead of waiting for an answer that doesn't come.
+    drop(listener);
+    let in_flight = async { while connections.join_next().await.is_some() {} };
+    // Whoever is not done by then is cut off: the set ends its tasks when it goes away.
+    let _ = tokio::time::timeout(limits.shutdown_wait, in_flight).await;
+}
+
+/// Waits until the server is told to stop, or nobody is left who could tell it.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Whether accepting failed because the client went away before.
+fn is_of_the_client(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    world: Arc<World>,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
+    // Answers are written whole: waiting for more to send would only delay them.
+    let _ = stream.set_nodelay(true);
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let world = Arc::clone(&world);
+        async move { Ok::<_, std::convert::Infallible>(answer(world, peer.ip(), limits, request).await) }
+    });
+    let io = TokioIo::new(PatientStream::new(stream, limits.stall_wait));
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_wait)
+        .max_headers(limits.headers_max)
+        .max_buf_size(limits.header_bytes_max);
+    let mut connection = pin!(builder.serve_connection(io, answer));
+    // How a connection ends is the client's business: it has gone away, or was told what is wrong.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = told(&mut stop) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+async fn answer(
+    world: Arc<World>,
+    peer: IpAddr,
+    limits: Limits,
+    request: Request<Incoming>,
+) -> http::Response<Body> {
+    let request = request.map(|body| Body::new(PatientBody::new(body, limits.stall_wait)));
+    super::handle(world, peer, request).await
+}

@@ -71,8 +71,13 @@ impl DirBlobs {
         crate::data::sync_dir(&blobs.dir)?;
         for entry in std::fs::read_dir(blobs.dir.join("uploads"))? {
             let path = entry?.path();
-            if !blobs.open_uploads.adopt(&path, &blobs.leave_uploads, now) {
-                std::fs::remove_file(path)?;
+            if blobs.open_uploads.adopt(&path, &blobs.leave_uploads, now) {
+                continue;
+            }
+            match std::fs::remove_file(path) {
+                // Content and the word of whose it is go together: the other one took this along.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
             }
         }
         Ok(blobs)

@@ -25,8 +25,8 @@ const CONFINED: &[Confined] = &[
     },
     Confined {
         name: "hyper",
-        to: &["crates/landfall-serve/src/discovery/"],
-        why: "the one place that calls out",
+        to: &["crates/landfall-serve/src/discovery/", "crates/landfall-serve/src/http/"],
+        why: "one place calls out, and one answers",
     },
     Confined {
         name: "rustls",

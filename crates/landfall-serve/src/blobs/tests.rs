@@ -185,3 +185,51 @@ fn idle_uploads_make_room_and_busy_ones_stay() {
     // The dropped ones took their files with them; `y`'s is left, and 7's went with the last take.
     assert_eq!(scratch_files(&dir), 1);
 }
+
+#[tokio::test]
+async fn an_upload_outlives_its_process_and_what_is_left_of_others_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Timestamp::from_seconds(0);
+    let open = || DirBlobs::durable(dir.path().to_owned(), now).unwrap();
+    let content = content(100_000);
+    let blobs = open();
+    let upload = blobs.begin("a", Algorithm::Sha256).unwrap();
+    let (upload, _) =
+        upload.append(&blobs.flow, Body::from(content[..60_000].to_vec()), u64::MAX).await.unwrap();
+    blobs.open_uploads.insert("a", "me", upload, now).unwrap();
+    blobs.leave_uploads();
+    drop(blobs);
+    // What a process leaves that was killed between two steps: content without an owner, and the reverse.
+    for name in ["b", "put-1", "c.owner"] {
+        std::fs::write(dir.path().join("uploads").join(name), "x").unwrap();
+    }
+    let blobs = open();
+    assert_eq!(scratch_files(&dir), 2);
+    assert_eq!(blobs.open_uploads.length("a", "me"), Some(60_000));
+    assert!(matches!(blobs.open_uploads.take("a", "you"), Taken::Unknown));
+    let Taken::Upload(upload) = blobs.open_uploads.take("a", "me") else { panic!("it is there") };
+    let (upload, _) =
+        upload.append(&blobs.flow, Body::from(content[60_000..].to_vec()), u64::MAX).await.unwrap();
+    upload.finish(&blobs, &sha256_digest(&content)).await.unwrap();
+    blobs.open_uploads.forget("a");
+    assert_eq!(scratch_files(&dir), 0);
+}
+
+#[test]
+fn only_blobs_that_nobody_needs_are_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = DirBlobs::durable(dir.path().to_owned(), Timestamp::from_seconds(0)).unwrap();
+    let (held, kept) = (blobs.put(b"held").unwrap(), blobs.put(b"nobody's").unwrap());
+    let is_held = |digest: &Digest| *digest == held;
+    // Stored a moment ago: its record may be on its way.
+    assert_eq!(blobs.sweep(is_held).unwrap(), (0, 0));
+    for hour in 0..3 {
+        assert!(blobs.recent.may_be_needed(&kept) || hour > 2);
+        blobs.recent.turn(Timestamp::from_seconds(hour * RECENT_SECONDS_MIN));
+    }
+    assert!(!blobs.recent.may_be_needed(&kept));
+    blobs.recent.see(&held);
+    assert!(blobs.recent.may_be_needed(&held));
+    assert_eq!(blobs.sweep(is_held).unwrap(), (1, 8));
+    assert!(blobs.open(&kept).unwrap().is_none() && blobs.open(&held).unwrap().is_some());
+}

@@ -38,6 +38,9 @@ fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap())
 }
 
+/// Makes a client's next call, from the client's number and the call's.
+type MakeCall<'a> = dyn Fn(usize, usize) -> Call + Sync + 'a;
+
 /// A call before it is signed.
 struct Call {
     service: &'static str,
@@ -214,7 +217,6 @@ fn measure(addr: SocketAddr, clients: usize, make: &(impl Fn(usize, usize) -> Ca
 }
 
 fn main() {
-    #[expect(clippy::disallowed_methods, reason = "a program of its own, whose edge this is")]
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:4566".to_owned());
     let addr: SocketAddr = addr.parse().expect("HOST:PORT of a running server is expected");
     let token = set_up(addr);
@@ -240,7 +242,7 @@ fn main() {
         ))
     };
     println!("{:<28}{:>8}{:>12}{:>12}{:>12}", "call", "clients", "calls/s", "p50 ms", "p99 ms");
-    let all: [(&str, &(dyn Fn(usize, usize) -> Call + Sync)); 4] = [
+    let all: [(&str, &MakeCall<'_>); 4] = [
         ("AssumeRoleWithWebIdentity", &exchange),
         ("GetCallerIdentity", &who),
         ("DescribeRepositories (20)", &describe),

@@ -34,6 +34,7 @@ import ecr  # noqa: F401
 import docker_engine  # noqa: F401
 import containers  # noqa: F401
 import credential_helper  # noqa: F401
+import own_session  # noqa: F401
 import rehearsals  # noqa: F401
 
 # What may be missing in CI: an engine, because not every machine lets one be started.

@@ -15,10 +15,12 @@ use crate::failure::{Failure, FailureKind};
 use crate::http::Backoff;
 use crate::id_token::{self, IdTokenError, Offer};
 
+mod cache;
 mod session;
 mod sts;
 mod tags;
 
+pub use cache::{Cache, fingerprint};
 pub use session::{CREDENTIAL_VARIABLES, Session, write_private};
 use sts::{Sts, WhoAmI};
 

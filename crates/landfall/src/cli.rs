@@ -21,6 +21,7 @@ Examples:
   landfall serve --infra infra/                  a local AWS side for any client
   landfall token github --repo acme/web | head   a token for it
   landfall login --role ROLE_ARN --region R      in CI: the job's ID token becomes a session
+  landfall exec --role ROLE_ARN -- ./deploy.sh   … for one command only
   landfall ecr login && landfall push --dir ./image REGISTRY/REPOSITORY:TAG
 
 Exit codes: 0 fine; 1 it worked and the answer is bad news; 2 wrong usage or unreadable input;
@@ -43,6 +44,10 @@ pub enum Command {
     Token(cmd::token::TokenArgs),
     /// Exchange the job's ID token at STS and hand the session to the job
     Login(Box<cmd::login::LoginArgs>),
+    /// Run one command with a session that nothing else gets, renewed while it runs
+    Exec(Box<cmd::exec::ExecArgs>),
+    /// Print a session as an AWS credential_process does
+    Credentials(Box<cmd::credentials::CredentialsArgs>),
     /// Log in to ECR registries, or out of them
     Ecr(cmd::ecr::EcrArgs),
     /// Push an image from a directory or an OCI layout, without a container engine

@@ -90,8 +90,20 @@ impl Session {
     }
 
     /// One JSON object; its first members are those of AWS's `credential_process`.
-    /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>
     pub fn json(&self) -> Secret<String> {
+        let mut object = self.process_object();
+        object.insert("Region".into(), Value::from(self.region.as_str()));
+        object.insert("Arn".into(), Value::from(self.arn.as_str()));
+        Secret::new(Value::Object(object).to_string())
+    }
+
+    /// What AWS's `credential_process` answers, and nothing else.
+    /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>
+    pub fn process_json(&self) -> Secret<String> {
+        Secret::new(Value::Object(self.process_object()).to_string())
+    }
+
+    fn process_object(&self) -> Map<String, Value> {
         let mut object = Map::new();
         object.insert("Version".into(), Value::from(1));
         object.insert("AccessKeyId".into(), Value::from(self.access_key_id.as_str()));
@@ -103,9 +115,7 @@ impl Session {
             object.insert("Expiration".into(), Value::from(expiration.to_string()));
         }
         object.insert("AccountId".into(), Value::from(self.account.as_str()));
-        object.insert("Region".into(), Value::from(self.region.as_str()));
-        object.insert("Arn".into(), Value::from(self.arn.as_str()));
-        Secret::new(Value::Object(object).to_string())
+        object
     }
 }
 

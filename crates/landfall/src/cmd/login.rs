@@ -3,13 +3,13 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use landfall_deliver::github::{self, Delimiter};
-use landfall_deliver::http::Backoff;
-use landfall_deliver::login::{self, CREDENTIAL_VARIABLES, Options, Session};
+use landfall_deliver::login::{self, CREDENTIAL_VARIABLES, Session};
 use landfall_deliver::{Environment, Failure};
 use landfall_types::Secret;
+
+use super::session::SessionArgs;
 
 /// Exchange the job's ID token for an AWS session and put it into the job's environment.
 ///
@@ -23,53 +23,8 @@ use landfall_types::Secret;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct LoginArgs {
-    /// The role: an ARN, or with keys in the environment also a name [env: ROLE_TO_ASSUME]
-    #[arg(long = "role-to-assume", visible_alias = "role", value_name = "ARN")]
-    role: Option<String>,
-
-    /// The region [env: AWS_REGION, AWS_DEFAULT_REGION]
-    #[arg(long = "aws-region", visible_alias = "region", value_name = "REGION")]
-    region: Option<String>,
-
-    /// The ID token's audience [default: sts.amazonaws.com; in China sts.amazonaws.com.cn]
-    #[arg(long, value_name = "AUDIENCE")]
-    audience: Option<String>,
-
-    /// The session's name, 2 to 64 of A-Z a-z 0-9 _ + = , . @ -
-    #[arg(long, value_name = "NAME", default_value = login::DEFAULT_SESSION_NAME)]
-    role_session_name: String,
-
-    /// How long the session lives, 900 to 43200 seconds and at most the role's maximum
-    #[arg(long, value_name = "SECONDS", default_value_t = login::DEFAULT_DURATION_SECONDS)]
-    role_duration_seconds: u32,
-
-    /// A policy document (JSON) that narrows the session
-    #[arg(long, value_name = "JSON")]
-    inline_session_policy: Option<String>,
-
-    /// A managed policy that narrows the session; may be repeated
-    #[arg(long, value_name = "ARN")]
-    managed_session_policies: Vec<String>,
-
-    /// The external id that the role's trust policy wants; only with keys
-    #[arg(long, value_name = "ID")]
-    role_external_id: Option<String>,
-
-    /// Send no session tags with AssumeRole; a token exchange never sends any
-    #[arg(long)]
-    role_skip_session_tagging: bool,
-
-    /// Take the role with the credentials that the environment already holds
-    #[arg(long)]
-    role_chaining: bool,
-
-    /// A file with an ID token
-    #[arg(long, value_name = "FILE")]
-    web_identity_token_file: Option<PathBuf>,
-
-    /// Fail, with nothing written, unless the session belongs to one of these accounts
-    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
-    allowed_account_ids: Vec<String>,
+    #[command(flatten)]
+    session: SessionArgs,
 
     /// Hide account id and ARN in the job's log
     #[arg(long)]
@@ -86,14 +41,6 @@ pub struct LoginArgs {
     /// Empty the AWS_* variables of the job first, and don't use them
     #[arg(long)]
     unset_current_credentials: bool,
-
-    /// STS's address [env: AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL]
-    #[arg(long, value_name = "URL")]
-    sts_endpoint: Option<String>,
-
-    /// Attempts for what may heal by itself; a refusal is told at once
-    #[arg(long, value_name = "COUNT", default_value_t = Backoff::default().attempts)]
-    retry_max_attempts: u32,
 
     /// Print the session on standard output
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -134,11 +81,13 @@ Exit codes: 0 logged in; 1 refused; 2 wrong usage; 3 GitHub or AWS could not be 
 /// # Errors
 /// Whatever kept the session from coming about or from being written.
 pub async fn run(args: LoginArgs, env: &Environment) -> Result<(), Failure> {
+    let mut options = args.session.options(env)?;
+    options.ignore_environment_keys = args.unset_current_credentials;
     let outlet = Outlet::new(&args, env)?;
     if args.unset_current_credentials && args.output_env_credentials {
         outlet.empty_variables()?;
     }
-    let session = login::login(&options(&args, env), env).await.map_err(Failure::from)?;
+    let session = login::login(&options, env).await.map_err(Failure::from)?;
     outlet.mask(&session.masks(args.mask_aws_account_id));
     outlet.write(&session, &args)?;
     let text = match args.format {
@@ -152,26 +101,6 @@ pub async fn run(args: LoginArgs, env: &Environment) -> Result<(), Failure> {
     // What was asked for and didn't arrive is a failure, unlike a greeting that nobody read.
     writeln!(io::stdout(), "{}", text.expose().trim_end())
         .map_err(|error| Failure::usage("writing the session to standard output").caused_by(error))
-}
-
-fn options(args: &LoginArgs, env: &Environment) -> Options {
-    Options {
-        role: args.role.clone().or_else(|| env.get("ROLE_TO_ASSUME").map(str::to_owned)),
-        region: args.region.clone(),
-        audience: args.audience.clone(),
-        session_name: args.role_session_name.clone(),
-        duration_seconds: args.role_duration_seconds,
-        inline_policy: args.inline_session_policy.clone(),
-        managed_policies: args.managed_session_policies.clone(),
-        allowed_accounts: args.allowed_account_ids.clone(),
-        token_file: args.web_identity_token_file.clone(),
-        external_id: args.role_external_id.clone(),
-        skip_session_tags: args.role_skip_session_tagging,
-        sts_endpoint: args.sts_endpoint.clone(),
-        role_chaining: args.role_chaining,
-        ignore_environment_keys: args.unset_current_credentials,
-        backoff: Backoff { attempts: args.retry_max_attempts.max(1), first: FIRST_WAIT },
-    }
 }
 
 fn greeting(session: &Session) -> String {
@@ -269,9 +198,6 @@ pub(crate) fn random_delimiter() -> Delimiter {
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
-
-/// The first wait before something is tried again.
-pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {

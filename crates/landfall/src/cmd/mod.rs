@@ -1,7 +1,9 @@
 //! One file for each command: gather input, one call, show the answer.
 
+pub mod credentials;
 pub mod diff;
 pub mod ecr;
+pub mod exec;
 pub mod explain;
 pub mod explain_job;
 pub mod login;
@@ -9,6 +11,7 @@ pub mod push;
 pub mod rehearse;
 pub mod role;
 pub mod serve;
+pub mod session;
 pub mod token;
 pub mod who;
 
@@ -30,6 +33,11 @@ pub async fn run(command: Command, environment: &Environment) -> ExitCode {
         Command::Serve(args) => serve::run(args).await.map(|()| true),
         Command::Token(args) => token::run(args, environment).await.map(|()| true),
         Command::Login(args) => login::run(*args, environment).await.map(|()| true),
+        Command::Exec(args) => match exec::run(*args, environment).await {
+            Ok(code) => return ExitCode::from(code),
+            Err(failure) => Err(failure),
+        },
+        Command::Credentials(args) => credentials::run(*args, environment).await.map(|()| true),
         Command::Ecr(args) => ecr::run(args, environment).await.map(|()| true),
         Command::Push(args) => push::run(*args, environment).await.map(|()| true),
         Command::Completions { shell } => {

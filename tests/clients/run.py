@@ -24,6 +24,7 @@ import exchange  # noqa: F401, I001
 import refused_tokens  # noqa: F401
 import signatures  # noqa: F401
 import root_key  # noqa: F401
+import sts  # noqa: F401
 import images  # noqa: F401
 import ecs  # noqa: F401
 import iam  # noqa: F401

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use landfall_types::Secret;
 use landfall_wire::error::AwsError;
+use landfall_wire::ids;
 
 use super::entity::{find, find_in};
 use super::{limit_exceeded, no_such_entity, write};
@@ -24,7 +25,7 @@ pub fn create_key(
     permit: &Permit<calls::CreateAccessKey>,
     user: &str,
 ) -> Result<(AccessKey, Secret<String>), AwsError> {
-    let id = landfall_wire::ids::long_term_key_id(world.random());
+    let random = world.random();
     let made = write(world, |writing| {
         let user = find_in::<User, _>(writing, world, permit, user)?;
         if of_user(writing, &user).len() >= KEYS_PER_USER_MAX {
@@ -33,7 +34,7 @@ pub fn create_key(
         let account =
             user.arn.account_id().ok_or_else(|| <User as super::entity::Entity>::missing(&user.name))?;
         let made = AccessKey {
-            id,
+            id: ids::key_id_of_account(ids::LONG_TERM_KEY_PREFIX, account, random),
             account,
             user_name: user.name.clone(),
             user_id: user.id.clone(),

@@ -77,6 +77,31 @@ def _(bench):
     contains(refused.stderr, ["token: sub = repo:acme/other:ref:refs/heads/main", f"role: {ROLE}"], "what is said")
 
 
+@check("a token in a variable makes the session, and the command gets the session only")
+def _(bench):
+    command = [bench.landfall, "exec", "--role", ROLE, "--web-identity-token-variable", "MY_TOKEN", "--", "env"]
+    variables = bench.run(*command, env=bench.environment(MY_TOKEN=bench.token())).stdout
+    contains(variables, ["AWS_CONTAINER_CREDENTIALS_FULL_URI="], "variables")
+    lacks(variables, ["MY_TOKEN"], "variables")
+
+
+@check("under `exec` another landfall finds the session as a pod would, and takes a role with it or none")
+def _(bench):
+    inner = [bench.landfall, "login", "--format", "json"]
+    given = json.loads(bench.run(*from_token(bench, "exec", "--", *inner)).stdout)
+    same(given["Arn"], SESSION, "caller")
+    refused = bench.run(*from_token(bench, "exec", "--", *inner, "--role", ROLE), expect=1)
+    contains(refused.stderr, ["Could not assume role with user credentials", "AccessDenied"], "what is said")
+
+
+@check("keys on standard input are used instead of those in the environment")
+def _(bench):
+    keys = json.dumps({"AccessKeyId": "test", "SecretAccessKey": "test"})
+    own = bench.environment(AWS_ACCESS_KEY_ID="wrong", AWS_SECRET_ACCESS_KEY="wrong")
+    given = bench.run(bench.landfall, "login", "--keys-from-stdin", "--format", "json", stdin=keys, env=own)
+    same(json.loads(given.stdout)["Arn"], f"arn:aws:iam::{ACCOUNT}:root", "caller")
+
+
 @check("an account that isn't allowed starts no command")
 def _(bench):
     command = from_token(bench, "exec", "--allowed-account-ids", "210987654321", "--", "echo", "started")

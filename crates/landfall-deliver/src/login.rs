@@ -16,11 +16,13 @@ use crate::http::Backoff;
 use crate::id_token::{self, IdTokenError, Offer};
 
 mod cache;
+mod keys;
 mod session;
 mod sts;
 mod tags;
 
 pub use cache::{Cache, fingerprint};
+pub use keys::StaticKeys;
 pub use session::{CREDENTIAL_VARIABLES, Session, write_private};
 use sts::{Sts, WhoAmI};
 
@@ -45,6 +47,14 @@ pub struct Options {
     pub allowed_accounts: Vec<String>,
     /// A file with an ID token.
     pub token_file: Option<PathBuf>,
+    /// The name of a variable that holds an ID token, as GitLab's `id_tokens` sets it.
+    pub token_variable: Option<String>,
+    /// Keys that were handed over, instead of those in the environment.
+    pub keys: Option<StaticKeys>,
+    /// Roles that are taken one after another with the session so far; the last one is the result.
+    pub role_chain: Vec<String>,
+    /// GitHub's offer of an ID token doesn't count.
+    pub ignore_offer: bool,
     /// `ExternalId` for `AssumeRole`.
     pub external_id: Option<String>,
     /// No session tags with `AssumeRole`.
@@ -71,6 +81,10 @@ impl Default for Options {
             managed_policies: Vec::new(),
             allowed_accounts: Vec::new(),
             token_file: None,
+            token_variable: None,
+            keys: None,
+            role_chain: Vec::new(),
+            ignore_offer: false,
             external_id: None,
             skip_session_tags: false,
             sts_endpoint: None,
@@ -89,7 +103,9 @@ pub async fn login(options: &Options, environment: &Environment) -> Result<Sessi
     let plan = Plan::new(options, environment)?;
     let endpoint = options.sts_endpoint.as_deref().or_else(|| environment.endpoint("STS"));
     let sts = Sts::new(&plan.region, endpoint, options.backoff, environment);
-    let credentials = match &plan.source {
+    let last = options.clone();
+    let options = &first_of_chain(options);
+    let mut credentials = match &plan.source {
         Source::IdToken { offer, role, audience } => {
             let token = id_token::request(offer, audience, options.backoff).await?;
             with_token(&sts, options, role, &token, "Could not assume role with OIDC").await?
@@ -99,18 +115,50 @@ pub async fn login(options: &Options, environment: &Environment) -> Result<Sessi
             let what = "Could not assume role with web identity token file";
             with_token(&sts, options, role, &token, what).await?
         }
-        Source::Chained { role } => {
+        Source::Token { token, role } => {
+            with_token(&sts, options, role, token, "Could not assume role with web identity token").await?
+        }
+        Source::Ambient { role } => {
             let keys = aws::ambient_credentials(environment, &plan.region, sts.http_client());
-            with_keys(&sts, options, environment, role, keys.await.map_err(LoginError::NoKeys)?).await?
+            let keys = keys.await.map_err(LoginError::NoKeys)?;
+            match role {
+                Some(role) => with_keys(&sts, options, environment, role, keys).await?,
+                None => keys,
+            }
         }
         Source::Keys { keys, role: Some(role) } => {
             with_keys(&sts, options, environment, role, keys.clone()).await?
         }
         Source::Keys { keys, role: None } => keys.clone(),
     };
+    for (index, role) in last.role_chain.iter().enumerate() {
+        let is_last = index + 1 == last.role_chain.len();
+        let options = if is_last { &end_of_chain(&last) } else { options };
+        credentials = with_keys(&sts, options, environment, role, credentials).await?;
+    }
     let whoami = sts.who_am_i(&credentials).await.map_err(LoginError::Identity)?;
     check_account(&plan.allowed, &whoami)?;
     Ok(Session::new(&credentials, plan.region, whoami))
+}
+
+/// The first sessions of a chain only take the next role: they are short, and what narrows the last one
+/// would keep them from it.
+fn first_of_chain(options: &Options) -> Options {
+    if options.role_chain.is_empty() {
+        return options.clone();
+    }
+    Options {
+        inline_policy: None,
+        managed_policies: Vec::new(),
+        duration_seconds: *DURATION_SECONDS.start(),
+        ..options.clone()
+    }
+}
+
+/// STS gives a chained session an hour at most.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining>
+fn end_of_chain(options: &Options) -> Options {
+    Options { duration_seconds: options.duration_seconds.min(CHAINED_SECONDS_MAX), ..options.clone() }
 }
 
 async fn with_token(
@@ -181,7 +229,8 @@ struct Plan {
 enum Source {
     IdToken { offer: Offer, role: String, audience: String },
     TokenFile { path: PathBuf, role: String },
-    Chained { role: String },
+    Token { token: Secret<String>, role: String },
+    Ambient { role: Option<String> },
     Keys { keys: Credentials, role: Option<String> },
 }
 
@@ -216,10 +265,10 @@ impl Plan {
 /// What was asked for on the command line comes first, then what GitHub offers to the job, then what
 /// the environment happens to hold: a runner in EKS has a token file of its own, which is not the job's.
 fn source(options: &Options, environment: &Environment, region: &str) -> Result<Source, LoginError> {
-    let keys = if options.ignore_environment_keys {
-        None
-    } else {
-        aws::environment_keys(environment).map_err(usage)?
+    let keys = match &options.keys {
+        Some(keys) => Some(keys.credentials()),
+        None if options.ignore_environment_keys => None,
+        None => aws::environment_keys(environment).map_err(usage)?,
     };
     let Some(role) = options.role.clone() else {
         return source_without_role(options, environment, keys);
@@ -227,28 +276,62 @@ fn source(options: &Options, environment: &Environment, region: &str) -> Result<
     if let Some(path) = &options.token_file {
         return Ok(Source::TokenFile { path: path.clone(), role: full_arn(role)? });
     }
-    if options.role_chaining {
-        return Ok(Source::Chained { role });
+    if let Some(name) = &options.token_variable {
+        return Ok(Source::Token { token: token_in(name, environment)?, role: full_arn(role)? });
     }
-    let offer = match Offer::from_environment(environment) {
+    if options.role_chaining {
+        return Ok(Source::Ambient { role: Some(role) });
+    }
+    if let (Some(keys), Some(_)) = (&keys, &options.keys) {
+        return Ok(Source::Keys { keys: keys.clone(), role: Some(role) });
+    }
+    let missing = match Offer::from_environment(environment) {
+        _ if options.ignore_offer => None,
         Ok(offer) => {
             let audience = options.audience.clone().unwrap_or_else(|| default_audience(region).to_owned());
             return Ok(Source::IdToken { offer, role: full_arn(role)?, audience });
         }
-        Err(missing) => missing,
+        Err(missing) => Some(missing),
     };
     if let Some(path) = environment.path("AWS_WEB_IDENTITY_TOKEN_FILE") {
         return Ok(Source::TokenFile { path, role: full_arn(role)? });
     }
-    match keys {
-        Some(keys) => Ok(Source::Keys { keys, role: Some(role) }),
-        None if environment.is_github_actions() => Err(LoginError::IdToken(offer)),
-        None => Err(usage(
-            "nothing to take the role with: an offer of an ID token, --web-identity-token-file, keys in the \
-             environment or --role-chaining is expected"
+    match (keys, missing) {
+        (Some(keys), _) => Ok(Source::Keys { keys, role: Some(role) }),
+        // A runner in EKS has an identity of its own, which is not the job's.
+        (None, Some(missing)) if environment.is_github_actions() => Err(LoginError::IdToken(missing)),
+        (None, _) if has_container_credentials(environment) => Ok(Source::Ambient { role: Some(role) }),
+        _ => Err(usage(
+            "nothing to take the role with: an offer of an ID token, --web-identity-token-file, \
+             --web-identity-token-variable, keys, a pod's identity or --role-chaining is expected"
                 .to_owned(),
         )),
     }
+}
+
+/// Whether this is a pod with Pod Identity or a task of ECS: the agent there gives credentials.
+fn has_container_credentials(environment: &Environment) -> bool {
+    CONTAINER_VARIABLES.iter().any(|name| environment.get(name).is_some())
+}
+
+/// The ID token in a variable. What is no variable's name may be a token: it is not repeated.
+fn token_in(name: &str, environment: &Environment) -> Result<Secret<String>, LoginError> {
+    let is_name = !name.is_empty()
+        && name.len() <= VARIABLE_CHARS_MAX
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !is_name {
+        return Err(usage(
+            "--web-identity-token-variable takes a variable's name (such as AWS_ID_TOKEN), not a token"
+                .to_owned(),
+        ));
+    }
+    let token = environment.get(name).map(str::trim).filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| {
+        usage(format!(
+            "no ID token in the variable {name}: in GitLab the job needs `id_tokens: {{ {name}: {{ aud: sts.amazonaws.com }} }}`"
+        ))
+    })?;
+    Ok(Secret::new(token.to_owned()))
 }
 
 fn source_without_role(
@@ -258,16 +341,26 @@ fn source_without_role(
 ) -> Result<Source, LoginError> {
     let file = options.token_file.clone().or_else(|| environment.path("AWS_WEB_IDENTITY_TOKEN_FILE"));
     match (keys, file, environment.get("AWS_ROLE_ARN")) {
-        (_, Some(path), Some(role)) if !options.role_chaining => {
+        (_, Some(path), Some(role)) if !options.role_chaining && options.keys.is_none() => {
             Ok(Source::TokenFile { path, role: full_arn(role.to_owned())? })
         }
         (Some(keys), _, _) if !options.role_chaining && options.token_file.is_none() => {
             Ok(Source::Keys { keys, role: None })
         }
+        _ if is_ambient(options, environment) => Ok(Source::Ambient { role: None }),
         _ => Err(usage(
             "no role: --role ARN is expected (or keys in the environment, to use as they are)".to_owned(),
         )),
     }
+}
+
+/// Whether nothing was asked for and nothing is offered but what the SDK finds by itself.
+fn is_ambient(options: &Options, environment: &Environment) -> bool {
+    let is_asked = options.role_chaining
+        || options.ignore_environment_keys
+        || options.token_file.is_some()
+        || options.token_variable.is_some();
+    !is_asked && (options.ignore_offer || Offer::from_environment(environment).is_err())
 }
 
 fn full_arn(role: String) -> Result<String, LoginError> {
@@ -457,6 +550,13 @@ pub const DEFAULT_SESSION_NAME: &str = "GitHubActions";
 pub const DEFAULT_DURATION_SECONDS: u32 = 3600;
 /// STS's limits of `DurationSeconds`.
 const DURATION_SECONDS: std::ops::RangeInclusive<u32> = 900..=43_200;
+/// STS's limit of a session that another session has made.
+const CHAINED_SECONDS_MAX: u32 = 3600;
+/// The longest name of a variable that is taken for one.
+const VARIABLE_CHARS_MAX: usize = 128;
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>
+const CONTAINER_VARIABLES: [&str; 2] =
+    ["AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"];
 /// STS's limits of `RoleSessionName`.
 const SESSION_NAME_CHARS: std::ops::RangeInclusive<usize> = 2..=64;
 

@@ -267,6 +267,38 @@ async fn keys_take_a_role_by_name_and_drop_tags_that_do_not_fit() {
 }
 
 #[tokio::test]
+async fn a_token_in_a_variable_takes_a_role_and_that_one_the_next() {
+    let server = Server::start(sts).await;
+    let environment = environment(&[
+        ("MY_TOKEN", &token()),
+        ("AWS_ENDPOINT_URL_STS", &server.url()),
+        ("AWS_REGION", "eu-west-1"),
+    ]);
+    let options = Options {
+        token_variable: Some("MY_TOKEN".to_owned()),
+        role_chain: ["second", "third"].map(|name| format!("arn:aws:iam::210987654321:role/{name}")).to_vec(),
+        inline_policy: Some("POLICY".to_owned()),
+        duration_seconds: 7200,
+        ..options()
+    };
+    login(&options, &environment).await.unwrap();
+    let requests = server.requests();
+    let assumed: Vec<_> =
+        requests.iter().filter(|request| request.text().contains("Action=AssumeRole")).collect();
+    let [exchange, second, third] = assumed.as_slice() else { panic!("{:?}", server.lines()) };
+    assert!(exchange.text().contains("SIGNATURE") && exchange.header("authorization").is_none());
+    for (request, parts) in [
+        (second, ["role%2Fsecond", "DurationSeconds=900"]),
+        (third, ["role%2Fthird", "DurationSeconds=3600"]),
+    ] {
+        assert!(parts.iter().all(|part| request.text().contains(part)), "{}", request.text());
+        assert!(request.header("authorization").unwrap().contains("Credential=ASIAEXAMPLE/"));
+    }
+    let narrowed: Vec<_> = assumed.iter().map(|request| request.text().contains("POLICY")).collect();
+    assert_eq!(narrowed, [false, false, true]);
+}
+
+#[tokio::test]
 async fn a_party_that_is_not_there_is_an_outside_failure() {
     let gone = Server::start(|_| reply(200, "")).await.url().replace("127.0.0.1", "127.0.0.2");
     let server = Server::start(|_| id_token()).await;

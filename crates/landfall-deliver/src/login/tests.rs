@@ -7,6 +7,9 @@ const OFFER: [(&str, &str); 2] = [(id_token::REQUEST_URL, "https://h/t?x"), (id_
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "s")];
 const FILE: [(&str, &str); 1] = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/token")];
 const ROLE_VARIABLE: [(&str, &str); 1] = [("AWS_ROLE_ARN", ROLE)];
+const VARIABLE: [(&str, &str); 1] = [("MY_TOKEN", "e.e.e")];
+const POD: [(&str, &str); 1] =
+    [("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials")];
 const ACTIONS: [(&str, &str); 1] = [("GITHUB_ACTIONS", "true")];
 
 fn options() -> Options {
@@ -17,7 +20,9 @@ fn source_name(options: &Options, variables: &[&[(&str, &str)]]) -> &'static str
     match Plan::new(options, &environment(&variables.concat())) {
         Ok(Plan { source: Source::IdToken { .. }, .. }) => "id token",
         Ok(Plan { source: Source::TokenFile { .. }, .. }) => "file",
-        Ok(Plan { source: Source::Chained { .. }, .. }) => "chained",
+        Ok(Plan { source: Source::Token { .. }, .. }) => "variable",
+        Ok(Plan { source: Source::Ambient { role: Some(_) }, .. }) => "chained",
+        Ok(Plan { source: Source::Ambient { role: None }, .. }) => "ambient",
         Ok(Plan { source: Source::Keys { role: Some(_), .. }, .. }) => "keys with role",
         Ok(Plan { source: Source::Keys { role: None, .. }, .. }) => "keys",
         Err(LoginError::IdToken(_)) => "no permission",
@@ -35,7 +40,25 @@ fn what_was_asked_for_comes_before_what_happens_to_be_there() {
     let unset_no_role = Options { ignore_environment_keys: true, ..no_role.clone() };
     let named = Options { role: Some("deploy".to_owned()), ..options() };
     let not_a_role = Options { role: Some("arn:aws:iam::123456789012:user/x".to_owned()), ..options() };
-    let cases: [(&Options, &[&[(&str, &str)]], &str); 20] = [
+    let variable = Options { token_variable: Some("MY_TOKEN".to_owned()), ..options() };
+    let own_keys = Options {
+        keys: Some(StaticKeys::parse(r#"{"AccessKeyId":"A","SecretAccessKey":"s"}"#).unwrap()),
+        ..options()
+    };
+    let skip = Options { ignore_offer: true, ..options() };
+    let skip_no_role = Options { ignore_offer: true, ..no_role.clone() };
+    let cases: [(&Options, &[&[(&str, &str)]], &str); 31] = [
+        (&variable, &[&OFFER, &KEYS, &VARIABLE], "variable"),
+        (&variable, &[&OFFER, &KEYS], "usage"),
+        (&own_keys, &[&OFFER, &FILE], "keys with role"),
+        (&skip, &[&OFFER, &FILE], "file"),
+        (&skip, &[&OFFER, &KEYS], "keys with role"),
+        (&skip, &[&OFFER, &ACTIONS], "usage"),
+        (&options(), &[&POD], "chained"),
+        (&options(), &[&POD, &ACTIONS], "no permission"),
+        (&options(), &[&POD, &FILE], "file"),
+        (&no_role, &[&POD], "ambient"),
+        (&skip_no_role, &[&OFFER], "ambient"),
         (&options(), &[&OFFER], "id token"),
         (&options(), &[&OFFER, &KEYS, &FILE], "id token"),
         (&flag, &[&OFFER, &KEYS], "file"),
@@ -80,6 +103,31 @@ fn impossible_options_are_told_before_anybody_is_asked() {
         assert_eq!(failure.kind, FailureKind::Usage);
         assert!(failure.message.contains(wanted), "{}", failure.message);
     }
+}
+
+#[test]
+fn a_token_in_the_place_of_its_variables_name_is_not_repeated() {
+    let options = Options { token_variable: Some("eyJhbGciOiJ9.e30.SIGNATURE".to_owned()), ..options() };
+    let failure = Failure::from(Plan::new(&options, &environment(&[])).unwrap_err());
+    assert!(failure.message.contains("variable's name") && !format!("{failure:?}").contains("SIGNATURE"));
+}
+
+#[test]
+fn only_the_last_session_of_a_chain_is_narrowed_and_none_is_longer_than_sts_gives() {
+    let options = Options {
+        role_chain: vec!["a".to_owned()],
+        inline_policy: Some("{}".to_owned()),
+        managed_policies: vec!["arn:aws:iam::aws:policy/X".to_owned()],
+        duration_seconds: 7200,
+        ..options()
+    };
+    let first = first_of_chain(&options);
+    assert_eq!((first.inline_policy, first.managed_policies.len(), first.duration_seconds), (None, 0, 900));
+    let last = end_of_chain(&options);
+    assert_eq!(
+        (last.inline_policy.as_deref(), last.managed_policies.len(), last.duration_seconds),
+        (Some("{}"), 1, 3600)
+    );
 }
 
 #[test]

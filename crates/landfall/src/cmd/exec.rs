@@ -61,7 +61,8 @@ pub async fn run(args: ExecArgs, env: &Environment) -> Result<u8, Failure> {
     let in_job = env.is_github_actions();
     mask(&session.masks(false), in_job);
     // Keys that don't end need no endpoint, and the SDKs want an end there.
-    let variables = if args.env || session.expiration.is_none() {
+    let token_variable = options.token_variable.clone();
+    let mut variables = if args.env || session.expiration.is_none() {
         Variables::of(&session)
     } else {
         let authorization = Secret::new(random_hex());
@@ -70,6 +71,8 @@ pub async fn run(args: ExecArgs, env: &Environment) -> Result<u8, Failure> {
         let keeper = Keeper::new(session, options, env.clone(), edge::now, move |event| tell(event, in_job));
         Variables::with_endpoint(&region, authorization, Arc::new(keeper)).await?
     };
+    // The command gets the session, not what makes it.
+    variables.removed.extend(token_variable);
     let in_terminal = io::stdin().is_terminal();
     exec::run(program, arguments, &variables, in_terminal).await.or_else(|error| {
         ui::failure(&Failure::usage(error.to_string()));

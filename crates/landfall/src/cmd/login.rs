@@ -9,28 +9,29 @@ use landfall_deliver::login::{self, CREDENTIAL_VARIABLES, Session};
 use landfall_deliver::{Environment, Failure};
 use landfall_types::Secret;
 
-use super::session::SessionArgs;
+use super::session::{SessionArgs, truth};
 
 /// Exchange the job's ID token for an AWS session and put it into the job's environment.
 ///
 /// In GitHub Actions the session's keys go to the later steps (GITHUB_ENV), masked in the log; account
 /// and ARN become outputs. Elsewhere ask for a form: --write-env-file or --format.
 ///
-/// What the session is made from, in this order: --web-identity-token-file; --role-chaining; the ID
-/// token that GitHub offers to a job with `permissions: id-token: write`; the file that
-/// AWS_WEB_IDENTITY_TOKEN_FILE names; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Keys are never
-/// taken from the command line.
+/// What the session is made from, in this order: --web-identity-token-file or -variable; --role-chaining;
+/// --keys-from-stdin; the ID token that GitHub offers to a job with `permissions: id-token: write`; the
+/// file that AWS_WEB_IDENTITY_TOKEN_FILE names (IRSA); AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; a
+/// pod's identity (AWS_CONTAINER_CREDENTIALS_FULL_URI). Without a role: what the AWS SDK finds by itself.
+/// Tokens and keys are never taken from the command line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct LoginArgs {
     #[command(flatten)]
     session: SessionArgs,
 
-    /// Hide account id and ARN in the job's log
+    /// Hide account id and ARN in the job's log [env: MASK_AWS_ACCOUNT_ID]
     #[arg(long)]
     mask_aws_account_id: bool,
 
-    /// Make the keys outputs of the step too
+    /// Make the keys outputs of the step too [env: OUTPUT_CREDENTIALS]
     #[arg(long)]
     output_credentials: bool,
 
@@ -38,7 +39,7 @@ pub struct LoginArgs {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     output_env_credentials: bool,
 
-    /// Empty the AWS_* variables of the job first, and don't use them
+    /// Empty the AWS_* variables of the job first, and don't use them [env: UNSET_CURRENT_CREDENTIALS]
     #[arg(long)]
     unset_current_credentials: bool,
 
@@ -68,8 +69,12 @@ Examples:
   Only if it really is the staging account:
     landfall login --role \"$ROLE\" --region eu-west-1 --allowed-account-ids 123456789012
 
-  In GitLab, with an ID token in a file, for the commands that follow:
-    export $(landfall login --role \"$ROLE\" --region eu-west-1 --web-identity-token-file token --format env)
+  In GitLab, with `id_tokens: { AWS_ID_TOKEN: { aud: sts.amazonaws.com } }`, for the commands that follow:
+    export $(landfall login --role \"$ROLE\" --region eu-west-1 --web-identity-token-variable AWS_ID_TOKEN \\
+      --format env)
+
+  By way of a role in another account:
+    landfall login --role \"$CI_ROLE\" --role-chain \"$DEPLOY_ROLE\" --region eu-west-1
 
   Against the local AWS side:
     AWS_ENDPOINT_URL=http://127.0.0.1:4566 landfall login --role \"$ROLE\" --region eu-west-1
@@ -80,7 +85,10 @@ Exit codes: 0 logged in; 1 refused; 2 wrong usage; 3 GitHub or AWS could not be 
 ///
 /// # Errors
 /// Whatever kept the session from coming about or from being written.
-pub async fn run(args: LoginArgs, env: &Environment) -> Result<(), Failure> {
+pub async fn run(mut args: LoginArgs, env: &Environment) -> Result<(), Failure> {
+    args.mask_aws_account_id |= truth(env, "MASK_AWS_ACCOUNT_ID")?;
+    args.output_credentials |= truth(env, "OUTPUT_CREDENTIALS")?;
+    args.unset_current_credentials |= truth(env, "UNSET_CURRENT_CREDENTIALS")?;
     let mut options = args.session.options(env)?;
     options.ignore_environment_keys = args.unset_current_credentials;
     let outlet = Outlet::new(&args, env)?;

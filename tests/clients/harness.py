@@ -182,12 +182,13 @@ class Bench:
 class Server:
     """`landfall serve --format json`: its first line says where it is, every further one is a decision."""
 
-    def __init__(self, bench, *flags):
+    def __init__(self, bench, *flags, environment=None):
         command = [bench.landfall, "serve", "--addr", "127.0.0.1:0", "--format", "json", *flags]
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=bench.environment(),
+            # No engine of this machine, unless one is given.
+            env=bench.environment(**{"DOCKER_HOST": f"unix://{bench.dir}/no-engine"} | (environment or {})),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

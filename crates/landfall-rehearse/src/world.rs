@@ -4,8 +4,10 @@
 use landfall_check::terraform::{self, Infra};
 use landfall_policy::PolicyKind;
 use landfall_serve::World;
+use landfall_serve::authn::Identified;
 use landfall_serve::authz::{self, Asked, Call, Permit, calls};
 use landfall_serve::caller::Caller;
+use landfall_serve::connection::Connection;
 use landfall_serve::ecr;
 use landfall_serve::iam::{self, DocumentInput};
 use landfall_serve::store::{
@@ -51,6 +53,30 @@ fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
         count(
             ("repository", "repositories"),
             infra.repositories.iter().map(|it| seeder.repository(it)).collect(),
+        ),
+        count(
+            ("ECS cluster", "ECS clusters"),
+            infra
+                .ecs_clusters
+                .iter()
+                .map(|it| seeder.ecs("CreateCluster", &it.region, &it.input, it.span))
+                .collect(),
+        ),
+        count(
+            ("task definition", "task definitions"),
+            infra
+                .ecs_task_definitions
+                .iter()
+                .map(|it| seeder.ecs("RegisterTaskDefinition", &it.region, &it.input, it.span))
+                .collect(),
+        ),
+        count(
+            ("ECS service", "ECS services"),
+            infra
+                .ecs_services
+                .iter()
+                .map(|it| seeder.ecs("CreateService", &it.region, &it.input, it.span))
+                .collect(),
         ),
     ];
     Seeded { made: made.into_iter().flatten().collect(), refused }
@@ -270,6 +296,23 @@ impl Seeder<'_> {
         };
         let created = ecr::create_repository(self.world, permit, input);
         created.map(|_| ()).map_err(|error| refusal(&error, "CreateRepository", repository.name.span))
+    }
+}
+
+impl Seeder<'_> {
+    /// A call of ECS, as the provider makes it.
+    fn ecs(&self, operation: &str, region: &str, input: &Tree, span: Span) -> Result<(), Finding> {
+        let identified = Identified {
+            caller: self.caller.clone(),
+            region: region.to_owned(),
+            connection: Connection::new(std::net::Ipv4Addr::LOCALHOST.into(), Some("Terraform")),
+        };
+        let json = terraform::to_json(input);
+        let input = serde_json::from_str(&json)
+            .map_err(|error| Finding::error("terraform-json", error.to_string()).at(span, "here"))?;
+        landfall_serve::ecs::handle(self.world, &identified, "terraform", operation, &input)
+            .map(|_| ())
+            .map_err(|error| refusal(&error, operation, span))
     }
 }
 

@@ -206,6 +206,14 @@ pub mod public_calls {
     }
 }
 
+/// The operation of CloudWatch Logs that this server has.
+pub mod log_calls {
+    use super::{Call, Needs};
+    api_calls! {
+        "logs": GetLogEvents;
+    }
+}
+
 /// ECS's operations; some have the names of other services' operations.
 pub mod ecs_calls {
     use super::{Call, Needs};

@@ -23,6 +23,7 @@ mod http;
 pub mod iam;
 pub mod issuer;
 pub mod log;
+pub mod logs;
 pub mod policies;
 pub mod registry;
 mod server;

@@ -36,6 +36,8 @@ pub(super) fn managed(evaluator: &Evaluator, kind: &str, object: &Object, block:
         "aws_iam_role" => with_path(&at, "role", object),
         "aws_iam_policy" => with_path(&at, "policy", object),
         "aws_ecr_repository" => repository(&at, object),
+        "aws_ecs_task_definition" => task_definition(&at, object),
+        "aws_ecs_service" => service(&at, object),
         "aws_s3_bucket" => named_attributes(object, "bucket", false, |name| at.arn("s3", "", "", name)),
         kind => match NAMED.iter().find(|(other, ..)| *other == kind) {
             Some((_, argument, service, prefix, id_is_arn)) => {
@@ -205,6 +207,34 @@ fn repository(at: &Account, object: &Object) -> Computed {
         ("registry_id", registry),
         ("region", Value::text(&*at.region, object.span)),
     ]
+}
+
+/// The first revision is the one that Terraform makes.
+fn task_definition(at: &Account, object: &Object) -> Computed {
+    let family = object.written("family").cloned().unwrap_or_else(|| Value::null(object.span));
+    let arn = |suffix: &str| {
+        from_text(object, &family, |family| {
+            at.arn("ecs", &at.region, &at.account, &format!("task-definition/{family}{suffix}"))
+        })
+    };
+    vec![
+        ("arn", arn(":1")),
+        ("arn_without_revision", arn("")),
+        ("revision", Value::count(1, object.span)),
+        ("id", from_text(object, &family, str::to_owned)),
+        ("family", from_text(object, &family, str::to_owned)),
+    ]
+}
+
+/// A service's id is its ARN, which has the cluster's name in it.
+fn service(at: &Account, object: &Object) -> Computed {
+    let name = object.written("name").cloned().unwrap_or_else(|| Value::null(object.span));
+    let cluster = object.written("cluster").and_then(Value::as_text).unwrap_or_else(|| "default".into());
+    let cluster = cluster.rsplit('/').next().unwrap_or_default().to_owned();
+    let arn = from_text(object, &name, |name| {
+        at.arn("ecs", &at.region, &at.account, &format!("service/{cluster}/{name}"))
+    });
+    vec![("id", arn.clone()), ("arn", arn), ("name", from_text(object, &name, str::to_owned))]
 }
 
 /// The provider's ARN keeps host and path of the URL; IAM drops the default port.

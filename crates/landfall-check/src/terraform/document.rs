@@ -41,6 +41,21 @@ impl Evaluator<'_> {
         }
     }
 
+    /// JSON of any shape, with the place of every value in it: `container_definitions` is a list.
+    pub fn list_document(&self, value: &Value) -> Tree {
+        match &value.kind {
+            Kind::Json(json) => json.tree.clone(),
+            Kind::Text(text) => self.decode(text, value.span).unwrap_or_else(|problem| {
+                Tree::new(Node::Unknown(format!("it is not JSON: {problem}")), value.span)
+            }),
+            Kind::Unknown(unknown) => match &unknown.holes {
+                Some(holes) => self.parse_with_holes(&holes.text, &holes.causes, value.span),
+                None => Tree::new(Node::Unknown(unknown.cause.to_string()), value.span),
+            },
+            _ => Tree::new(Node::Unknown("it is not a string of JSON".to_owned()), value.span),
+        }
+    }
+
     /// JSON in a text, for `jsondecode`.
     pub fn decode(&self, text: &Text, span: Span) -> Result<Tree, String> {
         let text = self.with_pieces(text, span);

@@ -30,6 +30,7 @@ pub(super) fn build(evaluator: &Evaluator) -> Infra {
     for (block, object) in reader.instances("aws_ecr_repository") {
         infra.repositories.push(reader.repository(&object, block));
     }
+    super::ecs::read(&reader, &mut infra);
     reader.inline_policies(&mut infra);
     reader.attachments(&mut infra);
     reader.repository_policies(&mut infra);
@@ -52,19 +53,19 @@ fn report_unread_modules(evaluator: &Evaluator) {
     }
 }
 
-struct Reader<'e, 'a> {
-    evaluator: &'e Evaluator<'a>,
+pub(super) struct Reader<'e, 'a> {
+    pub(super) evaluator: &'e Evaluator<'a>,
 }
 
 /// A resource's own name.
-struct Name {
-    name: Spanned<String>,
+pub(super) struct Name {
+    pub(super) name: Spanned<String>,
     unknown: Option<String>,
 }
 
 impl<'e, 'a> Reader<'e, 'a> {
     /// All instances of the managed resources of a type, in written order.
-    fn instances(&self, kind: &str) -> Vec<(&'a Block, Rc<Object>)> {
+    pub(super) fn instances(&self, kind: &str) -> Vec<(&'a Block, Rc<Object>)> {
         let module = self.evaluator.module;
         let of_kind = module.resource_order.iter().filter(|(other, _)| *other == kind);
         let blocks = of_kind.filter_map(|key| module.resources.get(key).map(|block| (key.1, *block)));
@@ -98,7 +99,7 @@ impl<'e, 'a> Reader<'e, 'a> {
     }
 
     /// A string argument; when it is there and unknown, that is noted.
-    fn text(&self, object: &Object, name: &str) -> Option<Spanned<String>> {
+    pub(super) fn text(&self, object: &Object, name: &str) -> Option<Spanned<String>> {
         let value = object.attribute(name, object.span);
         if value.is_null() || object.written(name).is_none() && value.cause().is_some() {
             return None;
@@ -146,7 +147,7 @@ impl<'e, 'a> Reader<'e, 'a> {
     }
 
     /// The name, or a stand-in made from the address when it isn't known.
-    fn name(&self, object: &Object) -> Name {
+    pub(super) fn name(&self, object: &Object) -> Name {
         let value = object.attribute("name", object.span);
         if let Some(text) = value.as_text() {
             return Name { name: Spanned::new(text.to_string(), value.span), unknown: None };
@@ -286,6 +287,11 @@ impl<'e, 'a> Reader<'e, 'a> {
         self.known_text(value, || "the ARN of a policy".to_owned())
     }
 
+    /// The region that a resource lies in.
+    pub(super) fn region(&self, object: &Object, block: &Block) -> String {
+        self.evaluator.region(object, block).to_string()
+    }
+
     fn repository(&self, object: &Object, block: &Block) -> Repository {
         let name = self.name(object);
         let region = self.evaluator.region(object, block).to_string();
@@ -307,7 +313,7 @@ impl<'e, 'a> Reader<'e, 'a> {
     }
 
     /// The resource's tags over the provider's.
-    fn tags(&self, object: &Object, block: &Block) -> Vec<(String, String)> {
+    pub(super) fn tags(&self, object: &Object, block: &Block) -> Vec<(String, String)> {
         let mut tags: Vec<(String, String)> = Vec::new();
         let own = object.written("tags").cloned();
         for all in self.evaluator.default_tags(block).into_iter().chain(own) {

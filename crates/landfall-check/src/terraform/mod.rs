@@ -8,6 +8,7 @@
 
 mod computed;
 mod document;
+mod ecs;
 mod eval;
 mod functions;
 mod infra;
@@ -29,7 +30,8 @@ mod tests;
 
 pub use json_text::to_json;
 pub use model::{
-    Attachment, CustomerPolicy, Infra, InlinePolicy, OidcProvider, Output, Repository, Role, Settings,
+    Attachment, CustomerPolicy, EcsCluster, EcsService, EcsTaskDefinition, Infra, InlinePolicy, OidcProvider,
+    Output, Repository, Role, Settings,
 };
 
 use landfall_types::{Finding, SourceId, SourceMap};

@@ -35,6 +35,12 @@ pub struct Infra {
     pub policies: Vec<CustomerPolicy>,
     /// `aws_ecr_repository` resources.
     pub repositories: Vec<Repository>,
+    /// `aws_ecs_cluster` resources.
+    pub ecs_clusters: Vec<EcsCluster>,
+    /// `aws_ecs_task_definition` resources.
+    pub ecs_task_definitions: Vec<EcsTaskDefinition>,
+    /// `aws_ecs_service` resources.
+    pub ecs_services: Vec<EcsService>,
     /// The region of the default `provider "aws"` block, where it says one.
     pub region: Option<Spanned<String>>,
     /// The module's outputs.
@@ -149,6 +155,45 @@ pub struct Repository {
     pub policy: Option<Tree>,
     /// Tags with the provider's `default_tags`, in the order of their keys.
     pub tags: Vec<(String, String)>,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An `aws_ecs_cluster`.
+#[derive(Clone, Debug)]
+pub struct EcsCluster {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// The region it lies in.
+    pub region: String,
+    /// The input of `CreateCluster`, without what is unknown.
+    pub input: Tree,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An `aws_ecs_task_definition`.
+#[derive(Clone, Debug)]
+pub struct EcsTaskDefinition {
+    /// Its family.
+    pub family: Spanned<String>,
+    /// The region it lies in.
+    pub region: String,
+    /// The input of `RegisterTaskDefinition`, without what is unknown.
+    pub input: Tree,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An `aws_ecs_service`.
+#[derive(Clone, Debug)]
+pub struct EcsService {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// The region it lies in.
+    pub region: String,
+    /// The input of `CreateService`, without what is unknown.
+    pub input: Tree,
     /// The block's header.
     pub span: Span,
 }

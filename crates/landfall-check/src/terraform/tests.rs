@@ -221,6 +221,19 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
             line(&mut out, format!("  policy {}", to_json(policy)));
         }
     }
+    for cluster in &infra.ecs_clusters {
+        line(&mut out, format!("cluster {} in {} {}", cluster.name.value, cluster.region, at(cluster.span)));
+        line(&mut out, format!("  {}", to_json(&cluster.input)));
+    }
+    for definition in &infra.ecs_task_definitions {
+        let (family, span) = (&definition.family.value, definition.span);
+        line(&mut out, format!("task definition {family} in {} {}", definition.region, at(span)));
+        line(&mut out, format!("  {}", to_json(&definition.input)));
+    }
+    for service in &infra.ecs_services {
+        line(&mut out, format!("service {} in {} {}", service.name.value, service.region, at(service.span)));
+        line(&mut out, format!("  {}", to_json(&service.input)));
+    }
     for output in &infra.outputs {
         line(&mut out, format!("output {} = {:?} {}", output.name, output.value, at(output.span)));
     }

@@ -4,30 +4,54 @@
 //! services then go through the same statuses with nothing behind them, so that deployments can be
 //! watched; a task that was run for its own sake stops with that reason.
 
+mod engine;
 mod pull;
 mod role;
+mod run;
+mod spec;
 
-use std::sync::OnceLock;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use landfall_types::secret::ct_eq;
 use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::controller;
 use super::rollout::{Event, Health};
-use crate::store::ecs::{Service, ServiceStatus, Task, TaskStatus};
+use crate::store::ecs::{Place, Service, ServiceStatus, Task, TaskStatus};
 use crate::store::{Record, StoreError};
 use crate::world::World;
+
+pub use engine::{Engine, LogLine};
 
 /// How long a status lasts when nothing is run, in milliseconds.
 const STEP_MS: i64 = 50;
 /// How long a stopped task can be described, in milliseconds.
 const STOPPED_MS_KEPT: i64 = 3_600_000;
 
+/// Tasks whose logs are kept.
+const LOGS_MAX: usize = 1_000;
+
 /// What runs tasks.
 #[derive(Debug, Default)]
 pub struct Runner {
     changed: Notify,
-    absent: OnceLock<String>,
+    engine: OnceLock<Result<Engine, String>>,
+    now: Mutex<Now>,
+}
+
+/// What is going on.
+#[derive(Debug, Default)]
+struct Now {
+    /// Tasks that are run, by key.
+    running: BTreeSet<String>,
+    /// Containers that were made and not removed.
+    containers: BTreeSet<String>,
+    /// Tokens of the tasks' credentials endpoints, by task id.
+    tokens: BTreeMap<String, String>,
+    /// What containers have written, by task id and container.
+    logs: BTreeMap<(String, String), Vec<LogLine>>,
 }
 
 impl Runner {
@@ -41,9 +65,65 @@ impl Runner {
         self.changed.notified().await;
     }
 
+    /// Says what runs tasks, or why nothing does. The first word stays.
+    pub fn use_engine(&self, engine: Result<Engine, String>) {
+        let _ = self.engine.set(engine);
+        self.wake();
+    }
+
+    /// The engine, if there is one.
+    pub fn engine(&self) -> Option<&Engine> {
+        self.engine.get()?.as_ref().ok()
+    }
+
     /// Why nothing is run.
     pub fn not_run(&self) -> &str {
-        self.absent.get().map_or("not run, no container engine", String::as_str)
+        match self.engine.get() {
+            Some(Err(why)) => why,
+            Some(Ok(_)) | None => "not run, no container engine",
+        }
+    }
+
+    /// What a container of a task has written, as far as it is kept.
+    pub fn log(&self, task: &str, container: &str) -> Option<Vec<LogLine>> {
+        self.now().logs.get(&(task.to_owned(), container.to_owned())).cloned()
+    }
+
+    /// Removes all containers that there still are.
+    pub(crate) fn remove_all(&self) {
+        let Some(engine) = self.engine() else { return };
+        let left = std::mem::take(&mut self.now().containers);
+        left.iter().for_each(|id| engine.remove_now(id));
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, container: &str) {
+        self.now().containers.insert(container.to_owned());
+    }
+
+    fn let_go(&self, container: &str) {
+        self.now().containers.remove(container);
+    }
+
+    fn keep_token(&self, task: &str, token: String) {
+        self.now().tokens.insert(task.to_owned(), token);
+    }
+
+    fn keep_log(&self, task: &str, container: &str, lines: Vec<LogLine>) {
+        let mut now = self.now();
+        if now.logs.len() >= LOGS_MAX {
+            now.logs.pop_first();
+        }
+        now.logs.insert((task.to_owned(), container.to_owned()), lines);
+    }
+
+    fn forget(&self, key: &str, task: &str) {
+        let mut now = self.now();
+        now.tokens.remove(task);
+        now.running.remove(key);
     }
 }
 
@@ -55,6 +135,7 @@ pub(crate) async fn drive(world: std::sync::Arc<World>) {
     const PAUSE_MS: u64 = 10;
     loop {
         let due = tick(&world);
+        start_new(&world);
         let wait = due.map_or(IDLE_MS, |at| {
             u64::try_from(at - world.clock.now().0).unwrap_or(0).clamp(PAUSE_MS, IDLE_MS)
         });
@@ -65,12 +146,36 @@ pub(crate) async fn drive(world: std::sync::Arc<World>) {
     }
 }
 
+/// Runs the tasks that nobody runs yet. Those of an earlier process have ended with it.
+fn start_new(world: &Arc<World>) {
+    let Some(engine) = world.ecs.engine() else { return };
+    for task in world.store.list::<Task>("") {
+        let is_new = task.status == TaskStatus::Provisioning && !task.is_stopping;
+        let was_run = (TaskStatus::Pending..=TaskStatus::Running).contains(&task.status) && !task.is_stopping;
+        if was_run && !world.ecs.now().running.contains(&task.key()) {
+            // The containers ended with the process that ran them.
+            let reason = "Essential container in task exited: the server that ran it has ended";
+            let _ = fail(world, &task.key(), "EssentialContainerExited", reason);
+        }
+        if is_new && world.ecs.now().running.insert(task.key()) {
+            let (world, engine) = (Arc::clone(world), engine.clone());
+            tokio::spawn(run::run(world, engine, task));
+        }
+    }
+}
+
 /// Does what is due, and says when there is something to do again, in milliseconds since 1970.
 pub fn tick(world: &World) -> Option<i64> {
     let now = world.clock.now().0;
     let mut next: Option<i64> = None;
     let mut at = |due: i64| next = Some(next.map_or(due, |known| known.min(due)));
     for task in world.store.list::<Task>("") {
+        let is_engines = world.ecs.engine().is_some() && task.status != TaskStatus::Stopped;
+        let is_run = is_engines && world.ecs.now().running.contains(&task.key());
+        // A new task is about to be run; one that something runs goes on by itself.
+        if is_run || (is_engines && task.status == TaskStatus::Provisioning && !task.is_stopping) {
+            continue;
+        }
         match due_of(&task) {
             Some(due) if due <= now => {
                 // What the disk doesn't take is tried again with the next tick.
@@ -238,6 +343,48 @@ fn health_of(word: &str) -> Health {
         "UNHEALTHY" => Health::Unhealthy,
         _ => Health::Unknown,
     }
+}
+
+/// What was written to a log stream, which the `awslogs` driver names `PREFIX/CONTAINER/TASK`.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/specify-log-config.html>
+pub fn log_of_stream(world: &World, place: &Place, group: &str, stream: &str) -> Option<Vec<LogLine>> {
+    let (rest, id) = stream.rsplit_once('/')?;
+    let (prefix, name) = rest.rsplit_once('/')?;
+    let task = world.store.list::<Task>(&place.all()).into_iter().find(|task| task.id == id)?;
+    let definition = super::load::definition_by_arn(world, &task.place, &task.definition)?;
+    let container =
+        definition.containers().find(|container| container.get("name").is_some_and(|it| it == name))?;
+    let options = container.get("logConfiguration")?.get("options")?;
+    let is_its = options.get("awslogs-group").is_some_and(|it| it == group)
+        && options.get("awslogs-stream-prefix").is_some_and(|it| it == prefix);
+    if is_its { world.ecs.log(id, name) } else { None }
+}
+
+/// What a container asks of its own endpoints: `credentials` with the token that only it has, `task` or
+/// nothing for its metadata.
+///
+/// # Errors
+/// Status and message.
+pub fn container_endpoint(
+    world: &World,
+    id: &str,
+    what: &str,
+    authorization: Option<&str>,
+) -> Result<Value, (u16, String)> {
+    let task = world.store.list::<Task>("").into_iter().find(|task| task.id == id);
+    let task = task.ok_or((404, "there is no such task".to_owned()))?;
+    if what != "credentials" {
+        return Ok(super::task_json::metadata(&task));
+    }
+    let token = world.ecs.now().tokens.get(id).cloned();
+    let is_own = match (&token, authorization) {
+        (Some(token), Some(given)) => ct_eq(token.as_bytes(), given.as_bytes()),
+        _ => false,
+    };
+    if !is_own {
+        return Err((401, "the authorization token is not the task's".to_owned()));
+    }
+    run::credentials(world, &task)
 }
 
 /// The role that a task has, from its overrides or its definition.

@@ -152,6 +152,7 @@ async fn aws(
         connection: &connection,
     };
     reply(match call.header("x-amz-target") {
+        Some(target) if target.starts_with(ecs_json::LOGS) => ecs_json::handle_logs(&call, target),
         Some(target) if target.starts_with(ecs_json::PREFIX) => ecs_json::handle(&call, target),
         Some(target) => ecr_json::handle(&call, target).await,
         None => query::handle(&call).await,
@@ -188,6 +189,16 @@ async fn ours(
     if let Some(rest) = path.strip_prefix("issuer/") {
         return issuer_document(world, rest)
             .unwrap_or_else(|| text(StatusCode::NOT_FOUND, "that issuer is not played here\n"));
+    }
+    if let Some(task) = path.strip_prefix("task/")
+        && connection.is_loopback()
+    {
+        return container(world, task, &request);
+    }
+    if let Some(rest) = path.strip_prefix("logs/")
+        && connection.is_loopback()
+    {
+        return container_log(world, rest);
     }
     if let Some(job) = path.strip_prefix("id-token/") {
         return id_token(world, job, &request, request_id);
@@ -274,6 +285,33 @@ async fn collect(world: &Arc<World>) -> Response<Body> {
     {
         Ok(collected) => json(StatusCode::OK, &serde_json::json!(collected)),
         Err(message) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{message}\n")),
+    }
+}
+
+/// What a task's container asks about itself: `TASK`, `TASK/task`, `TASK/credentials`.
+fn container(world: &World, path: &str, request: &Request<Body>) -> Response<Body> {
+    let (id, what) = path.split_once('/').unwrap_or((path, ""));
+    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match crate::ecs::runner::container_endpoint(world, id, what, authorization) {
+        Ok(body) => json(StatusCode::OK, &body),
+        Err((status, message)) => {
+            json(status_code(status), &serde_json::json!({ "code": "Refused", "message": message }))
+        }
+    }
+}
+
+/// The last lines of a container: `TASK/CONTAINER`.
+fn container_log(world: &World, path: &str) -> Response<Body> {
+    let (task, name) = path.split_once('/').unwrap_or((path, ""));
+    match world.ecs.log(task, name) {
+        Some(lines) => {
+            let lines: Vec<_> = lines
+                .iter()
+                .map(|line| serde_json::json!({ "timestamp": line.at_ms, "message": line.text }))
+                .collect();
+            json(StatusCode::OK, &serde_json::json!({ "events": lines }))
+        }
+        None => text(StatusCode::NOT_FOUND, "no log of that container is kept here\n"),
     }
 }
 

@@ -24,6 +24,7 @@ pub use assume_role::{Taken, assume_role};
 pub use identity::{CallerIdentity, decode_authorization_message, get_access_key_info, get_caller_identity};
 pub use refused::{assume_role_with_saml, assume_root, get_web_identity_token};
 pub use session::Issued;
+pub(crate) use session::{issue_to_task, key_id};
 pub use user::{Federated, check_session, get_federation_token, get_session_token};
 pub use web_identity::{Assumed, assume, assume_role_with_web_identity, exchange, trust_layers};
 

@@ -132,6 +132,14 @@ pub(super) fn issue<S: Sealable>(
     Ok((Issued { session, secret_key, session_token }, percent))
 }
 
+/// What a task signs with: AWS made its session by itself, so nothing was packed into it.
+///
+/// # Errors
+/// Why it can't be sealed.
+pub(crate) fn issue_to_task(world: &World, session: Session) -> Result<Issued<Session>, String> {
+    issue(world, session, 0).map(|(issued, _)| issued).map_err(|refused| refused.error.to_string())
+}
+
 /// AWS's answer to more than fits (observed).
 fn too_large(percent: usize) -> Refusal {
     let message = format!("Packed policy consumes {percent}% of allotted space, please use smaller policy.");
@@ -142,7 +150,7 @@ fn too_large(percent: usize) -> Refusal {
 }
 
 /// The id of a new temporary access key; it tells the account of whom it is for.
-pub(super) fn key_id(world: &World, of: &Arn) -> String {
+pub(crate) fn key_id(world: &World, of: &Arn) -> String {
     let account = of.account_id().unwrap_or(world.settings.default_account);
     ids::key_id_of_account(ids::TEMPORARY_KEY_PREFIX, account, world.random())
 }

@@ -317,6 +317,27 @@ fn a_role_needs_each_action_of_each_operation() {
 }
 
 #[test]
+fn the_log_of_a_task_is_read_with_permission_alone() {
+    let furnished = Furnished::new();
+    let bench = &furnished.bench;
+    bench.role("reader", &allow(&["s3:*"], "*"));
+    let keys = bench.session("reader");
+    let read = Request::new("POST", "/")
+        .header("content-type", "application/x-amz-json-1.1")
+        .header("x-amz-target", "Logs_20140328.GetLogEvents")
+        .body(r#"{"logGroupName":"/app","logStreamName":"it/main/0a"}"#);
+    let arn = format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/app:log-stream:it/main/0a");
+    assert_eq!(bench.send(&read).fault().0, "MissingAuthenticationTokenException");
+    let refused = bench.call(&keys, "logs", read.clone()).fault();
+    let sentence = format!(
+        "User: arn:aws:sts::{ACCOUNT}:assumed-role/reader/test is not authorized to perform: logs:GetLogEvents on resource: {arn} because no identity-based policy allows the logs:GetLogEvents action"
+    );
+    assert_eq!(refused, ("AccessDeniedException".to_owned(), sentence));
+    furnished.give("reader", &[statement("Allow", "logs:GetLogEvents", &arn)]);
+    assert_eq!(bench.call(&keys, "logs", read).fault().0, "ResourceNotFoundException");
+}
+
+#[test]
 fn a_role_is_passed_to_tasks_and_to_nothing_else() {
     let furnished = Furnished::new();
     let bench = &furnished.bench;

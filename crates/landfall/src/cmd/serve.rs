@@ -210,6 +210,9 @@ pub async fn start(sources: &SourceMap, setup: Setup<'_>) -> Result<Served, Fail
     let config = config(sources, &setup, &region, place);
     let server = landfall_serve::start(config).await.map_err(|error| not_started(&error))?;
     play(&server.world, &setup, &read);
+    let environment = edge::environment();
+    let (docker_host, runtime_dir) = (environment.get("DOCKER_HOST"), environment.get("XDG_RUNTIME_DIR"));
+    server.world.ecs.use_engine(landfall_serve::ecs::runner::Engine::find(docker_host, runtime_dir).await);
     let seeded = world::seed(&server.world, &read.infra, setup.account, &region);
     Ok(Served { server, _blobs: blobs, read, seeded, region })
 }

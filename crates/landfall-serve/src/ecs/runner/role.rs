@@ -5,7 +5,6 @@ use landfall_policy::decide::Named;
 use landfall_policy::{Context, Layers, Principal, Request, decide, explain};
 use landfall_types::Arn;
 use landfall_wire::error::AwsError;
-use landfall_wire::ids;
 
 use crate::caller::Session;
 use crate::log::{Entry, Verdict};
@@ -43,7 +42,7 @@ pub(super) fn assume(world: &World, task: &Task, role_arn: &str) -> Result<Sessi
     note(world, task, role_arn, Ok(()), Some((decision, request, None)));
     let now = world.clock.now();
     Ok(Session {
-        access_key_id: ids::temporary_key_id(world.random()),
+        access_key_id: crate::sts::key_id(world, &role.arn),
         account: task.place.account.to_string(),
         role_path: role.path.clone(),
         role_name: role.name.clone(),

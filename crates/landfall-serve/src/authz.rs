@@ -1,10 +1,12 @@
 //! May they: the caller's policies, the resource's policy and the context become a [`Permit`] or a
 //! refusal. Nothing else makes a permit, and no handler can be called without one.
 
+mod operations;
+
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use landfall_policy::catalogue::{self, Need, RegistryCall};
+use landfall_policy::catalogue::{self, Need};
 use landfall_policy::decide::Named;
 use landfall_policy::trace::{StatementTrace, trace};
 use landfall_policy::{Context, Decision, Layers, Policy, PolicyKind, Request, decide, explain};
@@ -16,6 +18,8 @@ use crate::connection::SECURE_TRANSPORT;
 use crate::log::{Entry, Verdict};
 use crate::store::{AttachedPolicy, Document, Group, Role, User};
 use crate::world::World;
+
+pub use operations::{calls, ecs_calls, log_calls, public_calls};
 
 /// A call that is decided: an API operation or a registry call. The type stands for the call, so
 /// that a permit for one can't open another.
@@ -47,188 +51,6 @@ impl Needs {
             Some(operation) => operation.need.map_or(Self::Caller, Self::Permission),
             None => Self::Unlisted,
         }
-    }
-}
-
-/// Declares API operations as types; what each needs stands in the catalogue.
-macro_rules! api_calls {
-    ($($service:literal: $($name:ident),+ $(,)?;)+) => {$($(
-        #[doc = concat!("`", $service, ":", stringify!($name), "`.")]
-        #[derive(Debug)]
-        pub struct $name;
-        impl Call for $name {
-            const SERVICE: &'static str = $service;
-            const NAME: &'static str = stringify!($name);
-            fn needs() -> Needs {
-                Needs::of($service, stringify!($name))
-            }
-        }
-    )+)+
-        /// The API operations that this server has, by service and name.
-        pub const API: &[(&str, &str)] = &[$($(($service, stringify!($name)),)+)+];
-    };
-}
-
-/// Declares as types what is decided beside the operation that was called.
-macro_rules! inner_calls {
-    ($($name:ident, $service:literal, $action:literal, $resource:ident;)+) => {$(
-        #[doc = concat!("`", $action, "`, which no operation of the API stands for.")]
-        #[derive(Debug)]
-        pub struct $name;
-        impl Call for $name {
-            const SERVICE: &'static str = $service;
-            const NAME: &'static str = stringify!($name);
-            fn needs() -> Needs {
-                Needs::Permission(catalogue::Need {
-                    action: $action,
-                    resource: catalogue::ResourceKind::$resource,
-                })
-            }
-        }
-    )+};
-}
-
-/// Declares registry calls as types.
-macro_rules! registry_calls {
-    ($($type:ident, $name:literal => $call:ident;)+) => {$(
-        #[doc = concat!("The registry's `", $name, "`.")]
-        #[derive(Debug)]
-        pub struct $type;
-        impl Call for $type {
-            const SERVICE: &'static str = "ecr";
-            const NAME: &'static str = $name;
-            fn needs() -> Needs {
-                Needs::Permission(catalogue::registry_need(RegistryCall::$call))
-            }
-        }
-    )+
-        /// The registry calls that this server has, by name.
-        pub const REGISTRY: &[(&str, RegistryCall)] = &[$(($name, RegistryCall::$call),)+];
-    };
-}
-
-/// The operations that this server has, as types.
-pub mod calls {
-    use super::{Call, Needs, RegistryCall, catalogue};
-    api_calls! {
-        "iam": AddClientIDToOpenIDConnectProvider, AddRoleToInstanceProfile, AddUserToGroup,
-            AttachGroupPolicy, AttachRolePolicy, AttachUserPolicy, CreateAccessKey, CreateAccountAlias,
-            CreateGroup, CreateInstanceProfile, CreateOpenIDConnectProvider, CreatePolicy,
-            CreatePolicyVersion, CreateRole, CreateServiceLinkedRole, CreateUser, DeactivateMFADevice,
-            DeleteAccessKey, DeleteAccountAlias, DeleteGroup, DeleteGroupPolicy, DeleteInstanceProfile,
-            DeleteLoginProfile, DeleteOpenIDConnectProvider, DeletePolicy, DeletePolicyVersion, DeleteRole,
-            DeleteRolePermissionsBoundary, DeleteRolePolicy, DeleteSSHPublicKey, DeleteServiceLinkedRole,
-            DeleteServiceSpecificCredential, DeleteSigningCertificate, DeleteUser,
-            DeleteUserPermissionsBoundary, DeleteUserPolicy, DetachGroupPolicy, DetachRolePolicy,
-            DetachUserPolicy, GetAccessKeyLastUsed, GetAccountAuthorizationDetails,
-            GetAccountPasswordPolicy, GetAccountSummary, GetContextKeysForCustomPolicy,
-            GetContextKeysForPrincipalPolicy, GetGroup, GetGroupPolicy, GetInstanceProfile, GetLoginProfile,
-            GetOpenIDConnectProvider, GetPolicy, GetPolicyVersion, GetRole, GetRolePolicy,
-            GetServiceLinkedRoleDeletionStatus, GetUser, GetUserPolicy, ListAccessKeys, ListAccountAliases,
-            ListAttachedGroupPolicies, ListAttachedRolePolicies, ListAttachedUserPolicies,
-            ListEntitiesForPolicy, ListGroupPolicies, ListGroups, ListGroupsForUser,
-            ListInstanceProfileTags, ListInstanceProfiles, ListInstanceProfilesForRole, ListMFADevices,
-            ListOpenIDConnectProviderTags, ListOpenIDConnectProviders, ListPolicies, ListPolicyTags,
-            ListPolicyVersions, ListRolePolicies, ListRoleTags, ListRoles, ListSSHPublicKeys,
-            ListServiceSpecificCredentials, ListSigningCertificates, ListUserPolicies, ListUserTags,
-            ListUsers, ListVirtualMFADevices, PutGroupPolicy, PutRolePermissionsBoundary, PutRolePolicy,
-            PutUserPermissionsBoundary, PutUserPolicy, RemoveClientIDFromOpenIDConnectProvider,
-            RemoveRoleFromInstanceProfile, RemoveUserFromGroup, SetDefaultPolicyVersion,
-            SimulateCustomPolicy, SimulatePrincipalPolicy, TagInstanceProfile, TagOpenIDConnectProvider,
-            TagPolicy, TagRole, TagUser, UntagInstanceProfile, UntagOpenIDConnectProvider, UntagPolicy,
-            UntagRole, UntagUser, UpdateAccessKey, UpdateAssumeRolePolicy, UpdateGroup, UpdateLoginProfile,
-            UpdateOpenIDConnectProviderThumbprint, UpdateRole, UpdateRoleDescription, UpdateUser;
-        "sts": AssumeRole, AssumeRoot, DecodeAuthorizationMessage, GetAccessKeyInfo, GetCallerIdentity,
-            GetFederationToken, GetSessionToken;
-        "ecr": BatchCheckLayerAvailability, BatchDeleteImage, BatchGetImage,
-            BatchGetRepositoryScanningConfiguration, CompleteLayerUpload, CreatePullThroughCacheRule,
-            CreateRepository, CreateRepositoryCreationTemplate, DeleteLifecyclePolicy,
-            DeletePullThroughCacheRule, DeleteRegistryPolicy, DeleteRepository,
-            DeleteRepositoryCreationTemplate, DeleteRepositoryPolicy, DeleteSigningConfiguration,
-            DeregisterPullTimeUpdateExclusion, DescribeImageReplicationStatus, DescribeImageScanFindings,
-            DescribeImageSigningStatus, DescribeImages, DescribePullThroughCacheRules, DescribeRegistry,
-            DescribeReplicationBackfillResults, DescribeRepositories, DescribeRepositoryCreationTemplates,
-            GetAccountSetting, GetAuthorizationToken, GetDownloadUrlForLayer, GetLifecyclePolicy,
-            GetLifecyclePolicyPreview, GetRegistryPolicy, GetRegistryScanningConfiguration,
-            GetRepositoryPolicy, GetSigningConfiguration, InitiateLayerUpload, ListImageReferrers, ListImages,
-            ListPullTimeUpdateExclusions, ListReplicationBackfills, ListTagsForResource, PutAccountSetting,
-            PutImage, PutImageScanningConfiguration, PutImageTagMutability, PutLifecyclePolicy,
-            PutRegistryPolicy, PutRegistryScanningConfiguration, PutReplicationConfiguration,
-            PutSigningConfiguration, RegisterPullTimeUpdateExclusion, SetRepositoryPolicy, StartImageScan,
-            StartLifecyclePolicyPreview, StartReplicationBackfill, StopReplicationBackfill, TagResource,
-            UntagResource, UpdateImageStorageClass, UpdatePullThroughCacheRule,
-            UpdateRepositoryCreationTemplate, UploadLayerPart, ValidatePullThroughCacheRule;
-    }
-    inner_calls! {
-        ReplicateImage, "ecr", "ecr:ReplicateImage", Repository;
-        CreateReplicatedRepository, "ecr", "ecr:CreateRepository", Repository;
-        PassRoleToEcr, "iam", "iam:PassRole", Role;
-        GetServiceBearerToken, "sts", "sts:GetServiceBearerToken", Any;
-    }
-    /// `iam:PassRole`: no operation, but what handing a role to a service takes.
-    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
-    #[derive(Debug)]
-    pub struct PassRole;
-    impl Call for PassRole {
-        const SERVICE: &'static str = "iam";
-        const NAME: &'static str = "PassRole";
-        fn needs() -> Needs {
-            let resource = catalogue::ResourceKind::Role;
-            Needs::Permission(catalogue::Need { action: "iam:PassRole", resource })
-        }
-    }
-    registry_calls! {
-        ReadManifest, "GET manifest" => ReadManifest;
-        PutManifest, "PUT manifest" => PutManifest;
-        CheckBlob, "HEAD blob" => CheckBlob;
-        ReadBlob, "GET blob" => ReadBlob;
-        StartUpload, "POST upload" => StartUpload;
-        AppendUpload, "PATCH upload" => AppendUpload;
-        FinishUpload, "PUT upload" => FinishUpload;
-        CancelUpload, "DELETE upload" => CancelUpload;
-        ListTags, "GET tags" => ListTags;
-        ListReferrers, "GET referrers" => ListReferrers;
-        ListCatalog, "GET catalog" => ListCatalog;
-        DeleteManifest, "DELETE manifest" => DeleteManifest;
-        DeleteBlob, "DELETE blob" => DeleteBlob;
-    }
-}
-
-/// ECR Public's operations as types: many have the names of ECR's.
-pub mod public_calls {
-    use super::{Call, Needs};
-    api_calls! {
-        "ecr-public": BatchCheckLayerAvailability, BatchDeleteImage, CompleteLayerUpload, CreateRepository,
-            DeleteRepository, DeleteRepositoryPolicy, DescribeImageTags, DescribeImages, DescribeRegistries,
-            DescribeRepositories, GetAuthorizationToken, GetRegistryCatalogData, GetRepositoryCatalogData,
-            GetRepositoryPolicy, InitiateLayerUpload, ListTagsForResource, PutImage, PutRegistryCatalogData,
-            PutRepositoryCatalogData, SetRepositoryPolicy, TagResource, UntagResource, UploadLayerPart;
-    }
-}
-
-/// The operation of CloudWatch Logs that this server has.
-pub mod log_calls {
-    use super::{Call, Needs};
-    api_calls! {
-        "logs": GetLogEvents;
-    }
-}
-
-/// ECS's operations; some have the names of other services' operations.
-pub mod ecs_calls {
-    use super::{Call, Needs};
-    api_calls! {
-        "ecs": CreateCluster, DescribeClusters, ListClusters, DeleteCluster, UpdateCluster, UpdateClusterSettings,
-            PutClusterCapacityProviders, CreateCapacityProvider, UpdateCapacityProvider, DeleteCapacityProvider,
-            DescribeCapacityProviders, ListContainerInstances, DescribeContainerInstances, ListAttributes,
-            RegisterTaskDefinition, DescribeTaskDefinition, DeregisterTaskDefinition, DeleteTaskDefinitions,
-            ListTaskDefinitions, ListTaskDefinitionFamilies, CreateService, UpdateService, DeleteService,
-            DescribeServices, ListServices, ListServicesByNamespace, DescribeServiceDeployments,
-            ListServiceDeployments, DescribeServiceRevisions, StopServiceDeployment, ContinueServiceDeployment,
-            RunTask, StartTask, StopTask, DescribeTasks, ListTasks, ExecuteCommand, CreateTaskSet,
-            DescribeTaskSets, UpdateTaskSet, DeleteTaskSet, UpdateServicePrimaryTaskSet, TagResource,
-            UntagResource, ListTagsForResource, PutAccountSetting, PutAccountSettingDefault,
-            DeleteAccountSetting, ListAccountSettings;
     }
 }
 
@@ -770,6 +592,8 @@ fn federated_keys(world: &World, user: &FederatedUser, context: &mut Context) {
 
 #[cfg(test)]
 mod tests {
+    use landfall_policy::catalogue::RegistryCall;
+
     use super::*;
 
     #[test]

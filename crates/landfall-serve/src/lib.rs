@@ -24,6 +24,7 @@ pub mod iam;
 pub mod issuer;
 pub mod log;
 pub mod logs;
+mod page;
 pub mod policies;
 pub mod registry;
 mod server;

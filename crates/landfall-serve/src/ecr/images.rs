@@ -150,7 +150,7 @@ pub(super) fn describe_images<C: Call>(call: &EcrCall<'_>) -> Answer {
     if !ids.is_empty() {
         Page::refuse(call, "imageIds")?;
     }
-    let page = Page::read(call)?;
+    let page = Page::of(call)?;
     let found = call.on_repository::<C>()?;
     let mut images = found.images(call.world);
     let render = |(image, tags): &Tagged| details(call, &found, image, tags);
@@ -218,7 +218,7 @@ struct FilterInput {
 /// One entry for each tag, and one for each image without a tag.
 pub(super) fn list_images(call: &EcrCall<'_>) -> Answer {
     let filter = call.read::<FilterInput>()?.filter.unwrap_or_default();
-    let page = Page::read(call)?;
+    let page = Page::of(call)?;
     let found = call.on_repository::<calls::ListImages>()?;
     let images = found.images(call.world);
     let wanted = images.iter().filter(|(image, tags)| {
@@ -365,7 +365,7 @@ pub(super) fn list_referrers(call: &EcrCall<'_>) -> Answer {
     let ReferrersInput { subject_id, filter } = call.read()?;
     subject_id.check("subjectId")?;
     let filter = filter.unwrap_or_default();
-    let page = Page::read_with(call, REFERRERS_DEFAULT)?;
+    let page = Page::of_at_most(call, REFERRERS_DEFAULT)?;
     let found = call.on_repository::<calls::ListImageReferrers>()?;
     let status = ImageFilter { tag_status: None, image_status: filter.artifact_status };
     let mut images = found.images(call.world);

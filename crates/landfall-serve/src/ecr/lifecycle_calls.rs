@@ -146,7 +146,7 @@ pub(super) fn get_preview(call: &EcrCall<'_>) -> Answer {
     if !ids.is_empty() {
         Page::refuse(call, "imageIds")?;
     }
-    let page = Page::read(call)?;
+    let page = Page::of(call)?;
     let found = call.on_repository::<calls::GetLifecyclePolicyPreview>()?;
     let key = crate::store::in_registry(&found.registry, found.name.as_str());
     let preview: Arc<LifecyclePreview> = call.world.store.get(&key).ok_or_else(|| no_preview(&found))?;

@@ -107,7 +107,7 @@ fn registry_arn(registry: &RegistryId) -> String {
 }
 
 pub(super) fn describe_registries(call: &EcrCall<'_>) -> Answer {
-    let page = Page::read(call)?;
+    let page = Page::of(call)?;
     let (_, registry) = on_public_registry::<public_calls::DescribeRegistries>(call)?;
     let name = alias(registry.account);
     let described = json!({
@@ -154,7 +154,7 @@ fn catalog_json(display_name: Option<String>) -> Value {
 }
 
 pub(super) fn describe_image_tags(call: &EcrCall<'_>) -> Answer {
-    let page = Page::read(call)?;
+    let page = Page::of(call)?;
     let found = call.on_repository::<public_calls::DescribeImageTags>()?;
     let images = found.images(call.world);
     let tagged: Vec<_> =

@@ -120,7 +120,7 @@ fn insert<C>(world: &World, _permit: &Permit<C>, rule: PullThroughRule) -> Resul
 pub(super) fn describe(call: &EcrCall<'_>) -> Answer {
     let prefixes = call.input.get("ecrRepositoryPrefixes").and_then(Value::as_array);
     let prefixes: Vec<&str> = prefixes.into_iter().flatten().filter_map(Value::as_str).collect();
-    let page = Page::read(call)?;
+    let page = Page::of(call)?;
     let (_, registry) = call.on_registry::<calls::DescribePullThroughCacheRules>()?;
     let rules = if prefixes.is_empty() {
         all(call.world, &registry)

@@ -188,7 +188,7 @@ pub(super) fn deregister_exclusion(call: &EcrCall<'_>) -> Answer {
 }
 
 pub(super) fn list_exclusions(call: &EcrCall<'_>) -> Answer {
-    let page = Page::read(call)?;
+    let page = Page::of(call)?;
     let (_, registry) = call.on_registry::<calls::ListPullTimeUpdateExclusions>()?;
     let settings = call.world.store.registry_settings(&registry);
     let principals: Vec<&String> = settings.pull_time_exclusions.keys().collect();

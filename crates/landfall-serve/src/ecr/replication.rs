@@ -373,7 +373,7 @@ fn progress_json(backfill: &Backfill) -> Value {
 }
 
 pub(super) fn list_backfills(call: &EcrCall<'_>) -> Answer {
-    let page = Page::read_with(call, BACKFILLS_DEFAULT)?;
+    let page = Page::of_at_most(call, BACKFILLS_DEFAULT)?;
     let (_, registry) = call.on_registry::<calls::ListReplicationBackfills>()?;
     let backfills: Vec<Arc<Backfill>> = call.world.store.list(&within_registry(&registry));
     let mut answer = page.answer("backfills", &backfills, |backfill| {
@@ -393,7 +393,7 @@ pub(super) fn list_backfills(call: &EcrCall<'_>) -> Answer {
 }
 
 pub(super) fn describe_backfill(call: &EcrCall<'_>) -> Answer {
-    let page = Page::read(call)?;
+    let page = Page::of(call)?;
     let (_, registry) = call.on_registry::<calls::DescribeReplicationBackfillResults>()?;
     let backfill = find_backfill(call, &registry)?;
     let status = |failure: &Option<String>| if failure.is_some() { "FAILED" } else { "COMPLETE" };

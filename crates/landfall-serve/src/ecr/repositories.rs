@@ -186,7 +186,7 @@ pub(super) fn describe<C: Call>(call: &EcrCall<'_>) -> Answer {
         Some(names) => Vec::deserialize(names).map_err(|_| internal(Protocol::Json11))?,
     };
     if names.is_empty() {
-        let page = Page::read(call)?;
+        let page = Page::of(call)?;
         let permit = call.on_all::<C>(&registry)?;
         return Ok(list(call.world, &permit, &registry, page));
     }

@@ -165,7 +165,7 @@ pub(super) fn describe(call: &EcrCall<'_>) -> Answer {
     let (_, registry) = call.on_registry::<calls::DescribeRepositoryCreationTemplates>()?;
     let prefixes = call.input.get("prefixes").and_then(Value::as_array);
     let prefixes: Vec<&str> = prefixes.into_iter().flatten().filter_map(Value::as_str).collect();
-    let page = Page::read(call)?;
+    let page = Page::of(call)?;
     let templates = if prefixes.is_empty() {
         all(call.world, &registry)
     } else {

@@ -54,15 +54,19 @@ fn write<C>(world: &World, found: &Found<C>, policy: &LifecyclePolicy) -> Result
 
 pub(super) fn get(call: &EcrCall<'_>) -> Answer {
     let found = call.on_repository::<calls::GetLifecyclePolicy>()?;
-    let lifecycle = found.repository.settings.lifecycle.as_ref().ok_or_else(|| no_policy(&found))?;
-    Ok(policy_json(&found, lifecycle))
+    Ok(policy_json(&found, &kept(&found)?))
 }
 
 pub(super) fn delete(call: &EcrCall<'_>) -> Answer {
     let found = call.on_repository::<calls::DeleteLifecyclePolicy>()?;
-    let lifecycle = found.repository.settings.lifecycle.clone().ok_or_else(|| no_policy(&found))?;
+    let lifecycle = kept(&found)?;
     found.change(call.world, |repository| repository.settings.lifecycle = None)?;
     Ok(policy_json(&found, &lifecycle))
+}
+
+/// The policy that a repository has.
+fn kept<C>(found: &Found<C>) -> Result<Lifecycle, AwsError> {
+    found.repository.settings.lifecycle.clone().ok_or_else(|| no_policy(found))
 }
 
 fn no_policy<C>(found: &Found<C>) -> AwsError {
@@ -89,10 +93,9 @@ fn policy_json<C>(found: &Found<C>, lifecycle: &Lifecycle) -> Value {
 pub(super) fn start_preview(call: &EcrCall<'_>) -> Answer {
     let policy = given(call)?;
     let found = call.on_repository::<calls::StartLifecyclePolicyPreview>()?;
-    let policy = match (policy, &found.repository.settings.lifecycle) {
-        (Some(policy), _) => policy,
-        (None, Some(lifecycle)) => lifecycle::parse(&lifecycle.text)?,
-        (None, None) => return Err(no_policy(&found)),
+    let policy = match policy {
+        Some(policy) => policy,
+        None => lifecycle::parse(&kept(&found)?.text)?,
     };
     let text = policy.to_json();
     keep_preview(call.world, &found, &policy)?;

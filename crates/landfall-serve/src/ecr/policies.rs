@@ -98,15 +98,19 @@ fn check_lockout<C>(call: &EcrCall<'_>, found: &Found<C>, document: &Document) -
 
 pub(super) fn get_repository_policy<C: Call>(call: &EcrCall<'_>) -> Answer {
     let found = call.on_repository::<C>()?;
-    let policy = found.repository.policy.as_ref().ok_or_else(|| no_policy(&found))?;
-    Ok(policy_json(&found, &pretty(&policy.text)))
+    Ok(policy_json(&found, &pretty(&kept(&found)?.text)))
 }
 
 pub(super) fn delete_repository_policy<C: Call>(call: &EcrCall<'_>) -> Answer {
     let found = call.on_repository::<C>()?;
-    let policy = found.repository.policy.clone().ok_or_else(|| no_policy(&found))?;
+    let policy = kept(&found)?;
     found.change(call.world, |repository| repository.policy = None)?;
     Ok(policy_json(&found, &pretty(&policy.text)))
+}
+
+/// The policy that a repository has.
+fn kept<C>(found: &Found<C>) -> Result<Document, AwsError> {
+    found.repository.policy.clone().ok_or_else(|| no_policy(found))
 }
 
 fn no_policy<C>(found: &Found<C>) -> AwsError {
@@ -138,17 +142,20 @@ pub(super) fn put_registry_policy(call: &EcrCall<'_>) -> Answer {
 
 pub(super) fn get_registry_policy(call: &EcrCall<'_>) -> Answer {
     let (_, registry) = call.on_registry::<calls::GetRegistryPolicy>()?;
-    let policy = call.world.store.registry_settings(&registry).policy;
-    let policy = policy.ok_or_else(|| no_registry_policy(&registry))?;
+    let policy = kept_by_registry(call.world, &registry)?;
     Ok(registry_policy_json(&registry, &pretty(&policy.text)))
 }
 
 pub(super) fn delete_registry_policy(call: &EcrCall<'_>) -> Answer {
     let (permit, registry) = call.on_registry::<calls::DeleteRegistryPolicy>()?;
-    let policy = call.world.store.registry_settings(&registry).policy;
-    let policy = policy.ok_or_else(|| no_registry_policy(&registry))?;
+    let policy = kept_by_registry(call.world, &registry)?;
     write_registry_policy(call.world, &permit, &registry, None)?;
     Ok(registry_policy_json(&registry, &pretty(&policy.text)))
+}
+
+/// The policy that a registry has.
+fn kept_by_registry(world: &World, registry: &RegistryId) -> Result<Document, AwsError> {
+    world.store.registry_settings(registry).policy.ok_or_else(|| no_registry_policy(registry))
 }
 
 fn write_registry_policy<C>(

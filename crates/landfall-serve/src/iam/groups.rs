@@ -139,17 +139,14 @@ pub fn add_user(
     group: &str,
     user: &str,
 ) -> Result<(), AwsError> {
-    write(world, |writing| {
-        let group = find_in::<Group, _>(writing, world, permit, group)?;
-        let mut user = user_in(writing, &group, user)?;
-        if user.groups.contains(&group.id) {
+    change_membership(world, permit, group, user, |groups, id| {
+        if groups.contains(id) {
             return Ok(());
         }
-        if user.groups.len() >= GROUPS_PER_USER_MAX {
-            return Err(limit_exceeded("GroupsPerUser", GROUPS_PER_USER_MAX).into());
+        if groups.len() >= GROUPS_PER_USER_MAX {
+            return Err(limit_exceeded("GroupsPerUser", GROUPS_PER_USER_MAX));
         }
-        user.groups.push(group.id.clone());
-        writing.put(user);
+        groups.push(id.clone());
         Ok(())
     })
 }
@@ -164,10 +161,24 @@ pub fn remove_user(
     group: &str,
     user: &str,
 ) -> Result<(), AwsError> {
+    change_membership(world, permit, group, user, |groups, id| {
+        groups.retain(|known| known != id);
+        Ok(())
+    })
+}
+
+/// Changes the ids of the groups that a user is in, given that of one group.
+fn change_membership<C>(
+    world: &World,
+    permit: &Permit<C>,
+    group: &str,
+    user: &str,
+    change: impl FnOnce(&mut Vec<String>, &String) -> Result<(), AwsError>,
+) -> Result<(), AwsError> {
     write(world, |writing| {
         let group = find_in::<Group, _>(writing, world, permit, group)?;
         let mut user = user_in(writing, &group, user)?;
-        user.groups.retain(|id| *id != group.id);
+        change(&mut user.groups, &group.id)?;
         writing.put(user);
         Ok(())
     })

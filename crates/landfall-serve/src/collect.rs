@@ -48,16 +48,19 @@ pub fn collect(world: &World) -> Result<Collected, CollectError> {
     let blobs = &world.blobs;
     blobs.recent.turn(now);
     let uploads = blobs.open_uploads.expire(now) as u64;
+    world.store.forget_layer_parts_unless(|id| blobs.open_uploads.is_open(id)).map_err(not_written)?;
     let forgotten =
-        world.store.forget_blobs(|digest| blobs.recent.may_be_needed(digest)).map_err(|error| {
-            CollectError::Records(match error {
-                StoreError::Disk(why) => why,
-                StoreError::Exists | StoreError::Missing => "a record changed meanwhile".to_owned(),
-            })
-        })?;
+        world.store.forget_blobs(|digest| blobs.recent.may_be_needed(digest)).map_err(not_written)?;
     // Read after all that was forgotten is gone for good: a repository that takes over a blob from another one
     // does so in one change, before this or after.
     let held = world.store.held_blobs();
     let (files, bytes) = blobs.sweep(|digest| held.contains(digest))?;
     Ok(Collected { uploads, forgotten, files, bytes })
+}
+
+fn not_written(error: StoreError) -> CollectError {
+    CollectError::Records(match error {
+        StoreError::Disk(why) => why,
+        StoreError::Exists | StoreError::Missing => "a record changed meanwhile".to_owned(),
+    })
 }

@@ -142,6 +142,11 @@ impl Uploads {
         }
     }
 
+    /// Whether an upload is open, whoever has it.
+    pub fn is_open(&self, id: &str) -> bool {
+        self.slots().contains_key(id)
+    }
+
     /// Ends an upload: its id is unknown from now on.
     pub fn forget(&self, id: &str) {
         self.slots().remove(id);

@@ -165,7 +165,7 @@ fn world_with_images() -> TestWorld {
             pushed_at: NOW,
         };
         let tag = tag.map(|tag| Tag::parse(tag).unwrap());
-        test.world.store.put_image(&testing::registry(), &name, image, tag.as_ref()).unwrap();
+        test.world.store.put_image(&testing::registry(), &name, image, tag.as_ref().as_slice()).unwrap();
     };
     push("one", 10, None, Some("v1"));
     push("two", 20, None, None);
@@ -284,4 +284,29 @@ fn tags_of_request_and_repository_are_condition_keys() {
         call(&owns, "ListImages", json!({"repositoryName": "db/two"})).unwrap_err(),
         "AccessDeniedException"
     );
+}
+
+#[test]
+fn the_parts_of_an_upload_are_forgotten_with_it() {
+    let test = world_with_images();
+    let call = |operation: &str, input: Value| {
+        let identified = Identified {
+            caller: testing::root(),
+            region: testing::REGION.to_owned(),
+            connection: testing::connection(),
+        };
+        testing::ecr(&test.world, &identified, operation, input).unwrap()
+    };
+    let begun = call("InitiateLayerUpload", json!({"repositoryName": "team/api"}));
+    let id = begun["uploadId"].as_str().unwrap();
+    let part = json!({
+        "repositoryName": "team/api", "uploadId": id, "partFirstByte": 0, "partLastByte": 2, "layerPartBlob": "YWJj",
+    });
+    call("UploadLayerPart", part);
+    let has_parts = || test.world.store.layer_parts(&testing::registry(), id).is_some();
+    crate::collect::collect(&test.world).unwrap();
+    assert!(has_parts());
+    test.world.blobs.open_uploads.forget(id);
+    crate::collect::collect(&test.world).unwrap();
+    assert!(!has_parts());
 }

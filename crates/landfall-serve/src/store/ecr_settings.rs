@@ -438,6 +438,19 @@ impl Store {
         })
     }
 
+    /// Forgets the parts of uploads that are not open any more; gives their number.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn forget_layer_parts_unless(&self, is_open: impl Fn(&str) -> bool) -> Result<u64, StoreError> {
+        let mut ended = self.list::<LayerParts>("");
+        ended.retain(|parts| !is_open(&parts.id));
+        for parts in &ended {
+            self.forget_layer_parts(&parts.registry, &parts.id)?;
+        }
+        Ok(ended.len() as u64)
+    }
+
     /// What happened to an image.
     pub fn image_history(&self, registry: &RegistryId, name: &RepositoryName, digest: &str) -> ImageHistory {
         let held = self.get::<HeldHistory>(&history_key(registry, name, digest));

@@ -12,6 +12,7 @@ mod images;
 mod layers;
 mod lifecycle;
 mod lifecycle_calls;
+pub(crate) mod manifest;
 mod page;
 mod policies;
 mod public;

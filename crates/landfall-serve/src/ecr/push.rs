@@ -3,17 +3,17 @@
 use bytes::Bytes;
 use landfall_types::{Digest, RepositoryName, Tag};
 use landfall_wire::error::AwsError;
-use landfall_wire::hash::{Algorithm, Hasher};
 use landfall_wire::json::ecr_invalid_parameter;
-use landfall_wire::oci::{Descriptor, Manifest, ManifestError};
+use landfall_wire::oci::Manifest;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::images::image_json;
+use super::manifest::{self, Missing};
 use super::{Answer, EcrCall, Found, gone, replication, scanning};
 use crate::authz::Call;
 use crate::caller::Caller;
-use crate::store::{Image, Put, Reference, RegistryId};
+use crate::store::{Image, Put, RegistryId};
 use crate::world::World;
 
 /// A pull is noted when the last note is so many seconds old. ECR promises one note a day.
@@ -37,115 +37,57 @@ pub(super) fn put_image<C: Call>(call: &EcrCall<'_>) -> Answer {
         })?;
     let found = call.on_repository::<C>()?;
     let bytes = Bytes::from(input.image_manifest);
-    let manifest = Manifest::parse(&bytes, input.image_manifest_media_type.as_deref())
-        .map_err(|error| unreadable(&error))?;
+    let parsed = Manifest::parse(&bytes, input.image_manifest_media_type.as_deref())
+        .map_err(|error| ecr_invalid_parameter("ImageManifest", &manifest::constraint_of(&error)))?;
     let digest = digest_of(&found, &bytes, input.image_digest.as_deref())?;
-    check_content(call.world, &found, &manifest)?;
-    let image = image_of(digest, &manifest, bytes, call.world);
+    manifest::check_content(call.world, (&found.registry, &found.name), &parsed, false)
+        .map_err(|content| missing(&found, &content))?;
+    let image = manifest::image_of(call.world, digest, &parsed, bytes);
     store(call.world, &found, image.clone(), tag.as_ref())?;
     after_push(call.world, (&found.registry, &found.name), &image.digest, tag.as_ref());
     Ok(json!({ "image": image_json(&found, &image, tag.as_ref().map(Tag::as_str)) }))
 }
 
-fn unreadable(error: &ManifestError) -> AwsError {
-    let constraint = match error {
-        ManifestError::NotJson => "Invalid JSON syntax".to_owned(),
-        ManifestError::TooLong { .. } | ManifestError::Invalid { .. } => error.to_string(),
-    };
-    ecr_invalid_parameter("ImageManifest", &constraint)
-}
-
 /// The digest of a manifest; the one that was claimed has to be it.
 fn digest_of<C>(found: &Found<C>, bytes: &Bytes, claimed: Option<&str>) -> Result<Digest, AwsError> {
-    let Some(text) = claimed else { return Ok(landfall_wire::hash::sha256_digest(bytes)) };
-    let mismatch = || {
-        AwsError::bad_request(
-            "ImageDigestDoesNotMatchException",
-            format!(
-                "The image with digest '{text}' in repository '{}' and registry ID '{}' does not match the image digest that Amazon ECR has calculated.",
-                found.name, found.registry.account
-            ),
-        )
+    let digest = match claimed.map(Digest::parse) {
+        None => manifest::digest_of(bytes, None),
+        Some(Ok(claimed)) => manifest::digest_of(bytes, Some(&claimed)),
+        Some(Err(_)) => None,
     };
-    let claimed = Digest::parse(text).map_err(|_| mismatch())?;
-    let mut hasher = Hasher::new(Algorithm::of(&claimed));
-    hasher.update(bytes);
-    if hasher.finish() == claimed { Ok(claimed) } else { Err(mismatch()) }
+    digest.ok_or_else(|| {
+        let message = manifest::other_digest(claimed.unwrap_or_default(), &found.registry, &found.name);
+        AwsError::bad_request("ImageDigestDoesNotMatchException", message)
+    })
 }
 
-fn image_of(digest: Digest, manifest: &Manifest, bytes: Bytes, world: &World) -> Image {
-    let content = manifest.config.iter().chain(&manifest.layers);
-    Image {
-        digest,
-        media_type: manifest.media_type.clone(),
-        artifact_type: manifest.referrer_type().map(str::to_owned),
-        annotations: manifest.annotations.clone(),
-        subject: manifest.subject.as_ref().map(|subject| subject.digest.clone()),
-        size_in_bytes: content.fold(0, |sum, item| sum.saturating_add(item.size)),
-        manifest: bytes,
-        pushed_at: world.clock.now(),
-    }
-}
-
-/// All that a manifest is made of has to be in its repository already; its subject may be missing.
-fn check_content<C>(world: &World, found: &Found<C>, manifest: &Manifest) -> Result<(), AwsError> {
-    let Found { registry, name, .. } = found;
-    let required = |code: &'static str, what: &str, digests: &str| {
-        let message = format!(
-            "{what} with digests '[{digests}]' required for pushing image into repository with name '{name}' in the registry with id '{}' do not exist",
-            registry.account
-        );
-        AwsError::bad_request(code, message)
+fn missing<C>(found: &Found<C>, missing: &Missing) -> AwsError {
+    let code = match missing {
+        Missing::Layers(_) => "LayersNotFoundException",
+        Missing::Images(_) => "ReferencedImagesNotFoundException",
     };
-    let layers = manifest.layers.iter().filter(|layer| !is_foreign(layer)).chain(&manifest.config);
-    let missing = missing(layers, |digest| world.blob(registry, name, digest).is_some());
-    if !missing.is_empty() {
-        return Err(required("LayersNotFoundException", "Layers", &missing.join(",")));
-    }
-    let has_image =
-        |digest: &Digest| world.store.image(registry, name, &Reference::Digest(digest.clone())).is_some();
-    let missing = self::missing(manifest.manifests.iter(), has_image);
-    if !missing.is_empty() {
-        return Err(required("ReferencedImagesNotFoundException", "Images", &missing.join(", ")));
-    }
-    Ok(())
-}
-
-fn missing<'m>(content: impl Iterator<Item = &'m Descriptor>, has: impl Fn(&Digest) -> bool) -> Vec<&'m str> {
-    let mut missing = Vec::new();
-    for Descriptor { digest, .. } in content {
-        if !has(digest) && !missing.contains(&digest.as_str()) {
-            missing.push(digest.as_str());
-        }
-    }
-    missing
-}
-
-/// Layers that are fetched from elsewhere and never pushed.
-/// <https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md#non-distributable-layers>
-fn is_foreign(layer: &Descriptor) -> bool {
-    layer.media_type.contains(".nondistributable.") || layer.media_type.contains(".rootfs.foreign.")
+    AwsError::bad_request(code, missing.sentence(&found.registry, &found.name))
 }
 
 fn store<C>(world: &World, found: &Found<C>, image: Image, tag: Option<&Tag>) -> Result<(), AwsError> {
     let Found { registry, name, .. } = found;
     let digest = image.digest.clone();
-    let put =
-        world.store.put_image(registry, name, image, tag).map_err(|failed| gone(failed, registry, name))?;
-    let tag = tag.map_or("null", Tag::as_str);
+    let put = world
+        .store
+        .put_image(registry, name, image, tag.as_slice())
+        .map_err(|failed| gone(failed, registry, name))?;
     match put {
         Put::Stored => Ok(()),
-        Put::AlreadyThere => Err(AwsError::bad_request(
+        Put::TagIsImmutable { tag, names_it: false } => Err(AwsError::bad_request(
+            "ImageTagAlreadyExistsException",
+            manifest::tag_is_immutable(&tag, name),
+        )),
+        Put::AlreadyThere | Put::TagIsImmutable { .. } => Err(AwsError::bad_request(
             "ImageAlreadyExistsException",
             format!(
-                "Image with digest '{digest}' and tag '{tag}' already exists in the repository with name '{name}' in registry with id '{}'",
+                "Image with digest '{digest}' and tag '{}' already exists in the repository with name '{name}' in registry with id '{}'",
+                tag.map_or("null", Tag::as_str),
                 registry.account
-            ),
-        )),
-        Put::TagIsImmutable => Err(AwsError::bad_request(
-            "ImageTagAlreadyExistsException",
-            format!(
-                "The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the tag is immutable."
             ),
         )),
     }

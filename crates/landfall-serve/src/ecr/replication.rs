@@ -234,10 +234,11 @@ fn copy(
             world.store.link_blob(to, name, &item.digest, size).map_err(|_| "InternalFailure")?;
         }
     }
-    let put = world.store.put_image(to, name, image.clone(), tag).map_err(|_| "InternalFailure")?;
-    if put == Put::TagIsImmutable {
+    let put =
+        world.store.put_image(to, name, image.clone(), tag.as_slice()).map_err(|_| "InternalFailure")?;
+    if matches!(put, Put::TagIsImmutable { names_it: false, .. }) {
         // It arrives without the tag that it can't have there.
-        world.store.put_image(to, name, image.clone(), None).map_err(|_| "InternalFailure")?;
+        world.store.put_image(to, name, image.clone(), &[]).map_err(|_| "InternalFailure")?;
     }
     Ok(())
 }

@@ -6,8 +6,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use landfall_types::{Digest, RepositoryName, Tag};
 use landfall_wire::error::AwsError;
-use landfall_wire::hash::{Algorithm, Hasher};
-use landfall_wire::oci::{self, Descriptor, MANIFEST_BYTES_MAX, Manifest, ManifestError};
+use landfall_wire::oci::{self, MANIFEST_BYTES_MAX, Manifest, ManifestError};
 
 use super::answer::{
     Answer, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Refusal, empty, not_modified, set, set_content,
@@ -15,8 +14,8 @@ use super::answer::{
 use super::layers::parse_digest;
 use super::{Content, Incoming, RegistryCall};
 use crate::authz::{Permit, calls};
-use crate::ecr::repository_of;
-use crate::store::{Image, Put, Reference, RegistryId, StoreError};
+use crate::ecr::{manifest, repository_of};
+use crate::store::{Image, Put, Reference, RegistryId};
 use crate::world::World;
 
 /// Tags that one push by digest may name.
@@ -89,15 +88,15 @@ pub(super) async fn put(
     let target = Target { tags: tags_of(call, &reference)?, reference, sparse: call.is_strict() };
     let declared = incoming.header(header::CONTENT_TYPE).map(str::to_owned);
     let bytes = collect(incoming.take_body()).await?;
-    let manifest = Manifest::parse(&bytes, declared.as_deref()).map_err(|error| unreadable(&error))?;
-    let digest = put_manifest(call.world, permit, &target, &manifest, bytes)?;
+    let parsed = Manifest::parse(&bytes, declared.as_deref()).map_err(|error| unreadable(&error))?;
+    let digest = put_manifest(call.world, permit, &target, &parsed, bytes)?;
     for tag in target.tags_or_none() {
         crate::ecr::after_push(call.world, (&call.registry, name), &digest, tag);
     }
     let mut response = empty(StatusCode::CREATED);
     set(&mut response, header::LOCATION, &call.location(&format!("{name}/manifests/{digest}")));
     set(&mut response, DOCKER_CONTENT_DIGEST, digest.as_str());
-    if let Some(subject) = &manifest.subject {
+    if let Some(subject) = &parsed.subject {
         set(&mut response, OCI_SUBJECT, subject.digest.as_str());
     }
     if matches!(target.reference, Reference::Digest(_)) {
@@ -150,35 +149,23 @@ fn put_manifest(
     world: &World,
     permit: Permit<calls::PutManifest>,
     target: &Target,
-    manifest: &Manifest,
+    parsed: &Manifest,
     bytes: Bytes,
 ) -> Result<Digest, Refusal> {
     let (registry, name) = repository_of(&permit).map_err(internal)?;
     let digest = identify(&target.reference, &bytes, &registry, &name)?;
-    check_content(world, &registry, &name, manifest, target.sparse)?;
-    let content = manifest.config.iter().chain(&manifest.layers);
-    let image = Image {
-        digest: digest.clone(),
-        media_type: manifest.media_type.clone(),
-        manifest: bytes,
-        artifact_type: manifest.referrer_type().map(str::to_owned),
-        annotations: manifest.annotations.clone(),
-        subject: manifest.subject.as_ref().map(|subject| subject.digest.clone()),
-        size_in_bytes: content.fold(0, |sum, item| sum.saturating_add(item.size)),
-        pushed_at: world.clock.now(),
-    };
-    let not_kept = |failed| Refusal::not_kept(failed, &registry, &name);
-    let repository = world.store.repository(&registry, &name).ok_or(StoreError::Missing).map_err(not_kept)?;
-    for tag in target.tags_or_none() {
-        let put = world.store.put_image(&registry, &name, image.clone(), tag).map_err(not_kept)?;
-        match (put, tag) {
-            // Pushing the same image under the same immutable tag is refused as well (observed).
-            (Put::TagIsImmutable, Some(tag)) => return Err(immutable(tag, &name)),
-            (Put::AlreadyThere, Some(tag)) if repository.is_immutable(tag) => {
-                return Err(immutable(tag, &name));
-            }
-            (Put::Stored | Put::AlreadyThere | Put::TagIsImmutable, _) => {}
-        }
+    manifest::check_content(world, (&registry, &name), parsed, target.sparse).map_err(|missing| {
+        let sentence = missing.sentence(&registry, &name);
+        Refusal::with_status(StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN", sentence)
+    })?;
+    let image = manifest::image_of(world, digest.clone(), parsed, bytes);
+    let tags: Vec<&Tag> = target.tags.iter().collect();
+    let put = world.store.put_image(&registry, &name, image, &tags);
+    // Pushing the same image under the same immutable tag is refused as well (observed).
+    if let Put::TagIsImmutable { tag, .. } =
+        put.map_err(|failed| Refusal::not_kept(failed, &registry, &name))?
+    {
+        return Err(Refusal::new("TAG_INVALID", manifest::tag_is_immutable(&tag, &name)));
     }
     Ok(digest)
 }
@@ -190,72 +177,14 @@ fn identify(
     registry: &RegistryId,
     name: &RepositoryName,
 ) -> Result<Digest, Refusal> {
-    match reference {
-        Reference::Tag(_) => Ok(landfall_wire::hash::sha256_digest(bytes)),
-        Reference::Digest(claimed) => {
-            let mut hasher = Hasher::new(Algorithm::of(claimed));
-            hasher.update(bytes);
-            if hasher.finish() == *claimed {
-                return Ok(claimed.clone());
-            }
-            Err(Refusal::new(
-                "MANIFEST_INVALID",
-                format!(
-                    "The image with digest '{claimed}' in repository '{name}' and registry ID '{}' does not match the image digest that Amazon ECR has calculated.",
-                    registry.account
-                ),
-            ))
-        }
-    }
-}
-
-/// All that a manifest is made of has to be in its repository already; its subject may be missing.
-fn check_content(
-    world: &World,
-    registry: &RegistryId,
-    name: &RepositoryName,
-    manifest: &Manifest,
-    sparse: bool,
-) -> Result<(), Refusal> {
-    let required = |what: &str, digests: &str| {
-        Refusal::with_status(
-            StatusCode::NOT_FOUND,
-            "MANIFEST_BLOB_UNKNOWN",
-            format!(
-                "{what} with digests '[{digests}]' required for pushing image into repository with name '{name}' in the registry with id '{}' do not exist",
-                registry.account
-            ),
-        )
+    let claimed = match reference {
+        Reference::Tag(_) => None,
+        Reference::Digest(claimed) => Some(claimed),
     };
-    let has_blob = |digest: &Digest| world.blob(registry, name, digest).is_some();
-    let has_image =
-        |digest: &Digest| world.store.image(registry, name, &Reference::Digest(digest.clone())).is_some();
-    let layers = manifest.layers.iter().filter(|layer| !is_foreign(layer)).chain(&manifest.config);
-    let missing = missing(layers, has_blob);
-    if !missing.is_empty() {
-        return Err(required("Layers", &missing.join(",")));
-    }
-    let missing = self::missing(manifest.manifests.iter(), has_image);
-    if !missing.is_empty() && !sparse {
-        return Err(required("Images", &missing.join(", ")));
-    }
-    Ok(())
-}
-
-fn missing<'m>(content: impl Iterator<Item = &'m Descriptor>, has: impl Fn(&Digest) -> bool) -> Vec<&'m str> {
-    let mut missing = Vec::new();
-    for Descriptor { digest, .. } in content {
-        if !has(digest) && !missing.contains(&digest.as_str()) {
-            missing.push(digest.as_str());
-        }
-    }
-    missing
-}
-
-/// Layers that are fetched from elsewhere and never pushed.
-/// <https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md#non-distributable-layers>
-fn is_foreign(layer: &Descriptor) -> bool {
-    layer.media_type.contains(".nondistributable.") || layer.media_type.contains(".rootfs.foreign.")
+    manifest::digest_of(bytes, claimed).ok_or_else(|| {
+        let claimed = claimed.map_or("", Digest::as_str);
+        Refusal::new("MANIFEST_INVALID", manifest::other_digest(claimed, registry, name))
+    })
 }
 
 async fn collect(body: Body) -> Result<Bytes, Refusal> {
@@ -271,11 +200,7 @@ async fn collect(body: Body) -> Result<Bytes, Refusal> {
 }
 
 fn unreadable(error: &ManifestError) -> Refusal {
-    let constraint = match error {
-        ManifestError::NotJson => "Invalid JSON syntax".to_owned(),
-        ManifestError::TooLong { .. } | ManifestError::Invalid { .. } => error.to_string(),
-    };
-    Refusal::new("MANIFEST_INVALID", invalid(&constraint))
+    Refusal::new("MANIFEST_INVALID", invalid(&manifest::constraint_of(error)))
 }
 
 fn invalid(constraint: &str) -> String {
@@ -288,15 +213,6 @@ pub(super) fn parse_reference(text: &str) -> Result<Option<Reference>, Refusal> 
         return parse_digest(text).map(|digest| Some(Reference::Digest(digest)));
     }
     Ok(Tag::parse(text).ok().map(Reference::Tag))
-}
-
-fn immutable(tag: &Tag, name: &RepositoryName) -> Refusal {
-    Refusal::new(
-        "TAG_INVALID",
-        format!(
-            "The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the tag is immutable."
-        ),
-    )
 }
 
 pub(super) fn no_image() -> Refusal {

@@ -116,14 +116,19 @@ impl Reference {
 }
 
 /// What became of a pushed manifest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Put {
-    /// It is new, or the tag is.
+    /// It is new, or one of the tags is.
     Stored,
-    /// The same bytes were there under the same tag (or, without a tag, at all).
+    /// The same bytes were there under the same tags (or, without a tag, at all).
     AlreadyThere,
-    /// The tag names another image and cannot be moved.
-    TagIsImmutable,
+    /// A tag can't be given anew; nothing was changed.
+    TagIsImmutable {
+        /// The tag.
+        tag: Tag,
+        /// Whether it names this image already.
+        names_it: bool,
+    },
 }
 
 /// What came of deleting a repository.
@@ -434,7 +439,7 @@ impl Store {
         })
     }
 
-    /// Stores a manifest and moves the tag to it; all or nothing.
+    /// Stores a manifest and moves the tags to it; all or nothing.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is no such repository, [`StoreError::Disk`].
@@ -443,28 +448,29 @@ impl Store {
         registry: &RegistryId,
         name: &RepositoryName,
         image: Image,
-        tag: Option<&Tag>,
+        tags: &[&Tag],
     ) -> Result<Put, StoreError> {
         self.write(|writing| {
             let repository = there(writing, registry, name)?;
             let shelf = Shelf::new(registry, name);
             let known = writing.get::<HeldImage>(&shelf.key(&image.digest.to_string())).is_some();
-            let tagged = tag.and_then(|tag| writing.get::<HeldTag>(&shelf.key(tag.as_str())));
-            match (tag, tagged) {
-                (None, _) if known => return Ok(Put::AlreadyThere),
-                (Some(_), Some(held)) if held.digest == image.digest => return Ok(Put::AlreadyThere),
-                (Some(tag), Some(_)) if repository.is_immutable(tag) => return Ok(Put::TagIsImmutable),
-                _ => {}
+            let held = writing.list::<HeldTag>(&shelf.within());
+            let named = |tag: &Tag| held.iter().find(|held| held.tag == *tag).map(|held| &held.digest);
+            let fixed = |tag: &&&Tag| repository.is_immutable(tag) && named(tag).is_some();
+            // One that names another image is told before one that names this.
+            let names_it = |tag: &&&Tag| named(tag) == Some(&image.digest);
+            let immutable = || tags.iter().filter(fixed);
+            if let Some(tag) = immutable().find(|tag| !names_it(tag)).or_else(|| immutable().next()) {
+                return Ok(Put::TagIsImmutable { tag: (*tag).clone(), names_it: names_it(&tag) });
             }
-            if let Some(tag) = tag {
-                let held = writing.list::<HeldTag>(&shelf.within());
-                let number = next(held.iter().map(|held| held.number));
-                writing.put(HeldTag {
-                    shelf: shelf.clone(),
-                    number,
-                    tag: tag.clone(),
-                    digest: image.digest.clone(),
-                });
+            let new: Vec<&Tag> = tags.iter().filter(|tag| !names_it(tag)).copied().collect();
+            if known && new.is_empty() {
+                return Ok(Put::AlreadyThere);
+            }
+            let number = next(held.iter().map(|held| held.number));
+            for (number, tag) in (number..).zip(new) {
+                let (shelf, tag, digest) = (shelf.clone(), tag.clone(), image.digest.clone());
+                writing.put(HeldTag { shelf, number, tag, digest });
             }
             if !known {
                 let held = writing.list::<HeldImage>(&shelf.within());

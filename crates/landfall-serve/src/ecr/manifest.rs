@@ -1,0 +1,120 @@
+//! What a manifest has to be before it is kept, by API and by registry alike. The sentences are ECR's; what they
+//! come in is each protocol's own.
+
+use bytes::Bytes;
+use landfall_types::{Digest, RepositoryName, Tag};
+use landfall_wire::hash::{Algorithm, Hasher};
+use landfall_wire::oci::{Descriptor, Manifest, ManifestError};
+
+use crate::store::{Image, Reference, RegistryId};
+use crate::world::World;
+
+/// What a manifest is made of and its repository doesn't have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Missing {
+    /// Config or layers.
+    Layers(Vec<Digest>),
+    /// The images of an index.
+    Images(Vec<Digest>),
+}
+
+impl Missing {
+    /// ECR's sentence.
+    pub(crate) fn sentence(&self, registry: &RegistryId, name: &RepositoryName) -> String {
+        let (what, digests, comma) = match self {
+            Self::Layers(digests) => ("Layers", digests, ","),
+            Self::Images(digests) => ("Images", digests, ", "),
+        };
+        let digests: Vec<&str> = digests.iter().map(Digest::as_str).collect();
+        format!(
+            "{what} with digests '[{}]' required for pushing image into repository with name '{name}' in the registry with id '{}' do not exist",
+            digests.join(comma),
+            registry.account
+        )
+    }
+}
+
+/// All that a manifest is made of has to be in its repository already; its subject may be missing, and with
+/// `sparse` the images of an index.
+///
+/// # Errors
+/// What is missing.
+pub(crate) fn check_content(
+    world: &World,
+    (registry, name): (&RegistryId, &RepositoryName),
+    manifest: &Manifest,
+    sparse: bool,
+) -> Result<(), Missing> {
+    let layers = manifest.layers.iter().filter(|layer| !is_foreign(layer)).chain(&manifest.config);
+    let layers = without(layers, |digest| world.blob(registry, name, digest).is_some());
+    if !layers.is_empty() {
+        return Err(Missing::Layers(layers));
+    }
+    let has_image =
+        |digest: &Digest| world.store.image(registry, name, &Reference::Digest(digest.clone())).is_some();
+    let images = without(manifest.manifests.iter(), has_image);
+    if images.is_empty() || sparse { Ok(()) } else { Err(Missing::Images(images)) }
+}
+
+/// Each digest once that the repository doesn't have.
+fn without<'m>(content: impl Iterator<Item = &'m Descriptor>, has: impl Fn(&Digest) -> bool) -> Vec<Digest> {
+    let mut missing: Vec<Digest> = Vec::new();
+    for Descriptor { digest, .. } in content {
+        if !has(digest) && !missing.contains(digest) {
+            missing.push(digest.clone());
+        }
+    }
+    missing
+}
+
+/// Layers that are fetched from elsewhere and never pushed.
+/// <https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md#non-distributable-layers>
+fn is_foreign(layer: &Descriptor) -> bool {
+    layer.media_type.contains(".nondistributable.") || layer.media_type.contains(".rootfs.foreign.")
+}
+
+/// The digest of a manifest, in the algorithm of the one that it is said to have; none when it has another.
+pub(crate) fn digest_of(bytes: &[u8], claimed: Option<&Digest>) -> Option<Digest> {
+    let Some(claimed) = claimed else { return Some(landfall_wire::hash::sha256_digest(bytes)) };
+    let mut hasher = Hasher::new(Algorithm::of(claimed));
+    hasher.update(bytes);
+    Some(hasher.finish()).filter(|digest| digest == claimed)
+}
+
+/// ECR's sentence for a manifest that has another digest than it is said to have.
+pub(crate) fn other_digest(claimed: &str, registry: &RegistryId, name: &RepositoryName) -> String {
+    format!(
+        "The image with digest '{claimed}' in repository '{name}' and registry ID '{}' does not match the image digest that Amazon ECR has calculated.",
+        registry.account
+    )
+}
+
+/// ECR's sentence for a tag that stays where it is.
+pub(crate) fn tag_is_immutable(tag: &Tag, name: &RepositoryName) -> String {
+    format!(
+        "The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the tag is immutable."
+    )
+}
+
+/// What ECR says that a manifest which can't be read should have been.
+pub(crate) fn constraint_of(error: &ManifestError) -> String {
+    match error {
+        ManifestError::NotJson => "Invalid JSON syntax".to_owned(),
+        ManifestError::TooLong { .. } | ManifestError::Invalid { .. } => error.to_string(),
+    }
+}
+
+/// The image that is kept for a manifest.
+pub(crate) fn image_of(world: &World, digest: Digest, manifest: &Manifest, bytes: Bytes) -> Image {
+    let content = manifest.config.iter().chain(&manifest.layers);
+    Image {
+        digest,
+        media_type: manifest.media_type.clone(),
+        artifact_type: manifest.referrer_type().map(str::to_owned),
+        annotations: manifest.annotations.clone(),
+        subject: manifest.subject.as_ref().map(|subject| subject.digest.clone()),
+        size_in_bytes: content.fold(0, |sum, item| sum.saturating_add(item.size)),
+        manifest: bytes,
+        pushed_at: world.clock.now(),
+    }
+}

@@ -18,19 +18,20 @@ use reqwest::Url;
 use crate::environment::Environment;
 use crate::failure::{Failure, FailureKind};
 use crate::http::{self, Backoff};
+use crate::proxy::Proxy;
 
 /// The SDK's connections to one endpoint (none: AWS's own). Plain http on loopback reads no
-/// certificate store and asks no proxy; everything else obeys `HTTPS_PROXY` and `NO_PROXY`.
-pub fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
+/// certificate store and asks no proxy.
+pub fn http_client(endpoint: Option<&str>, proxy: &Proxy) -> SharedHttpClient {
     let is_local =
         endpoint.and_then(|text| Url::parse(text).ok()).is_some_and(|url| http::is_plain_loopback(&url));
+    let proxy = if is_local { ProxyConfig::disabled() } else { proxy.of_sdk() };
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut builder = Connector::builder().connector_settings(settings.cloned().unwrap_or_default());
         if let Some(sleep) = components.and_then(|components| components.sleep_impl()) {
             builder = builder.sleep_impl(sleep);
         }
-        let builder =
-            builder.proxy_config(if is_local { ProxyConfig::disabled() } else { ProxyConfig::from_env() });
+        let builder = builder.proxy_config(proxy.clone());
         let mut builder = builder.tls_provider(Provider::rustls(CryptoMode::AwsLc));
         if is_local && let Ok(context) = TlsContext::builder().with_trust_store(TrustStore::empty()).build() {
             builder = builder.tls_context(context);
@@ -45,11 +46,12 @@ pub fn retries(backoff: Backoff) -> RetryConfig {
     RetryConfig::standard().with_max_attempts(backoff.attempts.max(1)).with_initial_backoff(backoff.first)
 }
 
-/// Time limits for a single attempt.
+/// Time limits for a single attempt, and for a call with all its attempts.
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_SECONDS_MAX)
         .operation_attempt_timeout(ATTEMPT_SECONDS_MAX)
+        .operation_timeout(CALL_SECONDS_MAX)
         .build()
 }
 
@@ -239,5 +241,7 @@ const RETRYABLE: &[&str] = &[
 const CONNECT_SECONDS_MAX: Duration = Duration::from_secs(5);
 /// Time for one attempt, answer included.
 const ATTEMPT_SECONDS_MAX: Duration = Duration::from_secs(20);
+/// Time for a call, attempts and waits included.
+const CALL_SECONDS_MAX: Duration = Duration::from_secs(60);
 /// How many causes are followed.
 const CHAIN_MAX: usize = 12;

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::private;
 
 /// A user name and a password for one registry.
 #[derive(Clone, Debug)]
@@ -161,7 +162,7 @@ impl DockerConfig {
         let path = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        create_private_directory(directory)?;
+        private::make_directory(directory)?;
         let mut text = Vec::new();
         let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
         self.content.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
@@ -172,14 +173,6 @@ impl DockerConfig {
         file.persist(&path).map_err(|error| error.error)?;
         Ok(())
     }
-}
-
-fn create_private_directory(directory: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
 }
 
 /// `https://HOST/v1/`, as old Docker versions wrote it, names the same registry as `HOST`.

@@ -10,6 +10,7 @@ use crate::docker_config::Login;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::http::Backoff;
+use crate::proxy::Proxy;
 use crate::registry::endpoint::Endpoint;
 
 /// A private ECR registry by its host name, such as `123456789012.dkr.ecr.eu-west-1.amazonaws.com`.
@@ -78,7 +79,9 @@ pub async fn authorize(
     backoff: Backoff,
 ) -> Result<Vec<Authorization>, EcrError> {
     let endpoint = environment.endpoint("ECR");
-    let http_client = aws::http_client(endpoint);
+    let proxy =
+        Proxy::from_environment(environment).map_err(|what| EcrError::Call(CallError::NotSent { what }))?;
+    let http_client = aws::http_client(endpoint, &proxy);
     let credentials = aws::ambient_credentials(environment, region, http_client.clone());
     let credentials = credentials.await.map_err(EcrError::NoCredentials)?;
     let mut config = Config::builder()

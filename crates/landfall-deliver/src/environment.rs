@@ -17,6 +17,15 @@ impl Environment {
         Self { variables: variables.into_iter().collect(), home }
     }
 
+    /// These variables in place of its own.
+    #[must_use]
+    pub fn with<'a>(&self, variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut changed = self.clone();
+        let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        changed.variables.extend(variables);
+        changed
+    }
+
     /// A variable's value; an empty one counts as unset, as the AWS SDKs and GitHub's runner have it.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())

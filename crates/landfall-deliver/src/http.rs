@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, Url};
+
+use crate::proxy::Proxy;
 
 /// Whether a host, as it stands in a URL or an image reference, is this machine: 127.0.0.0/8, `::1`
 /// (with or without brackets) or `localhost`. Names are not resolved.
@@ -24,12 +26,32 @@ pub fn is_plain_loopback(url: &Url) -> bool {
 /// # Errors
 /// When the TLS backend can't be set up (no usable certificate store).
 pub fn client(url: &Url) -> Result<Client, reqwest::Error> {
-    let builder = Client::builder()
+    finished(builder(), url)
+}
+
+/// A client as [`client`] gives it, for short answers and through a proxy that isn't always the process's own.
+///
+/// # Errors
+/// As [`client`].
+pub fn client_through(url: &Url, proxy: &Proxy) -> Result<Client, reqwest::Error> {
+    let builder = builder().no_proxy().timeout(SHORT_ANSWER_SECONDS_MAX);
+    let builder = match proxy.of_reqwest()? {
+        Some(proxy) => builder.proxy(proxy),
+        None => builder,
+    };
+    finished(builder, url)
+}
+
+fn builder() -> ClientBuilder {
+    Client::builder()
         .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_SECONDS_MAX)
         .read_timeout(READ_SECONDS_MAX)
-        .http1_only();
+        .http1_only()
+}
+
+fn finished(builder: ClientBuilder, url: &Url) -> Result<Client, reqwest::Error> {
     if url.scheme() == "http" {
         let builder = builder.tls_certs_only([]);
         return if is_plain_loopback(url) { builder.no_proxy().build() } else { builder.build() };
@@ -118,6 +140,8 @@ pub fn excerpt(text: &str) -> String {
 const CONNECT_SECONDS_MAX: Duration = Duration::from_secs(10);
 /// Silence that ends a call. Registries commit a large layer before they answer the closing PUT.
 const READ_SECONDS_MAX: Duration = Duration::from_secs(120);
+/// Time for one attempt at an answer of a few lines.
+const SHORT_ANSWER_SECONDS_MAX: Duration = Duration::from_secs(15);
 /// The longest wait between two attempts.
 pub const BACKOFF_SECONDS_MAX: Duration = Duration::from_secs(20);
 /// How much of an outsider's text is shown.

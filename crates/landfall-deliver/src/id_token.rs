@@ -3,7 +3,7 @@
 //! GitHub: <https://docs.github.com/en/actions/reference/security/oidc>. The token is a secret; its
 //! claims are not, and they are what a person needs to see when a trust policy refuses it.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -15,6 +15,7 @@ use reqwest::{StatusCode, Url};
 use crate::environment::Environment;
 use crate::failure::{Failure, FailureKind};
 use crate::http::{self, Backoff};
+use crate::proxy::Proxy;
 
 /// GitHub's offer of ID tokens to a job: where to ask and what to show there.
 #[derive(Clone, Debug)]
@@ -45,9 +46,10 @@ pub async fn request(
     offer: &Offer,
     audience: &str,
     backoff: Backoff,
+    proxy: &Proxy,
 ) -> Result<Secret<String>, IdTokenError> {
     let url = request_url(&offer.url, audience)?;
-    let client = http::client(&url).map_err(IdTokenError::Transport)?;
+    let client = http::client_through(&url, proxy).map_err(IdTokenError::Transport)?;
     let mut attempt = 1;
     loop {
         let sent = client
@@ -100,9 +102,10 @@ async fn refusal(response: reqwest::Response) -> IdTokenError {
 /// it doesn't count.
 ///
 /// # Errors
-/// When the file can't be read, is empty, or is longer than any token may be.
+/// When the file can't be read, is empty, is longer than any token may be, or is a link that leads elsewhere.
 pub fn from_file(path: &Path) -> Result<Secret<String>, IdTokenError> {
     let unreadable = |cause| IdTokenError::File { path: path.to_owned(), cause };
+    check_link(path).map_err(unreadable)?;
     let mut text = String::new();
     let limit = TOKEN_BYTES_MAX as u64;
     std::fs::File::open(path)
@@ -116,6 +119,30 @@ pub fn from_file(path: &Path) -> Result<Secret<String>, IdTokenError> {
         return Err(unreadable(std::io::Error::other("it is empty")));
     }
     Ok(Secret::new(token.to_owned()))
+}
+
+/// A link in a checkout could have any file sent to STS. Kubernetes' own leads to a place below the folder in
+/// which it stands, so that it can change all files of a volume at once.
+fn check_link(path: &Path) -> io::Result<()> {
+    let refuse = |what: &str| {
+        Err(io::Error::other(format!("{what}: name the file that it leads to, if that is the token's")))
+    };
+    // The shell's `<(…)` and standard input are links by nature.
+    if path.starts_with("/dev") {
+        return Ok(());
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(directory) = directory
+        && std::fs::symlink_metadata(directory)?.is_symlink()
+    {
+        return refuse("its folder is a symbolic link");
+    }
+    if !std::fs::symlink_metadata(path)?.is_symlink() {
+        return Ok(());
+    }
+    let target = std::fs::canonicalize(path)?;
+    let below = std::fs::canonicalize(directory.unwrap_or(Path::new(".")))?;
+    if target.starts_with(below) { Ok(()) } else { refuse("it is a symbolic link to another folder") }
 }
 
 /// What a token says, unverified: for showing, never for deciding. None when it isn't a JWT.

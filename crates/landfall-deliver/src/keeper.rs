@@ -133,21 +133,31 @@ impl Keeper {
 /// one, which is then written there.
 ///
 /// # Errors
-/// See [`LoginError`]; a cache that can't be used safely is wrong usage.
+/// The login's, or a cache that can't be used safely.
 pub async fn cached(
     cache: &login::Cache,
     options: &Options,
     environment: &Environment,
     clock: Clock,
-) -> Result<Session, Failure> {
+) -> Result<Session, CachedError> {
     let name = login::fingerprint(options, environment);
     if let Some(kept) = cache.read(&name)?.filter(|kept| !kept.is_due(clock())) {
         return Ok(kept.session);
     }
-    let session =
-        login::login(options, environment).await.map_err(|error: LoginError| Failure::from(error))?;
+    let session = login::login(options, environment).await?;
     cache.write(&name, &Kept { session: session.clone(), obtained: clock() })?;
     Ok(session)
+}
+
+/// Why there is no session, from the cache or anew.
+#[derive(Debug, thiserror::Error)]
+pub enum CachedError {
+    /// None could be made.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// The cache can't be used.
+    #[error(transparent)]
+    Cache(#[from] Failure),
 }
 
 /// What is left of a session when it is renewed: a minute more than SDKs want to have left.

@@ -19,6 +19,8 @@ pub mod id_token;
 pub mod keeper;
 pub mod layout;
 pub mod login;
+pub mod private;
+pub mod proxy;
 pub mod push;
 pub mod registry;
 

@@ -64,7 +64,7 @@ fn sts_error(status: u16, code: &str, message: &str) -> Reply {
 }
 
 fn is_id_token(request: &Request) -> bool {
-    request.path.starts_with("/idtoken")
+    request.path.contains("/idtoken")
 }
 
 fn job(server: &Server) -> Environment {
@@ -324,4 +324,130 @@ async fn an_answer_of_sts_that_is_none_is_an_outside_failure() {
     let failure = attempt(&server, &options()).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Outside);
     assert!(failure.message.contains("unreadable answer (HTTP 200)"), "{}", failure.message);
+}
+
+/// Keys of the environment, and where STS is.
+fn with_keys(server: &Server, more: &[(&str, &str)]) -> Environment {
+    let mut variables = vec![("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "k")];
+    let url = server.url();
+    variables.extend([("AWS_ENDPOINT_URL_STS", url.as_str()), ("AWS_REGION", "eu-west-1")]);
+    variables.extend(more);
+    environment(&variables)
+}
+
+#[tokio::test]
+async fn an_account_that_was_not_allowed_is_refused_before_anybody_is_asked_when_the_role_says_it() {
+    let server = Server::start(sts).await;
+    let options = Options { allowed_accounts: vec!["210987654321".to_owned()], ..options() };
+    let failure = attempt(&server, &options).await.unwrap_err();
+    assert_eq!((failure.kind, server.lines().len()), (FailureKind::Refused, 0));
+}
+
+#[tokio::test]
+async fn credentials_that_are_there_are_used_if_they_work_and_their_account_is_allowed() {
+    let knows = Server::start(sts).await;
+    let asks = Options { use_existing: true, ..options() };
+    let session = login(&asks, &with_keys(&knows, &[])).await.unwrap();
+    assert_eq!((session.access_key_id.as_str(), exchanges(&knows)), ("AKIAEXAMPLE", 0));
+
+    let elsewhere = Options { allowed_accounts: vec!["210987654321".to_owned()], ..asks.clone() };
+    assert!(login(&elsewhere, &with_keys(&knows, &[])).await.is_err());
+
+    let unknown = Server::start(|request| {
+        let is_old = request.header("authorization").is_some_and(|text| text.contains("AKIAEXAMPLE"));
+        match is_old && request.text().contains("GetCallerIdentity") {
+            true => sts_error(
+                403,
+                "InvalidClientTokenId",
+                "The security token included in the request is invalid.",
+            ),
+            false => sts(request),
+        }
+    })
+    .await;
+    let session = login(&asks, &with_keys(&unknown, &[])).await.unwrap();
+    assert_eq!((session.access_key_id.as_str(), exchanges(&unknown)), ("ASIAEXAMPLE", 1));
+    assert!(login(&Options { use_existing: false, ..asks }, &with_keys(&knows, &[])).await.is_ok());
+    assert_eq!(exchanges(&knows), 1);
+}
+
+#[tokio::test]
+async fn tags_of_ones_own_go_with_keys_and_only_those_that_are_sent_go_on() {
+    let server = Server::start(sts).await;
+    let options = Options {
+        custom_tags: vec![("Team".to_owned(), "web".to_owned())],
+        transitive_tag_keys: vec!["Team".to_owned(), "Absent".to_owned()],
+        ..options()
+    };
+    login(&options, &with_keys(&server, &[])).await.unwrap();
+    let sent = server.requests()[0].text();
+    assert!(sent.contains("Tags.member.1.Key=Team&Tags.member.1.Value=web"), "{sent}");
+    assert!(sent.contains("TransitiveTagKeys.member.1=Team") && !sent.contains("Absent"), "{sent}");
+    assert_eq!(landfall_deliver::login::ignored(&options, &with_keys(&server, &[])), Vec::<String>::new());
+    let told = landfall_deliver::login::ignored(&options, &job(&server));
+    assert!(told.iter().all(|line| line.contains("is not sent")) && told.len() == 2, "{told:?}");
+}
+
+#[tokio::test]
+async fn sessions_are_asked_for_until_their_keys_are_plain() {
+    let count = AtomicUsize::new(0);
+    let server = Server::start(move |request| {
+        let reply = sts(request);
+        if !request.text().contains("Action=AssumeRole") || count.fetch_add(1, Ordering::Relaxed) < 2 {
+            return reply;
+        }
+        Reply { body: String::from_utf8(reply.body).unwrap().replace(SECRET, "plain").into_bytes(), ..reply }
+    })
+    .await;
+    let options = Options { plain_keys: true, ..options() };
+    let session = login(&options, &with_keys(&server, &[])).await.unwrap();
+    assert_eq!((session.secret_access_key.expose().as_str(), exchanges(&server)), ("plain", 3));
+
+    let never = Server::start(sts).await;
+    let failure = Failure::from(login(&options, &with_keys(&never, &[])).await.unwrap_err());
+    assert_eq!((failure.kind, exchanges(&never)), (FailureKind::Outside, 32));
+}
+
+#[tokio::test]
+async fn a_login_ends_when_its_time_is_over() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let options = Options {
+        sts_endpoint: Some(url),
+        time_limit: Some(std::time::Duration::from_millis(50)),
+        ..options()
+    };
+    let server = Server::start(|_| id_token()).await;
+    let failure = attempt(&server, &options).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Outside);
+    assert!(failure.message.contains("--action-timeout-s"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn calls_go_through_the_proxy_but_not_to_this_machine_and_not_to_hosts_that_are_left_out() {
+    let proxy = Server::start(|request| if is_id_token(request) { id_token() } else { sts(request) }).await;
+    let there = environment(&[
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", "http://token.test/idtoken?x"),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "BEARER"),
+        ("AWS_ENDPOINT_URL_STS", "http://sts.test"),
+        ("AWS_REGION", "eu-west-1"),
+        ("HTTP_PROXY", &format!("http://me:pass@{}", proxy.address)),
+    ]);
+    let session = login(&options(), &there).await.unwrap();
+    assert_eq!(session.account, "123456789012");
+    let asked: Vec<_> = proxy.requests().iter().map(|request| request.path.clone()).collect();
+    assert!(asked.iter().any(|path| path.starts_with("http://sts.test")), "{asked:?}");
+    // `me:pass`
+    assert!(
+        proxy
+            .requests()
+            .iter()
+            .all(|request| request.header("proxy-authorization") == Some("Basic bWU6cGFzcw=="))
+    );
+
+    let count = proxy.lines().len();
+    let here = Server::start(|request| if is_id_token(request) { id_token() } else { sts(request) }).await;
+    let past = job(&here).with([("HTTPS_PROXY", proxy.url().as_str())]);
+    login(&options(), &past).await.unwrap();
+    assert_eq!(proxy.lines().len(), count);
 }

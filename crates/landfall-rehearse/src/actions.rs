@@ -52,12 +52,12 @@ enum Becomes {
     Lines(&'static str),
     /// A flag that is there when the input is true.
     Switch(&'static str),
+    /// A flag that is there whatever the value is: v6 takes any text for a yes.
+    Always(&'static str),
     /// A variable.
     Variable(&'static str),
     /// Nothing: it makes no difference on this machine.
     Nothing,
-    /// Not carried out: a step that sets it fails and says so.
-    NotYet,
 }
 
 /// configure-aws-credentials v6, `action.yml`.
@@ -77,23 +77,23 @@ const LOGIN_INPUTS: &[(&str, Becomes)] = &[
     ("role-external-id", Becomes::Flag("--role-external-id")),
     ("role-session-name", Becomes::Flag("--role-session-name")),
     ("role-skip-session-tagging", Becomes::Switch("--role-skip-session-tagging")),
-    ("transitive-tag-keys", Becomes::NotYet),
-    ("custom-tags", Becomes::NotYet),
+    ("transitive-tag-keys", Becomes::Lines("--transitive-tag-keys")),
+    ("custom-tags", Becomes::Flag("--custom-tags")),
     ("inline-session-policy", Becomes::Flag("--inline-session-policy")),
     ("managed-session-policies", Becomes::Lines("--managed-session-policies")),
     ("output-credentials", Becomes::Switch("--output-credentials")),
     ("output-env-credentials", Becomes::Flag("--output-env-credentials")),
     ("unset-current-credentials", Becomes::Switch("--unset-current-credentials")),
-    ("disable-retry", Becomes::Nothing),
+    ("disable-retry", Becomes::Switch("--disable-retry")),
     ("retry-max-attempts", Becomes::Flag("--retry-max-attempts")),
-    ("special-characters-workaround", Becomes::Nothing),
-    ("use-existing-credentials", Becomes::NotYet),
+    ("special-characters-workaround", Becomes::Switch("--special-characters-workaround")),
+    ("use-existing-credentials", Becomes::Always("--use-existing-credentials")),
     ("allowed-account-ids", Becomes::Flag("--allowed-account-ids")),
-    ("force-skip-oidc", Becomes::NotYet),
-    ("action-timeout-s", Becomes::NotYet),
-    ("aws-profile", Becomes::NotYet),
-    ("overwrite-aws-profile", Becomes::NotYet),
-    ("sts-endpoint", Becomes::NotYet),
+    ("force-skip-oidc", Becomes::Switch("--force-skip-oidc")),
+    ("action-timeout-s", Becomes::Flag("--action-timeout-s")),
+    ("aws-profile", Becomes::Flag("--aws-profile")),
+    ("overwrite-aws-profile", Becomes::Switch("--overwrite-aws-profile")),
+    ("sts-endpoint", Becomes::Flag("--sts-endpoint")),
 ];
 
 /// amazon-ecr-login v2, `action.yml`.
@@ -151,7 +151,14 @@ fn translate(action: &str, table: &[(&str, Becomes)], inputs: &Inputs) -> Result
             Becomes::Switch(flag) if boolean(name, value)? => invocation.args.push((*flag).to_owned()),
             Becomes::Switch(_) | Becomes::Nothing => {}
             Becomes::Variable(variable) => invocation.env.push(((*variable).to_owned(), value.to_owned())),
-            Becomes::NotYet => return Err(format!("input `{name}` of {action} is not rehearsed yet")),
+            Becomes::Always(flag) => {
+                invocation.args.push((*flag).to_owned());
+                if boolean(name, value) != Ok(true) {
+                    invocation.warnings.push(format!(
+                        "{action} takes `{name}: {value}` for a yes, as any text: leave the input out to turn it off"
+                    ));
+                }
+            }
         }
     }
     Ok(invocation)
@@ -166,6 +173,10 @@ pub fn login(inputs: &Inputs) -> Result<Invocation, String> {
         return Err("Input required and not supplied: aws-region".to_owned());
     }
     let mut invocation = translate("configure-aws-credentials", LOGIN_INPUTS, inputs)?;
+    // Keys that are handed over come before GitHub's offer; those that happen to be in the environment don't.
+    if input(inputs, "aws-access-key-id").is_some() && input(inputs, "role-to-assume").is_some() {
+        invocation.args.push("--force-skip-oidc".to_owned());
+    }
     invocation.args.insert(0, "login".to_owned());
     Ok(invocation)
 }
@@ -258,11 +269,50 @@ mod tests {
     }
 
     #[test]
+    fn every_input_of_the_login_leads_somewhere() {
+        let flags = |pairs: &[(&str, &str)]| {
+            let region = ("aws-region", "eu-west-1");
+            let args = login(&inputs(&[&[region], pairs].concat())).unwrap().args;
+            args.into_iter().skip(2).collect::<Vec<_>>()
+        };
+        for (pairs, wanted) in [
+            (
+                &[("transitive-tag-keys", "Team\n Tier\n")][..],
+                &["--transitive-tag-keys=Team", "--transitive-tag-keys=Tier"][..],
+            ),
+            (&[("custom-tags", r#"{"Team": "web"}"#)], &[r#"--custom-tags={"Team": "web"}"#]),
+            (&[("disable-retry", "true")], &["--disable-retry"]),
+            (&[("special-characters-workaround", "True")], &["--special-characters-workaround"]),
+            (&[("force-skip-oidc", "true")], &["--force-skip-oidc"]),
+            (&[("force-skip-oidc", "false")], &[]),
+            (&[("action-timeout-s", "30")], &["--action-timeout-s=30"]),
+            (
+                &[("aws-profile", "ci"), ("overwrite-aws-profile", "true")],
+                &["--aws-profile=ci", "--overwrite-aws-profile"],
+            ),
+            (&[("sts-endpoint", "http://127.0.0.1:1")], &["--sts-endpoint=http://127.0.0.1:1"]),
+            (
+                &[("aws-access-key-id", "A"), ("role-to-assume", "r")],
+                &["--role-to-assume=r", "--force-skip-oidc"],
+            ),
+            (&[("aws-access-key-id", "A")], &[]),
+        ] {
+            assert_eq!(flags(pairs), wanted, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_false_that_the_action_takes_for_a_yes_is_told() {
+        let got = login(&inputs(&[("aws-region", "x"), ("use-existing-credentials", "false")])).unwrap();
+        assert!(got.args.contains(&"--use-existing-credentials".to_owned()));
+        assert!(got.warnings.first().is_some_and(|line| line.contains("for a yes")), "{:?}", got.warnings);
+    }
+
+    #[test]
     fn what_the_action_would_refuse_is_refused_in_its_words() {
         let cases: &[(&[(&str, &str)], &str)] = &[
             (&[], "Input required and not supplied: aws-region"),
             (&[("aws-region", "x"), ("role-chaining", "yes")], "Core Schema"),
-            (&[("aws-region", "x"), ("aws-profile", "p")], "not rehearsed yet"),
         ];
         for (given, wanted) in cases {
             let error = login(&inputs(given)).unwrap_err();

@@ -61,7 +61,12 @@ pub fn finding(finding: &Finding, sources: &SourceMap, indent: usize) {
 
 /// Prints a finding on standard error: of input that can't be read.
 pub fn finding_on_stderr(finding: &Finding, sources: &SourceMap) {
-    anstream::eprintln!("{}", render::terminal(finding, sources, render::Style::Coloured, WIDTH_DEFAULT));
+    anstream::eprintln!("{}", finding_text(finding, sources));
+}
+
+/// A finding as coloured lines.
+pub fn finding_text(finding: &Finding, sources: &SourceMap) -> String {
+    render::terminal(finding, sources, render::Style::Coloured, WIDTH_DEFAULT)
 }
 
 /// The sign of a verdict.

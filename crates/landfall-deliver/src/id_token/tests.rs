@@ -67,3 +67,26 @@ fn a_token_file_is_trimmed_and_an_empty_one_refused() {
     assert_eq!(failure.kind, FailureKind::Usage);
     assert!(failure.message.contains("none"), "{}", failure.message);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_read_where_kubernetes_makes_it_and_nowhere_else() {
+    use std::os::unix::fs::symlink;
+    let directory = tempfile::tempdir().unwrap();
+    let (mount, elsewhere) = (directory.path().join("mount"), directory.path().join("elsewhere"));
+    std::fs::create_dir_all(mount.join("..2026")).unwrap();
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::write(mount.join("..2026/token"), "abc").unwrap();
+    std::fs::write(elsewhere.join("secret"), "hunter2").unwrap();
+    symlink("..2026", mount.join("..data")).unwrap();
+    symlink("..data/token", mount.join("token")).unwrap();
+    symlink(elsewhere.join("secret"), mount.join("led-away")).unwrap();
+    symlink(&elsewhere, mount.join("folder")).unwrap();
+    assert_eq!(from_file(&mount.join("token")).unwrap().expose(), "abc");
+    for (name, why) in
+        [("led-away", "link to another folder"), ("folder/secret", "its folder is a symbolic link")]
+    {
+        let failure = Failure::from(from_file(&mount.join(name)).unwrap_err());
+        assert!(failure.details.join(" ").contains(why), "{failure:?}");
+    }
+}

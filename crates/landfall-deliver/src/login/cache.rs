@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use landfall_types::{Secret, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Options, Session, write_private};
+use super::{Options, Session};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::keeper::Kept;
+use crate::private;
 
 /// A file that only its owner may read.
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ impl Cache {
             "account": session.account,
             "arn": session.arn,
         });
-        write_private(&self.path, value.to_string().as_bytes())
+        private::write(&self.path, value.to_string().as_bytes())
             .map_err(|error| self.failure("writing", error))
     }
 
@@ -111,7 +112,7 @@ fn kept(value: &Value) -> Option<Kept> {
 pub fn fingerprint(options: &Options, environment: &Environment) -> String {
     let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     // Attempts and waiting times change nothing about the session.
-    let question = Options { backoff: crate::http::Backoff::default(), ..options.clone() };
+    let question = Options { backoff: crate::http::Backoff::default(), time_limit: None, ..options.clone() };
     context.update(format!("{question:?}").as_bytes());
     for name in SOURCES {
         let value = environment.get(name).unwrap_or_default();

@@ -1,7 +1,5 @@
 //! A session and the forms in which it leaves the process: masks first, then variables and outputs.
 
-use std::io::{self, Write as _};
-use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use aws_sdk_sts::config::Credentials;
@@ -122,16 +120,3 @@ impl Session {
 /// The variables that `--unset-current-credentials` empties.
 pub const CREDENTIAL_VARIABLES: [&str; 5] =
     ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"];
-
-/// Writes a file that only its owner may read, in one step. An older file is replaced.
-///
-/// # Errors
-/// When the directory can't be written to.
-pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // `tempfile` creates with mode 0600.
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(bytes)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}

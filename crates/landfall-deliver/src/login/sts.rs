@@ -12,6 +12,7 @@ use super::tags::SessionTags;
 use crate::aws::{self, CallError};
 use crate::environment::Environment;
 use crate::http::Backoff;
+use crate::proxy::Proxy;
 
 /// Calls to one STS endpoint over shared connections.
 pub struct Sts {
@@ -29,8 +30,14 @@ pub struct WhoAmI {
 }
 
 impl Sts {
-    pub fn new(region: &str, endpoint: Option<&str>, backoff: Backoff, environment: &Environment) -> Self {
-        let http_client = aws::http_client(endpoint);
+    pub fn new(
+        region: &str,
+        endpoint: Option<&str>,
+        backoff: Backoff,
+        proxy: &Proxy,
+        environment: &Environment,
+    ) -> Self {
+        let http_client = aws::http_client(endpoint, proxy);
         let mut builder = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
@@ -83,14 +90,14 @@ impl Sts {
         options: &Options,
         role: &str,
         keys: &Credentials,
-        tags: SessionTags,
+        tags: &SessionTags,
     ) -> Result<Credentials, CallError> {
-        let all = self.assume_role(options, role, keys, tags.all()).await;
+        let all = self.assume_role(options, role, keys, tags, tags.all()).await;
         match all {
             Err(CallError::Refused(answer))
                 if answer.code.starts_with("PackedPolicyTooLarge") && tags.can_shrink() =>
             {
-                self.assume_role(options, role, keys, tags.required()).await
+                self.assume_role(options, role, keys, tags, tags.required()).await
             }
             other => other,
         }
@@ -101,7 +108,8 @@ impl Sts {
         options: &Options,
         role: &str,
         keys: &Credentials,
-        tags: Vec<Tag>,
+        tags: &SessionTags,
+        sent: Vec<Tag>,
     ) -> Result<Credentials, CallError> {
         let answer = self
             .signed(keys)
@@ -112,7 +120,8 @@ impl Sts {
             .set_external_id(options.external_id.clone())
             .set_policy(options.inline_policy.clone())
             .set_policy_arns(policy_arns(options))
-            .set_tags((!tags.is_empty()).then_some(tags))
+            .set_transitive_tag_keys(tags.transitive(&sent))
+            .set_tags((!sent.is_empty()).then_some(sent))
             .send()
             .await
             .map_err(aws::classify)?;

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::type_complexity)]
+use super::error::helps;
 use super::*;
+use crate::failure::{Failure, FailureKind};
 use crate::testing::environment;
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/deploy";
@@ -258,7 +260,7 @@ fn a_private_file_is_private_also_when_it_was_not_before() {
     let file = directory.path().join("env");
     std::fs::write(&file, "old").unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-    write_private(&file, b"new").unwrap();
+    crate::private::write(&file, b"new").unwrap();
     assert_eq!(std::fs::read(&file).unwrap(), b"new");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 }

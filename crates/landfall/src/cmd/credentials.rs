@@ -3,11 +3,10 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use landfall_deliver::login::{self, Cache};
-use landfall_deliver::{Environment, Failure, keeper};
+use landfall_deliver::login::Cache;
+use landfall_deliver::{Environment, Failure};
 
 use super::session::SessionArgs;
-use crate::edge;
 
 /// Print a session as AWS's `credential_process` does, for any SDK's profile.
 ///
@@ -46,10 +45,8 @@ Exit codes: 0 there it is; 1 refused; 2 wrong usage; 3 GitHub or AWS could not b
 /// Whatever kept it from coming about.
 pub async fn run(args: CredentialsArgs, env: &Environment) -> Result<(), Failure> {
     let options = args.session.options(env)?;
-    let session = match args.cache {
-        Some(file) => keeper::cached(&Cache::new(file), &options, env, edge::now).await?,
-        None => login::login(&options, env).await.map_err(Failure::from)?,
-    };
+    let env = args.session.environment(env)?;
+    let session = args.session.obtain(&options, args.cache.map(Cache::new).as_ref(), &env).await?;
     writeln!(io::stdout(), "{}", session.process_json().expose())
         .map_err(|error| Failure::usage("writing the session to standard output").caused_by(error))
 }

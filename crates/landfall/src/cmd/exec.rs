@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use landfall_deliver::exec::{self, Variables};
 use landfall_deliver::keeper::{Event, Keeper};
-use landfall_deliver::login::{self, Session};
+use landfall_deliver::login::Session;
 use landfall_deliver::{Environment, Failure, github};
 use landfall_types::Secret;
 
@@ -57,7 +57,8 @@ pub async fn run(args: ExecArgs, env: &Environment) -> Result<u8, Failure> {
         return Err(super::usage("a command is expected after `--`"));
     };
     let options = args.session.options(env)?;
-    let session = login::login(&options, env).await.map_err(Failure::from)?;
+    let calls = args.session.environment(env)?;
+    let session = args.session.obtain(&options, None, &calls).await?;
     let in_job = env.is_github_actions();
     mask(&session.masks(false), in_job);
     // Keys that don't end need no endpoint, and the SDKs want an end there.
@@ -68,7 +69,7 @@ pub async fn run(args: ExecArgs, env: &Environment) -> Result<u8, Failure> {
         let authorization = Secret::new(random_hex());
         mask(std::slice::from_ref(&authorization), in_job);
         let region = session.region.clone();
-        let keeper = Keeper::new(session, options, env.clone(), edge::now, move |event| tell(event, in_job));
+        let keeper = Keeper::new(session, options, calls, edge::now, move |event| tell(event, in_job));
         Variables::with_endpoint(&region, authorization, Arc::new(keeper)).await?
     };
     // The command gets the session, not what makes it.

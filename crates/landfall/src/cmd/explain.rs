@@ -260,6 +260,28 @@ fn exchange(world: &World, role: &Role, claims: &Claims) -> Result<Explained, Fa
     Ok(explained)
 }
 
+/// Which clause of the policies at hand refuses a token, as lines for a person; or why that can't be said.
+pub fn refusal(role: &str, claims: &Claims, paths: &[PathBuf]) -> String {
+    let sources = SourceMap::new();
+    let shown = paths.iter().map(|path| files::shown(path)).collect::<Vec<_>>().join(", ");
+    let (documents, folders): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| path.is_file());
+    let source = RoleSource { infra: folders, policy: documents.first().cloned(), ..RoleSource::default() };
+    let explained = config::find(Path::new("."))
+        .and_then(|found| source.or(&found))
+        .and_then(|source| role::find(&sources, role, &source, PolicyKind::Trust, Some(claims)))
+        .and_then(|standing| exchange(&standing.world, &standing.role, claims));
+    match explained {
+        Err(failure) => format!("note: {shown} doesn't say why: {failure}"),
+        Ok(Explained { allowed: true, .. }) => format!(
+            "note: by {shown} the role takes this token: what is in force in the account is something else"
+        ),
+        Ok(explained) => match &explained.finding {
+            Some(finding) => ui::finding_text(finding, &sources),
+            None => format!("note: by {shown} it is refused as well: {}", explained.answer),
+        },
+    }
+}
+
 fn explained(record: &Record, traces: Vec<StatementTrace>) -> Explained {
     let (allowed, answer) = match &record.verdict {
         Verdict::Allowed => (true, "sts:AssumeRoleWithWebIdentity is allowed".to_owned()),

@@ -5,11 +5,12 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use landfall_deliver::github::{self, Delimiter};
+use landfall_deliver::login::profile::Profile;
 use landfall_deliver::login::{self, CREDENTIAL_VARIABLES, Session};
 use landfall_deliver::{Environment, Failure};
 use landfall_types::Secret;
 
-use super::session::{SessionArgs, truth};
+use super::session::{SessionArgs, boolean, truth};
 
 /// Exchange the job's ID token for an AWS session and put it into the job's environment.
 ///
@@ -28,20 +29,30 @@ pub struct LoginArgs {
     session: SessionArgs,
 
     /// Hide account id and ARN in the job's log [env: MASK_AWS_ACCOUNT_ID]
-    #[arg(long)]
-    mask_aws_account_id: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
+    mask_aws_account_id: Option<bool>,
 
     /// Make the keys outputs of the step too [env: OUTPUT_CREDENTIALS]
-    #[arg(long)]
-    output_credentials: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
+    output_credentials: Option<bool>,
 
-    /// Put the keys into the job's environment
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    output_env_credentials: bool,
+    /// Put the keys into the job's environment [env: OUTPUT_ENV_CREDENTIALS] [default: true; false with
+    /// --aws-profile]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
+    output_env_credentials: Option<bool>,
+
+    /// Write the session as a profile of this name to AWS's shared files, in ~/.aws or where
+    /// AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE say [env: WRITE_AWS_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    aws_profile: Option<String>,
+
+    /// Replace a profile that is there [env: OVERWRITE_AWS_PROFILE]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
+    overwrite_aws_profile: Option<bool>,
 
     /// Empty the AWS_* variables of the job first, and don't use them [env: UNSET_CURRENT_CREDENTIALS]
-    #[arg(long)]
-    unset_current_credentials: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
+    unset_current_credentials: Option<bool>,
 
     /// Print the session on standard output
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -73,6 +84,9 @@ Examples:
     export $(landfall login --role \"$ROLE\" --region eu-west-1 --web-identity-token-variable AWS_ID_TOKEN \\
       --format env)
 
+  When it is refused, which clause of the Terraform here refused it:
+    landfall login --role \"$ROLE\" --region eu-west-1 --infra infra
+
   By way of a role in another account:
     landfall login --role \"$CI_ROLE\" --role-chain \"$DEPLOY_ROLE\" --region eu-west-1
 
@@ -85,30 +99,81 @@ Exit codes: 0 logged in; 1 refused; 2 wrong usage; 3 GitHub or AWS could not be 
 ///
 /// # Errors
 /// Whatever kept the session from coming about or from being written.
-pub async fn run(mut args: LoginArgs, env: &Environment) -> Result<(), Failure> {
-    args.mask_aws_account_id |= truth(env, "MASK_AWS_ACCOUNT_ID")?;
-    args.output_credentials |= truth(env, "OUTPUT_CREDENTIALS")?;
-    args.unset_current_credentials |= truth(env, "UNSET_CURRENT_CREDENTIALS")?;
+pub async fn run(args: LoginArgs, env: &Environment) -> Result<(), Failure> {
     let mut options = args.session.options(env)?;
-    options.ignore_environment_keys = args.unset_current_credentials;
-    let outlet = Outlet::new(&args, env)?;
-    if args.unset_current_credentials && args.output_env_credentials {
+    let said = Said::new(&args, env)?;
+    options.ignore_environment_keys = said.unsets;
+    // A place to put it is looked for before anything is asked.
+    let outlet = Outlet::new(&said, env)?;
+    let calls = args.session.environment(env)?;
+    if options.use_existing {
+        let existing =
+            login::existing(&options, &calls).await.map_err(|error| args.session.explained(error))?;
+        if let Some(session) = existing {
+            return outlet.keep(&session, &said);
+        }
+        options.use_existing = false;
+    }
+    if said.unsets && said.sets_variables {
         outlet.empty_variables()?;
     }
-    let session = login::login(&options, env).await.map_err(Failure::from)?;
-    outlet.mask(&session.masks(args.mask_aws_account_id));
-    outlet.write(&session, &args)?;
-    let text = match args.format {
+    let session = args.session.obtain(&options, None, &calls).await?;
+    outlet.mask(&session.masks(said.masks_account));
+    outlet.write(&session, &said)?;
+    print(&session, said.format, || greeting(&session))
+}
+
+/// The session in the form that was asked for, else a line for a person.
+fn print(
+    session: &Session,
+    format: Option<SessionFormat>,
+    line: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    let text = match format {
         Some(SessionFormat::Env) => session.env_text(),
         Some(SessionFormat::Json) => session.json(),
         None => {
-            say(&greeting(&session));
+            say(&line());
             return Ok(());
         }
     };
     // What was asked for and didn't arrive is a failure, unlike a greeting that nobody read.
     writeln!(io::stdout(), "{}", text.expose().trim_end())
         .map_err(|error| Failure::usage("writing the session to standard output").caused_by(error))
+}
+
+/// What was said about where the session goes, by flags and variables.
+struct Said {
+    masks_account: bool,
+    outputs_keys: bool,
+    sets_variables: bool,
+    unsets: bool,
+    profile: Option<Profile>,
+    format: Option<SessionFormat>,
+    env_file: Option<PathBuf>,
+}
+
+impl Said {
+    fn new(args: &LoginArgs, env: &Environment) -> Result<Self, Failure> {
+        let truth = |flag: Option<bool>, name| flag.map_or_else(|| truth(env, name), Ok);
+        let profile = args.aws_profile.as_deref().filter(|name| !name.is_empty());
+        let profile = profile.or_else(|| env.get("WRITE_AWS_PROFILE"));
+        let overwrites = truth(args.overwrite_aws_profile, "OVERWRITE_AWS_PROFILE")?;
+        let is_silent = args.output_env_credentials.is_none() && env.get("OUTPUT_ENV_CREDENTIALS").is_none();
+        Ok(Self {
+            masks_account: truth(args.mask_aws_account_id, "MASK_AWS_ACCOUNT_ID")?,
+            outputs_keys: truth(args.output_credentials, "OUTPUT_CREDENTIALS")?,
+            sets_variables: if is_silent {
+                profile.is_none()
+            } else {
+                truth(args.output_env_credentials, "OUTPUT_ENV_CREDENTIALS")?
+            },
+            unsets: truth(args.unset_current_credentials, "UNSET_CURRENT_CREDENTIALS")?,
+            profile: profile.map(|name| Profile::new(name, overwrites, env)).transpose()?,
+            format: args.format,
+            env_file: args.write_env_file.clone(),
+        })
+    }
 }
 
 fn greeting(session: &Session) -> String {
@@ -120,33 +185,32 @@ fn greeting(session: &Session) -> String {
 struct Outlet {
     environment_file: Option<PathBuf>,
     output_file: Option<PathBuf>,
-    env_file: Option<PathBuf>,
     delimiter: Delimiter,
     masks_to_stderr: bool,
     is_in_job: bool,
 }
 
 impl Outlet {
-    fn new(args: &LoginArgs, env: &Environment) -> Result<Self, Failure> {
-        let environment_file = github::environment_file(env).filter(|_| args.output_env_credentials);
+    fn new(said: &Said, env: &Environment) -> Result<Self, Failure> {
+        let environment_file = github::environment_file(env).filter(|_| said.sets_variables);
         let output_file = github::output_file(env);
         let has_outlet = environment_file.is_some()
-            || args.format.is_some()
-            || args.write_env_file.is_some()
-            || (args.output_credentials && output_file.is_some());
+            || said.format.is_some()
+            || said.profile.is_some()
+            || said.env_file.is_some()
+            || (said.outputs_keys && output_file.is_some());
         if !has_outlet && !env.is_github_actions() {
             return Err(Failure::usage(
                 "nowhere to put the session: this is no GitHub job (GITHUB_ENV is not set)",
             )
-            .help("--format env, --format json or --write-env-file FILE says where"));
+            .help("--format env, --format json, --write-env-file FILE or --aws-profile NAME says where"));
         }
         Ok(Self {
             is_in_job: env.is_github_actions() || github::environment_file(env).is_some(),
             environment_file,
             output_file,
-            env_file: args.write_env_file.clone(),
             delimiter: random_delimiter(),
-            masks_to_stderr: args.format.is_some(),
+            masks_to_stderr: said.format.is_some(),
         })
     }
 
@@ -171,20 +235,39 @@ impl Outlet {
         }
     }
 
-    fn write(&self, session: &Session, args: &LoginArgs) -> Result<(), Failure> {
+    /// First what can fail: a job whose later steps get keys has all of them.
+    fn write(&self, session: &Session, said: &Said) -> Result<(), Failure> {
+        if let Some(profile) = &said.profile {
+            profile.write(session)?;
+        }
+        self.write_file(session, said)?;
         if let Some(file) = &self.environment_file {
-            append(file, &session.variables(), &self.delimiter)?;
+            let mut variables = session.variables();
+            variables.extend(said.profile.as_ref().map(|profile| ("AWS_PROFILE", profile.name())));
+            append(file, &variables, &self.delimiter)?;
         }
-        if let Some(file) = &self.output_file {
-            let outputs = session.outputs(args.output_credentials);
-            let pairs: Vec<_> = outputs.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            append(file, &pairs, &self.delimiter)?;
-        }
-        if let Some(file) = &self.env_file {
-            landfall_deliver::login::write_private(file, session.env_text().expose().as_bytes())
-                .map_err(|error| Failure::usage(format!("writing `{}`", file.display())).caused_by(error))?;
-        }
-        Ok(())
+        self.write_outputs(session, said)
+    }
+
+    /// For credentials that stay where they are: the job's environment has them.
+    fn keep(&self, session: &Session, said: &Said) -> Result<(), Failure> {
+        self.mask(&session.masks(said.masks_account));
+        self.write_file(session, said)?;
+        self.write_outputs(session, said)?;
+        print(session, said.format, || format!("using the credentials that are there: {}", session.arn))
+    }
+
+    fn write_file(&self, session: &Session, said: &Said) -> Result<(), Failure> {
+        let Some(file) = &said.env_file else { return Ok(()) };
+        landfall_deliver::private::write(file, session.env_text().expose().as_bytes())
+            .map_err(|error| Failure::usage(format!("writing `{}`", file.display())).caused_by(error))
+    }
+
+    fn write_outputs(&self, session: &Session, said: &Said) -> Result<(), Failure> {
+        let Some(file) = &self.output_file else { return Ok(()) };
+        let outputs = session.outputs(said.outputs_keys);
+        let pairs: Vec<_> = outputs.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        append(file, &pairs, &self.delimiter)
     }
 }
 
@@ -222,7 +305,8 @@ mod tests {
     fn has_outlet(line: &str, variables: &[(&str, &str)]) -> bool {
         let args = Line::try_parse_from(line.split(' ')).unwrap().args;
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Outlet::new(&args, &Environment::new(variables, None)).is_ok()
+        let env = Environment::new(variables, Some("/nowhere".into()));
+        Said::new(&args, &env).and_then(|said| Outlet::new(&said, &env)).is_ok()
     }
 
     #[test]
@@ -235,14 +319,43 @@ mod tests {
         assert!(!has_outlet("login", &[]));
         assert!(!has_outlet("login --output-credentials", &[]));
         assert!(!has_outlet("login --output-env-credentials false", &[("GITHUB_ENV", "/e")]));
+        assert!(!has_outlet("login", &[("GITHUB_ENV", "/e"), ("OUTPUT_ENV_CREDENTIALS", "false")]));
+        assert!(has_outlet("login --aws-profile ci", &[]));
     }
 
     #[test]
-    fn keys_cannot_come_from_the_command_line() {
-        for flag in
-            ["--access-key-id", "--aws-access-key-id", "--secret-access-key", "--aws-secret-access-key"]
-        {
-            assert!(Line::try_parse_from(["login", flag, "x"]).is_err(), "{flag}");
+    fn variables_say_where_the_session_goes_and_a_profile_takes_the_place_of_keys_in_the_environment() {
+        let said = |line: &str, variables: &[(&str, &str)]| {
+            let args = Line::try_parse_from(line.split(' ')).unwrap().args;
+            let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let said = Said::new(&args, &Environment::new(variables, Some("/nowhere".into()))).unwrap();
+            let profile = said.profile.map(|profile| profile.name().to_owned());
+            (said.masks_account, said.outputs_keys, said.unsets, said.sets_variables, profile)
+        };
+        let ci = || Some("ci".to_owned());
+        for (line, variables, wanted) in [
+            ("login", &[][..], (false, false, false, true, None)),
+            ("login --mask-aws-account-id", &[], (true, false, false, true, None)),
+            ("login", &[("MASK_AWS_ACCOUNT_ID", "true")], (true, false, false, true, None)),
+            (
+                "login --mask-aws-account-id=false",
+                &[("MASK_AWS_ACCOUNT_ID", "true")],
+                (false, false, false, true, None),
+            ),
+            ("login --output-credentials", &[], (false, true, false, true, None)),
+            ("login", &[("OUTPUT_CREDENTIALS", "true")], (false, true, false, true, None)),
+            ("login --unset-current-credentials", &[], (false, false, true, true, None)),
+            ("login", &[("UNSET_CURRENT_CREDENTIALS", "True")], (false, false, true, true, None)),
+            ("login --aws-profile ci", &[], (false, false, false, false, ci())),
+            ("login", &[("WRITE_AWS_PROFILE", "ci")], (false, false, false, false, ci())),
+            ("login --aws-profile ci --output-env-credentials true", &[], (false, false, false, true, ci())),
+            (
+                "login --aws-profile=",
+                &[("OUTPUT_ENV_CREDENTIALS", "false")],
+                (false, false, false, false, None),
+            ),
+        ] {
+            assert_eq!(said(line, variables), wanted, "{line} {variables:?}");
         }
     }
 

@@ -16,7 +16,7 @@ use crate::config::Found;
 use crate::{files, ui};
 
 /// Where a role comes from.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct RoleSource {
     /// A folder with Terraform; may be repeated [default: from landfall.toml]
     #[arg(long, value_name = "DIR")]

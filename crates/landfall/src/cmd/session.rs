@@ -1,12 +1,15 @@
 //! What every command that makes a session is asked: `login`, `exec` and `credentials` have the same flags.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use landfall_deliver::http::Backoff;
-use landfall_deliver::login::{self, Options, StaticKeys};
-use landfall_deliver::{Environment, Failure};
+use landfall_deliver::login::{self, Cache, LoginError, Options, Session, StaticKeys};
+use landfall_deliver::{Environment, Failure, keeper};
+
+use super::explain;
+use crate::{edge, ui};
 
 /// What the session is made from, and what it is like.
 #[derive(Debug, clap::Args)]
@@ -46,12 +49,22 @@ pub struct SessionArgs {
     role_external_id: Option<String>,
 
     /// Send no session tags with AssumeRole; a token exchange never sends any [env: ROLE_SKIP_SESSION_TAGGING]
-    #[arg(long)]
-    role_skip_session_tagging: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
+    role_skip_session_tagging: Option<bool>,
+
+    /// Session tags of your own for AssumeRole, as a JSON object of texts, numbers and truth values [env:
+    /// CUSTOM_TAGS]
+    #[arg(long, value_name = "JSON")]
+    custom_tags: Option<String>,
+
+    /// A session tag that goes on into the sessions made with this one; may be repeated [env:
+    /// TRANSITIVE_TAG_KEYS, one on a line]
+    #[arg(long, value_name = "KEY")]
+    transitive_tag_keys: Vec<String>,
 
     /// Take the role with the credentials that the environment already holds [env: ROLE_CHAINING]
-    #[arg(long)]
-    role_chaining: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
+    role_chaining: Option<bool>,
 
     /// Further roles, taken one after another with the session so far; the last one is the result
     #[arg(long, value_name = "ARN,…", value_delimiter = ',')]
@@ -65,15 +78,19 @@ pub struct SessionArgs {
     #[arg(long, conflicts_with_all = ["web_identity_token_file", "web_identity_token_variable", "role_chaining"])]
     keys_from_stdin: bool,
 
-    /// Never ask GitHub for an ID token
-    #[arg(long)]
-    force_skip_oidc: bool,
+    /// Never ask GitHub for an ID token [env: FORCE_SKIP_OIDC]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
+    force_skip_oidc: Option<bool>,
 
-    /// A file with an ID token [env: WEB_IDENTITY_TOKEN_FILE]
+    /// Use the credentials that the environment holds as they are, if they work [env: USE_EXISTING_CREDENTIALS]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
+    use_existing_credentials: Option<bool>,
+
+    /// A file with an ID token, `-` for standard input [env: WEB_IDENTITY_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     web_identity_token_file: Option<PathBuf>,
 
-    /// Fail, with nothing written, unless the session belongs to one of these accounts
+    /// Fail, with nothing written, unless the session belongs to one of these accounts [env: ALLOWED_ACCOUNT_IDS]
     #[arg(long, value_name = "ID,…", value_delimiter = ',')]
     allowed_account_ids: Vec<String>,
 
@@ -86,53 +103,212 @@ pub struct SessionArgs {
     retry_max_attempts: Option<u32>,
 
     /// Try everything once [env: DISABLE_RETRY]
-    #[arg(long)]
-    disable_retry: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
+    disable_retry: Option<bool>,
+
+    /// Give up after so many seconds, 0: never [env: ACTION_TIMEOUT_S]
+    #[arg(long, value_name = "SECONDS")]
+    action_timeout_s: Option<u32>,
+
+    /// Ask until the keys are letters and digits only, for tools that can't take others [env:
+    /// SPECIAL_CHARACTERS_WORKAROUND]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
+    special_characters_workaround: Option<bool>,
+
+    /// A proxy for every call, without a password (that belongs into the variable) [env: HTTPS_PROXY, HTTP_PROXY]
+    #[arg(long, value_name = "URL")]
+    http_proxy: Option<String>,
+
+    /// Hosts that are asked past the proxy [env: NO_PROXY]
+    #[arg(long, value_name = "HOST,…")]
+    no_proxy: Option<String>,
+
+    /// Terraform or a policy (JSON) at hand: when the role refuses the token, it is said which clause did
+    #[arg(long, value_name = "PATH")]
+    infra: Vec<PathBuf>,
+
+    #[command(flatten)]
+    argv: InArgv,
+}
+
+/// Secrets that people put into a command line, where every process of the machine sees them.
+#[derive(Debug, clap::Args)]
+struct InArgv {
+    #[arg(long, hide = true, visible_alias = "token", num_args = 0..=1, value_name = "X")]
+    web_identity_token: Option<Option<String>>,
+
+    #[arg(long, hide = true, num_args = 0..=1, value_name = "X")]
+    aws_access_key_id: Option<Option<String>>,
+
+    #[arg(long, hide = true, num_args = 0..=1, value_name = "X")]
+    aws_secret_access_key: Option<Option<String>>,
+
+    #[arg(long, hide = true, num_args = 0..=1, value_name = "X")]
+    aws_session_token: Option<Option<String>>,
+}
+
+impl InArgv {
+    /// Nothing of it is repeated.
+    fn refuse(&self) -> Result<(), Failure> {
+        const WHY: &str =
+            "every process on this machine can read a command line, and it stays in logs and histories";
+        if self.web_identity_token.is_some() {
+            return Err(Failure::usage("an ID token doesn't belong into a command line").caused_by(WHY).help(
+                "--web-identity-token-file FILE (`-` for standard input) or --web-identity-token-variable NAME takes it",
+            ));
+        }
+        let keys = [&self.aws_access_key_id, &self.aws_secret_access_key, &self.aws_session_token];
+        if keys.iter().any(|key| key.is_some()) {
+            return Err(Failure::usage("keys don't belong into a command line").caused_by(WHY).help(
+                "--keys-from-stdin or the variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN take them",
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl SessionArgs {
+    /// A session as they ask for it; from the cache, if there is one that has it. What was said and makes no
+    /// difference is told.
+    ///
+    /// # Errors
+    /// Whatever kept it from coming about; with --infra also the clause that refused.
+    pub async fn obtain(
+        &self,
+        options: &Options,
+        cache: Option<&Cache>,
+        env: &Environment,
+    ) -> Result<Session, Failure> {
+        for note in login::ignored(options, env) {
+            ui::warning(&note);
+        }
+        let made = match cache {
+            Some(cache) => keeper::cached(cache, options, env, edge::now).await,
+            None => login::login(options, env).await.map_err(keeper::CachedError::from),
+        };
+        made.map_err(|error| match error {
+            keeper::CachedError::Login(error) => self.explained(error),
+            keeper::CachedError::Cache(failure) => failure,
+        })
+    }
+
+    /// A login's error, with the clause of the policies at hand that refused the token.
+    pub fn explained(&self, error: LoginError) -> Failure {
+        let told = error.refused_exchange().filter(|_| !self.infra.is_empty());
+        let told = told.map(|(role, claims)| explain::refusal(role, claims, &self.infra));
+        let mut failure = Failure::from(error);
+        if let Some(told) = told {
+            failure.details.retain(|line| !line.contains("--infra"));
+            failure.details.push(told);
+        }
+        failure
+    }
+
+    /// The environment that the calls go by: the process's own, with the proxy that was said.
+    ///
+    /// # Errors
+    /// A proxy with a password in it.
+    pub fn environment(&self, env: &Environment) -> Result<Environment, Failure> {
+        let proxy = self.http_proxy.as_deref().filter(|url| !url.is_empty());
+        if proxy.is_some_and(|url| url.contains('@')) {
+            return Err(Failure::usage(
+                "--http-proxy with a user and a password: a command line is no place for them",
+            )
+            .help("the variable HTTPS_PROXY takes http://USER:PASSWORD@HOST:PORT"));
+        }
+        let said = [("HTTPS_PROXY", proxy), ("NO_PROXY", self.no_proxy.as_deref())];
+        Ok(env.with(said.into_iter().filter_map(|(name, value)| Some((name, value?)))))
+    }
+
     /// The options, with what the environment says where a flag says nothing.
     ///
     /// # Errors
     /// When a variable holds something impossible.
     pub fn options(&self, env: &Environment) -> Result<Options, Failure> {
-        let text = |flag: &Option<String>, name| flag.clone().or_else(|| env.get(name).map(str::to_owned));
+        self.argv.refuse()?;
+        let text = |flag: &Option<String>, name| said(flag).or_else(|| env.get(name).map(str::to_owned));
+        let truth = |flag: Option<bool>, name| flag.map_or_else(|| truth(env, name), Ok);
         let attempts = match number(self.retry_max_attempts, env, "RETRY_MAX_ATTEMPTS")? {
-            _ if self.disable_retry || truth(env, "DISABLE_RETRY")? => 1,
+            _ if truth(self.disable_retry, "DISABLE_RETRY")? => 1,
             attempts => attempts.unwrap_or(Backoff::default().attempts).max(1),
         };
-        let lines = env.get("MANAGED_SESSION_POLICIES").unwrap_or_default().lines();
-        let managed: Vec<String> =
-            lines.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
-        let no_file = self.web_identity_token_variable.is_some() || self.keys_from_stdin;
-        let file = self.web_identity_token_file.clone();
+        let custom_tags = text(&self.custom_tags, "CUSTOM_TAGS");
+        let custom_tags = custom_tags.map_or(Ok(Vec::new()), |text| login::custom_tags(&text));
+        let limit = number(self.action_timeout_s, env, "ACTION_TIMEOUT_S")?.filter(|seconds| *seconds > 0);
+        let list = |flags: &[String], name| if flags.is_empty() { lines(env, name) } else { flags.to_vec() };
         Ok(Options {
             role: text(&self.role, "ROLE_TO_ASSUME"),
-            region: self.region.clone(),
+            region: said(&self.region),
             audience: text(&self.audience, "AUDIENCE"),
             session_name: text(&self.role_session_name, "ROLE_SESSION_NAME")
                 .unwrap_or_else(|| login::DEFAULT_SESSION_NAME.to_owned()),
             duration_seconds: number(self.role_duration_seconds, env, "ROLE_DURATION_SECONDS")?
                 .unwrap_or(login::DEFAULT_DURATION_SECONDS),
             inline_policy: text(&self.inline_session_policy, "INLINE_SESSION_POLICY"),
-            managed_policies: if self.managed_session_policies.is_empty() {
-                managed
-            } else {
-                self.managed_session_policies.clone()
-            },
-            allowed_accounts: self.allowed_account_ids.clone(),
-            token_file: file.or_else(|| env.path("WEB_IDENTITY_TOKEN_FILE").filter(|_| !no_file)),
-            token_variable: self.web_identity_token_variable.clone(),
+            managed_policies: list(&self.managed_session_policies, "MANAGED_SESSION_POLICIES"),
+            allowed_accounts: self.allowed_accounts(env),
+            token_file: self.token_file(env)?,
+            token_variable: said(&self.web_identity_token_variable),
             keys: if self.keys_from_stdin { Some(keys_from_stdin()?) } else { None },
             role_chain: self.role_chain.clone(),
-            ignore_offer: self.force_skip_oidc,
+            ignore_offer: truth(self.force_skip_oidc, "FORCE_SKIP_OIDC")?,
             external_id: text(&self.role_external_id, "ROLE_EXTERNAL_ID"),
-            skip_session_tags: self.role_skip_session_tagging || truth(env, "ROLE_SKIP_SESSION_TAGGING")?,
-            sts_endpoint: self.sts_endpoint.clone(),
-            role_chaining: self.role_chaining || truth(env, "ROLE_CHAINING")?,
+            skip_session_tags: truth(self.role_skip_session_tagging, "ROLE_SKIP_SESSION_TAGGING")?,
+            sts_endpoint: said(&self.sts_endpoint),
+            role_chaining: truth(self.role_chaining, "ROLE_CHAINING")?,
             ignore_environment_keys: false,
+            use_existing: truth(self.use_existing_credentials, "USE_EXISTING_CREDENTIALS")?,
+            custom_tags: custom_tags.map_err(Failure::usage)?,
+            transitive_tag_keys: list(&self.transitive_tag_keys, "TRANSITIVE_TAG_KEYS"),
+            plain_keys: truth(self.special_characters_workaround, "SPECIAL_CHARACTERS_WORKAROUND")?,
+            time_limit: limit.map(|seconds| Duration::from_secs(seconds.into())),
             backoff: Backoff { attempts, first: FIRST_WAIT },
         })
+    }
+
+    fn allowed_accounts(&self, env: &Environment) -> Vec<String> {
+        let variable = env.get("ALLOWED_ACCOUNT_IDS").into_iter().flat_map(|text| text.split(','));
+        let said = self.allowed_account_ids.iter().map(String::as_str).filter(|id| !id.trim().is_empty());
+        let said: Vec<String> = said.map(str::to_owned).collect();
+        if said.is_empty() { variable.map(|id| id.trim().to_owned()).collect() } else { said }
+    }
+
+    fn token_file(&self, env: &Environment) -> Result<Option<PathBuf>, Failure> {
+        let has_other = self.web_identity_token_variable.is_some() || self.keys_from_stdin;
+        let said = self.web_identity_token_file.clone().filter(|path| !path.as_os_str().is_empty());
+        let file = said.or_else(|| env.path("WEB_IDENTITY_TOKEN_FILE").filter(|_| !has_other));
+        match file {
+            Some(path) if looks_like_a_token(&path) => {
+                Err(Failure::usage("--web-identity-token-file takes a file's name, not a token")
+                    .help("`-` reads the token from standard input"))
+            }
+            Some(path) if path.as_os_str() == "-" => Ok(Some(PathBuf::from("/dev/stdin"))),
+            file => Ok(file),
+        }
+    }
+}
+
+/// A flag's text. Empty is as good as not said: a template fills it in from an input that nobody has set.
+fn said(flag: &Option<String>) -> Option<String> {
+    flag.clone().filter(|text| !text.is_empty())
+}
+
+/// Three parts of base64url, the first of which begins as JSON does: a JWT.
+fn looks_like_a_token(path: &Path) -> bool {
+    path.to_str().is_some_and(|text| text.starts_with("eyJ") && text.split('.').count() == 3)
+}
+
+fn lines(env: &Environment, name: &str) -> Vec<String> {
+    let lines = env.get(name).unwrap_or_default().lines().map(str::trim);
+    lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// Yes or no as a flag's value, in the same words as [`truth`]; nothing is no.
+pub fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "True" | "TRUE" => Ok(true),
+        "" | "false" | "False" | "FALSE" => Ok(false),
+        _ => Err("true or false is expected".to_owned()),
     }
 }
 
@@ -203,8 +379,77 @@ mod tests {
             (said.managed_policies, said.backoff.attempts),
             (vec!["one".to_owned(), "two".to_owned()], 1)
         );
+        let switched = options("login --role-chaining --disable-retry=false", &variables).unwrap();
+        assert_eq!((switched.role_chaining, switched.backoff.attempts), (true, 5));
+        let empty = options("login --role-chaining= --audience= --role=", &variables).unwrap();
+        assert_eq!((empty.role_chaining, empty.audience.as_deref(), empty.role), (false, Some("a"), None));
         let flags = options("login --role-duration-seconds 900 --audience b", &variables).unwrap();
         assert_eq!((flags.duration_seconds, flags.audience.as_deref()), (900, Some("b")));
+    }
+
+    #[test]
+    fn every_input_of_the_action_is_a_flag_and_a_variable_with_the_same_meaning() {
+        let shown = |options: Result<Options, Failure>| {
+            let options = options.unwrap();
+            format!("{:?}", Options { region: None, ..options })
+        };
+        let nothing = shown(options("login", &[]));
+        for (flag, variable) in [
+            ("--role-to-assume=arn:r", ("ROLE_TO_ASSUME", "arn:r")),
+            ("--web-identity-token-file=f", ("WEB_IDENTITY_TOKEN_FILE", "f")),
+            ("--role-chaining", ("ROLE_CHAINING", "true")),
+            ("--audience=a", ("AUDIENCE", "a")),
+            ("--role-duration-seconds=900", ("ROLE_DURATION_SECONDS", "900")),
+            ("--role-external-id=x", ("ROLE_EXTERNAL_ID", "x")),
+            ("--role-session-name=n", ("ROLE_SESSION_NAME", "n")),
+            ("--role-skip-session-tagging", ("ROLE_SKIP_SESSION_TAGGING", "true")),
+            ("--transitive-tag-keys=Team", ("TRANSITIVE_TAG_KEYS", "Team\n")),
+            (r#"--custom-tags={"Team":"web"}"#, ("CUSTOM_TAGS", r#"{"Team": "web"}"#)),
+            ("--inline-session-policy={}", ("INLINE_SESSION_POLICY", "{}")),
+            ("--managed-session-policies=p", ("MANAGED_SESSION_POLICIES", " p\n")),
+            ("--disable-retry", ("DISABLE_RETRY", "true")),
+            ("--retry-max-attempts=7", ("RETRY_MAX_ATTEMPTS", "7")),
+            ("--special-characters-workaround", ("SPECIAL_CHARACTERS_WORKAROUND", "true")),
+            ("--use-existing-credentials", ("USE_EXISTING_CREDENTIALS", "true")),
+            ("--allowed-account-ids=1,2", ("ALLOWED_ACCOUNT_IDS", "1, 2")),
+            ("--force-skip-oidc", ("FORCE_SKIP_OIDC", "true")),
+            ("--action-timeout-s=9", ("ACTION_TIMEOUT_S", "9")),
+        ] {
+            let by_flag = shown(options(&format!("login {flag}"), &[]));
+            assert_ne!(by_flag, nothing, "{flag}");
+            assert_eq!(by_flag, shown(options("login", &[variable])), "{flag}");
+        }
+        for variable in [
+            "ROLE_CHAINING",
+            "ROLE_SKIP_SESSION_TAGGING",
+            "DISABLE_RETRY",
+            "SPECIAL_CHARACTERS_WORKAROUND",
+            "USE_EXISTING_CREDENTIALS",
+            "FORCE_SKIP_OIDC",
+        ] {
+            assert_eq!(shown(options("login", &[(variable, "false")])), nothing, "{variable}=false");
+        }
+    }
+
+    #[test]
+    fn secrets_in_a_command_line_are_refused_and_not_repeated() {
+        for line in [
+            "login --web-identity-token hunter2",
+            "login --token=hunter2",
+            "login --aws-access-key-id hunter2",
+            "login --aws-secret-access-key=hunter2",
+            "login --aws-session-token hunter2",
+            "login --web-identity-token-file eyJhbGciOiJ9.e30.hunter2",
+        ] {
+            let failure = options(line, &[]).unwrap_err();
+            assert!(
+                !failure.details.is_empty() && !format!("{failure:?}").contains("hunter2"),
+                "{failure:?}"
+            );
+        }
+        let args = Line::try_parse_from(["login", "--http-proxy", "http://me:hunter2@h:1"]).unwrap().args;
+        let failure = args.environment(&Environment::default()).unwrap_err();
+        assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod simulate;
 mod tags;
 mod users;
 
-use landfall_types::{AccountId, Arn, Span};
+use landfall_types::{AccountId, Arn, Finding, Span};
 use landfall_wire::error::{AwsError, Protocol};
 use landfall_wire::query::Params;
 
@@ -25,6 +25,7 @@ use crate::authz::{self, Asked, Call, Permit};
 use crate::iam::DocumentInput;
 use crate::iam::entity::{Entity, look_up};
 use crate::iam::holders::Holder;
+use crate::log::{Entry, Verdict};
 use crate::world::World;
 
 /// A call whose signature was verified, before its decision.
@@ -37,18 +38,21 @@ struct IamCall<'a> {
 /// What answers an operation.
 type Run = fn(&IamCall<'_>) -> Answer;
 
+/// Answers an operation that may ask an issuer; none for any other one.
+pub(super) async fn answer_later(query: &QueryCall<'_>, operation: &str) -> Option<Answer> {
+    if operation != "CreateOpenIDConnectProvider" {
+        return None;
+    }
+    Some(match IamCall::begin(query, operation) {
+        Ok(call) => providers::create(&call).await,
+        Err(error) => Err(error),
+    })
+}
+
 /// Answers an operation; none for one that IAM does not have here.
 pub(super) fn answer(query: &QueryCall<'_>, operation: &str) -> Option<Answer> {
     let run = run_of(operation)?;
-    let identified = match query.identify("iam", operation, Protocol::IAM) {
-        Ok(identified) => identified,
-        Err(error) => return Some(Err(error)),
-    };
-    if let Err(error) = limits::check(&query.params) {
-        return Some(Err(error));
-    }
-    let account = identified.caller.account().unwrap_or(query.api.world.settings.default_account);
-    Some(run(&IamCall { query, identified, account }))
+    Some(IamCall::begin(query, operation).and_then(|call| run(&call)))
 }
 
 fn run_of(operation: &str) -> Option<Run> {
@@ -68,6 +72,15 @@ fn run_of(operation: &str) -> Option<Run> {
 
 /// Condition keys.
 type Keys = Vec<(String, Vec<String>)>;
+
+impl<'a> IamCall<'a> {
+    fn begin(query: &'a QueryCall<'a>, operation: &str) -> Result<Self, AwsError> {
+        let identified = query.identify("iam", operation, Protocol::IAM)?;
+        limits::check(&query.params)?;
+        let account = identified.caller.account().unwrap_or(query.api.world.settings.default_account);
+        Ok(Self { query, identified, account })
+    }
+}
 
 impl IamCall<'_> {
     fn world(&self) -> &World {
@@ -154,6 +167,23 @@ impl IamCall<'_> {
         let tags = self.params().structures("Tags.member");
         let text = |value: Option<&str>| value.unwrap_or("").to_owned();
         tags.iter().map(|tag| (text(tag.get("Key")), text(tag.get("Value")))).collect()
+    }
+
+    /// Logs why a call that was allowed came to nothing, when AWS's sentence doesn't say it.
+    fn log_refusal<C>(&self, operation: &str, permit: &Permit<C>, error: &AwsError, finding: Finding) {
+        let entry = Entry {
+            request_id: self.query.api.request_id.to_owned(),
+            service: "iam",
+            operation: operation.to_owned(),
+            caller: self.identified.caller.arn(),
+            action: Some(format!("iam:{operation}")),
+            resource: Some(permit.resource().to_owned()),
+            verdict: Verdict::refused(error),
+            decision: None,
+            finding: Some(finding),
+            claims: None,
+        };
+        self.world().log.add(self.world().clock.now(), entry);
     }
 
     /// Where something stands that was given over the API: in a text made of its own parameters.

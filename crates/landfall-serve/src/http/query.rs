@@ -76,7 +76,13 @@ pub(super) async fn handle(call: &ApiCall<'_>) -> Reply {
     let version = params.get("Version").unwrap_or(STS_VERSION).to_owned();
     let query = QueryCall { api: call, params };
     let (service, protocol, namespace, answer) = match version.as_str() {
-        IAM_VERSION => ("iam", Protocol::IAM, error::IAM_NAMESPACE, iam_query::answer(&query, &operation)),
+        IAM_VERSION => {
+            let answer = match iam_query::answer_later(&query, &operation).await {
+                Some(answer) => Some(answer),
+                None => iam_query::answer(&query, &operation),
+            };
+            ("iam", Protocol::IAM, error::IAM_NAMESPACE, answer)
+        }
         STS_VERSION => {
             let answer = match sts_query::answer_later(&query, &operation).await {
                 Some(answer) => Some(answer),

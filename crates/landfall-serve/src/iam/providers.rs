@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use landfall_types::{Arn, Issuer};
+use landfall_types::{Arn, Finding, Issuer};
 use landfall_wire::error::AwsError;
 
 use super::checks::{check_length, check_tags};
-use super::entity::{change, find, find_in};
+use super::entity::{change, find, find_in, look_up};
 use super::{account_of, already_exists, error, limit_exceeded, no_such_entity, write};
 use crate::authz::{Permit, calls};
 use crate::store::records::within;
@@ -39,6 +39,69 @@ pub struct CreateProvider {
     pub written: ProviderSpans,
 }
 
+/// Why a provider was not made, and what the decision log says of it beside AWS's sentence.
+#[derive(Debug)]
+pub struct NotMade {
+    /// The refusal.
+    pub error: AwsError,
+    /// What went wrong with the issuer, if it was asked.
+    pub finding: Option<Finding>,
+}
+
+impl From<AwsError> for NotMade {
+    fn from(error: AwsError) -> Self {
+        Self { error, finding: None }
+    }
+}
+
+/// [`create_provider`]; one without a thumbprint gets that of the last certificate that its issuer sends, as on
+/// AWS since 2024. An issuer that is played here has no certificate, and a server that asks nobody sees none:
+/// such a provider stays without.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateOpenIDConnectProvider.html>
+///
+/// # Errors
+/// Those of [`create_provider`], and `OpenIdIdpCommunicationError`.
+pub async fn create_provider_asking(
+    world: &World,
+    permit: &Permit<calls::CreateOpenIDConnectProvider>,
+    mut input: CreateProvider,
+) -> Result<Arc<Provider>, NotMade> {
+    let issuer = check_new(world, permit, &input)?;
+    if input.thumbprints.is_empty() && world.issuers.by_host_and_path(&issuer.host_and_path()).is_none() {
+        match world.discovery.thumbprint(&issuer, world.clock.wall()).await {
+            None => {}
+            Some(Ok(thumbprint)) => input.thumbprints.push(thumbprint),
+            Some(Err(fault)) => {
+                let sentence =
+                    format!("Could not connect to openid configuration of provider: {}", input.url);
+                let finding = fault.finding().at(input.written.url, "the provider is for this issuer");
+                let finding =
+                    finding.help("with a ThumbprintList of its own a provider is made without asking");
+                let error = error("OpenIdIdpCommunicationError", sentence, 400);
+                return Err(NotMade { error, finding: Some(finding) });
+            }
+        }
+    }
+    Ok(create_provider(world, permit, input)?)
+}
+
+/// What can be said of a new provider before anybody is asked.
+fn check_new<C>(world: &World, permit: &Permit<C>, input: &CreateProvider) -> Result<Issuer, AwsError> {
+    let issuer = check_provider_url(&input.url)?;
+    check_provider_lists(&input.client_ids, &input.thumbprints)?;
+    check_tags("OpenIdConnectProvider", &input.tags)?;
+    let account = account_of(permit, world);
+    let arn = Arn::oidc_provider(account, &issuer.host_and_path()).to_string();
+    match look_up::<Provider>(world, account, &arn) {
+        Some(_) => Err(taken(&input.url)),
+        None => Ok(issuer),
+    }
+}
+
+fn taken(url: &str) -> AwsError {
+    already_exists(format!("Provider with url {url} already exists."))
+}
+
 /// Makes a provider and tells its ARN.
 ///
 /// # Errors
@@ -49,9 +112,7 @@ pub fn create_provider(
     input: CreateProvider,
 ) -> Result<Arc<Provider>, AwsError> {
     let account = account_of(permit, world);
-    let issuer = check_provider_url(&input.url)?;
-    check_provider_lists(&input.client_ids, &input.thumbprints)?;
-    check_tags("OpenIdConnectProvider", &input.tags)?;
+    let issuer = check_new(world, permit, &input)?;
     let mut client_ids: Vec<String> = Vec::new();
     for id in input.client_ids {
         if !client_ids.contains(&id) {
@@ -72,7 +133,7 @@ pub fn create_provider(
             return Err(limit_exceeded("OpenIdConnectProvidersPerAccount", PROVIDERS_MAX).into());
         }
         if writing.get::<Provider>(&provider.key()).is_some() {
-            return Err(already_exists(format!("Provider with url {} already exists.", input.url)).into());
+            return Err(taken(&input.url).into());
         }
         writing.put(provider.clone());
         Ok(())

@@ -196,6 +196,9 @@ impl Stage {
         let bench = Bench::with_discovery(settings);
         let url = format!("https://{HOST}");
         let mut params = vec![("Url", url.as_str()), ("ClientIDList.member.1", url.as_str())];
+        // Without any, IAM would ask the issuer: see below.
+        let none = ["0".repeat(40)];
+        let thumbprints = if thumbprints.is_empty() { &none } else { thumbprints };
         let names: Vec<String> =
             (1..=thumbprints.len()).map(|number| format!("ThumbprintList.member.{number}")).collect();
         params.extend(names.iter().map(String::as_str).zip(thumbprints.iter().map(String::as_str)));
@@ -490,6 +493,44 @@ fn a_token_that_is_refused_anyway_asks_nobody() {
     stage.bench.server.world.clock.advance(3_600);
     assert_eq!(stage.exchange(&stage.key).fault().0, "ExpiredTokenException");
     assert_eq!(issuer.asked.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_provider_without_a_thumbprint_gets_that_of_its_issuers_last_certificate() {
+    let authority = Authority::new();
+    let issuer = TlsIssuer::start(authority.chain(), &authority.own.key);
+    let addresses = BTreeMap::from([(HOST.to_owned(), issuer.addr)]);
+    let bench = Bench::with_discovery(Settings { is_on: true, addresses, ..Settings::default() });
+    let url = format!("https://{HOST}");
+    let create = |params: &[(&str, &str)]| {
+        bench.call(&root(), "iam", Request::query(IAM, "CreateOpenIDConnectProvider", params))
+    };
+    // Nobody answers sensibly yet: AWS says no more than that, and the log says why.
+    let refused = create(&[("Url", &url)]);
+    let said = "Could not connect to openid configuration of provider: https://gitlab.example.test";
+    assert_eq!(refused.fault(), ("OpenIdIdpCommunicationError".to_owned(), said.to_owned()));
+    let newest = bench.newest();
+    let finding = newest.finding.as_ref().unwrap();
+    assert_eq!((refused.status, finding.rule), (400, "issuer-document"));
+    assert!(finding.message.contains("answers 404"), "{}", finding.message);
+    // What is wrong with the call is told without asking.
+    let asked = issuer.asked.load(Ordering::SeqCst);
+    assert_eq!(create(&[("Url", "http://example.test")]).fault().0, "InvalidInput");
+    assert_eq!(issuer.asked.load(Ordering::SeqCst), asked);
+
+    issuer.publish(&[&SigningKey::generate(None).unwrap()]);
+    let made = create(&[("Url", &url)]);
+    assert_eq!(made.status, 200, "{}", made.body);
+    let arn = made.element("OpenIDConnectProviderArn").unwrap();
+    let got = bench.iam("GetOpenIDConnectProvider", &[("OpenIDConnectProviderArn", &arn)]);
+    let wanted = format!("<member>{}</member>", thumbprint(&authority.middle.der));
+    assert!(got.body.contains(&wanted), "{}", got.body);
+    let asked = issuer.asked.load(Ordering::SeqCst);
+    assert_eq!(create(&[("Url", &url)]).fault().0, "EntityAlreadyExists");
+    assert_eq!(issuer.asked.load(Ordering::SeqCst), asked);
+    // An issuer that is played here has no certificate.
+    let made = create(&[("Url", "https://gitlab.com")]);
+    assert_eq!((made.status, issuer.asked.load(Ordering::SeqCst)), (200, asked), "{}", made.body);
 }
 
 #[test]

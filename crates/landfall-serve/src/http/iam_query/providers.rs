@@ -14,7 +14,6 @@ const ARN: &str = "OpenIDConnectProviderArn";
 
 pub(super) fn operation(name: &str) -> Option<Run> {
     Some(match name {
-        "CreateOpenIDConnectProvider" => create,
         "GetOpenIDConnectProvider" => get,
         "DeleteOpenIDConnectProvider" => delete,
         "ListOpenIDConnectProviders" => list_all,
@@ -25,7 +24,8 @@ pub(super) fn operation(name: &str) -> Option<Run> {
     })
 }
 
-fn create(call: &IamCall<'_>) -> Answer {
+/// `CreateOpenIDConnectProvider`, which may ask the issuer.
+pub(super) async fn create(call: &IamCall<'_>) -> Answer {
     let url = call.required("Url")?;
     let (client_ids, given) = (call.list("ClientIDList"), call.tags());
     // The ARN that the provider will have: `:443` is not a part of it.
@@ -48,7 +48,13 @@ fn create(call: &IamCall<'_>) -> Answer {
         url,
         client_ids,
     };
-    let provider = iam::create_provider(call.world(), &permit, input)?;
+    let made = providers::create_provider_asking(call.world(), &permit, input).await;
+    let provider = made.map_err(|not_made| {
+        if let Some(finding) = not_made.finding {
+            call.log_refusal("CreateOpenIDConnectProvider", &permit, &not_made.error, finding);
+        }
+        not_made.error
+    })?;
     Ok(Some(Element::structure([(ARN, text(provider.arn.to_string())), ("Tags", tags(&provider.tags))])))
 }
 

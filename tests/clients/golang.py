@@ -1,5 +1,6 @@
-"""Programs that come as Go modules: built once, in a folder of the user's cache, from the module proxy."""
+"""Programs in Go, of others and of ours: built once, in a folder of the user's cache, from the module proxy."""
 
+import hashlib
 import os
 import pathlib
 import re
@@ -11,22 +12,37 @@ from harness import Skip, Wrong, program
 BUILD_SECONDS_MAX = 900
 # The oldest Go that fetches the Go that a module asks for by itself.
 GO_FETCHES = (1, 21)
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "landfall-tests")
 
 
 def built(package, version, go_min):
     """The program of a package in this version, built if it isn't there yet with Go `go_min` or later."""
     name = package.rpartition("/")[2]
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "landfall-tests")
-    place = cache / f"{name}-{version}"
+    place = CACHE / f"{name}-{version}"
     if not (place / name).is_file():
         place.mkdir(parents=True, exist_ok=True)
-        environment = os.environ | {"GOBIN": str(place), "GOFLAGS": "", "CGO_ENABLED": "0"}
-        command = [go(name, go_min), "install", f"{package}@{version}"]
-        limits = {"timeout": BUILD_SECONDS_MAX, "capture_output": True, "text": True}
-        done = subprocess.run(command, cwd=place, env=environment, **limits)
-        if done.returncode:
-            raise Wrong(f"{' '.join(command)}\n{done.stderr}")
+        run([go(name, go_min), "install", f"{package}@{version}"], place, GOBIN=str(place))
     return place / name
+
+
+def built_here(folder, go_min):
+    """The program of a folder beside this file, built anew when something in it is another than it was."""
+    sources = sorted(path for path in folder.iterdir() if path.suffix in (".go", ".mod", ".sum"))
+    changes = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    program = CACHE / f"{folder.name}-{changes}" / folder.name
+    if not program.is_file():
+        program.parent.mkdir(parents=True, exist_ok=True)
+        run([go(folder.name, go_min), "build", "-mod=readonly", "-o", str(program), "."], folder)
+    return program
+
+
+def run(command, folder, **more):
+    """Runs Go, which may fetch what it needs."""
+    environment = os.environ | {"GOFLAGS": "", "CGO_ENABLED": "0"} | more
+    limits = {"timeout": BUILD_SECONDS_MAX, "capture_output": True, "text": True}
+    done = subprocess.run(command, cwd=folder, env=environment, **limits)
+    if done.returncode:
+        raise Wrong(f"{' '.join(command)}\n{done.stderr}")
 
 
 def go(name, go_min):

@@ -25,10 +25,12 @@ import refused_tokens  # noqa: F401
 import signatures  # noqa: F401
 import root_key  # noqa: F401
 import sts  # noqa: F401
+import own_issuer  # noqa: F401
 import images  # noqa: F401
 import ecs  # noqa: F401
 import iam  # noqa: F401
 import terraform_iam  # noqa: F401
+import terraform_go  # noqa: F401
 import conformance  # noqa: F401
 import javascript  # noqa: F401
 import ecr  # noqa: F401

@@ -25,6 +25,8 @@ pub enum Event<'a> {
         workflow: &'a str,
         /// The workflow's file as the user knows it.
         file: &'a str,
+        /// The run's concurrency group: on GitHub it waits for the run that is in it, or ends it.
+        group: Option<&'a str>,
     },
     /// This workflow does not run: another event starts it (the finding says which line keeps it out), or
     /// it doesn't have the one job that is to run.
@@ -110,6 +112,8 @@ pub struct JobStarted {
     pub file: String,
     /// The subject of the ID token that the job may ask for; none when it may not.
     pub subject: Option<String>,
+    /// The job's concurrency group.
+    pub group: Option<String>,
 }
 
 /// A step at its end.
@@ -121,6 +125,8 @@ pub struct StepEnded {
     pub outcome: Outcome,
     /// What ended it, for one that failed.
     pub error: Option<String>,
+    /// What it wrote to `GITHUB_STEP_SUMMARY` (masked).
+    pub summary: String,
     /// How long it took.
     pub took: Duration,
     /// The decisions of the AWS side that fell while it ran.

@@ -15,10 +15,11 @@ use landfall_types::claims::GITHUB_ISSUER;
 use landfall_wire::hash::hex;
 
 use crate::event::{Event, JobStarted, Outcome, StepEnded};
+use crate::flow::{Frame, Leg, pairs};
 use crate::hash_files::hash_files;
 use crate::home::{self, Folders};
 use crate::process::Leftovers;
-use crate::run::{Executor, Frame, pairs};
+use crate::run::Executor;
 use crate::step;
 use crate::teach::{self, Asked};
 
@@ -37,15 +38,19 @@ pub struct JobResult {
 }
 
 impl JobResult {
-    /// A job that did not run.
-    pub fn skipped() -> Self {
-        Self { outcome: Outcome::Skipped, outputs: Object::new() }
+    /// A job without outputs: one that did not run, or could not go on.
+    pub fn ended(outcome: Outcome) -> Self {
+        Self { outcome, outputs: Object::new() }
     }
+}
 
-    /// A job that could not go on.
-    pub fn failed() -> Self {
-        Self { outcome: Outcome::Failure, outputs: Object::new() }
-    }
+/// Where a job runs, and with what.
+pub(crate) struct Stage<'j> {
+    pub(crate) frame: &'j Frame,
+    pub(crate) needs: Value,
+    pub(crate) leg: Leg,
+    /// Its concurrency group.
+    pub(crate) group: Option<String>,
 }
 
 /// A job while it runs.
@@ -54,6 +59,8 @@ pub(crate) struct JobRun<'j> {
     pub(crate) body: &'j StepsJob,
     pub(crate) frame: &'j Frame,
     pub(crate) needs: Value,
+    /// The leg of the job's matrix.
+    leg: Leg,
     pub(crate) folders: Folders,
     /// What every step begins with.
     pub(crate) base_env: BTreeMap<String, String>,
@@ -79,6 +86,8 @@ pub(crate) struct JobRun<'j> {
     pub(crate) posts: Vec<Post>,
     pub(crate) leftovers: Leftovers,
     hash_files: Box<HashFiles<'static>>,
+    /// What the running step wrote to `GITHUB_STEP_SUMMARY`.
+    pub(crate) summary: String,
     /// `GITHUB_ACTION` of the running step.
     action: String,
     /// How often each such name was given.
@@ -100,19 +109,19 @@ pub(crate) async fn run(
     executor: &mut Executor<'_>,
     job: &PlannedJob,
     body: &StepsJob,
-    frame: &Frame,
-    needs: Value,
+    stage: Stage<'_>,
     name: &str,
 ) -> JobResult {
-    let mut run = match prepare(executor, job, body, frame, needs) {
+    let group = stage.group.clone();
+    let mut run = match prepare(executor, job, body, stage) {
         Ok(run) => run,
         Err(why) => {
             executor.observer.event(Event::JobSkipped { name, why: &why });
-            return JobResult::failed();
+            return JobResult::ended(Outcome::Failure);
         }
     };
-    executor.summary.jobs += 1;
-    executor.observer.event(Event::JobStarted(&started(executor, &run, name)));
+    executor.count(|summary| summary.jobs += 1);
+    executor.observer.event(Event::JobStarted(&started(executor, &run, name, group)));
     for step in &body.steps {
         run.look_at_the_clock(executor);
         step::run(executor, &mut run, step).await;
@@ -138,22 +147,22 @@ fn prepare<'j>(
     executor: &mut Executor<'_>,
     job: &'j PlannedJob,
     body: &'j StepsJob,
-    frame: &'j Frame,
-    needs: Value,
+    stage: Stage<'j>,
 ) -> Result<JobRun<'j>, String> {
+    let Stage { frame, needs, leg, .. } = stage;
     let rehearsal = executor.rehearsal;
-    executor.folders += 1;
-    let dir = rehearsal.dir.join(format!("job-{}", executor.folders));
+    let dir = rehearsal.dir.join(format!("job-{}", executor.next_folder()));
     let folders = Folders::make(&dir, &rehearsal.facts.repository, &rehearsal.landfall)
         .and_then(|folders| folders.share_cargo(&*rehearsal.user).map(|()| folders))
         .map_err(|error| format!("cannot make its folders: {error}"))?;
-    let base_env = home::environment(&*rehearsal.user, &folders, rehearsal.world.base_url());
+    let base_env = home::environment(&*rehearsal.user, &folders, executor.aws_url());
     let workspace = folders.workspace.clone();
     let mut run = JobRun {
         job,
         body,
         frame,
         needs,
+        leg,
         folders,
         base_env,
         file_env: Vec::new(),
@@ -170,6 +179,7 @@ fn prepare<'j>(
         posts: Vec::new(),
         leftovers: Leftovers::of(format!("github_{}", hex(&rehearsal.world.random::<16>()))),
         hash_files: Box::new(move |patterns| hash_files(&workspace, patterns)),
+        summary: String::new(),
         action: String::new(),
         actions: BTreeMap::new(),
         number: 0,
@@ -226,11 +236,12 @@ fn open_endpoint(executor: &Executor<'_>, run: &JobRun<'_>) -> Endpoint {
     world.jobs.open(world, GITHUB_ISSUER, executor.rehearsal.signer, Box::new(make))
 }
 
-fn started(executor: &Executor<'_>, run: &JobRun<'_>, name: &str) -> JobStarted {
+fn started(executor: &Executor<'_>, run: &JobRun<'_>, name: &str, group: Option<String>) -> JobStarted {
     JobStarted {
         name: name.to_owned(),
         file: executor.rehearsal.sources.name(run.job.workflow.source).to_string(),
         subject: run.endpoint.is_some().then(|| github::subject(&run.token_facts(executor))),
+        group,
     }
 }
 
@@ -341,16 +352,27 @@ impl JobRun<'_> {
 
     /// Cancels the job when its time is up.
     pub(crate) fn look_at_the_clock(&mut self, executor: &mut Executor<'_>) {
-        if self.cancelled || Instant::now() < self.deadline {
+        if self.cancelled {
             return;
         }
+        let line = match executor.cancel.reason() {
+            Some(reason) => format!("Error: {reason}"),
+            None if Instant::now() < self.deadline => return,
+            None => {
+                let said = self.minutes(executor, &self.body.timeout_minutes).ok().flatten();
+                let minutes = said.unwrap_or(TIMEOUT_MINUTES_DEFAULT);
+                format!("Error: The job has exceeded the maximum execution time of {minutes} minutes")
+            }
+        };
         self.cancelled = true;
-        let said = self.minutes(executor, &self.body.timeout_minutes).ok().flatten();
-        let minutes = said.unwrap_or(TIMEOUT_MINUTES_DEFAULT);
-        let line = format!("Error: The job has exceeded the maximum execution time of {minutes} minutes");
         executor.observer.event(Event::Output { line: &line });
         let last = self.minutes(executor, &self.body.cancel_timeout_minutes).ok().flatten();
         self.deadline = Instant::now() + in_minutes(last.unwrap_or(CANCEL_MINUTES_DEFAULT));
+    }
+
+    /// Whether the job is over before its time, and only what cleans up still runs.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled
     }
 
     fn status(&self) -> Status {
@@ -388,11 +410,6 @@ impl JobRun<'_> {
             .with("event_path", path(&self.event_file()))
             .with("workspace", path(&self.folders.workspace));
         let job = Object::new().with("status", Value::from(self.outcome().as_str()));
-        let strategy = Object::new()
-            .with("fail-fast", Value::Bool(true))
-            .with("job-index", Value::Number(0.0))
-            .with("job-total", Value::Number(1.0))
-            .with("max-parallel", Value::Number(1.0));
         let mut contexts = Contexts::new()
             .with("github", Value::from(github))
             .with("inputs", self.frame.inputs.clone())
@@ -403,7 +420,8 @@ impl JobRun<'_> {
             .with("steps", Value::from(self.steps.clone()))
             .with("job", Value::from(job))
             .with("runner", Value::from(self.runner()))
-            .with("strategy", Value::from(strategy));
+            .with("matrix", self.leg.matrix())
+            .with("strategy", Value::from(self.leg.strategy()));
         contexts.status = self.status();
         contexts.hash_files = Some(&*self.hash_files);
         contexts
@@ -422,9 +440,10 @@ impl JobRun<'_> {
         let (outcome, error) = result;
         let findings = teach::findings(executor, self, asked, &decisions, outcome == Outcome::Failure);
         let error = error.map(|error| self.masks.mask(&error));
-        let ended =
-            StepEnded { name: name.to_owned(), outcome, error, took: began.elapsed(), decisions, findings };
-        executor.summary.steps += usize::from(outcome != Outcome::Skipped);
+        let summary = self.masks.mask(&std::mem::take(&mut self.summary));
+        let took = began.elapsed();
+        let ended = StepEnded { name: name.to_owned(), outcome, error, summary, took, decisions, findings };
+        executor.count(|summary| summary.steps += usize::from(outcome != Outcome::Skipped));
         executor.observer.event(Event::StepEnded(&ended));
     }
 }

@@ -22,10 +22,13 @@ pub mod script;
 pub mod snapshot;
 pub mod world;
 
+mod cancel;
+mod flow;
 mod protocol;
 mod readiness;
 mod step;
 mod teach;
+mod voices;
 
 pub use event::{Event, Observer, Outcome, Summary};
 pub use run::{Rehearsal, run};

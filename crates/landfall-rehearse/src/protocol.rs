@@ -96,14 +96,19 @@ pub(crate) async fn execute(executor: &mut Executor<'_>, run: &mut JobRun<'_>, w
     };
     env.extend(what.further);
     let process = Process { program: what.program, args: what.args, env, dir: what.dir, limit: what.limit };
+    let is_cancelled = run.is_cancelled();
     let JobRun { masks, leftovers, .. } = run;
-    let observer = &mut executor.observer;
-    let ended = process::run(&process, leftovers, &mut |line| {
+    let observer = &executor.observer;
+    let mut on_line = |line: String| {
         if let Some(shown) = heard.line(&line, masks) {
             observer.event(Event::Output { line: &shortened(masks.mask(&shown)) });
         }
-    })
-    .await;
+    };
+    let ended = tokio::select! {
+        ended = process::run(&process, leftovers, &mut on_line) => ended,
+        // The process and all that it started end with its future.
+        _ = executor.cancel.cancelled(), if !is_cancelled => Ended::TimedOut,
+    };
     let taken = heard.take_over(run, &files);
     let timed_out = ended == Ended::TimedOut;
     let result = match ended {
@@ -256,7 +261,17 @@ impl Heard {
                     Loudness::Warning => "Warning",
                     Loudness::Notice => "Notice",
                 };
-                Some(format!("{word}: {}", annotation.message))
+                let said = |name: &str| {
+                    let found = annotation.properties.iter().find(|(known, _)| known == name);
+                    found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+                };
+                let title = said("title").map_or_else(String::new, |title| format!("{title}: "));
+                let place = match (said("file"), said("line")) {
+                    (Some(file), Some(line)) => format!(" ({file}:{line})"),
+                    (Some(file), None) => format!(" ({file})"),
+                    (None, _) => String::new(),
+                };
+                Some(format!("{word}: {title}{}{place}", annotation.message))
             }
             Some(Command::Group(title)) => Some(title),
             // An empty mask is only warned of; every other command that can't be done fails the step.
@@ -311,6 +326,7 @@ impl Heard {
         let env =
             read(&files.env, "GITHUB_ENV").and_then(|text| files::environment(&text).map_err(in_file("env")));
         let paths = read(&files.path, "GITHUB_PATH").map(|text| files::paths(&text));
+        let summary = read(&files.summary, "GITHUB_STEP_SUMMARY");
         let mut failed = self.refused.take();
         let mut note = |error: Failed| {
             failed.get_or_insert(error);
@@ -325,6 +341,10 @@ impl Heard {
         }
         match paths {
             Ok(paths) => self.paths.extend(paths),
+            Err(error) => note(error),
+        }
+        match summary {
+            Ok(summary) => run.summary.push_str(&summary),
             Err(error) => note(error),
         }
         for (name, value) in self.env.drain(..) {

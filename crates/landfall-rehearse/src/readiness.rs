@@ -10,7 +10,7 @@ use landfall_check::github::{PlannedBody, PlannedJob, Workflow};
 use landfall_types::{Finding, Span};
 
 use crate::actions;
-use crate::run::ancestors;
+use crate::flow::ancestors;
 
 /// Whether a job is the wanted one, lies inside of it, or leads to it.
 pub(crate) fn leads_to(job: &PlannedJob, wanted: &str) -> bool {
@@ -67,8 +67,7 @@ struct Said(BTreeMap<(u32, u32), Finding>);
 
 impl Said {
     fn key(&mut self, what: &str, span: Span) {
-        // One run at a time is what a rehearsal is: groups have nothing to wait for.
-        if !what.contains("concurrency") {
+        if what != "strategy" && !what.contains("concurrency") {
             self.say(format!("`{what}` is not rehearsed yet"), span);
         }
     }

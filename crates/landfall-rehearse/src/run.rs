@@ -1,27 +1,29 @@
-//! The run of workflows: which jobs, in which order, with what between them.
+//! The run of workflows, and what its jobs have in common.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use landfall_check::github::{
-    self, CalledSecrets, Contexts, Object, PlannedBody, PlannedCall, PlannedJob, RunFacts, Status, Step,
-    Value, Workflow,
-};
+use landfall_check::github::{self, Contexts, Object, PlannedJob, RunFacts, Step, Value, Workflow};
 use landfall_serve::World;
+use landfall_serve::door::Door;
 use landfall_serve::issuer::Signer;
 use landfall_serve::log::Verdict;
 use landfall_types::{Finding, SourceMap};
 
+use crate::cancel::{Cancel, Groups};
 use crate::event::{Event, ImageMade, Observer, Outcome, Ready, SessionMade, Summary};
-use crate::job::{self, JobResult};
+use crate::flow::{Flow, Frame, combined, pairs};
 use crate::library::{Folders, Remotes};
-use crate::readiness::{chosen, is_chosen, leads_to, not_rehearsed};
+use crate::readiness::{chosen, leads_to, not_rehearsed};
 use crate::snapshot::Snapshot;
+use crate::voices::{Voice, Voices};
 
-/// Called workflows inside of each other; GitHub's own limit is lower.
-const DEPTH_MAX: usize = 16;
+/// Jobs that run at a time. A rehearsal has one machine, where GitHub has one for each job.
+const JOBS_AT_ONCE_MAX: usize = 4;
 
 /// What GitHub says no to in files that can be read: how they fit together, and what they may ask for.
 /// Any other finding before the first job means that something could not be read.
@@ -70,26 +72,34 @@ pub struct Rehearsal {
 pub async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> Summary {
     let started = Instant::now();
     observer.event(Event::Ready(&rehearsal.ready));
-    let mut executor = Executor {
+    // Where a step is to take its time, that of the others stands still.
+    let at_once = if rehearsal.stretch.is_empty() { JOBS_AT_ONCE_MAX } else { 1 };
+    let run = Run {
         rehearsal,
-        observer,
-        summary: Summary { success: true, ..Summary::default() },
-        seen: rehearsal.world.log.last(),
-        folders: 0,
-        stretched: BTreeSet::new(),
-        no_such_job: false,
+        voices: Voices::new(observer),
+        shared: Rc::new(Shared {
+            summary: RefCell::new(Summary { success: true, ..Summary::default() }),
+            folders: Cell::new(0),
+            stretched: RefCell::default(),
+            no_such_job: Cell::new(false),
+            main_is_taken: Cell::new(false),
+            main_seen: Cell::new(rehearsal.world.log.last()),
+            places: tokio::sync::Semaphore::new(at_once),
+            groups: Groups::default(),
+        }),
     };
     for (file, workflow) in &rehearsal.workflows {
-        executor.workflow(file, workflow).await;
+        run.workflow(file, workflow).await;
     }
-    executor.tell_unused();
-    let Executor { mut summary, no_such_job, .. } = executor;
-    summary.unreadable |= no_such_job && summary.jobs == 0;
+    run.tell_unused();
+    let Run { voices, shared, .. } = run;
+    let mut summary = shared.summary.take();
+    summary.unreadable |= shared.no_such_job.get() && summary.jobs == 0;
     // Where nothing ran, nothing was shown to work.
     summary.success &= summary.jobs > 0;
     summary.images = images(&rehearsal.world);
     summary.took = started.elapsed();
-    observer.event(Event::Ended(&summary));
+    voices.event(Event::Ended(&summary));
     summary
 }
 
@@ -113,40 +123,40 @@ fn images(world: &World) -> Vec<ImageMade> {
     made
 }
 
-/// Runs workflows and keeps count.
-pub(crate) struct Executor<'a> {
-    pub(crate) rehearsal: &'a Rehearsal,
-    pub(crate) observer: &'a mut dyn Observer,
-    pub(crate) summary: Summary,
-    /// The last record of the decision log that has been told.
-    pub(crate) seen: u64,
+/// What all jobs of a rehearsal have in common.
+pub(crate) struct Shared {
+    pub(crate) summary: RefCell<Summary>,
     /// Jobs that were given folders.
-    pub(crate) folders: usize,
+    pub(crate) folders: Cell<usize>,
     /// Entries of [`Rehearsal::stretch`] that a step was found for.
-    stretched: BTreeSet<usize>,
+    stretched: RefCell<BTreeSet<usize>>,
     /// The one job that is to run was missed in a workflow.
-    no_such_job: bool,
+    no_such_job: Cell<bool>,
+    /// Whether a job uses the server's own address now. Others get doors of their own.
+    main_is_taken: Cell<bool>,
+    /// The last record of the decision log that was told to a job at the server's own address.
+    main_seen: Cell<u64>,
+    /// Jobs that may run at a time.
+    pub(crate) places: tokio::sync::Semaphore,
+    pub(crate) groups: Groups,
 }
 
-/// What the jobs of one file see of where they are called from.
-pub(crate) struct Frame {
-    pub(crate) inputs: Value,
-    pub(crate) secrets: Value,
-    /// What stands before the names of the jobs: `caller / `.
-    display: String,
+/// Runs workflows and keeps count.
+#[derive(Clone)]
+pub(crate) struct Run<'a> {
+    pub(crate) rehearsal: &'a Rehearsal,
+    pub(crate) voices: Voices<'a>,
+    pub(crate) shared: Rc<Shared>,
 }
 
-/// The jobs of one file that have ended, in the order in which they did.
-type Results = Vec<(String, JobResult)>;
-
-impl Executor<'_> {
+impl<'a> Run<'a> {
     /// Runs one workflow.
-    async fn workflow(&mut self, file: &str, workflow: &Workflow) {
+    async fn workflow(&self, file: &str, workflow: &Workflow) {
         let rehearsal = self.rehearsal;
         let facts = &rehearsal.facts;
         let alone = rehearsal.workflows.len() == 1;
         if let Err(finding) = github::starts(&workflow.on, &facts.event) {
-            self.observer.event(Event::NotTriggered { file, finding: &finding, alone });
+            self.voices.event(Event::NotTriggered { file, finding: &finding, alone });
             return;
         }
         let mut library = Folders {
@@ -163,8 +173,8 @@ impl Executor<'_> {
         match self.unknown_job(&plan) {
             Some(finding) if alone => return self.refused(file, &[finding]),
             Some(finding) => {
-                self.observer.event(Event::NotTriggered { file, finding: &finding, alone });
-                self.no_such_job = true;
+                self.voices.event(Event::NotTriggered { file, finding: &finding, alone });
+                self.shared.no_such_job.set(true);
                 return;
             }
             None => {}
@@ -173,17 +183,49 @@ impl Executor<'_> {
         if !unready.is_empty() {
             return self.refused(file, &unready);
         }
-        self.observer.event(Event::RunStarted { workflow: &plan.workflow_name, file });
-        let frame =
-            Frame { inputs: plan.inputs.clone().into(), secrets: self.secrets(), display: String::new() };
-        let results = self.jobs(&plan.jobs, &frame, 0).await;
-        self.summary.success &= matches!(combined(&results), Outcome::Success | Outcome::Skipped);
+        let group = match self.group(workflow, &plan) {
+            Ok(group) => group,
+            Err(finding) => return self.refused(file, &[finding]),
+        };
+        self.voices.event(Event::RunStarted { workflow: &plan.workflow_name, file, group: group.as_deref() });
+        let frame = Frame {
+            inputs: plan.inputs.clone().into(),
+            secrets: self.secrets(),
+            display: String::new(),
+            place: Vec::new(),
+            groups: group.into_iter().collect(),
+        };
+        let cancel = Cancel::new();
+        let flow = Flow { run: self.clone(), frame: &frame, cancel: &cancel, depth: 0 };
+        let results = flow.jobs(&plan.jobs).await;
+        let succeeded = matches!(combined(&results), Outcome::Success | Outcome::Skipped);
+        self.shared.summary.borrow_mut().success &= succeeded;
     }
 
-    fn refused(&mut self, file: &str, findings: &[Finding]) {
-        self.summary.success = false;
-        self.summary.unreadable |= findings.iter().any(|finding| !REFUSALS.contains(&finding.rule));
-        self.observer.event(Event::RunRefused { file, findings });
+    /// The concurrency group of the whole run.
+    fn group(&self, workflow: &Workflow, plan: &github::Plan) -> Result<Option<String>, Finding> {
+        let Some(group) = workflow.concurrency.as_ref().and_then(|it| it.group.as_ref()) else {
+            return Ok(None);
+        };
+        let facts = &self.rehearsal.facts;
+        // The workflow's group is looked at before there is a job.
+        let github = plan.jobs.first().map_or_else(Object::new, |job| github::context::github(facts, job));
+        let contexts = Contexts::new()
+            .with("github", github.into())
+            .with("inputs", plan.inputs.clone().into())
+            .with("vars", pairs(&self.rehearsal.vars));
+        let error = |error: github::expr::ExprError| {
+            Finding::error("expression", error.message).at(error.span, "the run's concurrency group")
+        };
+        group.evaluate_text(&contexts).map(Some).map_err(error)
+    }
+
+    fn refused(&self, file: &str, findings: &[Finding]) {
+        let mut summary = self.shared.summary.borrow_mut();
+        summary.success = false;
+        summary.unreadable |= findings.iter().any(|finding| !REFUSALS.contains(&finding.rule));
+        drop(summary);
+        self.voices.event(Event::RunRefused { file, findings });
     }
 
     fn unknown_job(&self, plan: &github::Plan) -> Option<Finding> {
@@ -209,30 +251,14 @@ impl Executor<'_> {
         secrets.into()
     }
 
-    /// Where the local registry is, as a host with its port.
-    pub(crate) fn registry(&self) -> &str {
-        self.rehearsal.world.base_url().trim_start_matches("http://")
-    }
-
-    /// Lets the AWS side's time go on as if the step had taken that long.
-    pub(crate) fn stretch(&mut self, step: &Step, name: &str) {
-        for (index, (wanted, seconds)) in self.rehearsal.stretch.iter().enumerate() {
-            let by_id = step.id.as_ref().is_some_and(|id| id.value == *wanted);
-            if by_id || name.eq_ignore_ascii_case(wanted) {
-                self.rehearsal.world.clock.advance(*seconds);
-                self.stretched.insert(index);
-            }
-        }
-    }
-
     /// A stretch without its step has shown nothing.
-    fn tell_unused(&mut self) {
+    fn tell_unused(&self) {
         for (index, (wanted, _)) in self.rehearsal.stretch.iter().enumerate() {
-            if !self.stretched.contains(&index) {
-                self.summary.success = false;
+            if !self.shared.stretched.borrow().contains(&index) {
+                self.shared.summary.borrow_mut().success = false;
                 let finding = Finding::error("unknown-step", format!("no step `{wanted}` ran"))
                     .help("--stretch takes a step's name or id, as the steps above have it");
-                self.observer.event(Event::Remark { finding: &finding });
+                self.voices.event(Event::Remark { finding: &finding });
             }
         }
     }
@@ -244,186 +270,108 @@ impl Executor<'_> {
         format!("ghs_{}", hash.chars().take(36).collect::<String>())
     }
 
-    /// Runs the jobs of one file by their needs, one after the other.
-    async fn jobs(&mut self, jobs: &[PlannedJob], frame: &Frame, depth: usize) -> Results {
-        let mut results: Results = Vec::new();
-        let mut waiting: Vec<&PlannedJob> = jobs.iter().collect();
-        while !waiting.is_empty() && depth < DEPTH_MAX {
-            let is_ready =
-                |job: &&PlannedJob| job.needs.iter().all(|need| result_of(&results, need).is_some());
-            // INVARIANT: the plan has no cycles and no unknown needs, so one job is always ready.
-            let Some(position) = waiting.iter().position(is_ready) else { break };
-            let job = waiting.remove(position);
-            let result = self.job(jobs, job, frame, &results, depth).await;
-            results.push((job.id.clone(), result));
-        }
-        results
-    }
-
-    async fn job(
-        &mut self,
-        jobs: &[PlannedJob],
-        job: &PlannedJob,
-        frame: &Frame,
-        results: &Results,
-        depth: usize,
-    ) -> JobResult {
-        if let Some(wanted) = self.rehearsal.only_job.as_deref()
-            && !is_chosen(jobs, job, wanted)
-        {
-            self.observer.event(Event::JobSkipped { name: &job.display_name, why: "not asked for" });
-            return JobResult::skipped();
-        }
-        let mut contexts = self.job_contexts(job, frame, results);
-        contexts.status = status(jobs, job, results);
-        contexts.job_results = results.iter().map(|(id, result)| (id.clone(), result.outcome)).collect();
-        let name = name_of(job, frame, &contexts);
-        let due = match &job.job.condition {
-            None => Ok(contexts.status.success),
-            Some(condition) => condition.evaluate_condition(&contexts),
-        };
-        drop(contexts);
-        let skipped = match due {
-            Ok(true) => None,
-            Ok(false) if job.job.condition.is_none() => Some("a job that it needs did not succeed"),
-            Ok(false) => Some("its `if` is false"),
-            Err(error) => {
-                let why = format!("its `if` has no value: {error}");
-                self.observer.event(Event::JobSkipped { name: &name, why: &why });
-                return JobResult::failed();
-            }
-        };
-        if let Some(why) = skipped {
-            self.observer.event(Event::JobSkipped { name: &name, why });
-            return JobResult::skipped();
-        }
-        match &job.body {
-            PlannedBody::Call(call) => Box::pin(self.call(job, call, (frame, &name), results, depth)).await,
-            PlannedBody::Steps(steps) => {
-                let needs = needs(job, results);
-                let steps = Arc::clone(steps);
-                job::run(self, job, &steps, frame, needs, &name).await
-            }
-        }
-    }
-
-    /// Contexts of a job before it has a runner.
-    fn job_contexts(&self, job: &PlannedJob, frame: &Frame, results: &Results) -> Contexts<'static> {
-        Contexts::new()
-            .with("github", self.github_context(job).into())
-            .with("inputs", frame.inputs.clone())
-            .with("vars", pairs(&self.rehearsal.vars))
-            .with("needs", needs(job, results))
-            .with("secrets", frame.secrets.clone())
-    }
-
     /// The `github` context, as far as it is the same for all steps.
     pub(crate) fn github_context(&self, job: &PlannedJob) -> Object {
         github::context::github(&self.rehearsal.facts, job)
             .with("token", Value::Text(self.github_token()))
             .with("secret_source", Value::from("Actions"))
     }
+}
 
-    async fn call(
-        &mut self,
-        job: &PlannedJob,
-        call: &PlannedCall,
-        (frame, name): (&Frame, &str),
-        results: &Results,
-        depth: usize,
-    ) -> JobResult {
-        let contexts = self.job_contexts(job, frame, results);
-        let inner = match self.frame_of(call, (frame, name), &contexts) {
-            Ok(inner) => inner,
-            Err(finding) => {
-                self.observer.event(Event::RunRefused { file: &call.workflow.path, findings: &[finding] });
-                return JobResult::failed();
-            }
+/// What a job needs while it runs: the rehearsal, somebody to talk to, and its own way to the AWS side.
+pub(crate) struct Executor<'a> {
+    pub(crate) rehearsal: &'a Rehearsal,
+    pub(crate) observer: Voice<'a>,
+    /// Ends the job before its time.
+    pub(crate) cancel: Cancel,
+    run: Run<'a>,
+    /// The sessions that it was given.
+    pub(crate) sessions: Vec<SessionMade>,
+    /// Its own address of the AWS side; none where it uses the server's.
+    door: Option<Door>,
+    /// The last record of the decision log that it looked at.
+    seen: u64,
+}
+
+impl<'a> Executor<'a> {
+    /// For one job.
+    ///
+    /// # Errors
+    /// When the system has no port for it.
+    pub(crate) async fn new(run: &Run<'a>, observer: Voice<'a>, cancel: Cancel) -> std::io::Result<Self> {
+        let world = &run.rehearsal.world;
+        let (door, seen) = if run.shared.main_is_taken.replace(true) {
+            (Some(Door::open(world).await?), world.log.last())
+        } else {
+            (None, run.shared.main_seen.get())
         };
-        drop(contexts);
-        let ended = self.jobs(&call.jobs, &inner, depth + 1).await;
-        let outcome = combined(&ended);
-        let contexts = Contexts::new()
-            .with("github", self.github_context(job).into())
-            .with("inputs", inner.inputs.clone())
-            .with("vars", pairs(&self.rehearsal.vars))
-            .with("jobs", results_value(&ended));
-        let mut outputs = Object::new();
-        for (name, value) in &call.outputs {
-            match value.evaluate_text(&contexts) {
-                Ok(text) => outputs.set(name.as_str(), Value::Text(text)),
-                Err(error) => {
-                    let line = format!("Error: output `{name}` of the called workflow: {error}");
-                    self.observer.event(Event::Output { line: &line });
-                    return JobResult::failed();
-                }
-            }
-        }
-        JobResult { outcome, outputs }
+        let run = run.clone();
+        Ok(Self { rehearsal: run.rehearsal, observer, cancel, run, sessions: Vec::new(), door, seen })
     }
 
-    fn frame_of(
-        &self,
-        call: &PlannedCall,
-        (frame, name): (&Frame, &str),
-        contexts: &Contexts<'_>,
-    ) -> Result<Frame, Finding> {
-        let mut inputs = Object::new();
-        for input in &call.with {
-            let name = &input.declared.name.value;
-            let value = match (&input.given, &input.declared.default) {
-                (Some(template), _) | (None, Some(template)) => template
-                    .evaluate(contexts)
-                    .map_err(|error| Finding::error("expression", error.message).at(error.span, "here"))?,
-                (None, None) => input.declared.empty(),
-            };
-            let converted = input.declared.kind.convert(&value).ok_or_else(|| {
-                let wanted = input.declared.kind.as_str();
-                let finding = Finding::error(
-                    "input-type",
-                    format!("input `{name}` of the called workflow must be a {wanted}"),
-                )
-                .at(input.declared.name.span, "declared here");
-                match &input.given {
-                    Some(given) => finding.at(given.span, "given here"),
-                    None => finding,
-                }
-            })?;
-            inputs.set(name.as_str(), converted);
-        }
-        let secrets = match &call.secrets {
-            CalledSecrets::Inherit => frame.secrets.clone(),
-            CalledSecrets::Named(named) => {
-                let mut secrets = Object::new();
-                for (name, value) in named {
-                    let text = value.evaluate_text(contexts).map_err(|error| {
-                        Finding::error("expression", error.message).at(error.span, "this secret has no value")
-                    })?;
-                    secrets.set(name.as_str(), Value::Text(text));
-                }
-                secrets.set("GITHUB_TOKEN", Value::Text(self.github_token()));
-                secrets.into()
-            }
-        };
-        Ok(Frame { inputs: inputs.into(), secrets, display: format!("{name} / ") })
+    /// Where the AWS side is for this job.
+    pub(crate) fn aws_url(&self) -> &str {
+        self.door.as_ref().map_or_else(|| self.rehearsal.world.base_url(), |door| &door.url)
     }
 
-    /// The decisions that fell since this was last asked, counted.
+    /// Changes what is counted.
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Summary)) {
+        change(&mut self.run.shared.summary.borrow_mut());
+    }
+
+    /// A number for the job's folders.
+    pub(crate) fn next_folder(&self) -> usize {
+        let number = self.run.shared.folders.get() + 1;
+        self.run.shared.folders.set(number);
+        number
+    }
+
+    /// Where the local registry is, as a host with its port.
+    pub(crate) fn registry(&self) -> &str {
+        self.rehearsal.world.base_url().trim_start_matches("http://")
+    }
+
+    /// Lets the AWS side's time go on as if the step had taken that long.
+    pub(crate) fn stretch(&mut self, step: &Step, name: &str) {
+        for (index, (wanted, seconds)) in self.rehearsal.stretch.iter().enumerate() {
+            let by_id = step.id.as_ref().is_some_and(|id| id.value == *wanted);
+            if by_id || name.eq_ignore_ascii_case(wanted) {
+                self.rehearsal.world.clock.advance(*seconds);
+                self.run.shared.stretched.borrow_mut().insert(index);
+            }
+        }
+    }
+
+    pub(crate) fn github_token(&self) -> String {
+        self.run.github_token()
+    }
+
+    pub(crate) fn github_context(&self, job: &PlannedJob) -> Object {
+        self.run.github_context(job)
+    }
+
+    /// The decisions on this job's calls since this was last asked, counted. What the AWS side did by itself is
+    /// told to the job at its own address.
     pub(crate) fn decisions(&mut self) -> Vec<Arc<landfall_serve::log::Record>> {
-        let records = self.rehearsal.world.log.after(self.seen);
+        let world = &self.rehearsal.world;
+        let mut records = world.log.after(self.seen);
         self.seen = records.last().map_or(self.seen, |record| record.sequence);
-        self.summary.calls += records.len();
+        let own = self.door.as_ref().map(|door| door.number);
+        records.retain(|record| world.doors.of_request(&record.request_id) == own);
+        let mut summary = self.run.shared.summary.borrow_mut();
+        summary.calls += records.len();
         for record in &records {
             match &record.verdict {
-                Verdict::Refused { .. } => self.summary.refused += 1,
+                Verdict::Refused { .. } => summary.refused += 1,
                 Verdict::Allowed if record.operation == "AssumeRoleWithWebIdentity" => {
                     let session = SessionMade {
                         role: record.resource.clone().unwrap_or_default(),
                         subject: record.caller.clone(),
                     };
-                    if !self.summary.sessions.contains(&session) {
-                        self.summary.sessions.push(session);
+                    if !summary.sessions.contains(&session) {
+                        summary.sessions.push(session.clone());
                     }
+                    self.sessions.push(session);
                 }
                 Verdict::Allowed => {}
             }
@@ -432,81 +380,11 @@ impl Executor<'_> {
     }
 }
 
-fn result_of<'r>(results: &'r Results, id: &str) -> Option<&'r JobResult> {
-    results.iter().find(|(known, _)| known.eq_ignore_ascii_case(id)).map(|(_, result)| result)
-}
-
-/// A job's name with its expressions evaluated, behind those of the jobs that called its file.
-fn name_of(job: &PlannedJob, frame: &Frame, contexts: &Contexts<'_>) -> String {
-    let named = job.job.name.as_ref().and_then(|name| name.evaluate_text(contexts).ok());
-    format!("{}{}", frame.display, named.filter(|name| !name.is_empty()).unwrap_or_else(|| job.id.clone()))
-}
-
-/// Ids of all jobs that a job needs, directly or not.
-pub(crate) fn ancestors(jobs: &[PlannedJob], job: &PlannedJob) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    let mut open: Vec<String> = job.needs.clone();
-    while let Some(id) = open.pop() {
-        if found.iter().any(|known| known.eq_ignore_ascii_case(&id)) {
-            continue;
-        }
-        if let Some(needed) = jobs.iter().find(|job| job.id.eq_ignore_ascii_case(&id)) {
-            open.extend(needed.needs.iter().cloned());
-            found.push(needed.id.clone());
+impl Drop for Executor<'_> {
+    fn drop(&mut self) {
+        if self.door.is_none() {
+            self.run.shared.main_seen.set(self.seen);
+            self.run.shared.main_is_taken.set(false);
         }
     }
-    found
-}
-
-fn status(jobs: &[PlannedJob], job: &PlannedJob, results: &Results) -> Status {
-    let outcomes: Vec<Outcome> = ancestors(jobs, job)
-        .iter()
-        .filter_map(|id| result_of(results, id))
-        .map(|result| result.outcome)
-        .collect();
-    Status {
-        success: outcomes.iter().all(|outcome| *outcome == Outcome::Success),
-        failure: outcomes.contains(&Outcome::Failure),
-        cancelled: false,
-    }
-}
-
-fn combined(results: &Results) -> Outcome {
-    let outcomes: Vec<Outcome> = results.iter().map(|(_, result)| result.outcome).collect();
-    if outcomes.contains(&Outcome::Failure) {
-        Outcome::Failure
-    } else if outcomes.contains(&Outcome::Cancelled) {
-        Outcome::Cancelled
-    } else if !outcomes.is_empty() && outcomes.iter().all(|outcome| *outcome == Outcome::Skipped) {
-        Outcome::Skipped
-    } else {
-        Outcome::Success
-    }
-}
-
-fn result_value(result: &JobResult) -> Value {
-    let object = Object::new()
-        .with("result", Value::Text(result.outcome.as_str().to_owned()))
-        .with("outputs", Value::Object(result.outputs.clone().into()));
-    Value::Object(object.into())
-}
-
-fn results_value(results: &Results) -> Value {
-    let object: Object = results.iter().map(|(id, result)| (id.clone(), result_value(result))).collect();
-    Value::Object(object.into())
-}
-
-fn needs(job: &PlannedJob, results: &Results) -> Value {
-    let needed = job
-        .needs
-        .iter()
-        .filter_map(|id| result_of(results, id).map(|result| (id.clone(), result_value(result))));
-    Value::Object(needed.collect::<Object>().into())
-}
-
-/// Names and values as an object.
-pub(crate) fn pairs(pairs: &[(String, String)]) -> Value {
-    let object: Object =
-        pairs.iter().map(|(name, value)| (name.clone(), Value::Text(value.clone()))).collect();
-    Value::Object(object.into())
 }

@@ -7,10 +7,11 @@ use landfall_check::github::{Contexts, Object, Pairs, Template, Value};
 
 use crate::actions::{self, Builtin, Invocation};
 use crate::event::{Event, Outcome};
+use crate::flow::pairs;
 use crate::home;
 use crate::job::{JobRun, Post};
 use crate::protocol::{self, Done, Failed, What};
-use crate::run::{Executor, pairs};
+use crate::run::Executor;
 use crate::script;
 use crate::snapshot;
 use crate::teach::Asked;

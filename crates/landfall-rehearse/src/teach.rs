@@ -168,8 +168,7 @@ fn of_session(executor: &Executor<'_>, run: &JobRun<'_>, asked: &Asked, finding:
         };
     }
     let world = &executor.rehearsal.world;
-    let made =
-        executor.summary.sessions.last().and_then(|session| landfall_types::Arn::parse(&session.role).ok());
+    let made = executor.sessions.last().and_then(|session| landfall_types::Arn::parse(&session.role).ok());
     let role = made.and_then(|arn| world.store.role(arn.account_id()?, arn.role_path_and_name()?.1));
     match role {
         Some(role) => finding.at(

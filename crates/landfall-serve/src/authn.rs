@@ -222,6 +222,9 @@ pub struct RegistryLogin {
     pub account: String,
     /// The region whose registries it opens.
     pub region: String,
+    /// The door by which it was asked for.
+    #[serde(default)]
+    pub door: Option<usize>,
     /// When it ends, milliseconds since 1970.
     pub expires_at_ms: i64,
 }

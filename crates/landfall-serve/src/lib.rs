@@ -17,6 +17,7 @@ pub mod connection;
 pub mod control;
 pub mod data;
 pub mod discovery;
+pub mod door;
 pub mod ecr;
 pub mod ecs;
 mod http;

@@ -219,6 +219,7 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
         log: DecisionLog::new(),
         issuers: memory.issuers,
         discovery: Discovery::new(config.discovery).map_err(StartError::Authorities)?,
+        doors: crate::door::Doors::default(),
         jobs: Jobs::default(),
         vault: Vault::new(memory.vault_key.expose()).map_err(StartError::Key)?,
         clock: Clock::new(config.read_time),
@@ -256,7 +257,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let ecs = tokio::spawn(crate::ecs::runner::drive(Arc::clone(&world)));
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(collect_often(Arc::downgrade(&world), warn));
-    let task = tokio::spawn(listener::serve(listener, Arc::clone(&world), limits, stopped));
+    let task = tokio::spawn(listener::serve(listener, Arc::clone(&world), limits, stopped, None));
     Ok(Running { addr, world, stop, task, sweeping, ecs })
 }
 

@@ -50,6 +50,7 @@ pub(crate) fn world_with(registry: RegistryMode) -> TestWorld {
         log: DecisionLog::new(),
         issuers: Issuers::new(),
         discovery: Discovery::new(discovery::Settings::default()).unwrap(),
+        doors: crate::door::Doors::default(),
         jobs: Jobs::default(),
         vault: Vault::new(&[7; 32]).unwrap(),
         clock: Clock::new(|| NOW),

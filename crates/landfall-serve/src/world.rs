@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::control::Jobs;
 use crate::data::DataDir;
 use crate::discovery::Discovery;
+use crate::door::Doors;
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
 use crate::policies::{GivenTexts, PolicyCache};
@@ -33,6 +34,8 @@ pub struct World {
     pub issuers: Issuers,
     /// The keys of issuers that are not.
     pub discovery: Discovery,
+    /// Further addresses of this server.
+    pub doors: Doors,
     /// Jobs that may ask for ID tokens.
     pub jobs: Jobs,
     /// Seals what is handed out.

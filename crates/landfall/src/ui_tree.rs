@@ -98,6 +98,13 @@ impl<'a> Tree<'a> {
             Some(subject) => self.line(styled(DIM, format!("  id-token: write, sub {subject}"))),
             None => self.line(styled(DIM, "  id-token: none")),
         }
+        self.group(job.group.as_deref());
+    }
+
+    fn group(&mut self, group: Option<&str>) {
+        if let Some(group) = group {
+            self.line(styled(DIM, format!("  concurrency: {group}")));
+        }
     }
 
     fn step(&mut self, ended: &StepEnded) {
@@ -114,6 +121,9 @@ impl<'a> Tree<'a> {
         self.line(format!("  {sign} {}{padding}{}", ended.name, styled(DIM, seconds(ended.took))));
         for text in self.step.take().and_then(|step| step.waiting).unwrap_or_default() {
             self.shown(&text);
+        }
+        for text in ended.summary.lines() {
+            self.line(styled(DIM, format!("      ┆ {text}").trim_end()));
         }
         for (record, count) in grouped(&ended.decisions) {
             self.decision(record, count);
@@ -249,9 +259,10 @@ impl Observer for Tree<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Ready(ready) => self.ready(ready),
-            Event::RunStarted { workflow, file } => {
+            Event::RunStarted { workflow, file, group } => {
                 self.gap();
                 self.line(format!("{}  {}", styled(BOLD, workflow), styled(DIM, file)));
+                self.group(group);
             }
             Event::NotTriggered { file, finding, alone: true } => {
                 self.gap();
@@ -321,8 +332,8 @@ impl Observer for JsonLines<'_> {
                 "repository": ready.repository, "trigger": ready.event, "ref": ready.git_ref,
                 "made": ready.made, "findings": self.findings(&ready.warnings),
             }),
-            Event::RunStarted { workflow, file } => {
-                serde_json::json!({ "event": "run-started", "workflow": workflow, "file": file })
+            Event::RunStarted { workflow, file, group } => {
+                serde_json::json!({ "event": "run-started", "workflow": workflow, "file": file, "concurrency": group })
             }
             Event::NotTriggered { file, finding, .. } => serde_json::json!({
                 "event": "not-triggered", "file": file, "findings": self.findings(std::slice::from_ref(finding)),
@@ -332,6 +343,7 @@ impl Observer for JsonLines<'_> {
             }
             Event::JobStarted(job) => serde_json::json!({
                 "event": "job-started", "job": job.name, "file": job.file, "subject": job.subject,
+                "concurrency": job.group,
             }),
             Event::JobSkipped { name, why } => {
                 serde_json::json!({ "event": "job-skipped", "job": name, "why": why })
@@ -340,7 +352,7 @@ impl Observer for JsonLines<'_> {
             Event::Output { line } => serde_json::json!({ "event": "output", "line": line }),
             Event::StepEnded(ended) => serde_json::json!({
                 "event": "step-ended", "step": ended.name, "outcome": ended.outcome.as_str(), "error": ended.error,
-                "seconds": ended.took.as_secs_f64(),
+                "summary": ended.summary, "seconds": ended.took.as_secs_f64(),
                 "decisions": ended.decisions.iter().map(|record| log::json::record(record, self.sources)).collect::<Vec<_>>(),
                 "findings": self.findings(&ended.findings),
             }),

@@ -113,7 +113,7 @@ fn value(tree: &Tree, contexts: &Contexts<'_>) -> Result<Value, String> {
             let template = Template::read(tree, Slot::Strategy, &mut findings);
             let template =
                 template.filter(|_| findings.is_empty()).ok_or("it holds an expression that is not valid")?;
-            if template.mentions("needs") {
+            if template.mentions("needs") && matches!(contexts.get("needs"), Value::Null) {
                 return Err(format!("`{}` is made by an earlier job", template.text));
             }
             template.evaluate(contexts).map_err(|error| error.to_string())

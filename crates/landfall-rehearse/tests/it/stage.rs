@@ -173,19 +173,25 @@ impl Observer for Transcript<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Ready(_) => {}
-            Event::RunStarted { workflow, .. } => self.lines.push(format!("run {workflow}")),
+            Event::RunStarted { workflow, group, .. } => {
+                let group = group.map_or_else(String::new, |group| format!(" (concurrency {group})"));
+                self.lines.push(format!("run {workflow}{group}"));
+            }
             Event::NotTriggered { finding, .. } => {
                 self.findings("not triggered", std::slice::from_ref(finding));
             }
             Event::RunRefused { findings, .. } => self.findings("refused", findings),
             Event::JobStarted(job) => {
                 let token = job.subject.as_deref().map_or("no ID token".to_owned(), str::to_owned);
-                self.lines.push(format!("job {} ({token})", job.name));
+                let group =
+                    job.group.as_ref().map_or_else(String::new, |group| format!(", concurrency {group}"));
+                self.lines.push(format!("job {} ({token}{group})", job.name));
             }
             Event::JobSkipped { name, why } => self.lines.push(format!("job {name} skipped: {why}")),
             Event::StepStarted { name } => self.lines.push(format!("  step {name}")),
             Event::Output { line } => self.lines.push(format!("    | {line}")),
             Event::StepEnded(ended) => {
+                self.lines.extend(ended.summary.lines().map(|line| format!("    # {line}")));
                 let skipped = if ended.outcome.as_str() == "skipped" {
                     format!("  step {} ", ended.name)
                 } else {

@@ -33,7 +33,7 @@ pub(super) fn get_authorization_token(call: &EcrCall<'_>) -> Answer {
         None,
         vec![("sts:AWSServiceName".to_owned(), vec!["ecr-public.amazonaws.com".to_owned()])],
     )?;
-    let (token, expires_at) = token::login(call.world, permit.caller(), own, PUBLIC_REGION)?;
+    let (token, expires_at) = token::login(call.world, permit.caller(), own, (PUBLIC_REGION, None))?;
     Ok(json!({
         "authorizationData": { "authorizationToken": token, "expiresAt": epoch(expires_at) },
     }))

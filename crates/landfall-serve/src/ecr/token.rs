@@ -47,8 +47,9 @@ pub fn get_authorization_token(
     accounts: &[AccountId],
     called: Option<&str>,
 ) -> Result<Value, AwsError> {
+    let door = world.doors.called(called);
     let entries = accounts.iter().map(|account| {
-        let (token, expires_at) = login(world, permit.caller(), *account, region)?;
+        let (token, expires_at) = login(world, permit.caller(), *account, (region, door))?;
         Ok(json!({
             "authorizationToken": token,
             "expiresAt": epoch(expires_at),
@@ -63,7 +64,7 @@ pub(super) fn login(
     world: &World,
     caller: &Caller,
     account: AccountId,
-    region: &str,
+    (region, door): (&str, Option<usize>),
 ) -> Result<(String, Timestamp), AwsError> {
     let expires_at = world.clock.now().plus_seconds(REGISTRY_LOGIN_SECONDS);
     let (session, user, federated, account) = match caller {
@@ -80,6 +81,7 @@ pub(super) fn login(
         federated,
         account: account.to_string(),
         region: region.to_owned(),
+        door,
         expires_at_ms: expires_at.0,
     };
     let plain = serde_json::to_vec(&login).map_err(|_| internal(Protocol::Json11))?;

@@ -3,7 +3,7 @@
 //! A client that is slow but goes on is served, however long it takes. One that stops in the middle of a
 //! header, a body or an answer is let go, so that nobody can hold what others need.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::patience::{PatientBody, PatientStream};
+use crate::door::Passed;
 use crate::world::World;
 
 /// What clients may take of the server.
@@ -55,12 +56,14 @@ impl Default for Limits {
 /// How long to wait when the system has no file descriptor for a connection.
 const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(200);
 
-/// Answers connections until `stop` turns true, then lets requests in flight come to their end.
+/// Answers connections until `stop` turns true, then lets requests in flight come to their end. With a `door`
+/// the requests are noted for it.
 pub(crate) async fn serve(
     listener: TcpListener,
     world: Arc<World>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
+    door: Option<Arc<Passed>>,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut connections = JoinSet::new();
@@ -76,7 +79,8 @@ pub(crate) async fn serve(
         };
         match accepted {
             Some((place, Ok((stream, peer)))) => {
-                let connection = connection(stream, peer, Arc::clone(&world), limits, stop.clone());
+                let connection =
+                    connection(stream, peer, (Arc::clone(&world), door.clone()), limits, stop.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -109,15 +113,19 @@ fn is_of_the_client(error: &std::io::Error) -> bool {
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    world: Arc<World>,
+    (world, door): (Arc<World>, Option<Arc<Passed>>),
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
     // Answers are written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
     let answer = service_fn(move |request: Request<Incoming>| {
-        let world = Arc::clone(&world);
-        async move { Ok::<_, std::convert::Infallible>(answer(world, peer.ip(), limits, request).await) }
+        let (world, door) = (Arc::clone(&world), door.clone());
+        async move {
+            let request = request.map(|body| Body::new(PatientBody::new(body, limits.stall_wait)));
+            let response = super::handle(world, peer.ip(), request, door.as_deref()).await;
+            Ok::<_, std::convert::Infallible>(response)
+        }
     });
     let io = TokioIo::new(PatientStream::new(stream, limits.stall_wait));
     let mut builder = http1::Builder::new();
@@ -133,14 +141,4 @@ async fn connection(
         () = told(&mut stop) => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
-}
-
-async fn answer(
-    world: Arc<World>,
-    peer: IpAddr,
-    limits: Limits,
-    request: Request<Incoming>,
-) -> http::Response<Body> {
-    let request = request.map(|body| Body::new(PatientBody::new(body, limits.stall_wait)));
-    super::handle(world, peer, request).await
 }

@@ -26,6 +26,7 @@ use landfall_wire::oci::{RangeRequest, parse_range};
 use landfall_wire::sigv4::SignedRequest;
 
 use crate::connection::Connection;
+use crate::door::Passed;
 use crate::log::FailedCall;
 use crate::world::{RootKey, World};
 use crate::{control, ecr, registry};
@@ -37,8 +38,16 @@ const API_BODY_BYTES_MAX: usize = 1 << 20;
 const UNSIGNED_BODY_BYTES_MAX: usize = 128 << 10;
 
 /// Answers one request.
-pub async fn handle(world: Arc<World>, peer: IpAddr, request: Request<Body>) -> Response<Body> {
+pub async fn handle(
+    world: Arc<World>,
+    peer: IpAddr,
+    request: Request<Body>,
+    door: Option<&Passed>,
+) -> Response<Body> {
     let request_id = world.request_id();
+    if let Some(door) = door {
+        door.note(&request_id);
+    }
     if let Err(stopped) = check_page(&world, &request) {
         return stop(&world, &request, stopped, &request_id);
     }

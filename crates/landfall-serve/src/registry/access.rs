@@ -56,6 +56,9 @@ pub(super) fn enter(
         }
         RegistryAuthn::NotRequested => return Err(Refusal::challenge(host)),
     };
+    if let Some(door) = login.door {
+        world.doors.note(door, from.request_id);
+    }
     if login.has_ended(world.clock.now()) {
         return Err(refuse(ended(world, &login)));
     }

@@ -119,6 +119,7 @@ impl Run<'_> {
             federated: None,
             account: local.registry.account.to_string(),
             region: local.registry.region.clone(),
+            door: None,
             expires_at_ms: self.world.clock.now().plus_seconds(3_600).0,
         };
         let plain = serde_json::to_vec(&login).map_err(|error| failed(error.to_string()))?;

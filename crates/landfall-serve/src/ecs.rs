@@ -7,6 +7,7 @@
 //! Messages were observed on ECS where the API reference leaves them open.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Operations.html>
 
+pub mod before;
 mod capacity;
 mod clusters;
 pub mod controller;

@@ -5,7 +5,7 @@ use landfall_wire::ids;
 use serde_json::{Value, json};
 
 use super::rollout::{Action, Event, Status, Target};
-use super::{service_input, tasks};
+use super::{runner, service_input, tasks};
 use crate::store::Writing;
 use crate::store::ecs::{
     Body, Place, Service, ServiceDeployment, ServiceEvent, ServiceRevision, ServiceStatus, Task,
@@ -15,6 +15,9 @@ use crate::world::World;
 
 /// Events of a service that are remembered.
 const EVENTS_MAX: usize = 100;
+
+/// What is told of a task that stands for one that ran before this server.
+const STAND_IN: &str = "not run: it stands for what ran before, and nothing has pushed its image here";
 
 /// A fresh 19-digit number: of a deployment and of its revision.
 pub(super) fn fresh_number(world: &World) -> String {
@@ -126,7 +129,12 @@ fn start(world: &World, writing: &mut Writing<'_>, service: &Service, id: &str, 
         body,
         tags,
     };
-    writing.put(task.build(world));
+    let mut task = task.build(world);
+    if definition.was_there && runner::lacks_images(world, &task) {
+        task.is_stand_in = true;
+        task.not_run = Some(STAND_IN.to_owned());
+    }
+    writing.put(task);
 }
 
 fn first_provider(plan: &Body) -> Option<Value> {

@@ -6,7 +6,7 @@
 
 mod engine;
 mod pull;
-mod role;
+pub(crate) mod role;
 mod run;
 mod spec;
 
@@ -150,6 +150,9 @@ pub(crate) async fn drive(world: std::sync::Arc<World>) {
 fn start_new(world: &Arc<World>) {
     let Some(engine) = world.ecs.engine() else { return };
     for task in world.store.list::<Task>("") {
+        if task.is_stand_in {
+            continue;
+        }
         let is_new = task.status == TaskStatus::Provisioning && !task.is_stopping;
         let was_run = (TaskStatus::Pending..=TaskStatus::Running).contains(&task.status) && !task.is_stopping;
         if was_run && !world.ecs.now().running.contains(&task.key()) {
@@ -170,7 +173,8 @@ pub fn tick(world: &World) -> Option<i64> {
     let mut next: Option<i64> = None;
     let mut at = |due: i64| next = Some(next.map_or(due, |known| known.min(due)));
     for task in world.store.list::<Task>("") {
-        let is_engines = world.ecs.engine().is_some() && task.status != TaskStatus::Stopped;
+        let is_engines =
+            world.ecs.engine().is_some() && task.status != TaskStatus::Stopped && !task.is_stand_in;
         let is_run = is_engines && world.ecs.now().running.contains(&task.key());
         // A new task is about to be run; one that something runs goes on by itself.
         if is_run || (is_engines && task.status == TaskStatus::Provisioning && !task.is_stopping) {
@@ -275,8 +279,11 @@ fn set_containers(task: &mut Task, status: &str) {
 
 /// The images are asked for as the execution role asks for them, whether or not something runs them.
 fn admit(world: &World, task: &Task) -> Result<(), StoreError> {
-    let pulled = pull::resolve(world, task);
     let key = task.key();
+    if task.is_stand_in {
+        return change(world, &key, |task, _| task.status = TaskStatus::Activating);
+    }
+    let pulled = pull::resolve(world, task);
     let why = world.ecs.not_run().to_owned();
     match pulled {
         Err(reason) => fail(world, &key, "TaskFailedToStart", &reason),
@@ -290,6 +297,13 @@ fn admit(world: &World, task: &Task) -> Result<(), StoreError> {
             }
         }),
     }
+}
+
+/// Whether an image of this server's registry that the task needs was never pushed to it.
+pub(super) fn lacks_images(world: &World, task: &Task) -> bool {
+    task.containers.iter().any(|container| {
+        pull::local(world, task, &container.image).is_some_and(|image| !pull::is_there(world, &image))
+    })
 }
 
 /// A task that ends by itself.

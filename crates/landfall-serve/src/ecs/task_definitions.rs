@@ -88,6 +88,7 @@ fn register(call: &EcsCall<'_>) -> Result<Value, AwsError> {
             deregistered_ms: None,
             delete_requested_ms: None,
             tags: given,
+            was_there: false,
         };
         writing.put(definition.clone());
         Ok(definition)

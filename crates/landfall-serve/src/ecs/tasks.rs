@@ -89,6 +89,7 @@ impl NewTask<'_> {
             health: "UNKNOWN".to_owned(),
             containers: containers.collect(),
             not_run: None,
+            is_stand_in: false,
             times: TaskTimes { created: now, changed: now, ..TaskTimes::default() },
             version: 1,
             tags: self.tags,

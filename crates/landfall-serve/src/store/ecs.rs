@@ -120,6 +120,9 @@ pub struct TaskDefinition {
     pub delete_requested_ms: Option<i64>,
     /// Tags.
     pub tags: Tags,
+    /// Whether it was there before this server, as Terraform tells it: see [`Task::is_stand_in`].
+    #[serde(default)]
+    pub was_there: bool,
 }
 
 /// `status` of a task definition.
@@ -454,6 +457,10 @@ pub struct Task {
     pub containers: Vec<Container>,
     /// Why nothing of it was run, when there is no container engine.
     pub not_run: Option<String>,
+    /// Whether it stands for a task that ran before this server: nothing has pushed its image here, so
+    /// nothing of it is run, and it is taken to be well.
+    #[serde(default)]
+    pub is_stand_in: bool,
     /// When things happened.
     pub times: TaskTimes,
     /// Goes up with every change.

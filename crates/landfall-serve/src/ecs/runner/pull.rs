@@ -54,6 +54,12 @@ pub(super) fn local(world: &World, task: &Task, image: &str) -> Option<LocalImag
     Some(LocalImage { registry, name: RepositoryName::parse(name).ok()?, reference: reference.to_owned() })
 }
 
+/// Whether the registry has it.
+pub(super) fn is_there(world: &World, image: &LocalImage) -> bool {
+    let reference = Reference::parse(&image.reference).ok();
+    reference.is_some_and(|reference| world.store.image(&image.registry, &image.name, &reference).is_some())
+}
+
 /// The digests of a task's images, in the order of its containers; none for images from elsewhere.
 ///
 /// # Errors

@@ -28,6 +28,7 @@ import sts  # noqa: F401
 import own_issuer  # noqa: F401
 import images  # noqa: F401
 import ecs  # noqa: F401
+import codedeploy  # noqa: F401
 import iam  # noqa: F401
 import terraform_iam  # noqa: F401
 import terraform_go  # noqa: F401

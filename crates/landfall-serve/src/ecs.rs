@@ -12,7 +12,7 @@ mod capacity;
 mod clusters;
 pub mod controller;
 mod deployments;
-mod load;
+pub(crate) mod load;
 mod names;
 mod page;
 mod pass_role;
@@ -26,7 +26,7 @@ mod tags;
 mod task_checks;
 mod task_definitions;
 mod task_json;
-mod task_sets;
+pub(crate) mod task_sets;
 mod tasks;
 mod update_service;
 
@@ -215,6 +215,11 @@ fn cluster_key(place: &Place, cluster: &str) -> (String, Vec<String>) {
 /// `{"arn": …, "reason": "MISSING"}`.
 fn failure(arn: &str, reason: &str) -> Value {
     json!({ "arn": arn, "reason": reason })
+}
+
+/// Whether a member of a service belongs to what a deployment deploys.
+pub(crate) fn is_of_revision(name: &str) -> bool {
+    service_input::REVISION.contains(&name)
 }
 
 /// The named members of an object that are there and not null.

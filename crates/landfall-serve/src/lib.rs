@@ -12,6 +12,7 @@ pub mod authz;
 pub mod blobs;
 pub mod caller;
 pub mod clock;
+pub mod codedeploy;
 pub mod collect;
 pub mod connection;
 pub mod control;

@@ -169,6 +169,19 @@ pub mod log_calls {
     }
 }
 
+/// CodeDeploy's operations that deployments to ECS need.
+pub mod codedeploy_calls {
+    use super::{Call, Needs};
+    api_calls! {
+        "codedeploy": BatchGetDeploymentTargets, BatchGetDeployments, ContinueDeployment, CreateApplication,
+            CreateDeployment, CreateDeploymentGroup, DeleteApplication, DeleteDeploymentGroup, GetApplication,
+            GetApplicationRevision, GetDeployment, GetDeploymentConfig, GetDeploymentGroup,
+            GetDeploymentTarget, ListApplications, ListDeploymentConfigs, ListDeploymentGroups,
+            ListDeploymentTargets, ListDeployments, RegisterApplicationRevision, StopDeployment,
+            UpdateDeploymentGroup;
+    }
+}
+
 /// ECS's operations; some have the names of other services' operations.
 pub mod ecs_calls {
     use super::{Call, Needs};

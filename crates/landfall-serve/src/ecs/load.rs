@@ -18,12 +18,12 @@ pub(super) fn definition(world: &World, place: &Place, name: &DefinitionName) ->
 }
 
 /// A task definition by its ARN.
-pub(super) fn definition_by_arn(world: &World, place: &Place, arn: &str) -> Option<Arc<TaskDefinition>> {
+pub(crate) fn definition_by_arn(world: &World, place: &Place, arn: &str) -> Option<Arc<TaskDefinition>> {
     definition(world, place, &super::names::definition(place, arn)?)
 }
 
 /// A service.
-pub(super) fn service(world: &World, place: &Place, cluster: &str, name: &str) -> Option<Arc<Service>> {
+pub(crate) fn service(world: &World, place: &Place, cluster: &str, name: &str) -> Option<Arc<Service>> {
     world.store.get(&place.key(&[cluster, name]))
 }
 

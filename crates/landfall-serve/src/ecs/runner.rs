@@ -200,6 +200,9 @@ pub fn tick(world: &World) -> Option<i64> {
             at(due);
         }
     }
+    if let Some(due) = crate::codedeploy::drive::tick(world) {
+        at(due);
+    }
     next
 }
 

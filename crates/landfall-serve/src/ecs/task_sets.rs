@@ -13,7 +13,8 @@ use super::{
 use crate::authz::ecs_calls as calls;
 use crate::authz::{Call, Permit};
 use crate::store::Writing;
-use crate::store::ecs::{Service, ServiceStatus, TaskSet};
+use crate::store::ecs::{Body, Service, ServiceStatus, TaskDefinition, TaskSet};
+use crate::world::World;
 
 pub(super) fn answer(call: &EcsCall<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
@@ -38,6 +39,54 @@ fn external(writing: &Writing<'_>, named: &Named) -> Result<Service, AwsError> {
         ));
     }
     Ok((*service).clone())
+}
+
+/// Makes a task set of a service that CodeDeploy controls; its number.
+pub(crate) fn begin(
+    world: &World,
+    writing: &mut Writing<'_>,
+    service: &mut Service,
+    body: Body,
+    definition: &TaskDefinition,
+) -> String {
+    let (number, now) = (controller::fresh_number(world), world.clock.now().0);
+    writing.put(TaskSet {
+        place: service.place.clone(),
+        cluster: service.cluster.clone(),
+        service: service.name.clone(),
+        number: number.clone(),
+        external_id: None,
+        started_by: Some("CODE_DEPLOY".to_owned()),
+        body,
+        scale: 100.0,
+        is_draining: false,
+        created_ms: now,
+        updated_ms: now,
+        tags: Vec::new(),
+    });
+    let has_health_check = controller::has_health_check(definition);
+    let target = Target { id: number.clone(), has_health_check };
+    controller::feed(world, writing, service, Event::TaskSet(target, 100.0));
+    number
+}
+
+/// Makes a task set the one that takes the traffic.
+pub(crate) fn promote(world: &World, writing: &mut Writing<'_>, service: &mut Service, number: &str) {
+    let key = service.place.key(&[&service.cluster, &service.name, number]);
+    let definition = writing.get::<TaskSet>(&key).and_then(|set| set.body.get("taskDefinition").cloned());
+    if let Some(definition) = definition {
+        service.body.insert("taskDefinition".to_owned(), definition);
+    }
+    controller::feed(world, writing, service, Event::Primary(number.to_owned()));
+}
+
+/// Lets a task set go.
+pub(crate) fn retire(world: &World, writing: &mut Writing<'_>, service: &mut Service, number: &str) {
+    let key = service.place.key(&[&service.cluster, &service.name, number]);
+    if let Some(set) = writing.get::<TaskSet>(&key) {
+        writing.put(TaskSet { is_draining: true, ..(*set).clone() });
+    }
+    controller::feed(world, writing, service, Event::DeleteTaskSet(number.to_owned()));
 }
 
 fn scale(call: &EcsCall<'_>) -> Result<Option<f64>, AwsError> {

@@ -1,4 +1,4 @@
-//! ECS and CloudWatch Logs over AWS JSON 1.1.
+//! ECS, CodeDeploy and CloudWatch Logs over AWS JSON 1.1.
 
 use landfall_wire::error::{AwsError, Protocol, Reply, json_reply, render, unknown_operation};
 use serde_json::Value;
@@ -8,12 +8,15 @@ use super::ecr_json::log_refused;
 use crate::authn::{self, Identified};
 use crate::log::FailedCall;
 use crate::world::World;
-use crate::{ecs, logs};
+use crate::{codedeploy, ecs, logs};
 
 /// The prefix of ECS's targets.
 pub(super) const PREFIX: &str = "AmazonEC2ContainerServiceV20141113.";
 /// The prefix of CloudWatch Logs' targets.
 pub(super) const LOGS: &str = "Logs_20140328.";
+
+/// The prefix of CodeDeploy's targets.
+pub(super) const CODEDEPLOY: &str = "CodeDeploy_20141006.";
 
 /// One function for each service.
 type Handle = fn(&World, &Identified, &str, &str, &Value) -> Result<Value, AwsError>;
@@ -21,6 +24,12 @@ type Handle = fn(&World, &Identified, &str, &str, &Value) -> Result<Value, AwsEr
 /// Answers a call of ECS.
 pub(super) fn handle(call: &ApiCall<'_>, target: &str) -> Reply {
     reply(call, "ecs", target.strip_prefix(PREFIX).unwrap_or(target), ecs::handle)
+}
+
+/// Answers a call of CodeDeploy.
+pub(super) fn handle_codedeploy(call: &ApiCall<'_>, target: &str) -> Reply {
+    let operation = target.strip_prefix(CODEDEPLOY).unwrap_or(target);
+    reply(call, "codedeploy", operation, codedeploy::handle)
 }
 
 /// Answers a call of CloudWatch Logs.

@@ -161,6 +161,9 @@ async fn aws(
         connection: &connection,
     };
     reply(match call.header("x-amz-target") {
+        Some(target) if target.starts_with(ecs_json::CODEDEPLOY) => {
+            ecs_json::handle_codedeploy(&call, target)
+        }
         Some(target) if target.starts_with(ecs_json::LOGS) => ecs_json::handle_logs(&call, target),
         Some(target) if target.starts_with(ecs_json::PREFIX) => ecs_json::handle(&call, target),
         Some(target) => ecr_json::handle(&call, target).await,

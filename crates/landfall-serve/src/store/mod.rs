@@ -3,6 +3,7 @@
 //!
 //! Records are handed out as shared snapshots: a reader keeps what it read while a writer replaces it.
 
+pub mod codedeploy;
 pub mod disk;
 mod ecr;
 mod ecr_settings;
@@ -53,6 +54,9 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<PullThroughRule>(),
     Kind::of::<Backfill>(),
     Kind::of::<LayerParts>(),
+    Kind::of::<codedeploy::Application>(),
+    Kind::of::<codedeploy::Group>(),
+    Kind::of::<codedeploy::Deployment>(),
     Kind::of::<ecs::Cluster>(),
     Kind::of::<ecs::TaskDefinition>(),
     Kind::of::<ecs::Family>(),

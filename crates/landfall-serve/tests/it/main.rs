@@ -5,6 +5,7 @@
 
 mod bench;
 mod client;
+mod codedeploy_doors;
 mod decisions;
 mod discovery;
 mod doors;

@@ -8,7 +8,7 @@ use landfall_wire::error::AwsError;
 
 use crate::caller::Session;
 use crate::log::{Entry, Verdict};
-use crate::store::ecs::Task;
+use crate::store::ecs::{Place, Task};
 use crate::world::World;
 
 /// The principal that a role has to trust.
@@ -16,38 +16,56 @@ const TASKS: &str = "ecs-tasks.amazonaws.com";
 /// How long a task's session lasts, in seconds; it is given another before.
 pub(super) const SESSION_SECONDS: i64 = 21_600;
 
+/// Who takes a role, and what for.
+pub(crate) struct Taker<'a> {
+    /// The service's principal, which the role has to trust.
+    pub(crate) principal: &'a str,
+    /// Where.
+    pub(crate) place: &'a Place,
+    /// `aws:SourceArn`.
+    pub(crate) source: String,
+    /// The session's name.
+    pub(crate) session_name: String,
+}
+
 /// The session of a task in a role, named by the task's id.
 ///
 /// # Errors
 /// ECS's sentence, when there is no such role or it doesn't trust tasks.
 pub(super) fn assume(world: &World, task: &Task, role_arn: &str) -> Result<Session, String> {
-    let refused = || {
+    let taker =
+        Taker { principal: TASKS, place: &task.place, source: task.arn(), session_name: task.id.clone() };
+    assume_as(world, &taker, role_arn).map_err(|()| {
         format!(
             "ECS was unable to assume the role '{role_arn}' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
         )
-    };
-    let request = request(task, role_arn, world);
-    let found = find(world, task, role_arn);
-    let Some(role) = found else {
-        note(world, task, role_arn, Err(refused()), None);
-        return Err(refused());
+    })
+}
+
+/// The session of a service in a role.
+pub(crate) fn assume_as(world: &World, taker: &Taker<'_>, role_arn: &str) -> Result<Session, ()> {
+    let request = request(taker, role_arn, world);
+    let refused = || format!("{} may not take the role", taker.principal);
+    let Some(role) = find(world, taker.place, role_arn) else {
+        note(world, taker, role_arn, Err(refused()), None);
+        return Err(());
     };
     let trust = Named { name: format!("trust policy of {}", role.name).into(), policy: &role.trust.policy };
     let decision = decide(&Layers { trust: Some(trust), ..Layers::default() }, &request);
     if !decision.is_allowed() {
         let finding = explain::finding(&decision, &request, &world.sources);
-        note(world, task, role_arn, Err(refused()), Some((decision, request, Some(finding))));
-        return Err(refused());
+        note(world, taker, role_arn, Err(refused()), Some((decision, request, Some(finding))));
+        return Err(());
     }
-    note(world, task, role_arn, Ok(()), Some((decision, request, None)));
+    note(world, taker, role_arn, Ok(()), Some((decision, request, None)));
     let now = world.clock.now();
     Ok(Session {
         access_key_id: crate::sts::key_id(world, &role.arn),
-        account: task.place.account.to_string(),
+        account: taker.place.account.to_string(),
         role_path: role.path.clone(),
         role_name: role.name.clone(),
         role_id: role.id.clone(),
-        session_name: task.id.clone(),
+        session_name: taker.session_name.clone(),
         issued_at_ms: now.0,
         expires_at_ms: now.plus_seconds(SESSION_SECONDS).0,
         provider: None,
@@ -60,35 +78,41 @@ pub(super) fn assume(world: &World, task: &Task, role_arn: &str) -> Result<Sessi
     })
 }
 
-fn find(world: &World, task: &Task, role_arn: &str) -> Option<std::sync::Arc<crate::store::Role>> {
+fn find(world: &World, place: &Place, role_arn: &str) -> Option<std::sync::Arc<crate::store::Role>> {
     let name = match Arn::parse(role_arn) {
         Ok(arn) => arn.role_path_and_name().map(|(_, name)| name.to_owned())?,
         Err(_) => role_arn.to_owned(),
     };
-    world.store.role(task.place.account, &name)
+    world.store.role(place.account, &name)
 }
 
-fn request(task: &Task, role_arn: &str, world: &World) -> Request {
+fn request(taker: &Taker<'_>, role_arn: &str, world: &World) -> Request {
     let mut context = Context::new();
     let now = world.clock.now();
     context.set("aws:CurrentTime", now.to_string());
     context.set("aws:EpochTime", now.seconds().to_string());
-    context.set("aws:SourceAccount", task.place.account.as_str());
-    context.set("aws:SourceArn", task.arn());
+    context.set("aws:SourceAccount", taker.place.account.as_str());
+    context.set("aws:SourceArn", taker.source.clone());
     context.set("aws:PrincipalIsAWSService", "true");
-    context.set("aws:PrincipalServiceName", TASKS);
+    context.set("aws:PrincipalServiceName", taker.principal);
     Request {
-        principal: Principal::Service { name: TASKS.to_owned() },
+        principal: Principal::Service { name: taker.principal.to_owned() },
         action: "sts:AssumeRole".to_owned(),
         resource: role_arn.to_owned(),
-        resource_account: task.place.account.to_string(),
+        resource_account: taker.place.account.to_string(),
         context,
     }
 }
 
 type Decided = (landfall_policy::Decision, Request, Option<landfall_types::Finding>);
 
-fn note(world: &World, task: &Task, role_arn: &str, result: Result<(), String>, decided: Option<Decided>) {
+fn note(
+    world: &World,
+    taker: &Taker<'_>,
+    role_arn: &str,
+    result: Result<(), String>,
+    decided: Option<Decided>,
+) {
     let verdict = match &result {
         Ok(()) => Verdict::Allowed,
         Err(message) => Verdict::refused(&AwsError::new("AccessDenied", 403, message.clone())),
@@ -98,7 +122,7 @@ fn note(world: &World, task: &Task, role_arn: &str, result: Result<(), String>, 
         None => {
             let finding =
                 landfall_types::Finding::error("role-missing", format!("there is no role `{role_arn}`"))
-                    .help("make the role, or name another one in the task definition");
+                    .help("make the role, or name another one");
             (None, Some(finding))
         }
     };
@@ -108,7 +132,7 @@ fn note(world: &World, task: &Task, role_arn: &str, result: Result<(), String>, 
             request_id: world.request_id(),
             service: "sts",
             operation: "AssumeRole".to_owned(),
-            caller: format!("{TASKS} for {}", task.arn()),
+            caller: format!("{} for {}", taker.principal, taker.source),
             action: Some("sts:AssumeRole".to_owned()),
             resource: Some(role_arn.to_owned()),
             verdict,

@@ -1,0 +1,125 @@
+"""CodeDeploy by boto3: blue/green deployments of a service, carried out as the group's service role."""
+
+import hashlib
+import json
+
+import aws
+from ecs import ROOT_KEYS, definition, ecs, service, until
+from harness import ACCOUNT, check, contains, same
+
+
+
+def place(bench, name, managed="AWSCodeDeployRoleForECS", **more):
+    """A service that CodeDeploy controls, and the group that deploys to it; the clients of both."""
+    client, deploy, iam = ecs(bench), aws.client(bench, "codedeploy", ROOT_KEYS), aws.client(bench, "iam", ROOT_KEYS)
+    role = f"code-deploy-{name}"
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "codedeploy.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust))
+    if managed:
+        iam.attach_role_policy(RoleName=role, PolicyArn=f"arn:aws:iam::aws:policy/{managed}")
+    client.create_cluster(clusterName="shop")
+    first = definition(client, name)
+    client.create_service(
+        cluster="shop", serviceName=name, taskDefinition=first, desiredCount=2, deploymentController={"type": "CODE_DEPLOY"}
+    )
+    deploy.create_application(applicationName=name, computePlatform="ECS")
+    deploy.create_deployment_group(
+        applicationName=name,
+        deploymentGroupName="group",
+        serviceRoleArn=f"arn:aws:iam::{ACCOUNT}:role/{role}",
+        ecsServices=[{"clusterName": "shop", "serviceName": name}],
+        **more,
+    )
+    return client, deploy
+
+
+def revision(arn, hash=None):
+    """An AppSpec as the deploy action sends it."""
+    spec = {"version": 0.0, "Resources": [{"TargetService": {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": arn, "LoadBalancerInfo": {"ContainerName": "web", "ContainerPort": 80}}}}]}
+    content = json.dumps(spec)
+    return {"revisionType": "AppSpecContent", "appSpecContent": {"content": content, "sha256": hash or hashlib.sha256(content.encode()).hexdigest()}}
+
+
+def begin(deploy, name, arn, **more):
+    return deploy.create_deployment(applicationName=name, deploymentGroupName="group", revision=revision(arn), **more)["deploymentId"]
+
+
+def info(deploy, id):
+    return deploy.get_deployment(deploymentId=id)["deploymentInfo"]
+
+
+@check("a blue/green deployment replaces the task set, and the waiter of boto3 sees it")
+def replaces(bench):
+    client, deploy = place(bench, "green")
+    blue = service(client, "shop", "green")["taskSets"][0]["id"]
+    second = definition(client, "green", image="nginx:1.28")
+    refused = aws.refusal(client.update_service, cluster="shop", service="green", taskDefinition=second)
+    same(refused[:2], ("InvalidParameterException", "Unable to update task definition on services with a CODE_DEPLOY deployment controller. Use AWS CodeDeploy to trigger a new deployment."))
+    id = begin(deploy, "green", second, description="by a check")
+    busy = aws.refusal(lambda: begin(deploy, "green", second))
+    same(busy[:2], ("DeploymentLimitExceededException", f"The Deployment Group 'group' already has an active Deployment '{id}'"))
+    waiter = deploy.get_waiter("deployment_successful")
+    waiter.config.delay, waiter.config.max_attempts = 0.1, 200
+    waiter.wait(deploymentId=id)
+    done = info(deploy, id)
+    same((done["status"], done["creator"], done["description"], done["computePlatform"]), ("Succeeded", "user", "by a check", "ECS"))
+    same(done["deploymentConfigName"], "CodeDeployDefault.ECSAllAtOnce")
+    [target] = deploy.list_deployment_targets(deploymentId=id)["targetIds"]
+    same(target, "shop:green")
+    shown = deploy.get_deployment_target(deploymentId=id, targetId=target)["deploymentTarget"]["ecsTarget"]
+    same({event["status"] for event in shown["lifecycleEvents"]}, {"Succeeded"})
+    same([event["lifecycleEventName"] for event in shown["lifecycleEvents"]][:2], ["BeforeInstall", "Install"])
+    left = until(lambda: service(client, "shop", "green"), lambda now: len(now["taskSets"]) == 1)
+    same((left["taskSets"][0]["taskDefinition"], left["taskSets"][0]["status"]), (second, "PRIMARY"))
+    same(left["taskSets"][0]["id"] != blue, True, "another task set")
+    same(left["taskDefinition"], second)
+    same(deploy.list_deployments(applicationName="green", deploymentGroupName="group")["deployments"], [id])
+    over = aws.refusal(deploy.stop_deployment, deploymentId=id)
+    same(over[0], "DeploymentAlreadyCompletedException")
+
+
+@check("a deployment that waits for a word goes on with it, and one that is stopped gives the traffic back")
+def waits(bench):
+    waiting = {
+        "deploymentReadyOption": {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": 60},
+        "terminateBlueInstancesOnDeploymentSuccess": {"action": "TERMINATE", "terminationWaitTimeInMinutes": 60},
+    }
+    rollback = {"enabled": True, "events": ["DEPLOYMENT_STOP_ON_REQUEST"]}
+    client, deploy = place(bench, "waits", blueGreenDeploymentConfiguration=waiting, autoRollbackConfiguration=rollback)
+    before = service(client, "shop", "waits")["taskSets"][0]
+    second = definition(client, "waits", image="nginx:1.28")
+    stopped = begin(deploy, "waits", second)
+    until(lambda: info(deploy, stopped), lambda now: now["status"] == "Ready")
+    same(len(service(client, "shop", "waits")["taskSets"]), 2)
+    deploy.stop_deployment(deploymentId=stopped)
+    undone = info(deploy, stopped)
+    same(undone["status"], "Stopped")
+    back = info(deploy, undone["rollbackInfo"]["rollbackDeploymentId"])
+    same((back["creator"], back["status"]), ("codeDeployRollback", "Succeeded"))
+    now = until(lambda: service(client, "shop", "waits"), lambda now: len(now["taskSets"]) == 1)
+    same((now["taskSets"][0]["id"], now["taskDefinition"]), (before["id"], before["taskDefinition"]))
+    id = begin(deploy, "waits", second)
+    until(lambda: info(deploy, id), lambda now: now["status"] == "Ready")
+    deploy.continue_deployment(deploymentId=id, deploymentWaitType="READY_WAIT")
+    until(lambda: info(deploy, id), lambda now: now["instanceTerminationWaitTimeStarted"])
+    deploy.continue_deployment(deploymentId=id, deploymentWaitType="TERMINATION_WAIT")
+    until(lambda: info(deploy, id), lambda now: now["status"] == "Succeeded")
+    same(service(client, "shop", "waits")["taskDefinition"], second)
+
+
+@check("what the service role may not do, and what is not there, fails the deployment and says why")
+def refused(bench):
+    client, deploy = place(bench, "refused", managed=None)
+    second = definition(client, "refused", image="nginx:1.28")
+    failed = begin(deploy, "refused", second)
+    done = until(lambda: info(deploy, failed), lambda now: now["status"] == "Failed")
+    same(done["errorInformation"]["code"], "IAM_ROLE_PERMISSIONS")
+    contains(done["errorInformation"]["message"], [f"assumed-role/code-deploy-refused/{failed} is not authorized to perform: ecs:DescribeServices"])
+    wrong = dict(applicationName="refused", deploymentGroupName="group")
+    broken = aws.refusal(deploy.create_deployment, **wrong, revision=revision(second, "0" * 64))
+    same(broken[0], "InvalidRevisionException")
+    same(aws.refusal(deploy.get_deployment_group, applicationName="none", deploymentGroupName="x")[:2], ("ApplicationDoesNotExistException", "No application found for name: none"))
+    same(aws.refusal(deploy.get_deployment_group, applicationName="refused", deploymentGroupName="x")[:2], ("DeploymentGroupDoesNotExistException", "No Deployment Group found for name: x"))
+    same(aws.refusal(deploy.get_deployment, deploymentId="d-000000000")[:2], ("DeploymentDoesNotExistException", "The deployment d-000000000 could not be found"))
+    canary = deploy.get_deployment_config(deploymentConfigName="CodeDeployDefault.ECSCanary10Percent5Minutes")["deploymentConfigInfo"]
+    same(canary["trafficRoutingConfig"]["timeBasedCanary"], {"canaryPercentage": 10, "canaryInterval": 5})

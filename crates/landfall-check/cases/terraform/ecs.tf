@@ -61,3 +61,8 @@ resource "aws_ecs_service" "web" {
 output "service" {
   value = aws_ecs_service.web.id
 }
+
+resource "aws_ecs_account_setting_default" "short" {
+  name  = "serviceLongArnFormat"
+  value = "disabled"
+}

@@ -6,7 +6,7 @@ use landfall_types::tree::Key;
 use landfall_types::{Node, Spanned, Tree};
 
 use super::infra::Reader;
-use super::model::{EcsCluster, EcsService, EcsTaskDefinition, Infra};
+use super::model::{EcsCluster, EcsService, EcsSetting, EcsTaskDefinition, Infra};
 use super::syntax::Block;
 use super::value::{Object, Value};
 
@@ -38,6 +38,9 @@ const TASK_DEFINITION: [&str; 8] = [
 
 /// Reads what there is of ECS into the model.
 pub(super) fn read(reader: &Reader<'_, '_>, infra: &mut Infra) {
+    for (block, object) in reader.instances("aws_ecs_account_setting_default") {
+        infra.ecs_settings.extend(setting(reader, &object, block));
+    }
     for (block, object) in reader.instances("aws_ecs_cluster") {
         infra.ecs_clusters.push(cluster(reader, &object, block));
     }
@@ -61,6 +64,14 @@ fn cluster(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> EcsCluste
         input: input.done(),
         span: object.span,
     }
+}
+
+fn setting(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> Option<EcsSetting> {
+    let (name, value) = (reader.text(object, "name")?, reader.text(object, "value")?);
+    let mut input = Input::new(reader, object);
+    input.text("name", &name);
+    input.text("value", &value);
+    Some(EcsSetting { name, region: reader.region(object, block), input: input.done(), span: object.span })
 }
 
 fn task_definition(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> Option<EcsTaskDefinition> {

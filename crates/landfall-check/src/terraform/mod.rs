@@ -30,8 +30,8 @@ mod tests;
 
 pub use json_text::to_json;
 pub use model::{
-    Attachment, CustomerPolicy, EcsCluster, EcsService, EcsTaskDefinition, Infra, InlinePolicy, OidcProvider,
-    Output, Repository, Role, Settings,
+    Attachment, CustomerPolicy, EcsCluster, EcsService, EcsSetting, EcsTaskDefinition, Infra, InlinePolicy,
+    OidcProvider, Output, Repository, Role, Settings,
 };
 
 use landfall_types::{Finding, SourceId, SourceMap};

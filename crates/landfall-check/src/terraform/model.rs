@@ -37,6 +37,8 @@ pub struct Infra {
     pub repositories: Vec<Repository>,
     /// `aws_ecs_cluster` resources.
     pub ecs_clusters: Vec<EcsCluster>,
+    /// `aws_ecs_account_setting_default`.
+    pub ecs_settings: Vec<EcsSetting>,
     /// `aws_ecs_task_definition` resources.
     pub ecs_task_definitions: Vec<EcsTaskDefinition>,
     /// `aws_ecs_service` resources.
@@ -167,6 +169,19 @@ pub struct EcsCluster {
     /// The region it lies in.
     pub region: String,
     /// The input of `CreateCluster`, without what is unknown.
+    pub input: Tree,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An `aws_ecs_account_setting_default`.
+#[derive(Clone, Debug)]
+pub struct EcsSetting {
+    /// The setting, `serviceLongArnFormat`.
+    pub name: Spanned<String>,
+    /// The region that it holds in.
+    pub region: String,
+    /// The input of `PutAccountSettingDefault`.
     pub input: Tree,
     /// The block's header.
     pub span: Span,

@@ -40,6 +40,7 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("aws_iam_policy_attachment", &["name", "policy_arn"]),
     ("aws_ecr_repository", &["name"]),
     ("aws_ecr_repository_policy", &["repository", "policy"]),
+    ("aws_ecs_account_setting_default", &["name", "value"]),
     ("aws_ecs_cluster", &["name"]),
     ("aws_ecs_task_definition", &["family", "container_definitions"]),
     ("aws_ecs_service", &["name"]),

@@ -221,6 +221,10 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
             line(&mut out, format!("  policy {}", to_json(policy)));
         }
     }
+    for setting in &infra.ecs_settings {
+        line(&mut out, format!("setting {} in {} {}", setting.name.value, setting.region, at(setting.span)));
+        line(&mut out, format!("  {}", to_json(&setting.input)));
+    }
     for cluster in &infra.ecs_clusters {
         line(&mut out, format!("cluster {} in {} {}", cluster.name.value, cluster.region, at(cluster.span)));
         line(&mut out, format!("  {}", to_json(&cluster.input)));

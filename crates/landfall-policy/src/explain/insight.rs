@@ -223,8 +223,25 @@ fn cluster_missing(wanted: &str, got: &str) -> Option<String> {
     is_it.then(|| format!("the ARN of a {kind} names its cluster, here `{cluster}`: write `{got}`"))
 }
 
+/// The other way round: an account that keeps the old form has ARNs without the cluster's name.
+fn cluster_too_much(wanted: &str, got: &str) -> Option<String> {
+    let (wanted, arn) = (Arn::parse(wanted).ok()?, Arn::parse(got).ok()?);
+    if arn.service != "ecs" || wanted.service != "ecs" {
+        return None;
+    }
+    let (kind, name) = arn.resource.split_once('/')?;
+    let (_, written) = wanted.resource.strip_prefix(kind)?.strip_prefix('/')?.split_once('/')?;
+    let is_it = !name.contains('/') && pattern::glob(written, name);
+    is_it.then(|| {
+        format!(
+            "this {kind} has the old form of ARN, without its cluster (the account setting `{kind}LongArnFormat` was off when it was made): write `{got}`"
+        )
+    })
+}
+
 fn resource_help(wanted: &[String], got: &str) -> String {
-    if let Some(help) = wanted.iter().find_map(|one| cluster_missing(one, got)) {
+    let of_cluster = |one: &String| cluster_missing(one, got).or_else(|| cluster_too_much(one, got));
+    if let Some(help) = wanted.iter().find_map(of_cluster) {
         return help;
     }
     let exact = format!("add `{got}` to `Resource`");

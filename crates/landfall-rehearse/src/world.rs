@@ -9,12 +9,15 @@ use landfall_serve::authz::{self, Asked, Call, Permit, calls};
 use landfall_serve::caller::Caller;
 use landfall_serve::connection::Connection;
 use landfall_serve::ecr;
+use landfall_serve::ecs::before;
 use landfall_serve::iam::{self, DocumentInput};
+use landfall_serve::store::ecs::Place;
 use landfall_serve::store::{
     AttachedPolicy, ProviderSpans, RegistryId, RepositorySettings, Role, TagMutability,
 };
 use landfall_types::{AccountId, Arn, Finding, Issuer, Node, RepositoryName, Span, Spanned, Tree};
 use landfall_wire::error::{AwsError, Protocol};
+use serde_json::Value;
 
 /// The rule of a finding about something that can't be made because it is there.
 pub const ALREADY_THERE: &str = "already-there";
@@ -55,30 +58,37 @@ fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
             infra.repositories.iter().map(|it| seeder.repository(it)).collect(),
         ),
         count(
+            ("ECS setting", "ECS settings"),
+            infra
+                .ecs_settings
+                .iter()
+                .map(|it| seeder.ecs("PutAccountSettingDefault", &it.region, &it.input, it.span).map(|_| ()))
+                .collect(),
+        ),
+        count(
             ("ECS cluster", "ECS clusters"),
             infra
                 .ecs_clusters
                 .iter()
-                .map(|it| seeder.ecs("CreateCluster", &it.region, &it.input, it.span))
+                .map(|it| seeder.ecs("CreateCluster", &it.region, &it.input, it.span).map(|_| ()))
                 .collect(),
         ),
         count(
             ("task definition", "task definitions"),
-            infra
-                .ecs_task_definitions
-                .iter()
-                .map(|it| seeder.ecs("RegisterTaskDefinition", &it.region, &it.input, it.span))
-                .collect(),
+            infra.ecs_task_definitions.iter().map(|it| seeder.task_definition(it)).collect(),
         ),
         count(
             ("ECS service", "ECS services"),
             infra
                 .ecs_services
                 .iter()
-                .map(|it| seeder.ecs("CreateService", &it.region, &it.input, it.span))
+                .map(|it| seeder.ecs("CreateService", &it.region, &it.input, it.span).map(|_| ()))
                 .collect(),
         ),
     ];
+    if let Err(error) = landfall_serve::ecs::before::settle(seeder.world) {
+        refused.push(Finding::error("not-stored", format!("the services can't be written down: {error:?}")));
+    }
     Seeded { made: made.into_iter().flatten().collect(), refused }
 }
 
@@ -301,7 +311,7 @@ impl Seeder<'_> {
 
 impl Seeder<'_> {
     /// A call of ECS, as the provider makes it.
-    fn ecs(&self, operation: &str, region: &str, input: &Tree, span: Span) -> Result<(), Finding> {
+    fn ecs(&self, operation: &str, region: &str, input: &Tree, span: Span) -> Result<Value, Finding> {
         let identified = Identified {
             caller: self.caller.clone(),
             region: region.to_owned(),
@@ -311,8 +321,16 @@ impl Seeder<'_> {
         let input = serde_json::from_str(&json)
             .map_err(|error| Finding::error("terraform-json", error.to_string()).at(span, "here"))?;
         landfall_serve::ecs::handle(self.world, &identified, "terraform", operation, &input)
-            .map(|_| ())
             .map_err(|error| refusal(&error, operation, span))
+    }
+
+    /// A task definition: what it names was pushed to the real ECR, and may be missing here.
+    fn task_definition(&self, definition: &terraform::EcsTaskDefinition) -> Result<(), Finding> {
+        let (operation, span) = ("RegisterTaskDefinition", definition.span);
+        let answer = self.ecs(operation, &definition.region, &definition.input, span)?;
+        let arn = answer["taskDefinition"]["taskDefinitionArn"].as_str().unwrap_or_default();
+        let place = Place { account: self.account, region: definition.region.clone() };
+        before::note_definition(self.world, &place, arn).map_err(|error| refusal(&error, operation, span))
     }
 }
 

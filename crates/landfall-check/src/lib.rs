@@ -4,6 +4,7 @@
 //! it did not; what could not be understood is unknown, said with its cause, and never taken for fine.
 
 pub mod github;
+pub mod gitlab;
 pub mod render;
 pub mod terraform;
 pub mod yaml;

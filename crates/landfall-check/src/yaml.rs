@@ -39,12 +39,21 @@ pub fn parse(source: SourceId, text: &str) -> Result<Tree, Finding> {
 /// # Errors
 /// As [`parse`], apart from the second document.
 pub fn parse_all(source: SourceId, text: &str) -> Result<Vec<Tree>, Finding> {
+    parse_all_keeping(source, text, &[])
+}
+
+/// As [`parse_all`], with some tags kept: a list or mapping with one of them becomes a mapping with the tag as its
+/// only key.
+///
+/// # Errors
+/// As [`parse_all`].
+pub fn parse_all_keeping(source: SourceId, text: &str, kept: &'static [&str]) -> Result<Vec<Tree>, Finding> {
     if text.len() > TEXT_BYTES_MAX {
         let message = format!("the file has {} bytes; at most {TEXT_BYTES_MAX} are read", text.len());
         return Err(Finding::error("yaml-limit", message).at(Span::new(source, 0, 0), "this file"));
     }
     let options = granit_parser::options! { emit_comments: false };
-    let mut builder = Builder::new(source);
+    let mut builder = Builder::new(source, kept);
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| {
             let at = error.marker().byte_offset().unwrap_or(text.len());
@@ -72,6 +81,7 @@ enum Shape {
 
 struct Builder {
     source: SourceId,
+    kept: &'static [&'static str],
     stack: Vec<Open>,
     anchors: HashMap<usize, (Tree, Measure)>,
     node_count: usize,
@@ -79,8 +89,8 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(source: SourceId) -> Self {
-        Self { source, stack: Vec::new(), anchors: HashMap::new(), node_count: 0, documents: Vec::new() }
+    fn new(source: SourceId, kept: &'static [&'static str]) -> Self {
+        Self { source, kept, stack: Vec::new(), anchors: HashMap::new(), node_count: 0, documents: Vec::new() }
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Finding> {
@@ -121,10 +131,16 @@ impl Builder {
         };
         let end = if end.end > end.start { end } else { last.unwrap_or(open.span) };
         let span = open.span.to(end);
-        let node = match (open.custom_tag, open.shape) {
-            (Some(tag), _) => Node::Unknown(custom_tag_reason(&tag)),
-            (None, Shape::List(items)) => Node::List(items),
-            (None, Shape::Map { entries, .. }) => Node::Map(entries),
+        let node = match open.shape {
+            Shape::List(items) => Node::List(items),
+            Shape::Map { entries, .. } => Node::Map(entries),
+        };
+        let node = match open.custom_tag {
+            None => node,
+            Some(tag) if self.kept.contains(&tag.as_str()) => {
+                Node::Map(vec![(Key { text: tag, span: open.span }, Tree::new(node, span))])
+            }
+            Some(tag) => Node::Unknown(custom_tag_reason(&tag)),
         };
         let tree = Tree::new(node, span);
         self.anchor(open.anchor, &tree);

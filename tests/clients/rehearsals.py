@@ -23,10 +23,10 @@ def rehearsing(bench, **more):
     return environment
 
 
-def example(bench, edit=None):
-    """A copy of the example, with one text in one file replaced."""
+def example(bench, edit=None, of=EXAMPLE):
+    """A copy of an example, with one text in one file replaced."""
     place = pathlib.Path(tempfile.mkdtemp(prefix="example-", dir=bench.dir)) / "example"
-    shutil.copytree(EXAMPLE, place)
+    shutil.copytree(of, place)
     if edit:
         name, old, new = edit
         text = (place / name).read_text()

@@ -41,6 +41,7 @@ import credential_helper  # noqa: F401
 import own_session  # noqa: F401
 import ecs_docker  # noqa: F401
 import rehearsals  # noqa: F401
+import gitlab  # noqa: F401
 
 # What may be missing in CI: an engine, because not every machine lets one be started.
 OPTIONAL = {"docker engine", "ecs docker"}

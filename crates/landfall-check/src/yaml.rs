@@ -90,7 +90,14 @@ struct Builder {
 
 impl Builder {
     fn new(source: SourceId, kept: &'static [&'static str]) -> Self {
-        Self { source, kept, stack: Vec::new(), anchors: HashMap::new(), node_count: 0, documents: Vec::new() }
+        Self {
+            source,
+            kept,
+            stack: Vec::new(),
+            anchors: HashMap::new(),
+            node_count: 0,
+            documents: Vec::new(),
+        }
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Finding> {

@@ -114,6 +114,8 @@ pub struct JobStarted {
     pub subject: Option<String>,
     /// The job's concurrency group.
     pub group: Option<String>,
+    /// What else is to be said of it, a line each; where there is something it stands in place of the subject.
+    pub about: Vec<String>,
 }
 
 /// A step at its end.

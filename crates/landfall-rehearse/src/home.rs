@@ -92,6 +92,20 @@ impl Folders {
     }
 }
 
+/// Lets skopeo, podman and buildah talk to the local registry, which has no certificate; tells the variable by which
+/// they find it out.
+///
+/// # Errors
+/// When the file can't be written.
+pub fn trust_registry(folders: &Folders, registry: &str) -> std::io::Result<(String, String)> {
+    let file = folders.home.join(".config/containers/registries.conf");
+    if let Some(dir) = file.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    std::fs::write(&file, format!("[[registry]]\nlocation = \"{registry}\"\ninsecure = true\n"))?;
+    Ok(("CONTAINERS_REGISTRIES_CONF".to_owned(), file.display().to_string()))
+}
+
 /// The environment that every step of a job begins with: the machine's tools, the local AWS side, and
 /// nothing of the user's own credentials.
 pub fn environment(

@@ -242,6 +242,7 @@ fn started(executor: &Executor<'_>, run: &JobRun<'_>, name: &str, group: Option<
         file: executor.rehearsal.sources.name(run.job.workflow.source).to_string(),
         subject: run.endpoint.is_some().then(|| github::subject(&run.token_facts(executor))),
         group,
+        about: Vec::new(),
     }
 }
 

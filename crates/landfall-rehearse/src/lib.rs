@@ -11,6 +11,7 @@
 
 pub mod actions;
 pub mod event;
+pub mod gitlab;
 pub mod hash_files;
 pub mod home;
 pub mod job;

@@ -103,7 +103,7 @@ pub async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> Summary 
     summary
 }
 
-fn images(world: &World) -> Vec<ImageMade> {
+pub(crate) fn images(world: &World) -> Vec<ImageMade> {
     let mut made = Vec::new();
     for registry in world.store.registries() {
         for repository in world.store.repositories(&registry) {
@@ -358,26 +358,32 @@ impl<'a> Executor<'a> {
         self.seen = records.last().map_or(self.seen, |record| record.sequence);
         let own = self.door.as_ref().map(|door| door.number);
         records.retain(|record| world.doors.of_request(&record.request_id) == own);
-        let mut summary = self.run.shared.summary.borrow_mut();
-        summary.calls += records.len();
-        for record in &records {
-            match &record.verdict {
-                Verdict::Refused { .. } => summary.refused += 1,
-                Verdict::Allowed if record.operation == "AssumeRoleWithWebIdentity" => {
-                    let session = SessionMade {
-                        role: record.resource.clone().unwrap_or_default(),
-                        subject: record.caller.clone(),
-                    };
-                    if !summary.sessions.contains(&session) {
-                        summary.sessions.push(session.clone());
-                    }
-                    self.sessions.push(session);
-                }
-                Verdict::Allowed => {}
-            }
-        }
+        self.sessions.extend(count(&records, &mut self.run.shared.summary.borrow_mut()));
         records
     }
+}
+
+/// Counts decisions; tells the sessions that they gave.
+pub(crate) fn count(records: &[Arc<landfall_serve::log::Record>], summary: &mut Summary) -> Vec<SessionMade> {
+    let mut sessions = Vec::new();
+    summary.calls += records.len();
+    for record in records {
+        match &record.verdict {
+            Verdict::Refused { .. } => summary.refused += 1,
+            Verdict::Allowed if record.operation == "AssumeRoleWithWebIdentity" => {
+                let session = SessionMade {
+                    role: record.resource.clone().unwrap_or_default(),
+                    subject: record.caller.clone(),
+                };
+                if !summary.sessions.contains(&session) {
+                    summary.sessions.push(session.clone());
+                }
+                sessions.push(session);
+            }
+            Verdict::Allowed => {}
+        }
+    }
+    sessions
 }
 
 impl Drop for Executor<'_> {

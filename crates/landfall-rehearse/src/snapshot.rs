@@ -190,6 +190,20 @@ fn git_files(dir: &Path) -> Option<Vec<PathBuf>> {
     (!files.is_empty() && files.len() <= FILES_MAX).then_some(files)
 }
 
+/// The files of a checkout that git knows, by their paths; none without git.
+pub(crate) fn tracked(dir: &Path) -> std::collections::BTreeSet<String> {
+    let listed = output(git_command(dir, &["ls-files", "-z"])).unwrap_or_default();
+    let names = listed.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+}
+
+/// Copies one file or link of a workspace.
+pub(crate) fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
+    let _ = std::fs::remove_file(target);
+    let nowhere = Path::new("/nonexistent");
+    copy(source, target, nowhere).map(|_| ())
+}
+
 fn walk(dir: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
     let mut files = Vec::new();
     let mut open = vec![(PathBuf::new(), 0)];

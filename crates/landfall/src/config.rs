@@ -33,6 +33,8 @@ pub struct Config {
     pub account: Option<String>,
     /// The AWS region, where the Terraform doesn't say one.
     pub region: Option<String>,
+    /// The GitLab whose tokens the jobs of its pipelines get.
+    pub issuer: Option<String>,
     /// The event.
     pub event: Option<String>,
     /// The ref.
@@ -49,7 +51,7 @@ pub struct Config {
     /// Inputs of `workflow_dispatch`.
     #[serde(default)]
     pub inputs: BTreeMap<String, String>,
-    /// GitHub's configuration variables, the `vars` context.
+    /// GitHub's configuration variables, the `vars` context; of GitLab the project's CI/CD variables.
     #[serde(default)]
     pub vars: BTreeMap<String, String>,
     /// Terraform variables.
@@ -81,7 +83,9 @@ impl Found {
 pub fn find(start: &Path) -> Result<Found, Failure> {
     let first = if start.is_dir() { start } else { start.parent().unwrap_or(Path::new("")) };
     let first = first.to_owned();
-    if start.is_dir() && !first.join(FILE_NAME).is_file() && !first.join(".github/workflows").is_dir() {
+    let is_start =
+        [FILE_NAME, ".github/workflows", ".gitlab-ci.yml"].iter().any(|name| first.join(name).exists());
+    if start.is_dir() && !is_start {
         return Ok(Found { config: Config::default(), dir: first });
     }
     for here in above(&first).into_iter().take(PARENTS_MAX) {

@@ -94,7 +94,11 @@ impl<'a> Tree<'a> {
     fn job(&mut self, job: &JobStarted) {
         self.gap();
         self.line(format!("{}  {}", styled(BOLD, &job.name), styled(DIM, &job.file)));
+        for about in &job.about {
+            self.line(styled(DIM, format!("  {about}")));
+        }
         match &job.subject {
+            _ if !job.about.is_empty() => {}
             Some(subject) => self.line(styled(DIM, format!("  id-token: write, sub {subject}"))),
             None => self.line(styled(DIM, "  id-token: none")),
         }

@@ -129,7 +129,8 @@ pub fn token_claims(facts: &TokenFacts, issued_at: i64, token_id: &str) -> Claim
     text("runner_environment", if facts.is_hosted { "gitlab-hosted" } else { "self-hosted" });
     text("sha", &pipeline.sha);
     text("project_visibility", "private");
-    let config = format!("{}/{}//{}@{}", pipeline.host(), pipeline.project, pipeline.config_path, pipeline.ref_path());
+    let config =
+        format!("{}/{}//{}@{}", pipeline.host(), pipeline.project, pipeline.config_path, pipeline.ref_path());
     text("ci_config_ref_uri", &config);
     text("ci_config_sha", &pipeline.sha);
     text("jti", token_id);

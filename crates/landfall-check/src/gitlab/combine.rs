@@ -87,8 +87,10 @@ impl Resolver<'_> {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
             if self.nodes == NODES_MAX + 1 {
-                let message = format!("with its references in place the configuration has more than {NODES_MAX} nodes");
-                self.findings.push(Finding::error("gitlab-limit", message).at(tree.span, "the limit is passed here"));
+                let message =
+                    format!("with its references in place the configuration has more than {NODES_MAX} nodes");
+                self.findings
+                    .push(Finding::error("gitlab-limit", message).at(tree.span, "the limit is passed here"));
             }
             return Tree::new(Node::Null, tree.span);
         }
@@ -97,16 +99,17 @@ impl Resolver<'_> {
         }
         let node = match &tree.node {
             Node::List(items) => Node::List(items.iter().map(|item| self.resolve(item, level)).collect()),
-            Node::Map(entries) => {
-                Node::Map(entries.iter().map(|(key, value)| (key.clone(), self.resolve(value, level))).collect())
-            }
+            Node::Map(entries) => Node::Map(
+                entries.iter().map(|(key, value)| (key.clone(), self.resolve(value, level))).collect(),
+            ),
             other => other.clone(),
         };
         Tree::new(node, tree.span)
     }
 
     fn follow(&mut self, path: &Tree, span: Span, level: usize) -> Tree {
-        let names: Vec<String> = path.items().iter().filter_map(|item| item.as_text().map(str::to_owned)).collect();
+        let names: Vec<String> =
+            path.items().iter().filter_map(|item| item.as_text().map(str::to_owned)).collect();
         let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
         let shown = format!("{REFERENCE} [{}]", quoted.join(", "));
         let nothing = Tree::new(Node::Null, span);

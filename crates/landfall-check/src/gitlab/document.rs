@@ -65,7 +65,10 @@ fn normal(tree: Tree, depth: usize) -> Tree {
                 };
                 for (key, value) in sources.into_iter().flat_map(Tree::entries) {
                     // Of several sources the earlier one wins.
-                    if !merged.iter().any(|(known, _): &(landfall_types::tree::Key, _)| known.text == key.text) {
+                    if !merged
+                        .iter()
+                        .any(|(known, _): &(landfall_types::tree::Key, _)| known.text == key.text)
+                    {
                         merged.push((key.clone(), value.clone()));
                     }
                 }

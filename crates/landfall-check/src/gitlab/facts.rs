@@ -77,7 +77,9 @@ pub struct PipelineFacts {
     pub config_path: String,
     /// Files that its commits changed; none when that isn't known.
     pub changed: Option<Vec<String>>,
-    /// Variables of the project, masked: they win over those of the file.
+    /// Variables of the project: they win over those of the file.
+    pub vars: Vec<(String, String)>,
+    /// The same, masked.
     pub secrets: Vec<(String, String)>,
     /// Variables of whoever starts it; they win over all others.
     pub variables: Vec<(String, String)>,
@@ -103,6 +105,7 @@ impl PipelineFacts {
             pipeline_id: 1,
             config_path: ".gitlab-ci.yml".to_owned(),
             changed: None,
+            vars: Vec::new(),
             secrets: Vec::new(),
             variables: Vec::new(),
         }
@@ -126,9 +129,10 @@ impl PipelineFacts {
 
     /// Variables from outside of the files, in the order in which later ones win.
     pub fn said(&self) -> Vec<Variable> {
+        let vars = self.vars.iter().map(|(name, value)| Variable::said(name, value, false));
         let secrets = self.secrets.iter().map(|(name, value)| Variable::said(name, value, true));
         let variables = self.variables.iter().map(|(name, value)| Variable::said(name, value, false));
-        secrets.chain(variables).collect()
+        vars.chain(secrets).chain(variables).collect()
     }
 
     /// The variables that GitLab sets before there are jobs.
@@ -145,7 +149,10 @@ impl PipelineFacts {
             ("CI_PIPELINE_ID", self.pipeline_id.to_string()),
             ("CI_PIPELINE_IID", "1".to_owned()),
             ("CI_PIPELINE_SOURCE", self.source.clone()),
-            ("CI_PIPELINE_URL", format!("{}/{}/-/pipelines/{}", self.server_url, self.project, self.pipeline_id)),
+            (
+                "CI_PIPELINE_URL",
+                format!("{}/{}/-/pipelines/{}", self.server_url, self.project, self.pipeline_id),
+            ),
             ("CI_PROJECT_ID", self.project_id.to_string()),
             ("CI_PROJECT_NAME", name.to_owned()),
             ("CI_PROJECT_TITLE", name.to_owned()),

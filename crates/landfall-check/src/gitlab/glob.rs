@@ -15,7 +15,8 @@ pub fn fits(pattern: &str, path: &str) -> bool {
     let path: Vec<char> = path.chars().collect();
     alternatives.iter().any(|pattern| {
         let pattern: Vec<char> = pattern.chars().collect();
-        matches(&pattern, &path, &mut STEPS_MAX.clone())
+        let mut steps = STEPS_MAX;
+        matches(&pattern, &path, &mut steps)
     })
 }
 
@@ -126,9 +127,8 @@ fn set(rest: &[char]) -> Option<(impl Fn(char) -> bool, usize)> {
             }
         }
     }
-    let test = move |character: char| {
-        ranges.iter().any(|(from, to)| (*from..=*to).contains(&character)) != negated
-    };
+    let test =
+        move |character: char| ranges.iter().any(|(from, to)| (*from..=*to).contains(&character)) != negated;
     Some((test, close + 1))
 }
 

@@ -144,7 +144,9 @@ impl Loader<'_> {
             let ground =
                 Ground { variables: self.variables, changed: self.facts.changed.as_deref(), paths: &paths };
             let fits = rules::first(&rules, ground).map_err(|(rule, why)| vec![refused(why, rule.span)])?;
-            if fits.is_none_or(|rule| rule.when.as_ref().is_some_and(|when| when.value == super::model::When::Never)) {
+            if fits.is_none_or(|rule| {
+                rule.when.as_ref().is_some_and(|when| when.value == super::model::When::Never)
+            }) {
                 return Ok(Vec::new());
             }
         }
@@ -174,7 +176,10 @@ impl Loader<'_> {
                 };
                 Ok(files.into_iter().map(wanted).collect())
             }
-            (Some(path), None) => Err(vec![refused("include config must specify the file where to fetch the config from", path.span)]),
+            (Some(path), None) => Err(vec![refused(
+                "include config must specify the file where to fetch the config from",
+                path.span,
+            )]),
             _ => Err(vec![refused(
                 "include config should be an array of hashes with one of local, project, remote, template, component",
                 item.span,
@@ -182,7 +187,12 @@ impl Loader<'_> {
         }
     }
 
-    fn local<'t>(&mut self, project: &Project, path: Spanned<String>, inputs: &'t [(Key, Tree)]) -> Vec<Wanted<'t>> {
+    fn local<'t>(
+        &mut self,
+        project: &Project,
+        path: Spanned<String>,
+        inputs: &'t [(Key, Tree)],
+    ) -> Vec<Wanted<'t>> {
         let pattern = self.variables.replace(&path.value).trim_start_matches('/').to_owned();
         let one = |found: String| Wanted {
             project: project.clone(),
@@ -193,14 +203,25 @@ impl Loader<'_> {
         if glob::is_plain(&pattern) {
             return vec![one(pattern)];
         }
-        let fits = |found: &String| (found.ends_with(".yml") || found.ends_with(".yaml")) && glob::fits(&pattern, found);
+        let fits = |found: &String| {
+            (found.ends_with(".yml") || found.ends_with(".yaml")) && glob::fits(&pattern, found)
+        };
         self.library.paths(project).into_iter().filter(fits).map(one).collect()
     }
 
     /// `HOST/GROUP/PROJECT/NAME@VERSION`
-    fn component<'t>(&mut self, address: Spanned<String>, inputs: &'t [(Key, Tree)]) -> Result<Wanted<'t>, Vec<Finding>> {
+    fn component<'t>(
+        &mut self,
+        address: Spanned<String>,
+        inputs: &'t [(Key, Tree)],
+    ) -> Result<Wanted<'t>, Vec<Finding>> {
         let text = self.variables.replace(&address.value);
-        let wrong = || vec![refused(format!("Component '{text}' - the address should be HOST/PROJECT/NAME@VERSION"), address.span)];
+        let wrong = || {
+            vec![refused(
+                format!("Component '{text}' - the address should be HOST/PROJECT/NAME@VERSION"),
+                address.span,
+            )]
+        };
         let (path, version) = text.rsplit_once('@').ok_or_else(wrong)?;
         let path = path.split_once('/').map(|(_, path)| path).ok_or_else(wrong)?;
         let (project, name) = path.rsplit_once('/').ok_or_else(wrong)?;
@@ -209,7 +230,12 @@ impl Loader<'_> {
             true => Project::Own,
             false => Project::Other { path: project.to_owned(), reference: Some(version.to_owned()) },
         };
-        Ok(Wanted { project, path: Spanned::new(name.to_owned(), address.span), kind: Kind::Component, inputs })
+        Ok(Wanted {
+            project,
+            path: Spanned::new(name.to_owned(), address.span),
+            kind: Kind::Component,
+            inputs,
+        })
     }
 
     fn find(&mut self, wanted: &Wanted<'_>) -> Result<File, Vec<Finding>> {
@@ -226,7 +252,9 @@ impl Loader<'_> {
             Kind::Component => {
                 let one = self.library.read(&wanted.project, &format!("templates/{path}.yml"));
                 match one {
-                    Err(Missing::File) => self.library.read(&wanted.project, &format!("templates/{path}/template.yml")),
+                    Err(Missing::File) => {
+                        self.library.read(&wanted.project, &format!("templates/{path}/template.yml"))
+                    }
                     other => other,
                 }
             }

@@ -70,7 +70,9 @@ pub(super) fn from_outside(
         },
         _ => Node::Text(value.to_owned()),
     };
-    let given = |(name, value): &(String, String)| (Key { text: name.clone(), span }, Tree::new(typed(name, value), span));
+    let given = |(name, value): &(String, String)| {
+        (Key { text: name.clone(), span }, Tree::new(typed(name, value), span))
+    };
     Ok(inputs.iter().map(given).collect())
 }
 
@@ -86,8 +88,15 @@ fn values(declared: &Tree, given: &[(Key, Tree)], by: Option<Span>) -> (Vec<(Str
         let name = &key.text;
         let value = given.iter().find(|(given, _)| given.text == *name).map(|(_, value)| value);
         let Some(value) = value.or_else(|| spec.field("default")) else {
-            let finding = refused(format!("`{name}` input: required value has not been provided"), by.unwrap_or(key.span));
-            findings.push(if by.is_some() { finding.at(key.span, "declared here, without a default") } else { finding });
+            let finding = refused(
+                format!("`{name}` input: required value has not been provided"),
+                by.unwrap_or(key.span),
+            );
+            findings.push(if by.is_some() {
+                finding.at(key.span, "declared here, without a default")
+            } else {
+                finding
+            });
             continue;
         };
         match problem(name, spec, value) {
@@ -116,7 +125,9 @@ fn problem(name: &str, spec: &Tree, value: &Tree) -> Option<String> {
     let options = spec.field("options").map(Tree::items).unwrap_or_default();
     if !options.is_empty() && !options.iter().any(|option| option.scalar() == text) {
         let text = text.unwrap_or_default();
-        return Some(format!("`{name}` input: `{text}` cannot be used because it is not in the list of allowed options"));
+        return Some(format!(
+            "`{name}` input: `{text}` cannot be used because it is not in the list of allowed options"
+        ));
     }
     if let (Some(pattern), Some(text)) = (spec.field("regex").and_then(Tree::as_text), text) {
         return match Regex::new(pattern) {
@@ -190,11 +201,14 @@ impl Filler<'_> {
             match self.apply(function, &shown(&node)) {
                 Some(text) if index < FUNCTIONS_MAX => node = Node::Text(text),
                 Some(_) => {
-                    let message = format!("too many functions in interpolation block: at most {FUNCTIONS_MAX}");
+                    let message =
+                        format!("too many functions in interpolation block: at most {FUNCTIONS_MAX}");
                     self.findings.push(refused(message, span));
                 }
                 None => {
-                    let message = format!("no function matching `{function}`: check that the function name, arguments, and types are correct");
+                    let message = format!(
+                        "no function matching `{function}`: check that the function name, arguments, and types are correct"
+                    );
                     self.findings.push(refused(message, span));
                 }
             }

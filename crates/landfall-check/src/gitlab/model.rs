@@ -173,7 +173,7 @@ pub struct Need {
     /// Whether the pipeline may be without it.
     pub optional: bool,
     /// The instances of a matrix that are meant; none: all.
-    pub matrix: Option<Vec<Vec<(String, Vec<String>)>>>,
+    pub matrix: Option<Vec<MatrixItem>>,
     /// Why it can't be told what is meant: a job of another project or pipeline.
     pub elsewhere: Option<&'static str>,
 }
@@ -219,13 +219,16 @@ pub struct Artifacts {
     pub dotenv: Vec<Spanned<String>>,
 }
 
+/// An item of a matrix: variables, and the values that each of them takes.
+pub type MatrixItem = Vec<(String, Vec<String>)>;
+
 /// `parallel`
 #[derive(Clone, PartialEq, Debug)]
 pub enum Parallel {
     /// So many times the same.
     Count(u32),
     /// Every combination of each item's values.
-    Matrix(Vec<Vec<(String, Vec<String>)>>),
+    Matrix(Vec<MatrixItem>),
 }
 
 /// `retry`

@@ -102,7 +102,14 @@ struct Instance {
 /// # Errors
 /// What GitLab says where it makes none.
 pub fn plan(config: &Config, facts: &PipelineFacts, paths: &[String]) -> Result<Plan, Vec<Finding>> {
-    let mut planner = Planner { config, facts, paths, workflow: &[], findings: Vec::new(), next_id: facts.pipeline_id * 1000 };
+    let mut planner = Planner {
+        config,
+        facts,
+        paths,
+        workflow: &[],
+        findings: Vec::new(),
+        next_id: facts.pipeline_id * 1000,
+    };
     let root = planner.root_variables();
     if let Some(rules) = &config.workflow {
         match planner.workflow(rules, &root) {
@@ -118,7 +125,9 @@ pub fn plan(config: &Config, facts: &PipelineFacts, paths: &[String]) -> Result<
         }
         if jobs.len() > JOBS_MAX {
             let message = format!("a pipeline may have {JOBS_MAX} jobs");
-            return Err(vec![Finding::error("gitlab-limit", message).at(job.name.span, "the limit is passed here")]);
+            return Err(vec![
+                Finding::error("gitlab-limit", message).at(job.name.span, "the limit is passed here"),
+            ]);
         }
     }
     planner.resolve_needs(&mut jobs);
@@ -130,7 +139,11 @@ pub fn plan(config: &Config, facts: &PipelineFacts, paths: &[String]) -> Result<
     let in_the_middle = |job: &PlannedJob| job.stage_index > 0 && job.stage_index + 1 < config.stages.len();
     if !jobs.iter().any(in_the_middle) {
         let finding = Finding::error("gitlab-no-pipeline", EMPTY);
-        return Err(vec![left_out.iter().fold(finding, |finding, out| finding.at(out.span, format!("`{}`: {}", out.name, out.why)))]);
+        return Err(vec![
+            left_out
+                .iter()
+                .fold(finding, |finding, out| finding.at(out.span, format!("`{}`: {}", out.name, out.why))),
+        ]);
     }
     Ok(Plan { name, jobs: ordered(jobs), left_out })
 }
@@ -232,7 +245,8 @@ impl<'a> Planner<'a> {
 
     fn admitted(&mut self, job: &'a Job) -> Result<Admitted<'a>, LeftOut> {
         let variables = self.job_variables(job, &[]);
-        let ground = Ground { variables: &variables, changed: self.facts.changed.as_deref(), paths: self.paths };
+        let ground =
+            Ground { variables: &variables, changed: self.facts.changed.as_deref(), paths: self.paths };
         let out = |why: String, span: Span| LeftOut { name: job.name.value.clone(), why, span };
         if let Some(rules) = &job.rules {
             return match rules::first(rules, ground) {
@@ -266,7 +280,8 @@ impl<'a> Planner<'a> {
             (Ok(false), _) => {
                 let why = match said {
                     Some(_) => format!("`only` doesn't fit {}", self.about()),
-                    None => "a job without `rules` runs for branches and tags, and not for merge requests".to_owned(),
+                    None => "a job without `rules` runs for branches and tags, and not for merge requests"
+                        .to_owned(),
                 };
                 Err(out(why, said.unwrap_or(job.name.span)))
             }
@@ -302,10 +317,10 @@ impl<'a> Planner<'a> {
             .and_then(|rule| rule.allow_failure.clone())
             .or_else(|| job.allow_failure.clone())
             .unwrap_or(if is_optional { AllowFailure::Yes } else { AllowFailure::No });
-        let matrix = instance.variables.iter().map(|(name, value)| Variable {
-            expand: true,
-            ..Variable::predefined(name, value)
-        });
+        let matrix = instance
+            .variables
+            .iter()
+            .map(|(name, value)| Variable { expand: true, ..Variable::predefined(name, value) });
         let more: Vec<Variable> =
             matrix.chain(rule.into_iter().flat_map(|rule| rule.variables.iter().cloned())).collect();
         let mut variables = self.job_variables(job, &more);
@@ -352,7 +367,9 @@ impl<'a> Planner<'a> {
             let needs = self.said_needs(&job, rule).unwrap_or_default();
             if needs.len() > NEEDS_MAX {
                 let (name, count) = (&planned.name, needs.len());
-                let message = format!("{name}: one job can only need {NEEDS_MAX} others, but you have listed {count}. See needs keyword documentation for more details");
+                let message = format!(
+                    "{name}: one job can only need {NEEDS_MAX} others, but you have listed {count}. See needs keyword documentation for more details"
+                );
                 self.findings.push(refused(message, job.name.span));
             }
             let mut found = Vec::new();
@@ -368,7 +385,9 @@ impl<'a> Planner<'a> {
                         self.findings.push(finding);
                     }
                 }
-                found.extend(met.iter().map(|(name, ..)| PlannedNeed { job: name.clone(), artifacts: need.artifacts }));
+                found.extend(
+                    met.iter().map(|(name, ..)| PlannedNeed { job: name.clone(), artifacts: need.artifacts }),
+                );
             }
             planned.needs = Some(found);
         }
@@ -426,7 +445,10 @@ fn product(item: &[(String, Vec<String>)]) -> Vec<Vec<(String, String)>> {
             leg.push((name.clone(), value.clone()));
             leg
         };
-        legs = legs.iter().flat_map(|leg| values.iter().map(|value| with(leg, value)).collect::<Vec<_>>()).collect();
+        legs = legs
+            .iter()
+            .flat_map(|leg| values.iter().map(|value| with(leg, value)).collect::<Vec<_>>())
+            .collect();
     }
     legs
 }
@@ -454,7 +476,8 @@ fn environment(job: &Job, variables: &mut Variables) -> Option<TokenEnvironment>
 
 fn tokens(facts: &PipelineFacts, job: &PlannedJob) -> Vec<PlannedToken> {
     let token = |said: &super::model::IdToken| {
-        let audiences = said.audiences.iter().map(|audience| job.variables.replace(&audience.value)).collect();
+        let audiences =
+            said.audiences.iter().map(|audience| job.variables.replace(&audience.value)).collect();
         let base = TokenFacts::of(facts.clone(), "");
         let facts = TokenFacts {
             audiences,

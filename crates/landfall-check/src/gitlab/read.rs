@@ -47,8 +47,13 @@ pub(super) fn read(tree: &Tree) -> Result<Config, Vec<Finding>> {
     let rules = workflow.field("rules").map(|rules| {
         let rules = rules_of("workflow", rules, &mut findings);
         for rule in &rules {
-            if let Some(when) = rule.when.as_ref().filter(|when| !matches!(when.value, When::Always | When::Never)) {
-                findings.add("workflow:rules:rule when unknown value: ".to_owned() + when.value.as_str(), when.span);
+            if let Some(when) =
+                rule.when.as_ref().filter(|when| !matches!(when.value, When::Always | When::Never))
+            {
+                findings.add(
+                    "workflow:rules:rule when unknown value: ".to_owned() + when.value.as_str(),
+                    when.span,
+                );
             }
         }
         rules
@@ -166,7 +171,9 @@ pub(super) fn rules_of(whose: &str, tree: &Tree, findings: &mut Findings) -> Vec
     let mut open: Vec<(&Tree, usize)> = vec![(tree, 0)];
     while let Some((tree, level)) = open.pop() {
         match &tree.node {
-            Node::List(items) if level < LISTS_MAX => open.extend(items.iter().rev().map(|item| (item, level + 1))),
+            Node::List(items) if level < LISTS_MAX => {
+                open.extend(items.iter().rev().map(|item| (item, level + 1)))
+            }
             Node::Map(_) => rules.extend(rule(whose, tree, findings)),
             Node::Null if level == 0 => {}
             _ => findings.add(format!("{whose}:rules config should be an array of hashes"), tree.span),
@@ -177,7 +184,15 @@ pub(super) fn rules_of(whose: &str, tree: &Tree, findings: &mut Findings) -> Vec
 
 fn rule(whose: &str, tree: &Tree, findings: &mut Findings) -> Option<Rule> {
     const KEYS: &[&str] = &[
-        "if", "changes", "exists", "when", "start_in", "allow_failure", "variables", "needs", "auto_cancel",
+        "if",
+        "changes",
+        "exists",
+        "when",
+        "start_in",
+        "allow_failure",
+        "variables",
+        "needs",
+        "auto_cancel",
         "interruptible",
     ];
     let path = format!("{whose}:rules:rule");
@@ -268,7 +283,10 @@ pub(super) fn policy(path: &str, tree: &Tree, findings: &mut Findings) -> Option
     if !matches!(tree.node, Node::Map(_)) {
         let refs = texts(tree);
         if refs.is_none() {
-            findings.add(format!("{path} config should be an array of strings or regular expressions"), tree.span);
+            findings.add(
+                format!("{path} config should be an array of strings or regular expressions"),
+                tree.span,
+            );
         }
         policy.refs = refs?;
         return Some(policy);
@@ -278,8 +296,10 @@ pub(super) fn policy(path: &str, tree: &Tree, findings: &mut Findings) -> Option
             "refs" => policy.refs = texts(value).unwrap_or_default(),
             "changes" => policy.changes = texts(value).unwrap_or_default(),
             "variables" => {
-                let items: Vec<&Tree> = if value.items().is_empty() { vec![value] } else { value.items().iter().collect() };
-                policy.variables = items.into_iter().filter_map(|item| expression(path, item, findings)).collect();
+                let items: Vec<&Tree> =
+                    if value.items().is_empty() { vec![value] } else { value.items().iter().collect() };
+                policy.variables =
+                    items.into_iter().filter_map(|item| expression(path, item, findings)).collect();
             }
             "kubernetes" => {}
             other => findings.add(format!("{path} config contains unknown keys: {other}"), key.span),

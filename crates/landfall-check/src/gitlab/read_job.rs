@@ -3,7 +3,8 @@
 use landfall_types::{Node, Span, Spanned, Tree};
 
 use super::model::{
-    Artifacts, Body, Config, Environment, IdToken, Inherits, Job, Need, Parallel, Retry, Script, When,
+    Artifacts, Body, Config, Environment, IdToken, Inherits, Job, MatrixItem, Need, Parallel, Retry, Script,
+    When,
 };
 use super::read::{Findings, allow_failure, lines, policy, rules_of, spanned, texts, variables, when_of};
 
@@ -107,29 +108,24 @@ pub(super) fn read(
     let is_job = ["script", "run", "trigger"].iter().any(|key| tree.field(key).is_some());
     let bridges = tree.field("needs").is_some_and(|needs| needs.field("pipeline").is_some());
     if !is_job && !bridges {
-        findings.add(format!("{path} config should implement the script:, run:, or trigger: keyword"), name.span);
+        findings
+            .add(format!("{path} config should implement the script:, run:, or trigger: keyword"), name.span);
         return None;
     }
-    let unknown: Vec<_> = tree.entries().iter().filter(|(key, _)| !KEYS.contains(&key.text.as_str())).collect();
-    if let Some((key, _)) = unknown.first() {
-        let names: Vec<&str> = unknown.iter().map(|(key, _)| key.text.as_str()).collect();
-        findings.add(format!("{path} config contains unknown keys: {}", names.join(", ")), key.span);
-    }
-    if tree.field("rules").is_some()
-        && let Some((key, _)) =
-            tree.entries().iter().find(|(key, _)| ["only", "except", "start_in"].contains(&key.text.as_str()))
-    {
-        findings.add(format!("{path} config key may not be used with `rules`: {}", key.text), key.span);
-    }
+    check_keys(&path, tree, findings);
     let inherit = tree.field("inherit");
-    let keys = Keywords { job: tree, root, inherits: inherits(inherit.and_then(|tree| tree.field("default"))) };
+    let keys =
+        Keywords { job: tree, root, inherits: inherits(inherit.and_then(|tree| tree.field("default"))) };
     let stage = tree.field("stage").and_then(spanned);
     let stage_name = stage.as_ref().map_or("test", |stage| &stage.value).to_owned();
     let stage_span = stage.map_or(name.span, |stage| stage.span);
     if !config.stages.contains(&stage_name) {
         let available = config.stages.join(", ");
         findings.add(
-            format!("{} job: chosen stage {stage_name} does not exist; available stages are {available}", name.value),
+            format!(
+                "{} job: chosen stage {stage_name} does not exist; available stages are {available}",
+                name.value
+            ),
             stage_span,
         );
     }
@@ -159,8 +155,25 @@ pub(super) fn read(
     })
 }
 
+/// Keywords that are none, or that don't go together.
+fn check_keys(path: &str, tree: &Tree, findings: &mut Findings) {
+    let unknown: Vec<_> =
+        tree.entries().iter().filter(|(key, _)| !KEYS.contains(&key.text.as_str())).collect();
+    if let Some((key, _)) = unknown.first() {
+        let names: Vec<&str> = unknown.iter().map(|(key, _)| key.text.as_str()).collect();
+        findings.add(format!("{path} config contains unknown keys: {}", names.join(", ")), key.span);
+    }
+    if tree.field("rules").is_some()
+        && let Some((key, _)) =
+            tree.entries().iter().find(|(key, _)| ["only", "except", "start_in"].contains(&key.text.as_str()))
+    {
+        findings.add(format!("{path} config key may not be used with `rules`: {}", key.text), key.span);
+    }
+}
+
 fn unmodelled(keys: &Keywords<'_>) -> Vec<Spanned<&'static str>> {
-    let is_said = |tree: &&Tree| !matches!(&tree.node, Node::Null) && !(tree.items().is_empty() && tree.entries().is_empty());
+    let is_said =
+        |tree: &&Tree| tree.scalar().is_some() || !tree.items().is_empty() || !tree.entries().is_empty();
     UNMODELLED
         .iter()
         .filter_map(|key| keys.get(key).filter(is_said).map(|tree| Spanned::new(*key, tree.span)))
@@ -187,9 +200,11 @@ fn body(path: &str, keys: &Keywords<'_>, findings: &mut Findings) -> Option<Body
         return Some(Body::Elsewhere(Spanned::new(why, keys.job.span)));
     }
     let mut script = Script::default();
-    for (key, into) in
-        [("before_script", &mut script.before), ("script", &mut script.script), ("after_script", &mut script.after)]
-    {
+    for (key, into) in [
+        ("before_script", &mut script.before),
+        ("script", &mut script.script),
+        ("after_script", &mut script.after),
+    ] {
         let Some(tree) = keys.get(key).filter(|tree| tree.node != Node::Null) else { continue };
         match lines(tree) {
             Some(found) => *into = found,
@@ -201,7 +216,10 @@ fn body(path: &str, keys: &Keywords<'_>, findings: &mut Findings) -> Option<Body
         }
     }
     if script.script.is_empty() {
-        findings.add(format!("{path} script can't be blank"), keys.job.field("script").map_or(keys.job.span, |it| it.span));
+        findings.add(
+            format!("{path} script can't be blank"),
+            keys.job.field("script").map_or(keys.job.span, |it| it.span),
+        );
         return None;
     }
     Some(Body::Script(script))
@@ -212,7 +230,8 @@ fn child(trigger: &Tree) -> Body {
     let Some(include) = trigger.field("include") else {
         return elsewhere("a pipeline of another project is started: its files are not here", trigger.span);
     };
-    let items: Vec<&Tree> = if let Node::List(items) = &include.node { items.iter().collect() } else { vec![include] };
+    let items: Vec<&Tree> =
+        if let Node::List(items) = &include.node { items.iter().collect() } else { vec![include] };
     let mut files = Vec::new();
     for item in items {
         let local = if matches!(item.node, Node::Text(_)) { Some(item) } else { item.field("local") };
@@ -221,7 +240,12 @@ fn child(trigger: &Tree) -> Body {
             None if item.field("artifact").is_some() => {
                 return elsewhere("the child pipeline is written by a job", item.span);
             }
-            None => return elsewhere("only child pipelines of local files without inputs are modelled", item.span),
+            None => {
+                return elsewhere(
+                    "only child pipelines of local files without inputs are modelled",
+                    item.span,
+                );
+            }
         }
     }
     Body::Child(files)
@@ -257,7 +281,13 @@ pub(super) fn needs(path: &str, tree: &Tree, findings: &mut Findings) -> Vec<Nee
             continue;
         };
         let matrix = item.field("parallel").and_then(|parallel| parallel.field("matrix")).map(matrix);
-        needs.push(Need { job, artifacts: flag("artifacts", true), optional: flag("optional", false), matrix, elsewhere });
+        needs.push(Need {
+            job,
+            artifacts: flag("artifacts", true),
+            optional: flag("optional", false),
+            matrix,
+            elsewhere,
+        });
     }
     needs
 }
@@ -280,7 +310,9 @@ fn id_tokens(path: &str, tree: Option<&Tree>, findings: &mut Findings) -> Vec<Id
                 let name = Spanned::new(key.text.clone(), key.span);
                 tokens.push(IdToken { name, audiences, is_list, span: aud.span });
             }
-            None => findings.add(format!("{path}:aud config should be a string or an array of strings"), aud.span),
+            None => {
+                findings.add(format!("{path}:aud config should be a string or an array of strings"), aud.span)
+            }
         }
     }
     tokens
@@ -300,7 +332,10 @@ fn environment(path: &str, tree: &Tree, findings: &mut Findings) -> Option<Envir
     let tier = tree.field("deployment_tier").and_then(spanned);
     let tiers = ["production", "staging", "testing", "development", "other"];
     if let Some(tier) = tier.as_ref().filter(|tier| !tiers.contains(&tier.value.as_str())) {
-        findings.add(format!("{path}:environment deployment tier must be one of {}", tiers.join(", ")), tier.span);
+        findings.add(
+            format!("{path}:environment deployment tier must be one of {}", tiers.join(", ")),
+            tier.span,
+        );
     }
     Some(Environment { name, url: tree.field("url").and_then(spanned), action, tier })
 }
@@ -313,23 +348,31 @@ fn artifacts(path: &str, tree: Option<&Tree>, findings: &mut Findings) -> Artifa
         paths: list("paths"),
         exclude: list("exclude"),
         untracked: tree.field("untracked").is_some_and(|tree| tree.node == Node::Bool(true)),
-        when: tree.field("when").and_then(|when| when_of(&format!("{path}:artifacts"), when, findings)).map(|it| it.value),
+        when: tree
+            .field("when")
+            .and_then(|when| when_of(&format!("{path}:artifacts"), when, findings))
+            .map(|it| it.value),
         dotenv: dotenv.and_then(texts).unwrap_or_default(),
     }
 }
 
-fn matrix(tree: &Tree) -> Vec<Vec<(String, Vec<String>)>> {
+fn matrix(tree: &Tree) -> Vec<MatrixItem> {
     let values = |tree: &Tree| texts(tree).unwrap_or_default().into_iter().map(|text| text.value).collect();
-    let item = |item: &Tree| item.entries().iter().map(|(key, value)| (key.text.clone(), values(value))).collect();
+    let item =
+        |item: &Tree| item.entries().iter().map(|(key, value)| (key.text.clone(), values(value))).collect();
     tree.items().iter().map(item).collect()
 }
 
 fn parallel(path: &str, tree: &Tree, findings: &mut Findings) -> Option<Parallel> {
     if let Some(said) = tree.field("matrix") {
         let matrix = matrix(said);
-        let count: u64 = matrix.iter().map(|item| item.iter().map(|(_, values)| values.len() as u64).product::<u64>()).sum();
+        let count: u64 = matrix
+            .iter()
+            .map(|item| item.iter().map(|(_, values)| values.len() as u64).product::<u64>())
+            .sum();
         if count == 0 || count > u64::from(PARALLEL_MAX) {
-            let message = format!("{path}:parallel config generates too many jobs (maximum is {PARALLEL_MAX})");
+            let message =
+                format!("{path}:parallel config generates too many jobs (maximum is {PARALLEL_MAX})");
             findings.add(message, said.span);
             return None;
         }
@@ -343,7 +386,10 @@ fn parallel(path: &str, tree: &Tree, findings: &mut Findings) -> Option<Parallel
             None
         }
         Some(_) => {
-            findings.add(format!("{path}:parallel config must be less than or equal to {PARALLEL_MAX}"), tree.span);
+            findings.add(
+                format!("{path}:parallel config must be less than or equal to {PARALLEL_MAX}"),
+                tree.span,
+            );
             None
         }
         None => {
@@ -409,12 +455,15 @@ pub(super) fn check_together(config: &Config, findings: &mut Findings) {
         for (kind, name, optional) in named.chain(dependencies) {
             match config.jobs.iter().find(|other| other.name.value == name.value) {
                 None if optional || is_instance(config, &name.value) => {}
-                None => findings.add(format!("{} job: undefined {kind}: {}", job.name.value, name.value), name.span),
+                None => findings
+                    .add(format!("{} job: undefined {kind}: {}", job.name.value, name.value), name.span),
                 Some(other) if stage(&other.stage) > stage(&job.stage) => {
                     let (job, name_) = (&job.name.value, &name.value);
-                    let message = format!("{job} job: {kind} {name_} is not defined in current or prior stages");
+                    let message =
+                        format!("{job} job: {kind} {name_} is not defined in current or prior stages");
                     findings.0.push(
-                        super::refused(message, name.span).at(other.stage_span, format!("its stage is `{}`", other.stage)),
+                        super::refused(message, name.span)
+                            .at(other.stage_span, format!("its stage is `{}`", other.stage)),
                     );
                 }
                 Some(_) => {}
@@ -423,7 +472,10 @@ pub(super) fn check_together(config: &Config, findings: &mut Findings) {
         if let (Some(needs), Some(dependencies)) = (&job.needs, &job.dependencies) {
             let missing = |name: &&Spanned<String>| !needs.iter().any(|need| need.job.value == name.value);
             if let Some(name) = dependencies.iter().find(missing).filter(|_| !needs.is_empty()) {
-                let message = format!("jobs:{} dependencies the {} should be part of needs", job.name.value, name.value);
+                let message = format!(
+                    "jobs:{} dependencies the {} should be part of needs",
+                    job.name.value, name.value
+                );
                 findings.add(message, name.span);
             }
         }
@@ -433,7 +485,9 @@ pub(super) fn check_together(config: &Config, findings: &mut Findings) {
 
 /// Whether a name is one of a job's instances: `job 1/3`, `job: [a, b]`.
 fn is_instance(config: &Config, name: &str) -> bool {
-    let of = |job: &Job| name.strip_prefix(job.name.value.as_str()).is_some_and(|rest| rest.starts_with([' ', ':']));
+    let of = |job: &Job| {
+        name.strip_prefix(job.name.value.as_str()).is_some_and(|rest| rest.starts_with([' ', ':']))
+    };
     config.jobs.iter().any(|job| job.parallel.is_some() && of(job))
 }
 
@@ -442,7 +496,8 @@ fn circles(config: &Config, findings: &mut Findings) {
     let mut left: Vec<&Job> = config.jobs.iter().collect();
     loop {
         let names: Vec<&str> = left.iter().map(|job| job.name.value.as_str()).collect();
-        let waits = |job: &&Job| job.needs.iter().flatten().any(|need| names.contains(&need.job.value.as_str()));
+        let waits =
+            |job: &&Job| job.needs.iter().flatten().any(|need| names.contains(&need.job.value.as_str()));
         let next: Vec<&Job> = left.iter().copied().filter(waits).collect();
         if next.len() == left.len() {
             break;
@@ -451,8 +506,10 @@ fn circles(config: &Config, findings: &mut Findings) {
     }
     if let Some(first) = left.first() {
         let names: Vec<String> = left.iter().map(|job| format!("\"{}\"", job.name.value)).collect();
-        let message =
-            format!("The pipeline has circular dependencies: topological sort failed: [{}]", names.join(", "));
+        let message = format!(
+            "The pipeline has circular dependencies: topological sort failed: [{}]",
+            names.join(", ")
+        );
         let span = first.needs.iter().flatten().next().map_or(first.name.span, |need| need.job.span);
         findings.add(message, span);
     }

@@ -123,7 +123,8 @@ impl Policy {
             clauses.push(any);
         }
         if !self.changes.is_empty() {
-            let changed = ground.changed.is_none_or(|changed| any_fits(&self.changes, changed, ground.variables));
+            let changed =
+                ground.changed.is_none_or(|changed| any_fits(&self.changes, changed, ground.variables));
             clauses.push(changed);
         }
         Ok(clauses)
@@ -149,7 +150,9 @@ impl Policy {
 /// A ref, a pattern of refs, or a keyword for a kind of pipeline; behind `@` the project that it is for.
 fn ref_fits(pattern: &str, facts: &PipelineFacts) -> bool {
     let (pattern, project) = match pattern.split_once('@') {
-        Some((pattern, project)) if !pattern.starts_with('/') || pattern.ends_with('/') => (pattern, Some(project)),
+        Some((pattern, project)) if !pattern.starts_with('/') || pattern.ends_with('/') => {
+            (pattern, Some(project))
+        }
         _ => (pattern, None),
     };
     if project.is_some_and(|project| project != facts.project) {

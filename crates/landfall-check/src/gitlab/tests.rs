@@ -38,7 +38,11 @@ impl Library for Files {
 
     fn paths(&mut self, project: &Project) -> Vec<String> {
         let prefix = Self::name(project, "");
-        self.files.keys().filter(|name| !name.contains(':')).map(|name| name.trim_start_matches(&prefix).to_owned()).collect()
+        self.files
+            .keys()
+            .filter(|name| !name.contains(':'))
+            .map(|name| name.trim_start_matches(&prefix).to_owned())
+            .collect()
     }
 }
 
@@ -69,7 +73,8 @@ fn set(settings: &mut Settings, line: &str) {
             facts.source = "merge_request_event".to_owned();
             facts.ref_name = "feature".to_owned();
             facts.ref_protected = false;
-            facts.merge_request = Some(MergeRequest { iid: 7, target_branch: "main".to_owned(), target_project: None });
+            facts.merge_request =
+                Some(MergeRequest { iid: 7, target_branch: "main".to_owned(), target_project: None });
         }
         "server" => facts.server_url = value.to_owned(),
         "changed" => facts.changed = Some(value.split(' ').map(str::to_owned).collect()),
@@ -95,7 +100,9 @@ fn job_lines(job: &PlannedJob, sources: &SourceMap, shown: &[&str]) -> String {
     if let Body::Script(script) = &job.job.body
         && shown.contains(&"script")
     {
-        for (what, lines) in [("before", &script.before), ("script", &script.script), ("after", &script.after)] {
+        for (what, lines) in
+            [("before", &script.before), ("script", &script.script), ("after", &script.after)]
+        {
             for text in lines {
                 line.push_str(&format!("\n  {what} {:?} at {}", text.value, sources.place(text.span)));
             }
@@ -149,8 +156,8 @@ fn planned(body: &str) -> String {
     }
     let paths = library.paths(&Project::Own);
     let file = library.read(&Project::Own, ".gitlab-ci.yml").unwrap();
-    let result = load(&file, &given.inputs, &facts, &mut library)
-        .and_then(|config| plan(&config, &facts, &paths));
+    let result =
+        load(&file, &given.inputs, &facts, &mut library).and_then(|config| plan(&config, &facts, &paths));
     let sources = &library.sources;
     let lines: Vec<String> = match result {
         Ok(plan) => {
@@ -224,8 +231,10 @@ fn a_tokens_claims_are_those_of_the_documentation() {
     facts.pipeline.ref_name = "v1".to_owned();
     facts.pipeline.ref_type = RefType::Tag;
     facts.environment = Some(TokenEnvironment::named("review/x"));
-    let text: Vec<String> =
-        token_claims(&facts, 1_700_000_000, "id").iter().map(|(name, value)| format!("{name} {value:?}")).collect();
+    let text: Vec<String> = token_claims(&facts, 1_700_000_000, "id")
+        .iter()
+        .map(|(name, value)| format!("{name} {value:?}"))
+        .collect();
     let wanted = include_str!("../../cases/gitlab/claims.txt");
     assert_eq!(text.join("\n"), wanted.trim_end());
 }

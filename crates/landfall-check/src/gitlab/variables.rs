@@ -155,7 +155,13 @@ mod tests {
 
     #[test]
     fn variables_inside_of_values_are_replaced_wherever_they_are_said() {
-        let all = variables(&[("A", "$B/x"), ("B", "${C}-%C%"), ("C", "c"), ("D", "$$C $NONE 5$"), ("LOOP", "a$LOOP")]);
+        let all = variables(&[
+            ("A", "$B/x"),
+            ("B", "${C}-%C%"),
+            ("C", "c"),
+            ("D", "$$C $NONE 5$"),
+            ("LOOP", "a$LOOP"),
+        ]);
         for (name, wanted) in [("A", "c-c/x"), ("D", "$C  5$"), ("LOOP", "a")] {
             assert_eq!(all.value(name).as_deref(), Some(wanted), "{name}");
         }

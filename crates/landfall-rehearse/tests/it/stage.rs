@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use landfall_check::github::{self, DefaultPermissions, EventFacts, RunFacts, Visibility};
+use landfall_check::gitlab::{self, PipelineFacts};
 use landfall_rehearse::event::Ready;
+use landfall_rehearse::gitlab::Library;
 use landfall_rehearse::library::Remotes;
 use landfall_rehearse::scratch::Scratch;
 use landfall_rehearse::snapshot::Snapshot;
 use landfall_rehearse::{Event, Observer, Rehearsal, Summary};
-use landfall_serve::issuer::Signer;
+use landfall_serve::issuer::{IssuerKind, Signer};
 use landfall_serve::world::{RegistryMode, RootKey};
 use landfall_serve::{Config, Running};
-use landfall_types::{AccountId, Finding, SourceMap, Timestamp};
+use landfall_types::{AccountId, Finding, Issuer, SourceMap, Timestamp};
 
 /// What a case may set.
 #[derive(Default)]
@@ -140,6 +142,60 @@ impl Stage {
     }
 }
 
+/// What starts the pipeline of a case.
+pub struct GivenPipeline {
+    pub facts: PipelineFacts,
+    pub inputs: Vec<(String, String)>,
+    pub only_job: Option<String>,
+    pub manual: bool,
+}
+
+impl Stage {
+    /// Rehearses a pipeline whose project is `repository`.
+    pub async fn pipeline(&self, repository: &Path, name: &str, given: GivenPipeline) -> Vec<String> {
+        let text = std::fs::read_to_string(repository.join(name)).unwrap();
+        let source = self.sources.add(name, text.as_str());
+        let remotes = Remotes::default();
+        let mut library = Library { sources: &self.sources, repository, remotes: &remotes };
+        let config = gitlab::load(&gitlab::File { source, text }, &given.inputs, &given.facts, &mut library);
+        let mut transcript = Transcript { sources: &self.sources, lines: Vec::new() };
+        let dir = Scratch::make("landfall test job ").unwrap();
+        let issuer = Issuer::parse(&given.facts.server_url).unwrap();
+        self.server.world.issuers.play_as(issuer, IssuerKind::Gitlab);
+        match config {
+            Err(findings) => transcript.findings("unreadable", &findings),
+            Ok(config) => {
+                let rehearsal = landfall_rehearse::gitlab::Rehearsal {
+                    world: Arc::clone(&self.server.world),
+                    sources: self.sources.clone(),
+                    file: name.to_owned(),
+                    config,
+                    snapshot: Snapshot { dir: repository.to_owned(), sha: given.facts.sha.clone() },
+                    facts: given.facts,
+                    repository: repository.to_owned(),
+                    remotes: Remotes::default(),
+                    landfall: PathBuf::from("/bin/false"),
+                    dir: dir.path().to_owned(),
+                    user: Box::new(|name| {
+                        (name == "PATH").then(|| "/usr/local/bin:/usr/bin:/bin".to_owned())
+                    }),
+                    only_job: given.only_job,
+                    manual: given.manual,
+                    signer: Signer::Issuer,
+                    stretch: Vec::new(),
+                    ready: ready(),
+                };
+                landfall_rehearse::gitlab::run(&rehearsal, &mut transcript).await;
+            }
+        }
+        let base = self.server.url().trim_start_matches("http://");
+        let scrub = |line: &String| {
+            line.replace(&dir.path().display().to_string(), "@@DIR@@").replace(base, "@@REGISTRY@@")
+        };
+        transcript.lines.iter().map(scrub).collect()
+    }
+}
+
 fn ready() -> Ready {
     Ready {
         url: String::new(),
@@ -186,6 +242,7 @@ impl Observer for Transcript<'_> {
                 let group =
                     job.group.as_ref().map_or_else(String::new, |group| format!(", concurrency {group}"));
                 self.lines.push(format!("job {} ({token}{group})", job.name));
+                self.lines.extend(job.about.iter().map(|about| format!("  {about}")));
             }
             Event::JobSkipped { name, why } => self.lines.push(format!("job {name} skipped: {why}")),
             Event::StepStarted { name } => self.lines.push(format!("  step {name}")),

@@ -142,8 +142,8 @@ fn of_token_or_call(args: &ExplainArgs, sources: &SourceMap) -> Result<Explained
 
 /// The token of a job, leg by leg; with --action the call that it makes with its session.
 fn of_job(args: &ExplainArgs, path: &Path, sources: &SourceMap) -> Result<Vec<Explained>, Failure> {
-    let asked = explain_job::ask(&args.job, path, sources)?;
     let source = args.source.clone().or(&config::find(path)?)?;
+    let asked = explain_job::ask(&args.job, path, sources, &source)?;
     let mut all = Vec::new();
     for leg in &asked.legs {
         let about = match &leg.label {

@@ -1,6 +1,8 @@
 //! `landfall explain --workflow`: the token that a job would get, and what a role says to it. The job is
 //! planned as `rehearse` plans it, and nothing runs.
 
+mod gitlab;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -21,7 +23,7 @@ const AUDIENCE_DEFAULT: &str = "sts.amazonaws.com";
 /// The job that a question is about.
 #[derive(Args, Debug)]
 pub struct JobArgs {
-    /// A workflow: the question is about the token of one of its jobs
+    /// A workflow, or a .gitlab-ci.yml: the question is about the token of one of its jobs
     #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "claims"])]
     pub workflow: Option<PathBuf>,
     /// The job, `deploy` or `call-shared/deploy`; may be left out where there is one
@@ -48,9 +50,12 @@ pub struct JobArgs {
     /// Where another repository is on this machine; may be repeated
     #[arg(long, value_name = "OWNER/NAME[@REF]=DIR", value_parser = key_value, requires = "workflow")]
     remote: Vec<(String, String)>,
-    /// An input of workflow_dispatch; may be repeated
+    /// An input of workflow_dispatch, or of a GitLab pipeline; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value, requires = "workflow")]
     input: Vec<(String, String)>,
+    /// The GitLab that a pipeline is in [default: the one that the Terraform has a provider for, or gitlab.com]
+    #[arg(long, value_name = "URL", requires = "workflow")]
+    issuer: Option<String>,
     /// The subject template (`include_claim_keys`) of a repository, or of those of an owner; may be repeated
     #[arg(long, value_name = "OWNER[/NAME]=KEY,KEY", requires = "workflow")]
     sub_template: Vec<String>,
@@ -97,7 +102,15 @@ pub struct NoToken {
 ///
 /// # Errors
 /// Wrong usage, unreadable input.
-pub fn ask(args: &JobArgs, path: &Path, sources: &SourceMap) -> Result<Asked, Failure> {
+pub fn ask(
+    args: &JobArgs,
+    path: &Path,
+    sources: &SourceMap,
+    source: &role::RoleSource,
+) -> Result<Asked, Failure> {
+    if rehearse::gitlab::is_configuration(path) {
+        return gitlab::ask(args, path, sources, source);
+    }
     let found = config::find(path)?;
     let templates = role::templates(&args.sub_template, &found)?;
     let dir = rehearse::repository_dir(path, &found)?;

@@ -13,6 +13,7 @@ pub mod role;
 pub mod serve;
 pub mod session;
 pub mod token;
+pub mod token_gitlab;
 pub mod who;
 
 use std::process::ExitCode;

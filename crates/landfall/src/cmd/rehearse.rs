@@ -1,4 +1,6 @@
-//! `landfall rehearse`: a workflow end to end on this machine.
+//! `landfall rehearse`: a workflow, or a GitLab pipeline, end to end on this machine.
+
+pub mod gitlab;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,16 +31,17 @@ use crate::ui_tree::{JsonLines, Tree};
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct RehearseArgs {
-    /// A workflow file, or a repository's folder (one with .github/workflows or landfall.toml)
+    /// A workflow file or a .gitlab-ci.yml, or a repository's folder (one with either, or with landfall.toml)
     #[arg(value_name = "FILE|DIR", default_value = ".")]
     path: PathBuf,
-    /// The event that starts the run [default: push]
+    /// The event that starts the run [default: push]; of GitLab push, tag, merge_request, schedule, web, …
     #[arg(long, value_name = "EVENT")]
     event: Option<String>,
-    /// The ref that the run is for; for a pull request its base branch [default: refs/heads/main]
+    /// The ref that the run is for; for a pull request its base branch, for a merge request its source branch
+    /// [default: refs/heads/main]
     #[arg(long = "ref", value_name = "REF")]
     git_ref: Option<String>,
-    /// The pull request comes from a fork
+    /// The pull request, or merge request, comes from a fork
     #[arg(long)]
     fork: bool,
     /// The repository [default: from landfall.toml, or the git remote `origin`]
@@ -62,10 +65,19 @@ pub struct RehearseArgs {
     /// Run this job and what it needs, and nothing else
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
-    /// An input of workflow_dispatch; may be repeated
+    /// An input of workflow_dispatch, or of a GitLab pipeline; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
     input: Vec<(String, String)>,
-    /// A secret; with the name alone it is taken from the environment, where it can't be seen by others
+    /// A CI/CD variable of whoever starts a GitLab pipeline: it wins over all others; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
+    variable: Vec<(String, String)>,
+    /// Start the manual jobs of a GitLab pipeline as well
+    #[arg(long)]
+    manual: bool,
+    /// The GitLab whose tokens the jobs get [default: the one that the Terraform has a provider for, or gitlab.com]
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// A secret (of GitLab: a masked variable of the project); with the name alone it is taken from the environment, where it can't be seen by others
     #[arg(long, value_name = "NAME[=VALUE]")]
     secret: Vec<String>,
     /// The account that the Terraform is applied in [default: from landfall.toml, or 123456789012]
@@ -91,7 +103,8 @@ pub struct RehearseArgs {
 const EXAMPLES: &str = "\
 Examples:
   landfall rehearse examples/github-ecr
-  landfall rehearse . --event pull_request
+  landfall rehearse examples/gitlab                                a GitLab pipeline
+  landfall rehearse . --event pull_request                         of GitLab: merge_request, tag, …
   landfall rehearse .github/workflows/deploy.yml --infra infra --remote acme/ci-templates@main=../ci-templates
   landfall rehearse . --stretch 'Configure AWS credentials=2h'     what if the job outlives its session
   landfall rehearse . --signed-by stranger                         what if someone forges a token
@@ -127,6 +140,12 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
     }
     let found = config::find(&args.path)?;
     let repository = repository_dir(&args.path, &found)?;
+    if let Some(file) = gitlab::file(&args.path, &found, &repository) {
+        return gitlab::run(&args, &found, &repository, &file, environment).await;
+    }
+    if let Some(flag) = args.of_gitlab_only() {
+        return Err(usage(format!("{flag} is for GitLab pipelines, and {} is none", shown(&args.path))));
+    }
     let sources = SourceMap::new();
     let workflows = workflows(&sources, &args, &found, &repository)?;
     let repo = repo_name(args.repo.as_deref(), &found, &repository)?;
@@ -157,9 +176,7 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
         repository,
         snapshot,
         remotes: remotes(&args.remote, &found),
-        landfall: std::env::current_exe().map_err(|error| {
-            Failure::new(FailureKind::Outside, format!("cannot find this program's own file: {error}"))
-        })?,
+        landfall: own_file()?,
         dir: scratch.path().to_owned(),
         user: {
             let environment = environment.clone();
@@ -236,14 +253,31 @@ fn setup<'a>(args: &RehearseArgs, found: &Found, infra: &'a [PathBuf]) -> Result
     })
 }
 
+/// This program's own file: the `landfall` of the steps.
+fn own_file() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| {
+        Failure::new(FailureKind::Outside, format!("cannot find this program's own file: {error}"))
+    })
+}
+
 fn ready(served: &serve::Served, facts: &RunFacts) -> Ready {
+    Ready {
+        repository: facts.repository.clone(),
+        event: facts.event.name.clone(),
+        git_ref: facts.event.git_ref.clone(),
+        ..ready_of(served)
+    }
+}
+
+/// The AWS side, without what runs against it.
+fn ready_of(served: &serve::Served) -> Ready {
     Ready {
         url: served.server.url().to_owned(),
         account: served.server.world.settings.default_account.to_string(),
         region: served.region.clone(),
-        repository: facts.repository.clone(),
-        event: facts.event.name.clone(),
-        git_ref: facts.event.git_ref.clone(),
+        repository: String::new(),
+        event: String::new(),
+        git_ref: String::new(),
         made: served.seeded.made.clone(),
         warnings: served.read.findings.clone(),
     }
@@ -314,6 +348,14 @@ pub fn repo_name(said: Option<&str>, found: &Found, dir: &Path) -> Result<String
 
 /// `OWNER/NAME` of the git remote `origin`, where the folder is the top of a checkout.
 fn origin(dir: &Path) -> Option<String> {
+    let url = origin_url(dir)?;
+    let path = url.strip_suffix(".git").unwrap_or(&url);
+    let mut parts = path.rsplit(['/', ':']);
+    let (name, owner) = (parts.next()?, parts.next()?);
+    Some(format!("{owner}/{name}")).filter(|repo| token::is_repository(repo))
+}
+
+fn origin_url(dir: &Path) -> Option<String> {
     if !dir.join(".git").exists() {
         return None;
     }
@@ -323,11 +365,7 @@ fn origin(dir: &Path) -> Option<String> {
         .args(["remote", "get-url", "origin"])
         .output()
         .ok()?;
-    let url = String::from_utf8(output.stdout).ok()?;
-    let path = url.trim().strip_suffix(".git").unwrap_or(url.trim()).to_owned();
-    let mut parts = path.rsplit(['/', ':']);
-    let (name, owner) = (parts.next()?, parts.next()?);
-    Some(format!("{owner}/{name}")).filter(|repo| token::is_repository(repo))
+    String::from_utf8(output.stdout).ok().map(|url| url.trim().to_owned())
 }
 
 /// The workflows to run: the one that was said, or all of the repository.
@@ -345,10 +383,10 @@ fn workflows(
         let folder = dir.join(".github/workflows");
         if !folder.is_dir() {
             return Err(usage(format!(
-                "{} is not a repository with workflows: it has no .github/workflows",
+                "{} is not a repository with a pipeline: it has no .github/workflows and no .gitlab-ci.yml",
                 shown(dir)
             ))
-            .help("give a workflow file, a repository's folder, or a folder with landfall.toml"));
+            .help("give a workflow file, a .gitlab-ci.yml, a repository's folder, or a folder with landfall.toml"));
         }
         files::in_folder(&folder, &[".yml", ".yaml"])?
     };
@@ -429,6 +467,23 @@ pub struct RunWords<'w> {
 }
 
 impl RehearseArgs {
+    /// A flag that means nothing for GitHub's workflows.
+    fn of_gitlab_only(&self) -> Option<&'static str> {
+        let given = [
+            (!self.variable.is_empty(), "--variable"),
+            (self.manual, "--manual"),
+            (self.issuer.is_some(), "--issuer"),
+        ];
+        given.into_iter().find(|(given, _)| *given).map(|(_, flag)| flag)
+    }
+
+    /// Inputs of `landfall.toml` and of the command line; the latter win.
+    fn inputs(&self, found: &Found) -> Vec<(String, String)> {
+        let mut inputs = found.config.inputs.clone();
+        inputs.extend(self.input.iter().cloned());
+        inputs.into_iter().collect()
+    }
+
     fn words(&self) -> RunWords<'_> {
         RunWords {
             event: self.event.as_deref(),

@@ -27,6 +27,8 @@ pub struct TokenArgs {
 enum TokenCommand {
     /// Mint a token as GitHub would give it to a job; a running `landfall serve` signs it
     Github(Box<GithubArgs>),
+    /// Mint a token as a GitLab would give it to a job
+    Gitlab(Box<super::token_gitlab::GitlabArgs>),
     /// Show a token's header and claims; nothing is verified
     Decode {
         /// A file with the token; standard input when it is left out or `-`
@@ -116,19 +118,33 @@ pub fn is_repository(text: &str) -> bool {
 /// Wrong usage; no server to ask.
 pub async fn run(args: TokenArgs, environment: &Environment) -> Result<(), Failure> {
     match args.command {
-        TokenCommand::Github(args) => mint(&args, environment).await,
+        TokenCommand::Github(args) => github(&args, environment).await,
+        TokenCommand::Gitlab(args) => super::token_gitlab::run(&args, environment).await,
         TokenCommand::Decode { file } => decode(file.as_deref()),
     }
 }
 
-async fn mint(args: &GithubArgs, environment: &Environment) -> Result<(), Failure> {
+async fn github(args: &GithubArgs, environment: &Environment) -> Result<(), Failure> {
     if !is_repository(&args.repo) {
         return Err(usage(format!("--repo `{}` is not OWNER/NAME", args.repo)));
     }
-    let endpoint = serve::endpoint(args.endpoint.as_deref(), environment);
+    mint(&claims(args), args.signed_by, args.endpoint.as_deref(), environment).await
+}
+
+/// Asks a running server for a token with these claims, and prints it.
+///
+/// # Errors
+/// No server to ask; claims of an issuer that it doesn't play.
+pub async fn mint(
+    claims: &Claims,
+    signed_by: SignedBy,
+    endpoint: Option<&str>,
+    environment: &Environment,
+) -> Result<(), Failure> {
+    let endpoint = serve::endpoint(endpoint, environment);
     let body = serde_json::json!({
-        "claims": jwt::claims_to_json(&claims(args)),
-        "stranger": args.signed_by == SignedBy::Stranger,
+        "claims": jwt::claims_to_json(claims),
+        "stranger": signed_by == SignedBy::Stranger,
     });
     let outside = |error: reqwest::Error| {
         Failure::new(FailureKind::Outside, format!("no `landfall serve` answers at {endpoint}"))

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use regex_lite::Regex;
 
-const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/github-ecr");
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+const EXAMPLE: &str = "github-ecr";
 
 /// One place.
 pub struct Bench {
@@ -40,8 +41,13 @@ impl Bench {
 
     /// Copies the example to `work/example`, with an edit.
     pub fn example(self, edit: Option<&Edit>) -> Self {
+        self.example_of(EXAMPLE, edit)
+    }
+
+    /// As [`Bench::example`], of one of the examples.
+    pub fn example_of(self, name: &str, edit: Option<&Edit>) -> Self {
         let to = self.work().join("example");
-        copy(Path::new(EXAMPLE), &to);
+        copy(&Path::new(EXAMPLES).join(name), &to);
         if let Some((file, old, new)) = edit {
             let path = to.join(file);
             let text = std::fs::read_to_string(&path).unwrap();
@@ -187,9 +193,14 @@ pub fn rows(text: &str) -> Vec<Row> {
 
 /// Runs every row in a place of its own, a few at a time, and compares what is shown with the row's snapshot.
 pub fn compare(rows: &[Row], code: i32) {
+    compare_of(EXAMPLE, rows, code);
+}
+
+/// As [`compare`], of one of the examples.
+pub fn compare_of(example: &str, rows: &[Row], code: i32) {
     const AT_ONCE: usize = 4;
     let run = |row: &Row| {
-        let bench = Bench::new().example(row.edit.as_ref()).file("empty/.keep", "");
+        let bench = Bench::new().example_of(example, row.edit.as_ref()).file("empty/.keep", "");
         let mut words = row.command.clone().unwrap_or_else(|| vec!["rehearse".into(), "example".into()]);
         words.extend(row.flags.clone());
         bench.landfall(&words.iter().map(String::as_str).collect::<Vec<_>>())

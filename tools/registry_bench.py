@@ -6,8 +6,12 @@
 
 A blob of 100 MB goes in and out by curl, and an image of three layers by skopeo, from so many clients at once.
 Every line is the best of some runs, and the ratio is ours to theirs. What is pushed is the same each time, so
-that it takes the disk once; uploads in flight take it once for each client. `--memory` pushes large layers
-from 64 clients and looks only at what the servers need for it.
+that it takes the disk once; uploads in flight take it once for each client.
+
+Then large layers, which this script makes while it sends them: one from each of many clients at once, every one
+with its own content (`--layer-mb`), and a single one in and out (`--single-mb`). What is looked at is the most
+memory that the server had. The disk has to hold a layer of every client. `--skip-small` and `--skip-large` leave
+a part out.
 """
 
 import argparse
@@ -18,9 +22,11 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -28,6 +34,8 @@ MB = 1_000_000
 BLOB_BYTES = 100 * MB
 IMAGE_LAYER_BYTES = 5 * MB
 IMAGE_LAYERS = 3
+# What large layers are made of and sent by, in bytes.
+BLOCK_BYTES = 1 << 20
 # Longest time that a server may take to start, in seconds.
 START_SECONDS_MAX = 20
 
@@ -258,17 +266,101 @@ def measure(registries, place, arguments):
         line("peak memory", count, [registry.peak_mb() for registry in registries], "MB")
 
 
-def memory(registries, place, arguments):
-    """Large layers from many clients at once: the disk has to hold all of what is in flight."""
-    blob = make_blob(place, arguments.layer_mb * MB)
-    count = arguments.clients[-1]
-    print(f"{count} clients, a layer of {arguments.layer_mb} MB each")
-    for registry in registries:
-        idle = registry.peak_mb()
-        registry.forget_peak()
-        seconds = put(registry, blob, count)
-        speed = count * arguments.layer_mb / seconds
-        print(f"{registry.name:<16} idle {idle:6.1f} MB, peak {registry.peak_mb():6.1f} MB, {speed:7.1f} MB/s", flush=True)
+class Layer:
+    """A large layer that exists only while it is sent: one block again and again, and at the end its number."""
+
+    def __init__(self, megabytes):
+        self.block = os.urandom(BLOCK_BYTES)
+        self.blocks = megabytes * MB // BLOCK_BYTES
+        self.size = self.blocks * BLOCK_BYTES + 8
+        self.hasher = hashlib.sha256()
+        for _ in range(self.blocks):
+            self.hasher.update(self.block)
+
+    def digest(self, number):
+        whole = self.hasher.copy()
+        whole.update(number.to_bytes(8, "big"))
+        return whole.hexdigest()
+
+    def send(self, registry, number):
+        """Pushes the layer of a number, all in one request."""
+        place = begin(registry, f"large/{number}")
+        place += ("&" if "?" in place else "?") + f"digest=sha256:{self.digest(number)}"
+        host, path = place.removeprefix("http://").split("/", 1)
+        lines = [f"PUT /{path} HTTP/1.1", f"host: {host}", f"content-length: {self.size}", "connection: close"]
+        if registry.authorization:
+            lines.append(f"authorization: {registry.authorization}")
+        name, port = host.rsplit(":", 1)
+        with socket.create_connection((name, int(port))) as connection:
+            connection.sendall("\r\n".join([*lines, "", ""]).encode())
+            for _ in range(self.blocks):
+                connection.sendall(self.block)
+            connection.sendall(number.to_bytes(8, "big"))
+            answer = connection.recv(1 << 16).decode()
+        if " 201 " not in answer.split("\r\n")[0]:
+            raise RuntimeError(f"{registry.name}: {answer}")
+
+
+def send_together(layer, registry, count):
+    """One layer from each of so many clients at once; the seconds until the last one is stored."""
+    failures = []
+
+    def one(number):
+        try:
+            layer.send(registry, number)
+        except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+            failures.append(str(error))
+
+    clients = [threading.Thread(target=one, args=(number,)) for number in range(count)]
+    began = time.monotonic()
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    if failures:
+        sys.exit(failures[0])
+    return time.monotonic() - began
+
+
+def large(start, place, arguments):
+    """Large layers into one server, which ends and leaves nothing behind."""
+
+    def said(what, megabytes, seconds):
+        print(
+            f"{registry.name:<16} {what:<34} {megabytes / seconds:7.1f} MB/s, peak memory {registry.peak_mb():6.1f} MB",
+            flush=True,
+        )
+
+    def server():
+        registry = start()
+        print(f"{registry.name:<16} {'idle':<34} {'':>12}  peak memory {registry.peak_mb():6.1f} MB", flush=True)
+        return registry
+
+    count, megabytes = arguments.clients[-1], arguments.layer_mb
+    registry = server()
+    try:
+        layer = Layer(megabytes)
+        seconds = send_together(layer, registry, count)
+        said(f"{count} x {megabytes} MB in", count * megabytes, seconds)
+    finally:
+        clear(registry, place)
+    registry = server()
+    try:
+        megabytes = arguments.single_mb
+        layer = Layer(megabytes)
+        said(f"{megabytes} MB in", megabytes, send_together(layer, registry, 1))
+        words = ["curl", "--silent", "--show-error", "--fail", "--output", os.devnull, *registry.headers()]
+        seconds = together([[*words, registry.url(f"large/0/blobs/sha256:{layer.digest(0)}")]])
+        said(f"{megabytes} MB out", megabytes, seconds)
+    finally:
+        clear(registry, place)
+
+
+def clear(registry, place):
+    """Ends a server and removes all that it has stored."""
+    registry.stop()
+    for left in place.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def main():
@@ -276,18 +368,30 @@ def main():
     parser.add_argument("landfall", help="the release binary")
     parser.add_argument("--clients", default="1,8,64", type=lambda text: [int(part) for part in text.split(",")])
     parser.add_argument("--runs", default=3, type=int, help="best of so many")
-    parser.add_argument("--memory", action="store_true", help="large layers from the last number of clients")
-    parser.add_argument("--layer-mb", default=256, type=int, help="with --memory: how large")
+    parser.add_argument("--layer-mb", default=1000, type=int, help="how large the layer of each of many clients is")
+    parser.add_argument("--single-mb", default=10_000, type=int, help="how large a single layer is")
+    parser.add_argument("--skip-small", action="store_true", help="only large layers")
+    parser.add_argument("--skip-large", action="store_true", help="no large layers")
+    parser.add_argument("--only-landfall", action="store_true", help="large layers into Landfall alone")
     parser.add_argument("--port", default=14_566, type=int, help="the first of two ports")
     parser.add_argument("--dir", help="where the data goes [default: the temporary folder]")
     arguments = parser.parse_args()
     place = pathlib.Path(tempfile.mkdtemp(prefix="registry-bench-", dir=arguments.dir))
     os.environ["TMPDIR"] = str(place)
+    starts = [
+        lambda: landfall(arguments.landfall, place, arguments.port),
+        lambda: distribution(place, arguments.port + 1),
+    ]
     registries = []
     try:
-        registries.append(landfall(arguments.landfall, place, arguments.port))
-        registries.append(distribution(place, arguments.port + 1))
-        (memory if arguments.memory else measure)(registries, place, arguments)
+        if not arguments.skip_small:
+            registries = [start() for start in starts]
+            measure(registries, place, arguments)
+            while registries:
+                clear(registries.pop(), place)
+        if not arguments.skip_large:
+            for start in starts[: 1 if arguments.only_landfall else 2]:
+                large(start, place, arguments)
     finally:
         for registry in registries:
             registry.stop()

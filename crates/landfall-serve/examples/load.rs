@@ -1,12 +1,14 @@
-//! Load figures of a running server: calls a second and how long they take, over kept connections.
+//! Load figures of `landfall serve`: calls a second over kept connections, how long they take, what they cost
+//! the server and how much memory it has afterwards.
 //!
 //! ```text
-//! landfall serve --addr 127.0.0.1:4570 [--data DIR] --format json >/dev/null &
-//! cargo run --release -p landfall-serve --example load -- 127.0.0.1:4570
+//! cargo build --release -p landfall
+//! cargo run --release -p landfall-serve --example load -- target/release/landfall [--data DIR]
 //! ```
 //!
-//! For each call and 1, 8 and 64 clients a line: calls a second, the middle and the slowest hundredth of the
-//! times to an answer. Makes its own provider, roles and repositories; the answer to every call is checked.
+//! Starts the server, makes a provider, roles and repositories in it, and prints a line for each call and 1, 8
+//! and 64 clients. The clients are on the same machine and take their part of its processors. Every answer is
+//! checked.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +19,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -38,8 +41,13 @@ fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap())
 }
 
-/// Makes a client's next call, from the client's number and the call's.
-type MakeCall<'a> = dyn Fn(usize, usize) -> Call + Sync + 'a;
+/// What a client sends.
+enum Load<'a> {
+    /// The same request again and again: it is signed once.
+    Same(Call),
+    /// A request of its own each time, made from the client's number and the call's.
+    Each(&'a (dyn Fn(usize, usize) -> Call + Sync)),
+}
 
 /// A call before it is signed.
 struct Call {
@@ -97,40 +105,40 @@ impl Call {
 
 /// A kept connection.
 struct Client {
-    stream: BufReader<TcpStream>,
+    stream: TcpStream,
+    received: Vec<u8>,
 }
 
 impl Client {
     fn new(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream: BufReader::new(stream) }
+        Self { stream, received: vec![0; 1 << 20] }
     }
 
     /// Sends a request and reads its answer: status and body.
-    fn send(&mut self, request: &[u8]) -> (u16, String) {
-        self.stream.get_mut().write_all(request).unwrap();
-        let (mut status, mut length) = (0, 0);
+    fn send(&mut self, request: &[u8]) -> (u16, &[u8]) {
+        self.stream.write_all(request).unwrap();
+        let mut length = 0;
         loop {
-            let mut line = String::new();
-            self.stream.read_line(&mut line).unwrap();
-            let line = line.trim_end().to_lowercase();
-            if line.is_empty() {
-                break;
-            }
-            if let Some(rest) = line.strip_prefix("http/1.1 ") {
-                status = rest[..3].parse().unwrap();
-            } else if let Some(value) = line.strip_prefix("content-length: ") {
-                length = value.parse().unwrap();
+            let read = self.stream.read(&mut self.received[length..]).unwrap();
+            assert!(read > 0, "the server closed the connection, or an answer is longer than expected");
+            length += read;
+            let answer = &self.received[..length];
+            let Some(body) = answer.windows(4).position(|end| end == b"\r\n\r\n").map(|end| end + 4) else {
+                continue;
+            };
+            let head = std::str::from_utf8(&answer[..body]).unwrap();
+            let said = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if length - body == said.map_or(0, |said| said.parse().unwrap()) {
+                return (head[9..12].parse().unwrap(), &self.received[body..length]);
             }
         }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).unwrap();
-        (status, String::from_utf8(body).unwrap())
     }
 
     fn expect(&mut self, call: &Call) -> String {
         let (status, body) = self.send(&call.bytes());
+        let body = String::from_utf8_lossy(body).into_owned();
         assert!(status == 200 || body.contains("AlreadyExists"), "{status}: {body}");
         body
     }
@@ -185,13 +193,65 @@ fn set_up(addr: SocketAddr) -> String {
         claims.len()
     );
     let (status, body) = client.send(request.as_bytes());
-    assert_eq!(status, 200, "{body}");
-    let minted: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(body));
+    let minted: serde_json::Value = serde_json::from_slice(body).unwrap();
     minted["value"].as_str().unwrap().to_owned()
 }
 
+/// A server of its own.
+struct Server {
+    process: Child,
+    addr: SocketAddr,
+}
+
+impl Server {
+    fn start(program: &str, arguments: &[String]) -> Self {
+        let mut process = Command::new(program)
+            .args(["serve", "--addr", "127.0.0.1:0", "--offline", "--format", "json"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
+        let mut out = BufReader::new(process.stdout.take().unwrap());
+        let mut ready = String::new();
+        out.read_line(&mut ready).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&ready).expect("the server says where it is");
+        let addr = ready["url"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
+        // Decisions are printed as on any other server, and read away.
+        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+        Self { process, addr }
+    }
+
+    fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.process.id())).unwrap()
+    }
+
+    /// Its time on processors, user and system. Linux counts it in hundredths of a second.
+    fn processor_time(&self) -> Duration {
+        let stat = self.file("stat");
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks = [11, 12].map(|at| fields[at].parse::<u64>().unwrap());
+        Duration::from_millis(10 * (ticks[0] + ticks[1]))
+    }
+
+    /// What it has in memory, in MB.
+    fn memory_mb(&self) -> f64 {
+        let status = self.file("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kib * 1024.0 / 1e6
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// Times to an answer of all calls that so many clients got done.
-fn measure(addr: SocketAddr, clients: usize, make: &(impl Fn(usize, usize) -> Call + Sync)) -> Vec<Duration> {
+fn measure(addr: SocketAddr, clients: usize, load: &Load<'_>) -> Vec<Duration> {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let one = |number: usize| {
@@ -199,11 +259,17 @@ fn measure(addr: SocketAddr, clients: usize, make: &(impl Fn(usize, usize) -> Ca
             move || {
                 let mut client = Client::new(addr);
                 let mut times = Vec::new();
+                let mut request = match load {
+                    Load::Same(call) => call.bytes(),
+                    Load::Each(_) => Vec::new(),
+                };
                 while !is_over.load(Ordering::Relaxed) {
-                    let request = make(number, times.len()).bytes();
+                    if let Load::Each(make) = load {
+                        request = make(number, times.len()).bytes();
+                    }
                     let began = Instant::now();
                     let (status, body) = client.send(&request);
-                    assert_eq!(status, 200, "{body}");
+                    assert_eq!(status, 200, "{}", String::from_utf8_lossy(body));
                     times.push(began.elapsed());
                 }
                 times
@@ -216,45 +282,60 @@ fn measure(addr: SocketAddr, clients: usize, make: &(impl Fn(usize, usize) -> Ca
     })
 }
 
+fn exchange(token: &str) -> Call {
+    let form = format!(
+        "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleSessionName=load&RoleArn={}&WebIdentityToken={token}",
+        encoded("arn:aws:iam::123456789012:role/load-0")
+    );
+    Call { is_signed: false, ..Call::query("sts", form) }
+}
+
+fn put_role_policy(client: usize, number: usize) -> Call {
+    let policy = format!(
+        "{{\"Version\":\"2012-10-17\",\"Statement\":[{{\"Effect\":\"Allow\",\"Action\":\"ecr:*\",\"Resource\":\"arn:aws:ecr:*:*:repository/{number}\"}}]}}"
+    );
+    iam(&format!(
+        "Action=PutRolePolicy&RoleName=load-{client}&PolicyName=load&PolicyDocument={}",
+        encoded(&policy)
+    ))
+}
+
 fn main() {
-    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:4566".to_owned());
-    let addr: SocketAddr = addr.parse().expect("HOST:PORT of a running server is expected");
-    let token = set_up(addr);
-    let exchange = |_, _| Call {
-        is_signed: false,
-        ..Call::query(
-            "sts",
-            format!(
-                "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleSessionName=load&RoleArn={}&WebIdentityToken={token}",
-                encoded("arn:aws:iam::123456789012:role/load-0")
-            ),
-        )
-    };
-    let who = |_, _| Call::query("sts", "Action=GetCallerIdentity&Version=2011-06-15".to_owned());
-    let describe = |_, _| Call::ecr("DescribeRepositories", "{}");
-    let put = |client: usize, number: usize| {
-        let policy = format!(
-            "{{\"Version\":\"2012-10-17\",\"Statement\":[{{\"Effect\":\"Allow\",\"Action\":\"ecr:*\",\"Resource\":\"arn:aws:ecr:*:*:repository/{number}\"}}]}}"
-        );
-        iam(&format!(
-            "Action=PutRolePolicy&RoleName=load-{client}&PolicyName=load&PolicyDocument={}",
-            encoded(&policy)
-        ))
-    };
-    println!("{:<28}{:>8}{:>12}{:>12}{:>12}", "call", "clients", "calls/s", "p50 ms", "p99 ms");
-    let all: [(&str, &MakeCall<'_>); 4] = [
-        ("AssumeRoleWithWebIdentity", &exchange),
-        ("GetCallerIdentity", &who),
-        ("DescribeRepositories (20)", &describe),
-        ("PutRolePolicy", &put),
+    let mut arguments = std::env::args().skip(1);
+    let program = arguments.next().expect("the program is expected: target/release/landfall");
+    let arguments: Vec<String> = arguments.collect();
+    let server = Server::start(&program, &arguments);
+    println!("memory at the start: {:.1} MB", server.memory_mb());
+    let token = set_up(server.addr);
+    let loads = [
+        ("AssumeRoleWithWebIdentity", Load::Same(exchange(&token))),
+        (
+            "GetCallerIdentity",
+            Load::Same(Call::query("sts", "Action=GetCallerIdentity&Version=2011-06-15".to_owned())),
+        ),
+        ("DescribeRepositories (20)", Load::Same(Call::ecr("DescribeRepositories", "{}"))),
+        ("PutRolePolicy", Load::Each(&put_role_policy)),
     ];
-    for (name, make) in all {
+    println!(
+        "{:<28}{:>8}{:>10}{:>9}{:>9}{:>13}{:>11}",
+        "call", "clients", "calls/s", "p50 ms", "p99 ms", "CPU us/call", "memory MB"
+    );
+    for (name, load) in loads {
         for clients in CLIENTS {
-            let mut times = measure(addr, clients, &make);
+            let (before, began) = (server.processor_time(), Instant::now());
+            let mut times = measure(server.addr, clients, &load);
+            let (cost, took) = (server.processor_time() - before, began.elapsed());
             times.sort_unstable();
             let at = |part: usize| times[times.len() * part / 100].as_secs_f64() * 1000.0;
-            let rate = times.len() as f64 / MEASURED.as_secs_f64();
-            println!("{name:<28}{clients:>8}{rate:>12.0}{:>12.2}{:>12.2}", at(50), at(99));
+            let count = times.len() as f64;
+            println!(
+                "{name:<28}{clients:>8}{:>10.0}{:>9.2}{:>9.2}{:>13.0}{:>11.1}",
+                count / took.as_secs_f64(),
+                at(50),
+                at(99),
+                cost.as_secs_f64() * 1e6 / count,
+                server.memory_mb()
+            );
         }
     }
 }

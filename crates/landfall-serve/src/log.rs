@@ -20,7 +20,7 @@ pub use follow::{Filter, Follower, Read, Reading};
 const RECORDS_MAX: usize = 10_000;
 /// What the kept records may weigh together, in bytes as [`weight`] estimates them: anyone who can connect
 /// can be refused, and what they sent is in the record.
-const RECORDS_BYTES_MAX: usize = 32 << 20;
+const RECORDS_BYTES_MAX: usize = 16 << 20;
 /// Longest operation, caller, resource or message in a record, in characters; longer ones are cut.
 const TEXT_CHARS_MAX: usize = 2_048;
 
@@ -142,9 +142,15 @@ pub struct DecisionLog {
 #[derive(Default)]
 struct Inner {
     last: u64,
-    records: VecDeque<Arc<Record>>,
+    records: VecDeque<Kept>,
     bytes: usize,
     followers: Followers,
+}
+
+/// A record that can be asked for, with its [`weight`].
+struct Kept {
+    record: Arc<Record>,
+    bytes: usize,
 }
 
 impl std::fmt::Debug for DecisionLog {
@@ -179,12 +185,16 @@ impl DecisionLog {
             finding: entry.finding.map(cut_finding),
             claims: entry.claims,
         };
+        let bytes = weight(&record);
         let mut inner = self.inner();
         inner.last += 1;
         record.sequence = inner.last;
         let record = Arc::new(record);
-        inner.keep(&record);
+        let forgotten = inner.keep(Kept { record: Arc::clone(&record), bytes });
         inner.followers.tell(&record);
+        // A record is many small pieces: others need not wait until all are given back.
+        drop(inner);
+        drop(forgotten);
     }
 
     /// Follows the log from now on.
@@ -200,7 +210,7 @@ impl DecisionLog {
             return None;
         }
         let follower = follow.then(|| inner.followers.add(true));
-        let kept = inner.records.iter().filter(|record| record.sequence > after).cloned().collect();
+        let kept = inner.records().filter(|record| record.sequence > after).cloned().collect();
         Some(Reading::new(kept, follower, filter))
     }
 
@@ -217,13 +227,13 @@ impl DecisionLog {
     /// The records after a sequence number that are still kept.
     pub fn after(&self, sequence: u64) -> Vec<Arc<Record>> {
         let inner = self.inner();
-        inner.records.iter().filter(|record| record.sequence > sequence).cloned().collect()
+        inner.records().filter(|record| record.sequence > sequence).cloned().collect()
     }
 
     /// The records of one request that came after a sequence number.
     pub fn of_request(&self, after: u64, request_id: &str) -> Vec<Arc<Record>> {
         let inner = self.inner();
-        let newest = inner.records.iter().rev().take_while(|record| record.sequence > after);
+        let newest = inner.records().rev().take_while(|record| record.sequence > after);
         let mut records: Vec<_> = newest.filter(|record| record.request_id == request_id).cloned().collect();
         records.reverse();
         records
@@ -263,17 +273,25 @@ impl DecisionLog {
 }
 
 impl Inner {
-    fn keep(&mut self, record: &Arc<Record>) {
-        self.bytes += weight(record);
-        self.records.push_back(Arc::clone(record));
+    fn records(&self) -> impl DoubleEndedIterator<Item = &Arc<Record>> {
+        self.records.iter().map(|kept| &kept.record)
+    }
+
+    /// Keeps a record, and gives those that had to go for it.
+    fn keep(&mut self, record: Kept) -> Vec<Kept> {
+        self.bytes += record.bytes;
+        self.records.push_back(record);
+        let mut forgotten = Vec::new();
         while self.records.len() > RECORDS_MAX || self.bytes > RECORDS_BYTES_MAX {
             let Some(oldest) = self.records.pop_front() else { break };
-            self.bytes = self.bytes.saturating_sub(weight(&oldest));
+            self.bytes = self.bytes.saturating_sub(oldest.bytes);
+            forgotten.push(oldest);
         }
+        forgotten
     }
 }
 
-/// What a record holds in memory, in bytes: an estimate that is the same whenever it is asked for.
+/// What a record holds in memory, in bytes, as an estimate.
 fn weight(record: &Record) -> usize {
     const RECORD: usize = 512;
     const PART: usize = 64;

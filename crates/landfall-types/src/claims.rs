@@ -1,10 +1,12 @@
 //! What an ID token says.
 
 use std::fmt;
+use std::sync::Arc;
 
-/// The claims of an ID token in the order in which they stand there.
+/// The claims of an ID token in the order in which they stand there. A copy shares them until one of the two
+/// is changed: every exchange hands its claims on to what checks them, and to the log.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Claims(Vec<(String, ClaimValue)>);
+pub struct Claims(Arc<Vec<(String, ClaimValue)>>);
 
 /// A claim's value, as far as anyone looks into it.
 #[derive(Clone, PartialEq, Debug)]
@@ -32,9 +34,10 @@ impl Claims {
     /// Sets a claim; the last value of a repeated name counts (as STS does: FACTS, captured).
     pub fn set(&mut self, name: impl Into<String>, value: ClaimValue) {
         let name = name.into();
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
+        let claims = Arc::make_mut(&mut self.0);
+        match claims.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,
-            None => self.0.push((name, value)),
+            None => claims.push((name, value)),
         }
     }
 
@@ -45,7 +48,7 @@ impl Claims {
 
     /// Removes a claim.
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|(known, _)| known != name);
+        Arc::make_mut(&mut self.0).retain(|(known, _)| known != name);
     }
 
     /// A claim's value.

@@ -230,18 +230,35 @@ impl Writer {
 
 /// Characters that XML 1.0 can't hold at all become U+FFFD. <https://www.w3.org/TR/xml/#charsets>
 fn push_escaped(out: &mut String, text: &str) {
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\r' => out.push_str("&#xD;"),
-            '\t' | '\n' => out.push(character),
-            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push(char::REPLACEMENT_CHARACTER),
-            _ => out.push(character),
+    let mut rest = text;
+    while let Some(at) = first_that_may_matter(rest.as_bytes()) {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = from.chars();
+        match chars.next() {
+            Some('&') => out.push_str("&amp;"),
+            Some('<') => out.push_str("&lt;"),
+            Some('>') => out.push_str("&gt;"),
+            Some('"') => out.push_str("&quot;"),
+            Some('\r') => out.push_str("&#xD;"),
+            Some(blank @ ('\t' | '\n')) => out.push(blank),
+            Some('\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}') => out.push(char::REPLACEMENT_CHARACTER),
+            other => out.extend(other),
         }
+        rest = chars.as_str();
     }
+    out.push_str(rest);
+}
+
+/// Where the first byte is that begins a character to look at. Of those outside ASCII, U+FFFE and U+FFFF begin
+/// with 0xEF. Most answers are one long token without any, so whole blocks are passed over.
+fn first_that_may_matter(bytes: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 64;
+    let matters = |byte: u8| matches!(byte, b'&' | b'<' | b'>' | b'"' | ..=0x1f | 0xef);
+    let in_block = |block: &[u8]| block.iter().fold(false, |found, byte| found | matters(*byte));
+    let start = BLOCK * bytes.chunks(BLOCK).position(in_block)?;
+    let at = bytes.iter().skip(start).position(|byte| matters(*byte))?;
+    Some(start + at)
 }
 
 const DEPTH_MAX: usize = 32;

@@ -1,6 +1,6 @@
 //! What a person sees. Colours are written always and taken out where the output is not a terminal.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use landfall_check::render;
@@ -37,6 +37,24 @@ pub fn line(text: impl std::fmt::Display) {
     anstream::println!("{text}");
 }
 
+/// Prints lines that end with newlines on standard output, all at once.
+///
+/// # Errors
+/// When nobody reads it any more, or there is no room for it.
+pub fn lines(text: &str) -> std::io::Result<()> {
+    anstream::stdout().lock().write_all(text.as_bytes())
+}
+
+/// Prints what is without colours on standard output as it is.
+///
+/// # Errors
+/// As [`lines`].
+pub fn plain(bytes: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
 /// Prints a failure on standard error.
 pub fn failure(failure: &Failure) {
     anstream::eprintln!("{}: {}", styled(BAD.bold(), "error"), failure.message);
@@ -52,11 +70,14 @@ pub fn warning(text: &str) {
 
 /// Prints a finding on standard output, indented by so many spaces.
 pub fn finding(finding: &Finding, sources: &SourceMap, indent: usize) {
+    anstream::print!("{}", finding_lines(finding, sources, indent));
+}
+
+/// A finding's lines, indented by so many spaces, each with its newline.
+pub fn finding_lines(finding: &Finding, sources: &SourceMap, indent: usize) -> String {
     let text = render::terminal(finding, sources, render::Style::Coloured, WIDTH_DEFAULT - indent);
     let space = " ".repeat(indent);
-    for part in text.lines() {
-        line(format!("{space}{part}").trim_end());
-    }
+    text.lines().map(|part| format!("{}\n", format!("{space}{part}").trim_end())).collect()
 }
 
 /// Prints a finding on standard error: of input that can't be read.

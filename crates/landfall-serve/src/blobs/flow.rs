@@ -20,7 +20,10 @@ use tokio::task::JoinHandle;
 /// Bytes of all uploads together that wait to be hashed and written; as many are being hashed and written.
 const UPLOADED_BYTES: usize = 4 << 20;
 /// Least and most bytes of one upload that are gathered before they are hashed and written.
-const BATCH_BYTES: [usize; 2] = [64 << 10, 2 << 20];
+const BATCH_BYTES: [usize; 2] = [48 << 10, 2 << 20];
+/// Uploads that are so many keep all processors busy without each of them gathering a batch while another one
+/// is at work, which would only take memory.
+const CROWD: usize = 16;
 /// Bytes of all downloads together that are read ahead; as many are being sent.
 const DOWNLOADED_BYTES: usize = 4 << 20;
 /// Least and most bytes of a download that are read at a time.
@@ -93,7 +96,7 @@ pub(super) struct Growing {
 
 impl Growing {
     /// Appends a body, at most `bytes_max` of it: the next batch is gathered while the one before is hashed
-    /// and written.
+    /// and written, unless there is a crowd.
     pub(super) async fn append(
         self,
         flow: &Flow,
@@ -104,6 +107,9 @@ impl Growing {
         let end = self.length.saturating_add(bytes_max);
         let mut stage = Stage::Idle(self);
         loop {
+            if sharing.count() >= CROWD {
+                stage = Stage::Idle(stage.done().await?);
+            }
             let batch_bytes = sharing.part(UPLOADED_BYTES, BATCH_BYTES);
             let gathered = gather(&mut body, end - stage.length(), batch_bytes).await;
             let growing = stage.done().await?;

@@ -143,8 +143,8 @@ impl Form {
 
     fn write(self, into: &mut String, read: &Read, sources: &SourceMap) {
         let (id, json) = match read {
-            Read::Record(record) => (Some(record.sequence), json::record(record, sources)),
-            Read::Missed(missed) => (None, json::gap(*missed)),
+            Read::Record(record) => (Some(record.sequence), json::record(record, sources).to_string()),
+            Read::Missed(missed) => (None, json::gap(*missed).to_string()),
         };
         match (self, id) {
             (Self::Lines, _) => into.push_str(&format!("{json}\n")),

@@ -15,6 +15,9 @@ use tokio::time::{Instant, Sleep};
 
 /// What has to arrive of a body before its wait begins anew, in bytes: one byte a minute is no progress.
 const PROGRESS_BYTES_MIN: usize = 1 << 10;
+/// Most bytes that are read from a connection at a time. hyper's buffer grows, up to what a header section may
+/// have, while reads fill it; one byte less than it would have to be keeps that of a large upload at 64 KiB.
+const READ_BYTES_MAX: usize = (64 << 10) - 1;
 
 /// A wait that ends in failure unless it is called off.
 struct Patience {
@@ -125,7 +128,14 @@ impl AsyncRead for PatientStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        if buffer.remaining() <= READ_BYTES_MAX {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(READ_BYTES_MAX));
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+        let length = part.filled().len();
+        buffer.advance(length);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -41,7 +41,7 @@ impl Audit {
                 file.missed += follower.take_missed();
                 file.append(text, lines);
             }
-            file.append(String::new(), 0);
+            file.append(Vec::new(), 0);
         };
         let thread = std::thread::Builder::new().name("audit".to_owned()).spawn(work)?;
         Ok(Self { thread })
@@ -55,12 +55,11 @@ impl Audit {
 }
 
 /// A record and what waits behind it, as text.
-fn batch(first: &Arc<Record>, follower: &mut Follower, sources: &SourceMap) -> (String, u64) {
-    let mut text = String::new();
+fn batch(first: &Arc<Record>, follower: &mut Follower, sources: &SourceMap) -> (Vec<u8>, u64) {
+    let mut text = Vec::new();
     let (mut next, mut lines) = (Some(Arc::clone(first)), 0);
     while let Some(record) = next {
-        text.push_str(&json::record(&record, sources).to_string());
-        text.push('\n');
+        json::record(&record, sources).write_line(&mut text);
         lines += 1;
         next = if text.len() < BATCH_BYTES { follower.next_waiting() } else { None };
     }
@@ -76,15 +75,15 @@ struct AuditFile {
 }
 
 impl AuditFile {
-    fn append(&mut self, mut text: String, lines: u64) {
+    fn append(&mut self, mut text: Vec<u8>, lines: u64) {
         let had_missed = self.missed;
         if self.missed > 0 {
-            text.insert_str(0, &format!("{}\n", json::gap(self.missed)));
+            text.splice(0..0, format!("{}\n", json::gap(self.missed)).into_bytes());
         }
         if text.is_empty() {
             return;
         }
-        match self.write(text.as_bytes()) {
+        match self.write(&text) {
             Ok(()) if had_missed > 0 => {
                 self.missed = 0;
                 (self.tell)(&format!(
@@ -175,9 +174,9 @@ mod tests {
         let (path, moved) = (dir.path().join("audit"), dir.path().join("audit.1"));
         let mut file =
             AuditFile { path: path.clone(), file: open(&path).unwrap(), missed: 0, tell: silent() };
-        file.append("one\n".to_owned(), 1);
+        file.append(b"one\n".to_vec(), 1);
         std::fs::rename(&path, &moved).unwrap();
-        file.append("two\n".to_owned(), 1);
+        file.append(b"two\n".to_vec(), 1);
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
     }
@@ -192,10 +191,10 @@ mod tests {
         let hear = Arc::clone(&told);
         let tell: Tell = Box::new(move |text| hear.lock().unwrap().push(text.to_owned()));
         let mut file = AuditFile { path: path.clone(), file: open(&path).unwrap(), missed: 0, tell };
-        file.append("one\n".to_owned(), 1);
-        file.append("two\nthree\n".to_owned(), 2);
+        file.append(b"one\n".to_vec(), 1);
+        file.append(b"two\nthree\n".to_vec(), 2);
         std::fs::remove_file(&path).unwrap();
-        file.append("four\n".to_owned(), 1);
+        file.append(b"four\n".to_vec(), 1);
         let expected = "{\"event\":\"gap\",\"missed\":3}\nfour\n";
         assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
         let told = told.lock().unwrap();

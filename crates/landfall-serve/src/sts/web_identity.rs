@@ -173,7 +173,8 @@ fn finish(
     check_signature(world, provider, token, found)?;
     identity.check_role(input.role_arn)?;
     let role = find_role(world, *account, &input.role)?;
-    let exchange = Exchange { world, asked, role: &role, provider, identity, input };
+    let keys = web_identity::condition_keys(&provider.issuer.host_and_path(), identity);
+    let exchange = Exchange { world, asked, role: &role, provider, identity, keys: &keys, input };
     let (decision, request) = exchange.check_trust()?;
     exchange.check_duration()?;
     let policies = passed_policies(world, *account, input.policy, &input.policy_arns)?;
@@ -195,6 +196,8 @@ struct Exchange<'a> {
     role: &'a Role,
     provider: &'a Provider,
     identity: &'a WebIdentity,
+    /// What a trust policy can see of the token.
+    keys: &'a [(String, Vec<String>)],
     input: &'a AssumeRoleInput<'a>,
 }
 
@@ -378,10 +381,7 @@ impl Exchange<'_> {
         if !identity.transitive_tag_keys.is_empty() {
             context.set_all("sts:TransitiveTagKeys", identity.transitive_tag_keys.clone());
         }
-        for (name, values) in web_identity::condition_keys(&self.provider.issuer.host_and_path(), identity) {
-            context.set_all(name, values);
-        }
-        for (name, values) in self.asked.keys {
+        for (name, values) in self.keys.iter().chain(self.asked.keys) {
             context.set_all(name.as_str(), values.clone());
         }
         context
@@ -398,9 +398,11 @@ impl Exchange<'_> {
     fn issue(&self, policies: Option<PassedPolicies>, now: Timestamp) -> Result<Assumed, Refusal> {
         let host = self.provider.issuer.host_and_path();
         // Of the claims, only these three stay in the session (observed).
-        let kept = [format!("{host}:aud"), format!("{host}:sub"), format!("{host}:amr")];
-        let mut federated_keys = web_identity::condition_keys(&host, self.identity);
-        federated_keys.retain(|(name, _)| kept.contains(name));
+        let is_kept = |name: &str| {
+            let claim = name.strip_prefix(host.as_str()).and_then(|rest| rest.strip_prefix(':'));
+            matches!(claim, Some("aud" | "sub" | "amr"))
+        };
+        let federated_keys = self.keys.iter().filter(|(name, _)| is_kept(name)).cloned().collect();
         let session = Session {
             access_key_id: super::session::key_id(self.world, &self.role.arn),
             account: self.role.arn.account.clone(),

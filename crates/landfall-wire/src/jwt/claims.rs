@@ -4,14 +4,57 @@ use std::fmt;
 
 use landfall_types::{ClaimValue, Claims};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Number, Value};
 
 /// The most members that one object in a token may have.
 const MEMBERS_MAX: usize = 1_000;
 
 /// Claims as a JSON object.
 pub fn claims_to_json(claims: &Claims) -> Value {
-    Value::Object(claims.iter().map(|(name, value)| (name.to_owned(), to_json(value))).collect())
+    serde_json::to_value(ClaimsJson(claims)).expect("INVARIANT: names are strings and values are JSON's own")
+}
+
+/// Claims that are written as a JSON object, without a tree in between.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimsJson<'c>(pub &'c Claims);
+
+impl Serialize for ClaimsJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        members(serializer, self.0.iter())
+    }
+}
+
+/// Values come from a reader that limits nesting to 128 levels, so the recursion ends.
+struct ValueJson<'c>(&'c ClaimValue);
+
+impl Serialize for ValueJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            ClaimValue::Null => serializer.serialize_unit(),
+            ClaimValue::Bool(value) => serializer.serialize_bool(*value),
+            ClaimValue::Number(text) => match serde_json::from_str::<Number>(text) {
+                Ok(number) => number.serialize(serializer),
+                Err(_) => serializer.serialize_str(text),
+            },
+            ClaimValue::Text(text) => serializer.serialize_str(text),
+            ClaimValue::List(items) => serializer.collect_seq(items.iter().map(ValueJson)),
+            ClaimValue::Map(entries) => {
+                members(serializer, entries.iter().map(|(name, value)| (name.as_str(), value)))
+            }
+        }
+    }
+}
+
+fn members<'c, S: Serializer>(
+    serializer: S,
+    entries: impl Iterator<Item = (&'c str, &'c ClaimValue)>,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    for (name, value) in entries {
+        map.serialize_entry(name, &ValueJson(value))?;
+    }
+    map.end()
 }
 
 /// Claims from a JSON object; none for anything else.
@@ -31,24 +74,6 @@ pub(super) fn from_slice(bytes: &[u8]) -> Option<Claims> {
         claims.set(name, value);
     }
     Some(claims)
-}
-
-/// Values come from a reader that limits nesting to 128 levels, so the recursion ends.
-fn to_json(value: &ClaimValue) -> Value {
-    match value {
-        ClaimValue::Null => Value::Null,
-        ClaimValue::Bool(value) => Value::Bool(*value),
-        ClaimValue::Number(text) => number_to_json(text),
-        ClaimValue::Text(text) => Value::String(text.clone()),
-        ClaimValue::List(items) => items.iter().map(to_json).collect(),
-        ClaimValue::Map(members) => Value::Object(
-            members.iter().map(|(name, value)| (name.clone(), to_json(value))).collect::<Map<_, _>>(),
-        ),
-    }
-}
-
-fn number_to_json(text: &str) -> Value {
-    serde_json::from_str::<Number>(text).map_or_else(|_| Value::String(text.to_owned()), Value::Number)
 }
 
 fn from_json(value: &Value) -> ClaimValue {

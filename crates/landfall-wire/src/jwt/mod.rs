@@ -16,7 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use landfall_types::Claims;
 
-pub use claims::{claims_from_json, claims_to_json};
+pub use claims::{ClaimsJson, claims_from_json, claims_to_json};
 pub use keys::{
     Algorithm, Curve, JWKS_BYTES_MAX, Jwk, Jwks, JwksError, KeyMaterial, SignatureError, verify_signature,
 };

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use landfall_check::terraform;
@@ -14,6 +15,7 @@ use landfall_serve::log::{self, Audit, Follower, Record, Verdict};
 use landfall_serve::world::{RegistryMode, RootKey};
 use landfall_serve::{Config, Place, Running, StartError, World};
 use landfall_types::{AccountId, Finding, Issuer, Secret, SourceMap};
+use tokio::sync::oneshot;
 
 use super::{key_value, usage};
 use crate::{edge, files, ui};
@@ -22,6 +24,10 @@ use crate::{edge, files, ui};
 pub const ACCOUNT_DEFAULT: &str = "123456789012";
 /// The largest bundle of certificates that is read, in bytes.
 const CA_BUNDLE_BYTES_MAX: usize = 4 << 20;
+/// Text of decisions that is gathered before it is printed, in bytes.
+const PRINTED_BYTES: usize = 64 << 10;
+/// How long the last decisions may take to be printed once the server has stopped.
+const LAST_LINES_WAIT: Duration = Duration::from_millis(500);
 /// The region of calls that don't say which.
 pub const REGION_DEFAULT: &str = "us-east-1";
 
@@ -359,8 +365,8 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     if let Some(audit) = audit {
         audit.finish();
     }
-    // The reader of what is printed may have stopped reading: it is not waited for.
-    drop(terminal);
+    // The reader of what is printed may have stopped reading.
+    let _ = tokio::time::timeout(LAST_LINES_WAIT, terminal).await;
     Ok(())
 }
 
@@ -371,26 +377,56 @@ fn audit(world: &World, file: &Path, sources: &SourceMap) -> Result<Audit, Failu
 }
 
 /// Prints decisions as they fall, on a thread of its own: whoever reads slowly misses some, and no call waits.
+/// What it gives ends when all is printed or printing has failed.
 fn show_all(
     mut follower: Follower,
     sources: SourceMap,
     format: Format,
-) -> Result<std::thread::JoinHandle<()>, Failure> {
+) -> Result<oneshot::Receiver<()>, Failure> {
+    let (ended, end) = oneshot::channel::<()>();
     let work = move || {
+        let _ended = ended;
         while let Some(record) = follower.next_blocking() {
-            let missed = follower.take_missed();
-            match format {
-                Format::Json if missed > 0 => ui::line(log::json::gap(missed)),
-                Format::Human if missed > 0 => {
-                    ui::line(ui::styled(ui::DIM, format!("… {missed} more decisions")));
-                }
-                _ => {}
+            if let Err(error) = print_waiting(record, &mut follower, &sources, format) {
+                ui::warning(&format!("decisions can't be printed any more ({error}); calls are answered"));
+                break;
             }
-            show(&record, &sources, format);
         }
     };
     let thread = std::thread::Builder::new().name("decisions".to_owned()).spawn(work);
-    thread.map_err(|error| Failure::new(FailureKind::Outside, format!("cannot start a thread: {error}")))
+    thread.map_err(|error| Failure::new(FailureKind::Outside, format!("cannot start a thread: {error}")))?;
+    Ok(end)
+}
+
+/// Prints a decision and those that wait behind it, together.
+fn print_waiting(
+    first: Arc<Record>,
+    follower: &mut Follower,
+    sources: &SourceMap,
+    format: Format,
+) -> std::io::Result<()> {
+    let missed = follower.take_missed();
+    let mut next = Some(first);
+    if format == Format::Json {
+        let mut out = Vec::new();
+        if missed > 0 {
+            out.extend_from_slice(format!("{}\n", log::json::gap(missed)).as_bytes());
+        }
+        while let Some(record) = next {
+            log::json::record(&record, sources).write_line(&mut out);
+            next = if out.len() < PRINTED_BYTES { follower.next_waiting() } else { None };
+        }
+        return ui::plain(&out);
+    }
+    let mut out = String::new();
+    if missed > 0 {
+        out.push_str(&format!("{}\n", ui::styled(ui::DIM, format!("… {missed} more decisions"))));
+    }
+    while let Some(record) = next {
+        show(&mut out, &record, sources);
+        next = if out.len() < PRINTED_BYTES { follower.next_waiting() } else { None };
+    }
+    ui::lines(&out)
 }
 
 /// Ends with Ctrl-C, the signal that a supervisor sends, or the terminal that is closed. From the call on
@@ -460,11 +496,8 @@ fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {
     ui::line(format!("\n  export AWS_ENDPOINT_URL={url}\n"));
 }
 
-fn show(record: &Record, sources: &SourceMap, format: Format) {
-    if format == Format::Json {
-        ui::line(log::json::record(record, sources));
-        return;
-    }
+/// One decision for people.
+fn show(out: &mut String, record: &Record, sources: &SourceMap) {
     let (_, _, _, hour, minute, second) = record.at.civil();
     let because = ui::because(record, sources);
     // What the client was told as well: the way from its error to the reason.
@@ -480,9 +513,10 @@ fn show(record: &Record, sources: &SourceMap, format: Format) {
         ui::styled(ui::DIM, ui::short(&record.caller)),
         ui::styled(ui::DIM, format!("{because}{request}")),
     );
-    ui::line(line.trim_end());
+    out.push_str(line.trim_end());
+    out.push('\n');
     if let (Verdict::Refused { .. }, Some(finding)) = (&record.verdict, &record.finding) {
-        ui::finding(finding, sources, 11);
+        out.push_str(&ui::finding_lines(finding, sources, 11));
     }
 }
 

@@ -21,6 +21,9 @@ use tokio::task::JoinHandle;
 const UPLOADED_BYTES: usize = 4 << 20;
 /// Least and most bytes of one upload that are gathered before they are hashed and written.
 const BATCH_BYTES: [usize; 2] = [48 << 10, 2 << 20];
+/// A piece that is smaller than this is copied, in bytes: what is given is a part of the connection's buffer of
+/// 64 KiB, and would keep all of that.
+const COPIED_BYTES_MAX: usize = 32 << 10;
 /// Uploads that are so many keep all processors busy without each of them gathering a batch while another one
 /// is at work, which would only take memory.
 const CROWD: usize = 16;
@@ -213,7 +216,8 @@ async fn gather(body: &mut (impl BodyExt<Data = Bytes> + Unpin), room: u64, batc
                 piece.truncate(left);
                 length += piece.len();
                 if !piece.is_empty() {
-                    pieces.push(piece);
+                    let is_small = piece.len() < COPIED_BYTES_MAX;
+                    pieces.push(if is_small { Bytes::copy_from_slice(&piece) } else { piece });
                 }
                 if too_long {
                     break Some(Ended::TooLong);

@@ -28,20 +28,28 @@ def scripts(bench):
     version = bench.run(program("node"), "--version").stdout.strip()
     if int(version.removeprefix("v").split(".")[0]) < NODE_MIN:
         raise Skip(f"Node {NODE_MIN} is needed for AWS's SDK for JavaScript; there is {version}")
-    shutil.copytree(HERE / "javascript", place)
-    (place / "node_modules").symlink_to(packages() / "node_modules")
+    return copied(bench, HERE / "javascript", "javascript")
+
+
+def copied(bench, source, name):
+    """A copy of a folder with scripts and, beside them, the packages of its package-lock.json."""
+    program("node")
+    place = bench.dir / name
+    if not place.is_dir():
+        shutil.copytree(source, place)
+        (place / "node_modules").symlink_to(packages(source) / "node_modules")
     return place
 
 
-def packages():
-    """The packages of package-lock.json, installed if they aren't yet."""
-    lock = (HERE / "javascript/package-lock.json").read_bytes()
+def packages(source):
+    """The packages of a folder's package-lock.json, installed if they aren't yet."""
+    lock = (source / "package-lock.json").read_bytes()
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "landfall-tests")
     place = cache / f"javascript-{hashlib.sha256(lock).hexdigest()[:16]}"
     if not (place / "complete").is_file():
         place.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / "javascript" / name, place)
+            shutil.copy(source / name, place)
         install = [program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
         done = subprocess.run(install, cwd=place, capture_output=True, text=True, timeout=INSTALL_SECONDS_MAX)
         if done.returncode:

@@ -29,6 +29,7 @@ import own_issuer  # noqa: F401
 import images  # noqa: F401
 import ecs  # noqa: F401
 import codedeploy  # noqa: F401
+import eks  # noqa: F401
 import iam  # noqa: F401
 import terraform_iam  # noqa: F401
 import terraform_go  # noqa: F401
@@ -37,6 +38,7 @@ import javascript  # noqa: F401
 import ecr  # noqa: F401
 import docker_engine  # noqa: F401
 import containers  # noqa: F401
+import pod_chains  # noqa: F401
 import credential_helper  # noqa: F401
 import own_session  # noqa: F401
 import ecs_docker  # noqa: F401

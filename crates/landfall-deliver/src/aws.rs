@@ -15,6 +15,7 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
 use reqwest::Url;
 
+use crate::container::{self, Agent};
 use crate::environment::Environment;
 use crate::failure::{Failure, FailureKind};
 use crate::http::{self, Backoff};
@@ -82,6 +83,38 @@ pub async fn ambient_credentials(
     if let Some(keys) = environment_keys(environment).map_err(|what| CallError::NotSent { what })? {
         return Ok(keys);
     }
+    let agent = Agent::of(environment)?;
+    if let Some(agent) = agent.as_ref().filter(|_| container::is_alone(environment)) {
+        return agent.credentials().await;
+    }
+    let chain = from_chain(region, http_client);
+    match agent {
+        Some(agent) => with_agent(chain, &agent).await,
+        None => chain.await,
+    }
+}
+
+/// What the chain finds. Where it comes as far as the agent it keeps the agent's answer to itself, and waits long
+/// for one that hangs: the agent is asked as well.
+async fn with_agent(
+    chain: impl Future<Output = Result<Credentials, CallError>>,
+    agent: &Agent,
+) -> Result<Credentials, CallError> {
+    let agent_alone = async {
+        tokio::time::sleep(CHAIN_SECONDS).await;
+        agent.credentials().await
+    };
+    tokio::select! {
+        found = chain => match found {
+            Err(error) => agent.credentials().await.and(Err(error)),
+            Ok(keys) => Ok(keys),
+        },
+        Err(error) = agent_alone => Err(error),
+    }
+}
+
+/// What the SDK's default chain finds.
+async fn from_chain(region: &str, http_client: SharedHttpClient) -> Result<Credentials, CallError> {
     let config = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
         .http_client(http_client)
@@ -107,6 +140,8 @@ pub struct Answer {
     pub status: u16,
     /// The request's id, for AWS's support.
     pub request_id: Option<String>,
+    /// What helps, where the code tells.
+    pub help: Option<&'static str>,
 }
 
 impl std::fmt::Display for Answer {
@@ -164,7 +199,7 @@ impl CallError {
     pub fn into_failure(self, doing: &str) -> Failure {
         let failure = Failure::new(self.kind(), format!("{doing}: {self}"));
         match self.answer() {
-            Some(answer) => failure.caused_by(answer),
+            Some(answer) => failure.caused_by(answer).helped_by(answer.help),
             None => failure,
         }
     }
@@ -198,6 +233,7 @@ where
         message: http::excerpt(metadata.message().unwrap_or("no message")),
         status,
         request_id: metadata.request_id().map(http::excerpt),
+        help: None,
     };
     if status >= 500 || status == 429 || is_retryable_code(&answer.code) {
         CallError::Unavailable(Box::new(answer))
@@ -243,5 +279,7 @@ const CONNECT_SECONDS_MAX: Duration = Duration::from_secs(5);
 const ATTEMPT_SECONDS_MAX: Duration = Duration::from_secs(20);
 /// Time for a call, attempts and waits included.
 const CALL_SECONDS_MAX: Duration = Duration::from_secs(60);
+/// How long the SDK's chain may take before the agent at its end is asked whether it answers at all.
+const CHAIN_SECONDS: Duration = Duration::from_secs(5);
 /// How many causes are followed.
 const CHAIN_MAX: usize = 12;

@@ -53,6 +53,15 @@ impl Failure {
         self
     }
 
+    /// Adds `help: …`, where there is some.
+    #[must_use]
+    pub fn helped_by(self, text: Option<&str>) -> Self {
+        match text {
+            Some(text) => self.help(text),
+            None => self,
+        }
+    }
+
     /// Adds `caused by: …`.
     #[must_use]
     pub fn caused_by(mut self, text: impl fmt::Display) -> Self {

@@ -8,6 +8,7 @@
 pub mod assemble;
 pub mod aws;
 pub mod blob;
+pub mod container;
 pub mod docker_config;
 pub mod ecr;
 pub mod environment;

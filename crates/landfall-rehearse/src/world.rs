@@ -85,6 +85,22 @@ fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
                 .map(|it| seeder.ecs("CreateService", &it.region, &it.input, it.span).map(|_| ()))
                 .collect(),
         ),
+        count(
+            ("EKS cluster", "EKS clusters"),
+            infra
+                .eks_clusters
+                .iter()
+                .map(|it| seeder.eks("CreateCluster", &it.region, &it.input, it.span))
+                .collect(),
+        ),
+        count(
+            ("Pod Identity association", "Pod Identity associations"),
+            infra
+                .pod_identity_associations
+                .iter()
+                .map(|it| seeder.eks("CreatePodIdentityAssociation", &it.region, &it.input, it.span))
+                .collect(),
+        ),
     ];
     if let Err(error) = landfall_serve::ecs::before::settle(seeder.world) {
         refused.push(Finding::error("not-stored", format!("the services can't be written down: {error:?}")));
@@ -312,6 +328,21 @@ impl Seeder<'_> {
 impl Seeder<'_> {
     /// A call of ECS, as the provider makes it.
     fn ecs(&self, operation: &str, region: &str, input: &Tree, span: Span) -> Result<Value, Finding> {
+        self.handle(landfall_serve::ecs::handle, operation, region, (input, span))
+    }
+
+    /// A call of EKS, as the provider makes it.
+    fn eks(&self, operation: &str, region: &str, input: &Tree, span: Span) -> Result<(), Finding> {
+        self.handle(landfall_serve::eks::handle, operation, region, (input, span)).map(|_| ())
+    }
+
+    fn handle(
+        &self,
+        handle: Handle,
+        operation: &str,
+        region: &str,
+        (input, span): (&Tree, Span),
+    ) -> Result<Value, Finding> {
         let identified = Identified {
             caller: self.caller.clone(),
             region: region.to_owned(),
@@ -320,7 +351,7 @@ impl Seeder<'_> {
         let json = terraform::to_json(input);
         let input = serde_json::from_str(&json)
             .map_err(|error| Finding::error("terraform-json", error.to_string()).at(span, "here"))?;
-        landfall_serve::ecs::handle(self.world, &identified, "terraform", operation, &input)
+        handle(self.world, &identified, "terraform", operation, &input)
             .map_err(|error| refusal(&error, operation, span))
     }
 
@@ -334,6 +365,9 @@ impl Seeder<'_> {
     }
 }
 
+/// A service's one function: world, caller, request id, operation, input.
+type Handle = fn(&World, &Identified, &str, &str, &Value) -> Result<Value, AwsError>;
+
 fn unknown(tree: &Tree) -> Option<(String, Span)> {
     match &tree.node {
         Node::Unknown(reason) => Some((reason.clone(), tree.span)),
@@ -345,7 +379,9 @@ fn unknown(tree: &Tree) -> Option<(String, Span)> {
 
 fn refusal(error: &AwsError, operation: &str, span: Span) -> Finding {
     // A server that keeps things has them from the start before.
-    let is_there = error.code.ends_with("AlreadyExists") || error.code.ends_with("AlreadyExistsException");
+    let is_there = error.code.ends_with("AlreadyExists")
+        || error.code.ends_with("AlreadyExistsException")
+        || error.code == "ResourceInUseException";
     Finding::error(
         if is_there { ALREADY_THERE } else { "refused-by-aws" },
         format!("AWS would refuse this: {operation}: {}: {}", error.code, error.message),

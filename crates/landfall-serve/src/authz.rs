@@ -19,7 +19,9 @@ use crate::log::{Entry, Verdict};
 use crate::store::{AttachedPolicy, Document, Group, Role, User};
 use crate::world::World;
 
-pub use operations::{calls, codedeploy_calls, ecs_calls, log_calls, public_calls};
+pub use operations::{
+    calls, codedeploy_calls, ecs_calls, eks_auth_calls, eks_calls, log_calls, public_calls,
+};
 
 /// A call that is decided: an API operation or a registry call. The type stands for the call, so
 /// that a permit for one can't open another.

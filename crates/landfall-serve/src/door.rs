@@ -97,7 +97,8 @@ impl Door {
         let number = passed.number;
         let (stop, stopped) = watch::channel(false);
         let world = Arc::clone(world);
-        tokio::spawn(listener::serve(listener, world, Limits::default(), stopped, Some(passed)));
+        let leads = listener::Leads::All(Some(passed));
+        tokio::spawn(listener::serve(listener, world, Limits::default(), stopped, leads));
         Ok(Self { url: format!("http://{addr}"), number, _stop: stop })
     }
 }

@@ -14,7 +14,7 @@ pub mod controller;
 mod deployments;
 pub(crate) mod load;
 mod names;
-mod page;
+pub(crate) mod page;
 mod pass_role;
 pub mod rollout;
 pub mod runner;

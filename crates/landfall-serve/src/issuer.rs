@@ -102,10 +102,21 @@ impl PlayedIssuer {
     fn published(&self) -> Result<&Published, String> {
         let make = || {
             let key = self.keys.as_ref().map_or_else(new_key, |keys| self.kept_key(keys))?;
+            let key = self.named(key)?;
             let jwks = key.jwks();
             Ok(Published { key, jwks })
         };
         self.key.get_or_init(make).as_ref().map_err(Clone::clone)
+    }
+
+    /// Kubernetes names its keys by 40 hexadecimal digits, and the Pod Identity agent wants them so.
+    fn named(&self, key: SigningKey) -> Result<SigningKey, String> {
+        if self.kind != IssuerKind::Eks {
+            return Ok(key);
+        }
+        let name = hex(&sha256(key.kid().as_bytes())).chars().take(40).collect();
+        let unnamed = key.to_pkcs8().map_err(|error| error.to_string())?;
+        SigningKey::from_pkcs8(unnamed.expose(), Some(name)).map_err(|error| error.to_string())
     }
 
     /// The key of an earlier server, so that its tokens stay good; else a new one, for this and later ones.

@@ -21,6 +21,7 @@ pub mod discovery;
 pub mod door;
 pub mod ecr;
 pub mod ecs;
+pub mod eks;
 mod http;
 pub mod iam;
 pub mod issuer;

@@ -14,8 +14,8 @@ use crate::collect::{COLLECT_SECONDS, collect};
 use crate::control::Jobs;
 use crate::data::{DataDir, DataError};
 use crate::discovery::{self, Discovery};
-use crate::http::listener;
 pub use crate::http::listener::Limits;
+use crate::http::listener::{self, Leads};
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
 use crate::policies::{GivenTexts, PolicyCache};
@@ -29,6 +29,8 @@ use crate::world::{FillRandom, RegistryMode, RootKey, Settings, World};
 pub struct Config {
     /// Where to listen; port 0 takes any free one.
     pub addr: SocketAddr,
+    /// Where the Pod Identity agent listens, and nothing else; none for `addr` alone.
+    pub agent_addr: Option<SocketAddr>,
     /// Where things are kept.
     pub place: Place,
     /// The account of calls that don't say which.
@@ -208,11 +210,12 @@ fn no_blobs(dir: &Path, cause: std::io::Error) -> StartError {
 /// # Errors
 /// [`StartError`].
 pub fn world(config: Config) -> Result<Arc<World>, StartError> {
+    let agent = crate::eks::agent::Agent::default();
     let memory = match &config.place {
         Place::Scratch(dir) => Memory::fresh(&config, dir)?,
         Place::Data(dir) => Memory::kept(&config, dir)?,
     };
-    Ok(Arc::new(World {
+    let world = World {
         sources: config.sources,
         store: memory.store,
         blobs: memory.blobs,
@@ -226,6 +229,7 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
         policies: PolicyCache::default(),
         given: memory.given,
         ecs: crate::ecs::runner::Runner::default(),
+        agent,
         fill_random: config.fill_random,
         settings: Settings {
             default_account: config.account,
@@ -236,7 +240,9 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
         },
         data: memory.data,
         base_url: std::sync::OnceLock::new(),
-    }))
+    };
+    crate::eks::play_issuers(&world);
+    Ok(Arc::new(world))
 }
 
 /// Starts a server: it listens when this returns.
@@ -245,10 +251,14 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
 /// [`StartError`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let (address, limits, warn) = (config.addr, config.limits, config.warn);
+    let agent_address = config.agent_addr;
     let world = world(config)?;
-    let listen = |cause| StartError::Listen { addr: address, cause };
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(listen)?;
-    let addr = listener.local_addr().map_err(listen)?;
+    let listener = listen(address).await?;
+    let addr = listener.local_addr().map_err(|cause| StartError::Listen { addr: address, cause })?;
+    let agent = match agent_address {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
     let _ = world.base_url.set(format!("http://{}", reachable(addr)));
     // An RSA key takes a moment to make: it is ready before the first token is asked for.
     let keys = Arc::clone(&world);
@@ -257,8 +267,17 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let ecs = tokio::spawn(crate::ecs::runner::drive(Arc::clone(&world)));
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(collect_often(Arc::downgrade(&world), warn));
-    let task = tokio::spawn(listener::serve(listener, Arc::clone(&world), limits, stopped, None));
+    if let Some(agent) = agent {
+        let (world, stopped) = (Arc::clone(&world), stopped.clone());
+        tokio::spawn(listener::serve(agent, world, limits, stopped, Leads::Agent));
+    }
+    let leads = Leads::All(None);
+    let task = tokio::spawn(listener::serve(listener, Arc::clone(&world), limits, stopped, leads));
     Ok(Running { addr, world, stop, task, sweeping, ecs })
+}
+
+async fn listen(addr: SocketAddr) -> Result<tokio::net::TcpListener, StartError> {
+    tokio::net::TcpListener::bind(addr).await.map_err(|cause| StartError::Listen { addr, cause })
 }
 
 /// Looks once a minute whether the hour of a lifecycle policy has come.

@@ -57,6 +57,7 @@ pub(crate) fn world_with(registry: RegistryMode) -> TestWorld {
         policies: PolicyCache::default(),
         given: GivenTexts::default(),
         ecs: crate::ecs::runner::Runner::default(),
+        agent: crate::eks::agent::Agent::default(),
         fill_random: count,
         data: None,
         settings: Settings {

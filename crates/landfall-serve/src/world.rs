@@ -48,6 +48,8 @@ pub struct World {
     pub given: GivenTexts,
     /// What runs ECS tasks.
     pub ecs: crate::ecs::runner::Runner,
+    /// The Pod Identity agent of the EKS nodes.
+    pub agent: crate::eks::agent::Agent,
     /// Random bytes.
     pub fill_random: FillRandom,
     /// How this server is set up.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::AccountId;
+
 /// The claims of an ID token in the order in which they stand there. A copy shares them until one of the two
 /// is changed: every exchange hands its claims on to what checks them, and to the log.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -97,6 +99,15 @@ impl Issuer {
         Self(GITHUB_ISSUER.to_owned())
     }
 
+    /// The issuer of an EKS cluster that is played: `https://oidc.eks.REGION.amazonaws.com/id/ID`. AWS draws
+    /// the id at random; here it follows from the cluster, so that Terraform which names the issuer can be
+    /// worked out before there is a cluster.
+    pub fn of_eks_cluster(account: AccountId, region: &str, name: &str) -> Self {
+        let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+        let id = fnv_128(&format!("{account}/{region}/{name}"));
+        Self(format!("https://oidc.eks.{region}.amazonaws.com{suffix}/id/{id:032X}"))
+    }
+
     /// The URL as it stands in `iss`.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -110,6 +121,13 @@ impl Issuer {
         let host = host.strip_suffix(":443").unwrap_or(host);
         path.map_or_else(|| host.to_owned(), |path| format!("{host}/{path}"))
     }
+}
+
+/// FNV-1a with 128 bits: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>. A name, not a secret.
+fn fnv_128(text: &str) -> u128 {
+    const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    text.bytes().fold(OFFSET, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
 }
 
 impl fmt::Display for Issuer {

@@ -33,7 +33,7 @@ pub enum Command {
     /// Run a workflow end to end on this machine, against a local AWS side made from Terraform
     Rehearse(Box<cmd::rehearse::RehearseArgs>),
     /// Be a local AWS side (IAM, STS, ECR and its registry) and GitHub's token issuer, for any client
-    Serve(cmd::serve::ServeArgs),
+    Serve(Box<cmd::serve::ServeArgs>),
     /// Tell why a token is admitted to a role or not, or a call allowed or not, clause by clause
     Explain(Box<cmd::explain::ExplainArgs>),
     /// Tell exactly which tokens can take a role, each with a token that shows it; with --only a gate

@@ -98,6 +98,8 @@ fn merge(all: &mut Infra, more: Infra) {
     all.ecs_clusters.extend(more.ecs_clusters);
     all.ecs_task_definitions.extend(more.ecs_task_definitions);
     all.ecs_services.extend(more.ecs_services);
+    all.eks_clusters.extend(more.eks_clusters);
+    all.pod_identity_associations.extend(more.pod_identity_associations);
     all.outputs.extend(more.outputs);
     all.region = all.region.take().or(more.region);
 }

@@ -3,13 +3,13 @@
 
 use std::rc::Rc;
 
-use landfall_types::Arn;
+use landfall_types::{Arn, Issuer};
 
 use super::eval::Evaluator;
 use super::policy_document;
 use super::resources::missing_argument;
 use super::syntax::Block;
-use super::value::{Kind, Object, Unknown, Value};
+use super::value::{Kind, Object, Unknown, Value, key};
 
 /// Computed attributes of an instance.
 pub(super) type Computed = Vec<(&'static str, Value)>;
@@ -38,6 +38,8 @@ pub(super) fn managed(evaluator: &Evaluator, kind: &str, object: &Object, block:
         "aws_ecr_repository" => repository(&at, object),
         "aws_ecs_task_definition" => task_definition(&at, object),
         "aws_ecs_service" => service(&at, object),
+        "aws_eks_cluster" => eks_cluster(&at, evaluator, object),
+        "aws_eks_pod_identity_association" => association(&at, object),
         "aws_s3_bucket" => named_attributes(object, "bucket", false, |name| at.arn("s3", "", "", name)),
         kind => match NAMED.iter().find(|(other, ..)| *other == kind) {
             Some((_, argument, service, prefix, id_is_arn)) => {
@@ -92,6 +94,7 @@ pub(super) fn data(evaluator: &Evaluator, kind: &str, object: &Object, block: &B
         "aws_iam_role" => with_path(&at, "role", object),
         "aws_iam_policy" => policy_by_name_or_arn(evaluator, &at, object),
         "aws_ecr_repository" => repository(&at, object),
+        "aws_eks_cluster" => eks_cluster(&at, evaluator, object),
         _ => Vec::new(),
     }
 }
@@ -235,6 +238,47 @@ fn service(at: &Account, object: &Object) -> Computed {
         at.arn("ecs", &at.region, &at.account, &format!("service/{cluster}/{name}"))
     });
     vec![("id", arn.clone()), ("arn", arn), ("name", from_text(object, &name, str::to_owned))]
+}
+
+/// A cluster's issuer is the one that the local side would give it: the real one is not known before the
+/// cluster is there, and nothing else in the files says it.
+fn eks_cluster(at: &Account, evaluator: &Evaluator, object: &Object) -> Computed {
+    let name = object.written("name").cloned().unwrap_or_else(|| Value::null(object.span));
+    let account = evaluator.settings.account;
+    let issuer = |name: &str| Issuer::of_eks_cluster(account, &at.region, name).to_string();
+    let told = from_text(object, &name, issuer);
+    let endpoint = from_text(object, &name, |name| {
+        let id = issuer(name).rsplit('/').next().unwrap_or_default().to_owned();
+        format!("https://{id}.gr7.{}.eks.{}", at.region, at.dns_suffix())
+    });
+    let span = object.span;
+    let one = |member: &str, value: Value| {
+        Value::list(vec![Value::map(vec![(key(member, span), value)], span)], span)
+    };
+    let authority = Value::unknown("a cluster's certificate is made with it", span);
+    vec![
+        (
+            "arn",
+            from_text(object, &name, |name| {
+                at.arn("eks", &at.region, &at.account, &format!("cluster/{name}"))
+            }),
+        ),
+        ("id", from_text(object, &name, str::to_owned)),
+        ("name", from_text(object, &name, str::to_owned)),
+        ("endpoint", endpoint),
+        ("status", Value::text("ACTIVE", span)),
+        ("identity", one("oidc", one("issuer", told))),
+        ("certificate_authority", one("data", authority)),
+    ]
+}
+
+/// The external id is known before the association is: `REGION/ACCOUNT/CLUSTER/NAMESPACE/SERVICEACCOUNT`.
+fn association(at: &Account, object: &Object) -> Computed {
+    let text = |name: &str| object.written(name).and_then(Value::as_text);
+    let parts = [text("cluster_name"), text("namespace"), text("service_account")];
+    let [Some(cluster), Some(namespace), Some(service_account)] = parts else { return Vec::new() };
+    let id = format!("{}/{}/{cluster}/{namespace}/{service_account}", at.region, at.account);
+    vec![("external_id", Value::text(id, object.span))]
 }
 
 /// The provider's ARN keeps host and path of the URL; IAM drops the default port.

@@ -174,22 +174,22 @@ fn camel(name: &str) -> String {
 }
 
 /// The input of an API call that is being put together.
-struct Input<'i, 'e, 'a> {
+pub(super) struct Input<'i, 'e, 'a> {
     reader: &'i Reader<'e, 'a>,
     object: &'i Object,
     entries: Vec<(Key, Tree)>,
 }
 
 impl<'i, 'e, 'a> Input<'i, 'e, 'a> {
-    fn new(reader: &'i Reader<'e, 'a>, object: &'i Object) -> Self {
+    pub(super) fn new(reader: &'i Reader<'e, 'a>, object: &'i Object) -> Self {
         Self { reader, object, entries: Vec::new() }
     }
 
-    fn done(self) -> Tree {
+    pub(super) fn done(self) -> Tree {
         Tree::new(Node::Map(self.entries), self.object.span)
     }
 
-    fn text(&mut self, name: &str, value: &Spanned<String>) {
+    pub(super) fn text(&mut self, name: &str, value: &Spanned<String>) {
         let tree = Tree::new(Node::Text(value.value.clone()), value.span);
         self.entries.push((key(name, &tree), tree));
     }
@@ -230,7 +230,7 @@ impl<'i, 'e, 'a> Input<'i, 'e, 'a> {
     }
 
     /// An argument that the API takes under its own name.
-    fn same(&mut self, name: &str) {
+    pub(super) fn same(&mut self, name: &str) {
         let Some(value) = self.object.written(name) else { return };
         let mut tree = value.to_tree();
         // Terraform turns a number into the string that the API takes.
@@ -250,9 +250,22 @@ impl<'i, 'e, 'a> Input<'i, 'e, 'a> {
     }
 
     /// The one block of a kind.
-    fn block(&mut self, written: &str, api: &str) {
+    pub(super) fn block(&mut self, written: &str, api: &str) {
         if let Some(value) = first(self.object, written) {
             self.add(api, &value.to_tree());
+        }
+    }
+
+    /// Tags as a map, which is how EKS has them.
+    pub(super) fn tag_map(&mut self, block: &Block) {
+        let span = self.object.span;
+        let tags = self.reader.tags(self.object, block).into_iter();
+        let entries: Vec<(Key, Tree)> = tags
+            .map(|(name, value)| (Key { text: name, span }, Tree::new(Node::Text(value), span)))
+            .collect();
+        if !entries.is_empty() {
+            let tree = Tree::new(Node::Map(entries), span);
+            self.entries.push((key("tags", &tree), tree));
         }
     }
 

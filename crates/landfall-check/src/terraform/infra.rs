@@ -31,6 +31,7 @@ pub(super) fn build(evaluator: &Evaluator) -> Infra {
         infra.repositories.push(reader.repository(&object, block));
     }
     super::ecs::read(&reader, &mut infra);
+    super::eks::read(&reader, &mut infra);
     reader.inline_policies(&mut infra);
     reader.attachments(&mut infra);
     reader.repository_policies(&mut infra);

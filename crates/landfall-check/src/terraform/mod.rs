@@ -9,6 +9,7 @@
 mod computed;
 mod document;
 mod ecs;
+mod eks;
 mod eval;
 mod functions;
 mod infra;
@@ -30,8 +31,8 @@ mod tests;
 
 pub use json_text::to_json;
 pub use model::{
-    Attachment, CustomerPolicy, EcsCluster, EcsService, EcsSetting, EcsTaskDefinition, Infra, InlinePolicy,
-    OidcProvider, Output, Repository, Role, Settings,
+    Attachment, CustomerPolicy, EcsCluster, EcsService, EcsSetting, EcsTaskDefinition, EksCluster, Infra,
+    InlinePolicy, OidcProvider, Output, PodIdentityAssociation, Repository, Role, Settings,
 };
 
 use landfall_types::{Finding, SourceId, SourceMap};

@@ -43,6 +43,10 @@ pub struct Infra {
     pub ecs_task_definitions: Vec<EcsTaskDefinition>,
     /// `aws_ecs_service` resources.
     pub ecs_services: Vec<EcsService>,
+    /// `aws_eks_cluster` resources.
+    pub eks_clusters: Vec<EksCluster>,
+    /// `aws_eks_pod_identity_association` resources.
+    pub pod_identity_associations: Vec<PodIdentityAssociation>,
     /// The region of the default `provider "aws"` block, where it says one.
     pub region: Option<Spanned<String>>,
     /// The module's outputs.
@@ -208,6 +212,30 @@ pub struct EcsService {
     /// The region it lies in.
     pub region: String,
     /// The input of `CreateService`, without what is unknown.
+    pub input: Tree,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An `aws_eks_cluster`.
+#[derive(Clone, Debug)]
+pub struct EksCluster {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// The region it lies in.
+    pub region: String,
+    /// The input of `CreateCluster`, without what is unknown.
+    pub input: Tree,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An `aws_eks_pod_identity_association`.
+#[derive(Clone, Debug)]
+pub struct PodIdentityAssociation {
+    /// The region it lies in.
+    pub region: String,
+    /// The input of `CreatePodIdentityAssociation`, without what is unknown.
     pub input: Tree,
     /// The block's header.
     pub span: Span,

@@ -44,6 +44,8 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("aws_ecs_cluster", &["name"]),
     ("aws_ecs_task_definition", &["family", "container_definitions"]),
     ("aws_ecs_service", &["name"]),
+    ("aws_eks_cluster", &["name", "role_arn", "vpc_config"]),
+    ("aws_eks_pod_identity_association", &["cluster_name", "namespace", "service_account", "role_arn"]),
 ];
 
 impl Evaluator<'_> {

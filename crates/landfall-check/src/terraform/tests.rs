@@ -238,6 +238,16 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
         line(&mut out, format!("service {} in {} {}", service.name.value, service.region, at(service.span)));
         line(&mut out, format!("  {}", to_json(&service.input)));
     }
+    for cluster in &infra.eks_clusters {
+        let (name, span) = (&cluster.name.value, cluster.span);
+        line(&mut out, format!("EKS cluster {name} in {} {}", cluster.region, at(span)));
+        line(&mut out, format!("  {}", to_json(&cluster.input)));
+    }
+    for association in &infra.pod_identity_associations {
+        let (region, span) = (&association.region, association.span);
+        line(&mut out, format!("Pod Identity association in {region} {}", at(span)));
+        line(&mut out, format!("  {}", to_json(&association.input)));
+    }
     for output in &infra.outputs {
         line(&mut out, format!("output {} = {:?} {}", output.name, output.value, at(output.span)));
     }

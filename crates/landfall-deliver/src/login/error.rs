@@ -96,7 +96,7 @@ impl From<LoginError> for Failure {
             LoginError::Usage { .. } => failure,
             LoginError::IdToken(error) => error.into(),
             LoginError::NoKeys(error) | LoginError::Identity(error) => match error.answer() {
-                Some(answer) => failure.caused_by(answer),
+                Some(answer) => failure.caused_by(answer).helped_by(answer.help),
                 None => failure,
             },
             LoginError::WrongAccount { arn, .. } => failure

@@ -153,7 +153,13 @@ fn a_bare_role_name_stays_in_the_callers_partition() {
 }
 
 fn answer(code: &str, message: &str) -> aws::Answer {
-    aws::Answer { code: code.to_owned(), message: message.to_owned(), status: 400, request_id: None }
+    aws::Answer {
+        code: code.to_owned(),
+        message: message.to_owned(),
+        status: 400,
+        request_id: None,
+        help: None,
+    }
 }
 
 #[test]

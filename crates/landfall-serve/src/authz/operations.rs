@@ -199,3 +199,21 @@ pub mod ecs_calls {
             DeleteAccountSetting, ListAccountSettings;
     }
 }
+
+/// EKS's operations; some have the names of other services' operations.
+pub mod eks_calls {
+    use super::{Call, Needs};
+    api_calls! {
+        "eks": CreateCluster, DescribeCluster, ListClusters, DeleteCluster, CreatePodIdentityAssociation,
+            DescribePodIdentityAssociation, ListPodIdentityAssociations, UpdatePodIdentityAssociation,
+            DeletePodIdentityAssociation, TagResource, UntagResource, ListTagsForResource;
+    }
+}
+
+/// EKS Auth's operation.
+pub mod eks_auth_calls {
+    use super::{Call, Needs};
+    api_calls! {
+        "eks-auth": AssumeRoleForPodIdentity;
+    }
+}

@@ -1,4 +1,4 @@
-//! ECS's `maxResults` and `nextToken`.
+//! `maxResults` and `nextToken` of ECS and EKS.
 
 use landfall_wire::error::AwsError;
 use landfall_wire::json::Input;
@@ -8,7 +8,7 @@ pub(super) use crate::page::Page;
 
 impl Page {
     /// Reads the two members; `most` is what AWS allows and gives.
-    pub(super) fn read(input: Input<'_>, default: usize, most: usize) -> Result<Self, AwsError> {
+    pub(crate) fn read(input: Input<'_>, default: usize, most: usize) -> Result<Self, AwsError> {
         let size = match input.integer("maxResults")? {
             None => default,
             Some(count) => usize::try_from(count)

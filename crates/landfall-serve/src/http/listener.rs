@@ -53,17 +53,25 @@ impl Default for Limits {
     }
 }
 
+/// What a port leads to.
+#[derive(Clone, Debug)]
+pub(crate) enum Leads {
+    /// To everything; with a door the requests are noted for it.
+    All(Option<Arc<Passed>>),
+    /// To the Pod Identity agent.
+    Agent,
+}
+
 /// How long to wait when the system has no file descriptor for a connection.
 const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(200);
 
-/// Answers connections until `stop` turns true, then lets requests in flight come to their end. With a `door`
-/// the requests are noted for it.
+/// Answers connections until `stop` turns true, then lets requests in flight come to their end.
 pub(crate) async fn serve(
     listener: TcpListener,
     world: Arc<World>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
-    door: Option<Arc<Passed>>,
+    leads: Leads,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut connections = JoinSet::new();
@@ -80,7 +88,7 @@ pub(crate) async fn serve(
         match accepted {
             Some((place, Ok((stream, peer)))) => {
                 let connection =
-                    connection(stream, peer, (Arc::clone(&world), door.clone()), limits, stop.clone());
+                    connection(stream, peer, (Arc::clone(&world), leads.clone()), limits, stop.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -113,17 +121,20 @@ fn is_of_the_client(error: &std::io::Error) -> bool {
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    (world, door): (Arc<World>, Option<Arc<Passed>>),
+    (world, leads): (Arc<World>, Leads),
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
     // Answers are written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
     let answer = service_fn(move |request: Request<Incoming>| {
-        let (world, door) = (Arc::clone(&world), door.clone());
+        let (world, leads) = (Arc::clone(&world), leads.clone());
         async move {
             let request = request.map(|body| Body::new(PatientBody::new(body, limits.stall_wait)));
-            let response = super::handle(world, peer.ip(), request, door.as_deref()).await;
+            let response = match leads {
+                Leads::All(door) => super::handle(world, peer.ip(), request, door.as_deref()).await,
+                Leads::Agent => super::handle_agent(&world, &request),
+            };
             Ok::<_, std::convert::Infallible>(response)
         }
     });

@@ -8,6 +8,7 @@
 mod decisions;
 mod ecr_json;
 mod ecs_json;
+mod eks_rest;
 mod guard;
 mod iam_query;
 pub(crate) mod listener;
@@ -29,7 +30,7 @@ use crate::connection::Connection;
 use crate::door::Passed;
 use crate::log::FailedCall;
 use crate::world::{RootKey, World};
-use crate::{control, ecr, registry};
+use crate::{control, ecr, eks, registry};
 
 /// Largest body of a signed API call, in bytes.
 const API_BODY_BYTES_MAX: usize = 1 << 20;
@@ -59,6 +60,9 @@ pub async fn handle(
     }
     if let Some(rest) = path.strip_prefix("/_landfall/") {
         return ours(&world, &connection, rest, request, &request_id).await;
+    }
+    if path == eks::agent::PATH {
+        return agent(&world, &request, &request_id);
     }
     if let Some(response) = issuer(&world, &request) {
         return response;
@@ -140,7 +144,8 @@ async fn aws(
     let Some(headers) = headers else {
         return refuse(&AwsError::new("InvalidRequest", 400, "a header holds bytes that are not text"));
     };
-    if !matches!(parts.method, Method::POST | Method::GET) {
+    let is_eks = eks_rest::is_path(parts.uri.path());
+    if !is_eks && !matches!(parts.method, Method::POST | Method::GET) {
         let message = format!("no AWS service here answers {}: POST and GET are expected", parts.method);
         return refuse(&AwsError::new("InvalidRequest", 405, message));
     }
@@ -161,6 +166,7 @@ async fn aws(
         connection: &connection,
     };
     reply(match call.header("x-amz-target") {
+        _ if is_eks => eks_rest::handle(&call),
         Some(target) if target.starts_with(ecs_json::CODEDEPLOY) => {
             ecs_json::handle_codedeploy(&call, target)
         }
@@ -222,6 +228,7 @@ async fn ours(
     }
     match (method, path) {
         (Method::POST, "lifecycle") if connection.is_loopback() => lifecycle(world),
+        (Method::GET, "pod") if connection.is_loopback() => pod(world, &request),
         (Method::GET, "health") => json(StatusCode::OK, &serde_json::json!({ "status": "ok" })),
         (Method::GET, "decisions") => decisions::handle(world, connection, &request),
         (Method::POST, "gc") if connection.is_loopback() => collect(world).await,
@@ -230,6 +237,51 @@ async fn ours(
             text(StatusCode::FORBIDDEN, "tokens are minted for callers on this machine only\n")
         }
         _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+    }
+}
+
+/// The Pod Identity agent, at a port of its own.
+pub(crate) fn handle_agent(world: &World, request: &Request<Body>) -> Response<Body> {
+    match request.uri().path() {
+        eks::agent::PATH => agent(world, request, &world.request_id()),
+        _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
+    }
+}
+
+/// The Pod Identity agent's one page. Methods don't matter to it.
+fn agent(world: &World, request: &Request<Body>, request_id: &str) -> Response<Body> {
+    let host = text_header(request, &header::HOST);
+    let shown = text_header(request, &header::AUTHORIZATION);
+    let answer = eks::agent::credentials(world, request_id, host, shown);
+    let mut response = text(status_code(answer.status), &answer.body);
+    if answer.is_json {
+        let kind = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    response
+}
+
+/// `GET /_landfall/pod?cluster=C&namespace=N&service-account=S`: what EKS knows when such a pod is made.
+fn pod(world: &World, request: &Request<Body>) -> Response<Body> {
+    let refuse =
+        |status: u16, message: &str| json(status_code(status), &serde_json::json!({ "message": message }));
+    let Ok(params) = landfall_wire::query::Params::parse(request.uri().query().unwrap_or("")) else {
+        return refuse(400, "the query string can't be read");
+    };
+    let asked = |cluster, namespace, service_account| eks::pods::Asked {
+        cluster,
+        namespace,
+        service_account,
+        account: params.get("account"),
+        region: params.get("region"),
+    };
+    let asked = match (params.get("cluster"), params.get("namespace"), params.get("service-account")) {
+        (Some(cluster), Some(namespace), Some(account)) => asked(cluster, namespace, account),
+        _ => return refuse(400, "cluster, namespace and service-account are expected"),
+    };
+    match eks::pods::describe(world, &asked) {
+        Ok(body) => json(StatusCode::OK, &body),
+        Err((status, message)) => refuse(status, &message),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod disk;
 mod ecr;
 mod ecr_settings;
 pub mod ecs;
+pub mod eks;
 mod garbage;
 mod iam;
 pub mod records;
@@ -68,6 +69,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<ecs::RunToken>(),
     Kind::of::<ecs::Setting>(),
     Kind::of::<ecs::CapacityProvider>(),
+    Kind::of::<eks::EksCluster>(),
+    Kind::of::<eks::PodIdentityAssociation>(),
 ];
 
 impl StoreError {

@@ -56,6 +56,7 @@ impl Bench {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let config = Config {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            agent_addr: None,
             place: Place::Scratch(dir.path().to_owned()),
             account: AccountId::parse(ACCOUNT).unwrap(),
             region: REGION.to_owned(),

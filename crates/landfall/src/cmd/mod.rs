@@ -7,12 +7,15 @@ pub mod exec;
 pub mod explain;
 pub mod explain_job;
 pub mod login;
+pub mod pod;
+pub mod pod_network;
 pub mod push;
 pub mod rehearse;
 pub mod role;
 pub mod serve;
 pub mod session;
 pub mod token;
+pub mod token_eks;
 pub mod token_gitlab;
 pub mod who;
 
@@ -31,13 +34,14 @@ pub async fn run(command: Command, environment: &Environment) -> ExitCode {
         Command::Diff(args) => diff::run(*args),
         Command::Explain(args) => explain::run(*args),
         Command::Who(args) => who::run(*args),
-        Command::Serve(args) => serve::run(args).await.map(|()| true),
+        Command::Serve(mut args) => match args.command.take() {
+            Some(serve::ServeCommand::Pod(args)) => return code(pod::run(*args, environment).await),
+            Some(serve::ServeCommand::PodNetwork(args)) => return code(pod_network::run(args).await),
+            None => serve::run(*args).await.map(|()| true),
+        },
         Command::Token(args) => token::run(args, environment).await.map(|()| true),
         Command::Login(args) => login::run(*args, environment).await.map(|()| true),
-        Command::Exec(args) => match exec::run(*args, environment).await {
-            Ok(code) => return ExitCode::from(code),
-            Err(failure) => Err(failure),
-        },
+        Command::Exec(args) => return code(exec::run(*args, environment).await),
         Command::Credentials(args) => credentials::run(*args, environment).await.map(|()| true),
         Command::Ecr(args) => ecr::run(args, environment).await.map(|()| true),
         Command::Push(args) => push::run(*args, environment).await.map(|()| true),
@@ -54,6 +58,17 @@ pub async fn run(command: Command, environment: &Environment) -> ExitCode {
             ExitCode::from(failure.kind.exit_code())
         }
     }
+}
+
+/// The exit code of a command that was run, or of what kept it from running.
+fn code(ran: Result<u8, Failure>) -> ExitCode {
+    ran.map_or_else(
+        |failure| {
+            ui::failure(&failure);
+            ExitCode::from(failure.kind.exit_code())
+        },
+        ExitCode::from,
+    )
 }
 
 /// Wrong usage or unreadable input.

@@ -241,6 +241,7 @@ fn setup<'a>(args: &RehearseArgs, found: &Found, infra: &'a [PathBuf]) -> Result
     variables.extend(args.variables.clone());
     Ok(serve::Setup {
         addr: args.addr,
+        agent_addr: None,
         account: serve::account(account.unwrap_or(serve::ACCOUNT_DEFAULT))?,
         region: args.region.clone().or_else(|| found.config.region.clone()),
         infra,

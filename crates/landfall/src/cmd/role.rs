@@ -107,6 +107,7 @@ pub fn find(
     })?;
     let setup = serve::Setup {
         addr: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        agent_addr: None,
         account,
         region: None,
         infra: &source.infra,

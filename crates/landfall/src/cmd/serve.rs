@@ -33,11 +33,17 @@ pub const REGION_DEFAULT: &str = "us-east-1";
 
 /// Arguments of `landfall serve`.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct ServeArgs {
+    #[command(subcommand)]
+    pub command: Option<ServeCommand>,
     /// Where to listen. Other machines are let in only with a random root key, which is printed
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4566")]
     pub addr: SocketAddr,
+    /// Where the Pod Identity agent listens as well, such as 169.254.170.23:80 in a network namespace of its
+    /// own. It answers at the address of --addr in any case, under /v1/credentials
+    #[arg(long, value_name = "HOST:PORT")]
+    pub agent_addr: Option<SocketAddr>,
     /// A folder where everything is kept, for the next start as well: records, images, the server's own keys.
     /// What was answered is on the disk. It is made if it isn't there [default: in memory, until the end]
     #[arg(long, value_name = "DIR")]
@@ -78,6 +84,27 @@ pub struct ServeArgs {
     /// How decisions are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,
+}
+
+/// What else there is around a running server.
+#[derive(clap::Subcommand, Debug)]
+pub enum ServeCommand {
+    /// Run a command as a pod of an EKS cluster, by Pod Identity or by IRSA.
+    ///
+    /// It gets the variables and the token file that EKS's webhook gives to a pod of that service account, and
+    /// none of your own credentials.
+    ///
+    /// A service account with a Pod Identity association gets AWS_CONTAINER_CREDENTIALS_FULL_URI and
+    /// AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE; one with an annotated role (--role) gets AWS_ROLE_ARN and
+    /// AWS_WEB_IDENTITY_TOKEN_FILE (IRSA). With both, Pod Identity wins, as in EKS. With neither, the pod gets
+    /// nothing, and this says why.
+    ///
+    /// The cluster is one of a running `landfall serve`: from --infra, or made with `aws eks create-cluster`. The
+    /// command's exit code is passed on, and signals reach it.
+    Pod(Box<super::pod::PodArgs>),
+    /// The inner half of `serve pod --netns`
+    #[command(hide = true)]
+    PodNetwork(super::pod_network::PodNetworkArgs),
 }
 
 /// Which registry is played.
@@ -122,6 +149,8 @@ pub enum Format {
 pub struct Setup<'a> {
     /// Where to listen.
     pub addr: SocketAddr,
+    /// Where the Pod Identity agent listens beside it.
+    pub agent_addr: Option<SocketAddr>,
     /// The account.
     pub account: AccountId,
     /// The region, when it was said.
@@ -268,6 +297,7 @@ fn read(sources: &SourceMap, setup: &Setup<'_>) -> Result<(files::ReadInfra, Str
 fn config(sources: &SourceMap, setup: &Setup<'_>, region: &str, place: Place) -> Config {
     Config {
         addr: setup.addr,
+        agent_addr: setup.agent_addr,
         place,
         account: setup.account,
         region: region.to_owned(),
@@ -323,6 +353,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let sources = SourceMap::new();
     let setup = Setup {
         addr: args.addr,
+        agent_addr: args.agent_addr,
         account: account(&args.account)?,
         region: args.region.clone(),
         infra: &args.infra,

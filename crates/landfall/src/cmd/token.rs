@@ -29,6 +29,8 @@ enum TokenCommand {
     Github(Box<GithubArgs>),
     /// Mint a token as a GitLab would give it to a job
     Gitlab(Box<super::token_gitlab::GitlabArgs>),
+    /// Mint a token as an EKS cluster projects it into a pod; a running `landfall serve` signs it
+    Eks(Box<super::token_eks::EksArgs>),
     /// Show a token's header and claims; nothing is verified
     Decode {
         /// A file with the token; standard input when it is left out or `-`
@@ -120,6 +122,7 @@ pub async fn run(args: TokenArgs, environment: &Environment) -> Result<(), Failu
     match args.command {
         TokenCommand::Github(args) => github(&args, environment).await,
         TokenCommand::Gitlab(args) => super::token_gitlab::run(&args, environment).await,
+        TokenCommand::Eks(args) => super::token_eks::run(&args, environment).await,
         TokenCommand::Decode { file } => decode(file.as_deref()),
     }
 }
@@ -142,44 +145,72 @@ pub async fn mint(
     environment: &Environment,
 ) -> Result<(), Failure> {
     let endpoint = serve::endpoint(endpoint, environment);
+    print(&mint_claims(&endpoint, claims, signed_by).await?)
+}
+
+/// Has a running server sign claims.
+///
+/// # Errors
+/// No server to ask, or one that does not sign these.
+pub async fn mint_claims(endpoint: &str, claims: &Claims, signed_by: SignedBy) -> Result<String, Failure> {
     let body = serde_json::json!({
         "claims": jwt::claims_to_json(claims),
         "stranger": signed_by == SignedBy::Stranger,
     });
-    let outside = |error: reqwest::Error| {
-        Failure::new(FailureKind::Outside, format!("no `landfall serve` answers at {endpoint}"))
-            .caused_by(error.without_url())
-            .help("start one with `landfall serve`, or say where it is with --endpoint")
-    };
-    // A server on this machine is asked: no proxy is in between.
-    let client = reqwest::Client::builder().no_proxy().build().map_err(outside)?;
-    let request =
-        client.post(format!("{endpoint}/_landfall/token")).header("content-type", "application/json");
-    let response = request.body(body.to_string()).send().await.map_err(outside)?;
-    let status = response.status();
-    let text = response.text().await.map_err(outside)?;
-    let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let request = client(endpoint)?
+        .post(format!("{endpoint}/_landfall/token"))
+        .header("content-type", "application/json");
+    let answer = ask(endpoint, request.body(body.to_string()), "minted no token").await?;
     match answer.get("value").and_then(serde_json::Value::as_str) {
-        Some(token) => print(token),
-        None => {
-            let why = answer
-                .get("message")
-                .and_then(serde_json::Value::as_str)
-                .map_or(text.trim(), |message| message);
-            // A server of ours says what is wrong with the question; another one does not know it.
-            Err(match answer.get("message") {
-                Some(_) if status.is_client_error() => usage(why),
-                _ => {
-                    Failure::new(FailureKind::Outside, format!("{endpoint} minted no token: {status}: {why}"))
-                        .help("is that a `landfall serve`?")
-                }
-            })
-        }
+        Some(token) => Ok(token.to_owned()),
+        None => Err(no_answer(endpoint, "minted no token", "its answer holds none")),
+    }
+}
+
+/// A client for a server on this machine: no proxy is in between.
+///
+/// # Errors
+/// When there can be none.
+pub fn client(endpoint: &str) -> Result<reqwest::Client, Failure> {
+    reqwest::Client::builder().no_proxy().build().map_err(|error| nobody(endpoint, error))
+}
+
+fn nobody(endpoint: &str, error: reqwest::Error) -> Failure {
+    Failure::new(FailureKind::Outside, format!("no `landfall serve` answers at {endpoint}"))
+        .caused_by(error.without_url())
+        .help("start one with `landfall serve`, or say where it is with --endpoint")
+}
+
+fn no_answer(endpoint: &str, what: &str, why: &str) -> Failure {
+    Failure::new(FailureKind::Outside, format!("{endpoint} {what}: {why}"))
+        .help("is that a `landfall serve`?")
+}
+
+/// Asks a running server.
+///
+/// # Errors
+/// Nobody is there, or what the server says is wrong with the question.
+pub async fn ask(
+    endpoint: &str,
+    request: reqwest::RequestBuilder,
+    what: &str,
+) -> Result<serde_json::Value, Failure> {
+    let response = request.send().await.map_err(|error| nobody(endpoint, error))?;
+    let status = response.status();
+    let text = response.text().await.map_err(|error| nobody(endpoint, error))?;
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    if status.is_success() && answer.is_object() {
+        return Ok(answer);
+    }
+    // A server of ours says what is wrong with the question; another one does not know it.
+    match answer.get("message").and_then(serde_json::Value::as_str) {
+        Some(why) if status.is_client_error() => Err(usage(why)),
+        why => Err(no_answer(endpoint, what, &format!("{status}: {}", why.unwrap_or(text.trim())))),
     }
 }
 
 /// To a file or a pipe the token goes as it is: a newline at its end would be sent to STS as a part of it.
-fn print(token: &str) -> Result<(), Failure> {
+pub fn print(token: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout();
     let end = if out.is_terminal() { "\n" } else { "" };
     let written = out.write_all(format!("{token}{end}").as_bytes()).and_then(|()| out.flush());

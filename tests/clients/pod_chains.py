@@ -1,0 +1,145 @@
+"""How credential chains take the Pod Identity agent at its real address, 169.254.170.23, in a network namespace:
+one that works, one that has nothing for the pod, one that hangs, and none. Ours and theirs side by side."""
+
+import json
+import os
+import sys
+import time
+
+import eks
+import javascript
+from harness import HERE, ROOT, Skip, check, contains, lacks, program, same
+
+HIDES = "169.254.170.23 is not a valid container metadata service hostname"
+# Longest time in which ours has told what is wrong, in seconds: twice three, and a machine that is busy.
+OURS_SECONDS_MAX = 15
+# How long others may wait for an agent that hangs, in seconds; some would wait for ever.
+THEIRS_SECONDS_MAX = 20
+AGENTS = ("works", "404", "hang", "none")
+
+
+def namespace(bench):
+    """`unshare --net`, where it may be had."""
+    tools = [program("unshare"), "--net"]
+    program("ip")
+    if os.geteuid() != 0:
+        raise Skip("a network namespace with addresses of its own needs root")
+    if bench.run(*tools, "true", expect=None).returncode:
+        raise Skip("this machine allows no network namespace")
+    return tools
+
+
+def asked(bench, agent, command):
+    """Runs a client with this kind of agent: its exit code, its output, the seconds that it took."""
+    began = time.monotonic()
+    if agent == "works":
+        done = eks.pod(bench, "chains", *command, flags=["--netns"], expect=None)
+    else:
+        token = bench.dir / "pod-token"
+        token.write_text("a.b.c")
+        environment = bench.environment(
+            AWS_CONTAINER_CREDENTIALS_FULL_URI="http://169.254.170.23/v1/credentials",
+            AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(token),
+        )
+        stub = [sys.executable, HERE / "stub_agent.py", agent]
+        done = bench.run(*namespace(bench), *stub, *command, env=environment, expect=None)
+    errors = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("pod: "))
+    return done.returncode, done.stdout + errors, time.monotonic() - began
+
+
+def said(output):
+    """The line that a person reads."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    if output.startswith("{"):
+        return "found " + json.loads(output)["AccessKeyId"]
+    return next((line for line in lines if "rror" in line or "found" in line), lines[0] if lines else "(nothing)")
+
+
+def row(bench, title, command):
+    """A client with all kinds of agents, and a line of the table for each. 124 is one that was waiting still."""
+    command = [program("timeout"), str(THEIRS_SECONDS_MAX), *command]
+    answers = {}
+    for agent in AGENTS:
+        code, output, seconds = asked(bench, agent, command)
+        answers[agent] = code, output, seconds
+        print(f"       {title:22} {agent:6} {seconds:5.1f} s  exit {code:3}  {said(output)[:150]}", flush=True)
+    return answers
+
+
+def ours(bench, title, *command):
+    """Ours always tells the true cause, and in time."""
+    answers = row(bench, title, [*command, bench.landfall, "credentials"])
+    for agent, code, parts in [
+        ("works", 0, ['"AccessKeyId":"ASIA']),
+        ("404", 1, ["refused: No Pod Identity association found for the service account.", "pods that were started before there was one"]),
+        ("hang", 3, ["it took the connection and did not answer within 3 s"]),
+        ("none", 3, ["Connection refused", "is the add-on eks-pod-identity-agent running on this node?"]),
+    ]:
+        got, output, seconds = answers[agent]
+        same(got, code, f"exit code with an agent: {agent}\n{output}")
+        contains(output, parts, agent)
+        lacks(output, [HIDES], agent)
+    return answers
+
+
+def furnished(bench):
+    namespace(bench)
+    eks.cluster(bench, "pods")
+    if not any(one["serviceAccount"] == "chains" for one in associations(bench)):
+        eks.associate(bench, "pods", "chains")
+
+
+def associations(bench):
+    return eks.eks(bench).list_pod_identity_associations(clusterName="pods")["associations"]
+
+
+@check("landfall tells the true cause, whatever the agent does, and soon")
+def _(bench):
+    furnished(bench)
+    for _, _, seconds in ours(bench, "landfall").values():
+        same(seconds < OURS_SECONDS_MAX, True, f"{seconds:.1f} s")
+
+
+@check("so it does where AWS's SDK for Rust is asked first: there are profiles")
+def _(bench):
+    furnished(bench)
+    config = bench.dir / "config-of-others"
+    config.write_text("[profile other]\nregion = eu-west-1\n")
+    ours(bench, "landfall, Rust SDK", program("env"), f"AWS_CONFIG_FILE={config}")
+
+
+@check("the aws CLI and boto3 get credentials, and quote the agent")
+def _(bench):
+    furnished(bench)
+    script = "import boto3; print('found', boto3.Session().get_credentials().access_key)"
+    for title, command in [
+        ("boto3", [program("python3"), "-c", script]),
+        ("aws CLI", [program("aws"), "sts", "get-caller-identity", "--query", "join(' ', ['found', Arn])", "--output", "text"]),
+    ]:
+        answers = row(bench, title, command)
+        contains(answers["works"][1], ["found "], title)
+        contains(answers["404"][1], ["Received non 200 response 404", "No Pod Identity association found"], title)
+
+
+@check("SDK for JavaScript: fromHttp and the default chain get credentials, and the latter hides a refusal")
+def _(bench):
+    furnished(bench)
+    script = javascript.scripts(bench) / "chains.mjs"
+    chain = lambda name: row(bench, f"JavaScript {name}", [program("node"), script, name])
+    by_http = chain("fromHttp")
+    contains(by_http["works"][1], ["found ASIA"])
+    contains(by_http["404"][1], ["Server responded with status: 404"])
+    same(by_http["hang"][0], 124, "exit code of fromHttp with an agent that hangs")
+    by_default = chain("default")
+    contains(by_default["works"][1], ["found ASIA"])
+    contains(by_default["404"][1], [HIDES])
+    contains(chain("fromContainerMetadata")["works"][1], [HIDES])
+
+
+@check("the chain of November 2023 never asks the agent: the example's old action fails in every case")
+def _(bench):
+    furnished(bench)
+    place = javascript.copied(bench, ROOT / "examples/eks-pod/old-chain", "old-chain")
+    for agent, (code, output, _) in row(bench, "JavaScript 3.451", [program("node"), place / "login.mjs"]).items():
+        same(code, 1, agent)
+        contains(output, [f"Error: {HIDES}"], agent)

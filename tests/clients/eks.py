@@ -3,9 +3,10 @@ and `landfall serve pod`, which runs a command as a pod."""
 
 import base64
 import json
+import shutil
 
 import aws
-from harness import ACCOUNT, REGION, check, contains, lacks, matches, program, same
+from harness import ACCOUNT, REGION, ROOT, add, check, contains, lacks, matches, program, same
 
 ROOT_KEYS = ("test", "test")
 POD_TRUST = {
@@ -326,3 +327,118 @@ def usage(bench):
         contains(done.stderr, parts, flags)
     missing = bench.run(bench.landfall, "serve", "pod", "--cluster", "pods", "--", "no-such-program", expect=127)
     contains(missing.stderr, ["cannot start `no-such-program`"])
+
+
+EXAMPLE = ROOT / "examples/eks-pod"
+# A one-line edit of the example's Terraform or manifest, and what a person must be able to read.
+BROKEN = [
+    (
+        "trust without sts:TagSession",
+        "infra/main.tf",
+        ('Principal = { Service = "pods.eks.amazonaws.com" }\n      Action    = ["sts:AssumeRole", "sts:TagSession"]',
+         'Principal = { Service = "pods.eks.amazonaws.com" }\n      Action    = ["sts:AssumeRole"]'),
+        [NO_PODS, "does not allow `sts:TagSession`", "infra/main.tf:39", "disable_session_tags"],
+    ),
+    (
+        "trust for another namespace",
+        "infra/main.tf",
+        ('"aws:RequestTag/kubernetes-namespace" = local.namespace', '"aws:RequestTag/kubernetes-namespace" = "prod"'),
+        [NO_PODS, "`aws:RequestTag/kubernetes-namespace` is `build`", "wanted `prod`"],
+    ),
+    (
+        "trust for another service",
+        "infra/main.tf",
+        ("pods.eks.amazonaws.com", "ecs-tasks.amazonaws.com"),
+        ["Trust policy of the role provided is invalid.", "no Pod Identity association", "EKS has given this pod nothing"],
+    ),
+    (
+        "an association for another service account",
+        "infra/main.tf",
+        ('service_account = "pusher"', 'service_account = "other"'),
+        ["no Pod Identity association (these have one: build/other)", "EKS has given this pod nothing"],
+    ),
+    (
+        "IRSA for another service account",
+        "infra/main.tf",
+        ("system:serviceaccount:${local.namespace}:irsa-pusher", "system:serviceaccount:${local.namespace}:irsa"),
+        ["Not authorized to perform sts:AssumeRoleWithWebIdentity", "got sub     `system:serviceaccount:build:irsa-pusher`"],
+    ),
+    (
+        "IRSA for another audience",
+        "infra/main.tf",
+        ('client_id_list = ["sts.amazonaws.com"]', 'client_id_list = ["vault"]'),
+        ["the token is for audience `sts.amazonaws.com`, which the provider does not know"],
+    ),
+    (
+        "IRSA without a provider for the cluster's issuer",
+        "infra/main.tf",
+        ("url            = aws_eks_cluster.shop.identity[0].oidc[0].issuer", 'url = "https://oidc.eks.ap-northeast-2.amazonaws.com/id/0"'),
+        ["No OpenIDConnect provider found in your account", "has no OIDC provider for this token's issuer"],
+    ),
+    (
+        "a role that may not push",
+        "infra/main.tf",
+        ('          "ecr:PutImage",\n', ""),
+        ["is not authorized to perform: ecr:PutImage"],
+    ),
+]
+
+
+def rehearse(bench, name, expect, edit=None):
+    place = bench.folder(f"pod-{name.replace(' ', '-')}") / "example"
+    shutil.copytree(EXAMPLE, place)
+    if edit:
+        file, (old, new) = edit
+        text = (place / file).read_text()
+        same(text.count(old), 1, f"{file} has {old!r} so often")
+        (place / file).write_text(text.replace(old, new))
+    environment = bench.environment()
+    environment.pop("AWS_ENDPOINT_URL")
+    done = bench.run(bench.landfall, "rehearse", place, env=environment, expect=expect)
+    return done.stdout + done.stderr
+
+
+@check("the example's pods push by Pod Identity and by IRSA, with one command")
+def example(bench):
+    said = rehearse(bench, "good", 0)
+    contains(
+        said,
+        [
+            "2 pods of cluster shop",
+            "build/push-by-pod-identity",
+            "build/push-by-irsa",
+            "sts:AssumeRole  role/pod-pusher",
+            "sts:AssumeRoleWithWebIdentity  role/irsa-pusher",
+            "ecr:PutImage  repository/web",
+            "infra/main.tf:36",
+            "the crossing works",
+        ],
+    )
+    lacks(said, ["✗"])
+
+
+def broken(title, file, edit, parts):
+    def run(bench):
+        contains(rehearse(bench, title, 1, (file, edit)), [*parts, "the crossing does not work"])
+
+    add("eks", f"the example broken: {title}", run)
+
+
+for row in BROKEN:
+    broken(*row)
+
+
+@check("a manifest that can't be run is told before anything starts")
+def unrunnable(bench):
+    for name, edit, parts in [
+        ("no-command", ('          command: ["./push.sh"]\n---', "---"), ["container `push` has no `command`", "pod.yaml:"]),
+        ("no-yaml", ("metadata:", "metadata: ["), ["pod.yaml:"]),
+    ]:
+        place = bench.folder(f"manifest-{name}") / "example"
+        shutil.copytree(EXAMPLE, place)
+        text = (place / "pod.yaml").read_text()
+        (place / "pod.yaml").write_text(text.replace(*edit, 1))
+        done = bench.run(bench.landfall, "rehearse", place / "pod.yaml", expect=2)
+        contains(done.stderr, [*parts, "nothing was started"], name)
+    flags = bench.run(bench.landfall, "rehearse", EXAMPLE, "--event", "push", expect=2)
+    contains(flags.stderr, ["--event is for workflows and pipelines, and this is a Kubernetes manifest"])

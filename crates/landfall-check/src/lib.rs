@@ -5,6 +5,7 @@
 
 pub mod github;
 pub mod gitlab;
+pub mod kubernetes;
 pub mod render;
 pub mod terraform;
 pub mod yaml;

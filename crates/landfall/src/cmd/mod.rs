@@ -11,6 +11,7 @@ pub mod pod;
 pub mod pod_network;
 pub mod push;
 pub mod rehearse;
+pub mod rehearse_pod;
 pub mod role;
 pub mod serve;
 pub mod session;
@@ -30,7 +31,10 @@ use crate::{exit, ui};
 /// Runs a command and tells its exit code.
 pub async fn run(command: Command, environment: &Environment) -> ExitCode {
     let result = match command {
-        Command::Rehearse(args) => rehearse::run(*args, environment).await,
+        Command::Rehearse(args) => match rehearse_pod::manifest(&args.path) {
+            Some(manifest) => rehearse_pod::run(&args, &manifest, environment).await,
+            None => rehearse::run(*args, environment).await,
+        },
         Command::Diff(args) => diff::run(*args),
         Command::Explain(args) => explain::run(*args),
         Command::Who(args) => who::run(*args),

@@ -31,16 +31,17 @@ use crate::ui_tree::{JsonLines, Tree};
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct RehearseArgs {
-    /// A workflow file or a .gitlab-ci.yml, or a repository's folder (one with either, or with landfall.toml)
+    /// A workflow file or a .gitlab-ci.yml, or a repository's folder (one with either, or with landfall.toml); or a
+    /// Kubernetes manifest, whose pods run on the EKS cluster of the Terraform beside it
     #[arg(value_name = "FILE|DIR", default_value = ".")]
-    path: PathBuf,
+    pub path: PathBuf,
     /// The event that starts the run [default: push]; of GitLab push, tag, merge_request, schedule, web, …
     #[arg(long, value_name = "EVENT")]
-    event: Option<String>,
+    pub event: Option<String>,
     /// The ref that the run is for; for a pull request its base branch, for a merge request its source branch
     /// [default: refs/heads/main]
     #[arg(long = "ref", value_name = "REF")]
-    git_ref: Option<String>,
+    pub git_ref: Option<String>,
     /// The pull request, or merge request, comes from a fork
     #[arg(long)]
     fork: bool,
@@ -58,52 +59,53 @@ pub struct RehearseArgs {
     remote: Vec<(String, String)>,
     /// A folder with Terraform; may be repeated [default: from landfall.toml]
     #[arg(long, value_name = "DIR")]
-    infra: Vec<PathBuf>,
+    pub infra: Vec<PathBuf>,
     /// A Terraform variable; may be repeated
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = key_value)]
-    variables: Vec<(String, String)>,
+    pub variables: Vec<(String, String)>,
     /// Run this job and what it needs, and nothing else
     #[arg(long, value_name = "JOB")]
-    job: Option<String>,
+    pub job: Option<String>,
     /// An input of workflow_dispatch, or of a GitLab pipeline; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
-    input: Vec<(String, String)>,
+    pub input: Vec<(String, String)>,
     /// A CI/CD variable of whoever starts a GitLab pipeline: it wins over all others; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
-    variable: Vec<(String, String)>,
+    pub variable: Vec<(String, String)>,
     /// Start the manual jobs of a GitLab pipeline as well
     #[arg(long)]
-    manual: bool,
+    pub manual: bool,
     /// The GitLab whose tokens the jobs get [default: the one that the Terraform has a provider for, or gitlab.com]
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
     /// A secret (of GitLab: a masked variable of the project); with the name alone it is taken from the environment, where it can't be seen by others
     #[arg(long, value_name = "NAME[=VALUE]")]
-    secret: Vec<String>,
+    pub secret: Vec<String>,
     /// The account that the Terraform is applied in [default: from landfall.toml, or 123456789012]
     #[arg(long, value_name = "ACCOUNT_ID")]
-    account: Option<String>,
+    pub account: Option<String>,
     /// The region, where the Terraform doesn't say one
     #[arg(long, value_name = "REGION")]
-    region: Option<String>,
+    pub region: Option<String>,
     /// Who signs the jobs' tokens
     #[arg(long, value_enum, default_value_t = SignedBy::Issuer)]
     signed_by: SignedBy,
     /// As if a step had taken that long, so that sessions and logins run out; may be repeated
     #[arg(long, value_name = "STEP=DURATION", value_parser = stretch)]
-    stretch: Vec<(String, u32)>,
+    pub stretch: Vec<(String, u32)>,
     /// Where the local AWS side listens
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
-    addr: SocketAddr,
+    pub addr: SocketAddr,
     /// How it is told
     #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    pub format: Format,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   landfall rehearse examples/github-ecr
   landfall rehearse examples/gitlab                                a GitLab pipeline
+  landfall rehearse examples/eks-pod                               a Kubernetes manifest
   landfall rehearse . --event pull_request                         of GitLab: merge_request, tag, …
   landfall rehearse .github/workflows/deploy.yml --infra infra --remote acme/ci-templates@main=../ci-templates
   landfall rehearse . --stretch 'Configure AWS credentials=2h'     what if the job outlives its session

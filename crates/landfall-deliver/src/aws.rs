@@ -1,6 +1,6 @@
 //! What every call through the AWS SDK has in common: connections, retries, and the reading of errors.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::config::http::HttpResponse;
@@ -13,6 +13,7 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
+use landfall_types::Timestamp;
 use reqwest::Url;
 
 use crate::container::{self, Agent};
@@ -45,6 +46,12 @@ pub fn http_client(endpoint: Option<&str>, proxy: &Proxy) -> SharedHttpClient {
 /// connections. A refusal is never among them.
 pub fn retries(backoff: Backoff) -> RetryConfig {
     RetryConfig::standard().with_max_attempts(backoff.attempts.max(1)).with_initial_backoff(backoff.first)
+}
+
+/// The SDK's time as ours.
+pub fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Time limits for a single attempt, and for a call with all its attempts.

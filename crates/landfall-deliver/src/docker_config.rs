@@ -63,6 +63,56 @@ pub fn location(directory: Option<&Path>, environment: &Environment) -> Result<P
         .ok_or(ConfigError::NoLocation)
 }
 
+/// Changes the file. Two that change it at once come one after the other, and neither's login is lost.
+///
+/// # Errors
+/// When it can't be read or written, or `change` fails: then nothing is written.
+pub fn change<T>(
+    path: &Path,
+    change: impl FnOnce(&mut DockerConfig) -> Result<T, ConfigError>,
+) -> Result<T, ConfigError> {
+    let failed = |cause| ConfigError::Write { path: path.to_owned(), cause };
+    let target = target_of(path);
+    let directory = private::directory_of(&target);
+    private::make_directory(directory).map_err(failed)?;
+    let _lock = private::lock(directory).map_err(failed)?;
+    let mut config = DockerConfig::read(path)?;
+    let before = config.content.clone();
+    let done = change(&mut config)?;
+    if config.content != before {
+        config.save()?;
+    }
+    Ok(done)
+}
+
+/// A configuration of one's own in a new folder below `parent`: what is in the one at `path`, but no program that
+/// keeps the logins elsewhere, for that one is everybody's. Docker's plugins and contexts are found from there too.
+/// Gives the folder.
+///
+/// # Errors
+/// When the old one can't be read, or the new one can't be made.
+pub fn isolated(path: &Path, parent: &Path) -> Result<PathBuf, ConfigError> {
+    let mut config = DockerConfig::read(path)?;
+    config.content.shift_remove("credsStore");
+    let failed = |cause| ConfigError::Write { path: parent.to_owned(), cause };
+    let folder = tempfile::Builder::new().prefix("landfall-docker-").tempdir_in(parent).map_err(failed)?;
+    config.path = folder.path().join("config.json");
+    config.save()?;
+    #[cfg(unix)]
+    for name in BESIDE {
+        let old = private::directory_of(path).join(name);
+        if let Ok(old) = std::fs::canonicalize(old) {
+            std::os::unix::fs::symlink(old, folder.path().join(name)).map_err(failed)?;
+        }
+    }
+    Ok(folder.keep())
+}
+
+/// Renaming over a symbolic link would replace the link: what counts is what it points to.
+fn target_of(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
 impl DockerConfig {
     /// Reads the file; a missing one counts as empty.
     ///
@@ -101,7 +151,7 @@ impl DockerConfig {
     pub fn set(&mut self, registry: &str, login: &Login) -> Result<(), ConfigError> {
         let path = self.path.clone();
         let auths = self.content.entry("auths").or_insert_with(|| Value::Object(Map::new()));
-        let auths = auths.as_object_mut().ok_or(ConfigError::AuthsShape { path })?;
+        let auths = auths.as_object_mut().ok_or(ConfigError::Shape { path, member: "auths" })?;
         let mut entry = auths.get(registry).and_then(Value::as_object).cloned().unwrap_or_default();
         for old in ["username", "password", "identitytoken", "registrytoken"] {
             entry.shift_remove(old);
@@ -148,6 +198,25 @@ impl DockerConfig {
         (!helper.is_empty()).then(|| helper.to_owned())
     }
 
+    /// Has Docker's clients ask a helper for this registry.
+    ///
+    /// # Errors
+    /// When `credHelpers` isn't an object.
+    pub fn set_helper(&mut self, registry: &str, helper: &str) -> Result<(), ConfigError> {
+        let path = self.path.clone();
+        let helpers = self.content.entry("credHelpers").or_insert_with(|| Value::Object(Map::new()));
+        let helpers = helpers.as_object_mut().ok_or(ConfigError::Shape { path, member: "credHelpers" })?;
+        helpers.insert(registry.to_owned(), Value::from(helper));
+        Ok(())
+    }
+
+    /// Has Docker's clients look for this registry's login in the file, whatever helper is named for it alone.
+    pub fn forget_helper(&mut self, registry: &str) {
+        if let Some(helpers) = self.content.get_mut("credHelpers").and_then(Value::as_object_mut) {
+            helpers.shift_remove(registry);
+        }
+    }
+
     /// Writes the file in one step: another process sees the old or the new content, never half of it.
     /// Only the owner may read it.
     ///
@@ -158,10 +227,8 @@ impl DockerConfig {
     }
 
     fn write(&self) -> io::Result<()> {
-        // Renaming over a symbolic link would replace the link: write to what it points to.
-        let path = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        let directory =
-            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let path = target_of(&self.path);
+        let directory = private::directory_of(&path);
         private::make_directory(directory)?;
         let mut text = Vec::new();
         let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
@@ -176,7 +243,7 @@ impl DockerConfig {
 }
 
 /// `https://HOST/v1/`, as old Docker versions wrote it, names the same registry as `HOST`.
-fn host_of(name: &str) -> &str {
+pub(crate) fn host_of(name: &str) -> &str {
     let rest = name.strip_prefix("https://").or_else(|| name.strip_prefix("http://")).unwrap_or(name);
     rest.split('/').next().unwrap_or(rest)
 }
@@ -213,11 +280,13 @@ pub enum ConfigError {
         /// Where reading stopped, from 1.
         line: usize,
     },
-    /// `auths` isn't an object.
-    #[error("`{path}`: `auths` must be an object")]
-    AuthsShape {
+    /// A member isn't an object.
+    #[error("`{path}`: `{member}` must be an object")]
+    Shape {
         /// The file.
         path: PathBuf,
+        /// The member.
+        member: &'static str,
     },
 }
 
@@ -227,6 +296,8 @@ impl From<ConfigError> for Failure {
     }
 }
 
+/// What Docker keeps beside the file and looks for there.
+const BESIDE: &[&str] = &["cli-plugins", "contexts", "buildx"];
 /// The longest configuration that is read.
 const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 

@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html>
 
 use aws_sdk_ecr::Client;
-use aws_sdk_ecr::config::{BehaviorVersion, Config, Region};
+use aws_sdk_ecr::config::{BehaviorVersion, Config, Credentials, Region};
 use landfall_types::{AccountId, Timestamp};
 
 use crate::aws::{self, CallError};
@@ -20,6 +20,8 @@ pub struct EcrHost {
     pub account: AccountId,
     /// Where.
     pub region: String,
+    /// By an endpoint that keeps to FIPS 140.
+    pub is_fips: bool,
 }
 
 impl EcrHost {
@@ -30,11 +32,15 @@ impl EcrHost {
         let (account, rest) = name.split_once('.')?;
         let account = AccountId::parse(account).ok()?;
         let rest = rest.strip_prefix("dkr.ecr").or_else(|| rest.strip_prefix("dkr-ecr"))?;
-        let rest = rest.strip_prefix("-fips").unwrap_or(rest).strip_prefix('.')?;
-        let (region, suffix) = rest.split_once('.')?;
+        let (is_fips, rest) = rest.strip_prefix("-fips").map_or((false, rest), |rest| (true, rest));
+        let (region, suffix) = rest.strip_prefix('.')?.split_once('.')?;
         let is_region =
             !region.is_empty() && region.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-        (is_region && SUFFIXES.contains(&suffix)).then(|| Self { account, region: region.to_owned() })
+        (is_region && SUFFIXES.contains(&suffix)).then(|| Self {
+            account,
+            region: region.to_owned(),
+            is_fips,
+        })
     }
 }
 
@@ -68,6 +74,61 @@ impl Authorization {
     }
 }
 
+/// A registry that a login is wanted for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// An account's registry in the region that was said.
+    Account(AccountId),
+    /// A registry by its name, under which the login is kept too.
+    Host {
+        /// The name as it was given.
+        name: String,
+        /// What it says.
+        host: EcrHost,
+    },
+    /// ECR Public.
+    Public,
+}
+
+impl Target {
+    /// An account id, an ECR registry's name, or `public.ecr.aws`.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text == PUBLIC_REGISTRY {
+            return Ok(Self::Public);
+        }
+        if let Some(host) = EcrHost::parse(text) {
+            return Ok(Self::Host { name: text.to_owned(), host });
+        }
+        AccountId::parse(text).map(Self::Account).map_err(|_| {
+            format!(
+                "`{}` is no registry of ECR: an account id, ACCOUNT.dkr.ecr.REGION.amazonaws.com or \
+                 {PUBLIC_REGISTRY} is expected",
+                text.escape_debug()
+            )
+        })
+    }
+}
+
+/// Reads `--registries`: registries separated by commas, blanks around them ignored.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn targets(texts: &[String]) -> Result<Vec<Target>, String> {
+    let texts = texts.iter().flat_map(|text| text.split(',')).map(str::trim);
+    let targets: Vec<_> =
+        texts.filter(|text| !text.is_empty()).map(Target::parse).collect::<Result<_, _>>()?;
+    if targets.len() > REGISTRIES_MAX {
+        return Err(format!(
+            "{} registries were named, at most {REGISTRIES_MAX} are possible",
+            targets.len()
+        ));
+    }
+    Ok(targets)
+}
+
 /// Asks ECR for passwords: for the caller's own registry, or for those of the accounts named.
 ///
 /// # Errors
@@ -78,35 +139,182 @@ pub async fn authorize(
     accounts: &[AccountId],
     backoff: Backoff,
 ) -> Result<Vec<Authorization>, EcrError> {
-    let endpoint = environment.endpoint("ECR");
-    let proxy =
-        Proxy::from_environment(environment).map_err(|what| EcrError::Call(CallError::NotSent { what }))?;
-    let http_client = aws::http_client(endpoint, &proxy);
-    let credentials = aws::ambient_credentials(environment, region, http_client.clone());
-    let credentials = credentials.await.map_err(EcrError::NoCredentials)?;
-    let mut config = Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(region.to_owned()))
-        .http_client(http_client)
-        .credentials_provider(credentials)
-        .retry_config(aws::retries(backoff))
-        .timeout_config(aws::timeouts())
-        .use_fips(environment.flag("AWS_USE_FIPS_ENDPOINT"))
-        .use_dual_stack(environment.flag("AWS_USE_DUALSTACK_ENDPOINT"));
-    if let Some(endpoint) = endpoint {
-        config = config.endpoint_url(endpoint);
+    Ecr::new(environment, region, backoff).await?.private(region, false, accounts).await
+}
+
+/// ECR, asked with the credentials of the environment.
+pub struct Ecr<'a> {
+    environment: &'a Environment,
+    backoff: Backoff,
+    proxy: Proxy,
+    credentials: Credentials,
+}
+
+impl<'a> Ecr<'a> {
+    /// Looks for credentials. The region is for their own calls, if they need any.
+    ///
+    /// # Errors
+    /// See [`EcrError`].
+    pub async fn new(environment: &'a Environment, region: &str, backoff: Backoff) -> Result<Self, EcrError> {
+        let proxy = Proxy::from_environment(environment)
+            .map_err(|what| EcrError::NoCredentials(CallError::NotSent { what }))?;
+        let http_client = aws::http_client(environment.endpoint("ECR"), &proxy);
+        let credentials = aws::ambient_credentials(environment, region, http_client);
+        let credentials = credentials.await.map_err(EcrError::NoCredentials)?;
+        Ok(Self { environment, backoff, proxy, credentials })
     }
-    let mut call = Client::from_conf(config.build()).get_authorization_token();
-    if !accounts.is_empty() {
-        // AWS calls the member deprecated and still is the only one to offer it for several accounts.
-        #[expect(deprecated, reason = "the only way to ask for the registries of other accounts")]
-        {
-            call = call.set_registry_ids(Some(accounts.iter().map(AccountId::to_string).collect()));
+
+    /// When the credentials end, if they say so; a user's keys have no token and never do.
+    pub fn session_end(&self) -> Option<Timestamp> {
+        let never = || self.credentials.session_token().is_none().then_some(Timestamp(i64::MAX));
+        self.credentials.expiry().map(aws::timestamp).or_else(never)
+    }
+
+    /// Passwords for the registries of these accounts in a region; of none: the caller's own.
+    ///
+    /// # Errors
+    /// See [`EcrError`].
+    pub async fn private(
+        &self,
+        region: &str,
+        fips: bool,
+        accounts: &[AccountId],
+    ) -> Result<Vec<Authorization>, EcrError> {
+        let endpoint = self.environment.endpoint("ECR");
+        let mut config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .http_client(aws::http_client(endpoint, &self.proxy))
+            .credentials_provider(self.credentials.clone())
+            .retry_config(aws::retries(self.backoff))
+            .timeout_config(aws::timeouts())
+            .use_fips(fips || self.environment.flag("AWS_USE_FIPS_ENDPOINT"))
+            .use_dual_stack(self.environment.flag("AWS_USE_DUALSTACK_ENDPOINT"));
+        if let Some(endpoint) = endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        let mut call = Client::from_conf(config.build()).get_authorization_token();
+        if !accounts.is_empty() {
+            // AWS calls the member deprecated and still is the only one to offer it for several accounts.
+            #[expect(deprecated, reason = "the only way to ask for the registries of other accounts")]
+            {
+                call = call.set_registry_ids(Some(accounts.iter().map(AccountId::to_string).collect()));
+            }
+        }
+        let answer = call.send().await.map_err(|error| EcrError::Call(aws::classify(error)))?;
+        let authorizations: Option<Vec<_>> = answer.authorization_data().iter().map(authorization).collect();
+        authorizations.filter(|all| !all.is_empty()).ok_or(EcrError::Unreadable)
+    }
+
+    /// The password for ECR Public, which is asked for in one region only.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html>
+    ///
+    /// # Errors
+    /// See [`EcrError`].
+    pub async fn public(&self) -> Result<Authorization, EcrError> {
+        use aws_sdk_ecrpublic::config::{Config, Region};
+        let endpoint = self.environment.endpoint("ECR_PUBLIC");
+        let mut config = Config::builder()
+            .behavior_version(aws_sdk_ecrpublic::config::BehaviorVersion::latest())
+            .region(Region::new(PUBLIC_REGION))
+            .http_client(aws::http_client(endpoint, &self.proxy))
+            .credentials_provider(self.credentials.clone())
+            .retry_config(aws::retries(self.backoff))
+            .timeout_config(aws::timeouts());
+        if let Some(endpoint) = endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        let call = aws_sdk_ecrpublic::Client::from_conf(config.build()).get_authorization_token();
+        let answer = call.send().await.map_err(|error| EcrError::Call(aws::classify(error)))?;
+        let data = answer.authorization_data().ok_or(EcrError::Unreadable)?;
+        let login = data.authorization_token().and_then(Login::from_base64).ok_or(EcrError::Unreadable)?;
+        let expiration = data.expires_at().and_then(|time| time.to_millis().ok()).map(Timestamp);
+        Ok(Authorization { registry: PUBLIC_REGISTRY.to_owned(), login, expiration })
+    }
+
+    /// Passwords for all of these, in their order; those of one region with one call. None: the caller's own.
+    ///
+    /// # Errors
+    /// The first that is refused.
+    pub async fn all(&self, region: &str, targets: &[Target]) -> Result<Vec<Authorization>, EcrError> {
+        if targets.is_empty() {
+            return self.private(region, false, &[]).await;
+        }
+        let mut given = Vec::new();
+        for place in places(targets, region) {
+            let accounts = accounts_at(targets, region, &place);
+            let answers = self.private(&place.region, place.is_fips, &accounts).await?;
+            for (index, account) in accounts.into_iter().enumerate() {
+                let found = of_account(&answers, account, index).ok_or(EcrError::Unreadable)?;
+                given.push(((account, place.clone()), found.clone()));
+            }
+        }
+        let mut found = Vec::new();
+        for target in targets {
+            let Some(asked) = target.place(region) else {
+                found.push(self.public().await?);
+                continue;
+            };
+            let known = given.iter().find(|(known, _)| *known == asked).ok_or(EcrError::Unreadable)?;
+            let mut authorization = known.1.clone();
+            if let Target::Host { name, .. } = target {
+                authorization.registry.clone_from(name);
+            }
+            found.push(authorization);
+        }
+        Ok(found)
+    }
+}
+
+/// Where a call for passwords goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Place {
+    region: String,
+    is_fips: bool,
+}
+
+impl Target {
+    /// The account and where it is asked for; none for ECR Public.
+    fn place(&self, region: &str) -> Option<(AccountId, Place)> {
+        match self {
+            Self::Public => None,
+            Self::Account(account) => Some((*account, Place { region: region.to_owned(), is_fips: false })),
+            Self::Host { host, .. } => {
+                Some((host.account, Place { region: host.region.clone(), is_fips: host.is_fips }))
+            }
         }
     }
-    let answer = call.send().await.map_err(|error| EcrError::Call(aws::classify(error)))?;
-    let authorizations: Option<Vec<_>> = answer.authorization_data().iter().map(authorization).collect();
-    authorizations.filter(|all| !all.is_empty()).ok_or(EcrError::Unreadable)
+}
+
+/// Each place once.
+fn places(targets: &[Target], region: &str) -> Vec<Place> {
+    let mut places = Vec::new();
+    for (_, place) in targets.iter().filter_map(|target| target.place(region)) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
+}
+
+/// The accounts that are asked for in one place, each once.
+fn accounts_at(targets: &[Target], region: &str, place: &Place) -> Vec<AccountId> {
+    let mut accounts = Vec::new();
+    for (account, at) in targets.iter().filter_map(|target| target.place(region)) {
+        if at == *place && !accounts.contains(&account) {
+            accounts.push(account);
+        }
+    }
+    accounts
+}
+
+/// ECR's answers say their account in the registry's name. Where that is another one, as on a local AWS side,
+/// they come in the order of the question.
+fn of_account(answers: &[Authorization], account: AccountId, index: usize) -> Option<&Authorization> {
+    let of = |answer: &&Authorization| {
+        EcrHost::parse(&answer.registry).is_some_and(|host| host.account == account)
+    };
+    answers.iter().find(of).or_else(|| answers.get(index))
 }
 
 fn authorization(data: &aws_sdk_ecr::types::AuthorizationData) -> Option<Authorization> {
@@ -126,23 +334,6 @@ fn registry_of(proxy_endpoint: &str) -> &str {
 /// Whether a registry is private ECR, by its name or because ECR's calls are sent to that very host.
 pub fn is_ecr_registry(registry: &str, environment: &Environment) -> bool {
     Endpoint::new(registry, environment).is_ok_and(|endpoint| endpoint.ecr_region(environment).is_some())
-}
-
-/// Reads `--registries`: account ids, separated by commas, blanks around them ignored.
-///
-/// # Errors
-/// A sentence for the user.
-pub fn accounts(texts: &[String]) -> Result<Vec<AccountId>, String> {
-    let ids = texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty());
-    let accounts =
-        ids.map(AccountId::parse).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    if accounts.len() > ACCOUNTS_MAX {
-        return Err(format!(
-            "{} registries were named, at most {ACCOUNTS_MAX} are possible in one call",
-            accounts.len()
-        ));
-    }
-    Ok(accounts)
 }
 
 /// Why there is no password.
@@ -175,7 +366,10 @@ impl From<EcrError> for Failure {
                 let is_denied = error.answer().is_some_and(|answer| answer.code.starts_with("AccessDenied"));
                 let failure = error.into_failure("Could not get ECR's authorization token");
                 if is_denied {
-                    failure.help("the role needs ecr:GetAuthorizationToken on resource `*`")
+                    failure.help(
+                        "the role needs ecr:GetAuthorizationToken on resource `*`; for ECR Public \
+                         ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken",
+                    )
                 } else {
                     failure
                 }
@@ -194,8 +388,12 @@ const SUFFIXES: &[&str] = &[
     "on.amazonwebservices.com.cn",
     "on.amazonwebservices.eu",
 ];
+/// ECR Public's name.
+pub const PUBLIC_REGISTRY: &str = "public.ecr.aws";
+/// Where ECR Public gives passwords.
+const PUBLIC_REGION: &str = "us-east-1";
 /// GetAuthorizationToken takes 1 to 10 ids.
-const ACCOUNTS_MAX: usize = 10;
+const REGISTRIES_MAX: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -255,11 +453,30 @@ mod tests {
     }
 
     #[test]
-    fn registries_are_trimmed_and_counted() {
-        let parse = |text: &str| accounts(&[text.to_owned()]).map(|all| all.len());
-        assert_eq!(parse("123456789012, 210987654321"), Ok(2));
-        assert_eq!(parse(" "), Ok(0));
-        assert!(parse("12345").is_err());
-        assert!(parse(&["123456789012"; 11].join(",")).is_err());
+    fn registries_are_named_by_account_by_host_or_are_the_public_one() {
+        let parse = |text: &str| targets(&[text.to_owned()]);
+        let host = "210987654321.dkr.ecr-fips.us-east-2.amazonaws.com";
+        let named = parse(&format!("123456789012, {host},public.ecr.aws")).unwrap();
+        let places: Vec<_> = named.iter().map(|target| target.place("eu-west-1")).collect();
+        let place = |account: &str, region: &str, is_fips| {
+            Some((AccountId::parse(account).unwrap(), Place { region: region.to_owned(), is_fips }))
+        };
+        let wanted =
+            [place("123456789012", "eu-west-1", false), place("210987654321", "us-east-2", true), None];
+        assert_eq!(places, wanted);
+        assert_eq!(parse(" "), Ok(Vec::new()));
+        for text in ["12345", "docker.io", &["123456789012"; 11].join(",")] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_call_asks_for_all_accounts_of_a_region() {
+        let named =
+            targets(&["123456789012,210987654321,123456789012.dkr.ecr.eu-west-1.amazonaws.com".to_owned()]);
+        let named = named.unwrap();
+        let places = places(&named, "eu-west-1");
+        let [place] = places.as_slice() else { panic!("{places:?}") };
+        assert_eq!(accounts_at(&named, "eu-west-1", place).len(), 2);
     }
 }

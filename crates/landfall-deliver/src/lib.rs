@@ -15,6 +15,7 @@ pub mod environment;
 pub mod exec;
 pub mod failure;
 pub mod github;
+pub mod helper;
 pub mod http;
 pub mod id_token;
 pub mod keeper;

@@ -99,8 +99,8 @@ const LOGIN_INPUTS: &[(&str, Becomes)] = &[
 /// amazon-ecr-login v2, `action.yml`.
 const ECR_LOGIN_INPUTS: &[(&str, Becomes)] = &[
     ("registries", Becomes::Flag("--registries")),
-    ("registry-type", Becomes::Nothing),
-    ("mask-password", Becomes::Nothing),
+    ("registry-type", Becomes::Flag("--registry-type")),
+    ("mask-password", Becomes::Flag("--mask-password")),
     ("skip-logout", Becomes::Nothing),
     ("http-proxy", Becomes::Nothing),
 ];
@@ -187,8 +187,7 @@ pub fn login(inputs: &Inputs) -> Result<Invocation, String> {
 /// The text that the step fails with.
 pub fn ecr_login(inputs: &Inputs) -> Result<Invocation, String> {
     match input(inputs, "registry-type").unwrap_or("private").to_ascii_lowercase().as_str() {
-        "private" => {}
-        "public" => return Err("registry-type `public` of amazon-ecr-login is not rehearsed yet".to_owned()),
+        "private" | "public" => {}
         other => {
             return Err(format!(
                 "Invalid input for 'registry-type', must be 'private' or 'public': '{other}'"
@@ -329,7 +328,10 @@ mod tests {
     fn a_login_is_undone_after_the_job_unless_it_is_told_not_to() {
         assert!(ecr_login(&inputs(&[])).unwrap().post.is_some());
         assert!(ecr_login(&inputs(&[("skip-logout", "true")])).unwrap().post.is_none());
-        assert!(ecr_login(&inputs(&[("registry-type", "public")])).is_err());
+        assert!(ecr_login(&inputs(&[("registry-type", "other")])).is_err());
+        let public = ecr_login(&inputs(&[("registry-type", "Public"), ("mask-password", "false")])).unwrap();
+        let flags = ["--output-docker-credentials", "--registry-type=Public", "--mask-password=false"];
+        assert_eq!(public.args.get(2..), Some(&flags.map(str::to_owned)[..]));
     }
 
     #[test]

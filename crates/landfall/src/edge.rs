@@ -28,6 +28,19 @@ pub fn environment() -> Environment {
     Environment::new(variables, home())
 }
 
+/// The words of the command line, the program's own name first.
+pub fn arguments() -> Vec<std::ffi::OsString> {
+    std::env::args_os().collect()
+}
+
+/// This program's file.
+///
+/// # Errors
+/// When the system can't say.
+pub fn program() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
 /// Whether this runs in a CI system, where lines are kept and never rewritten.
 #[expect(clippy::disallowed_methods, reason = "this is the edge")]
 pub fn is_ci() -> bool {
@@ -60,4 +73,9 @@ pub fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     builder.enable_all().build()
+}
+
+/// A runtime of one thread.
+pub fn small_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

@@ -20,6 +20,10 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let arguments = edge::arguments();
+    if cmd::credential_helper::is_meant(arguments.first()) {
+        return cmd::credential_helper::run(arguments.get(1), &edge::environment());
+    }
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

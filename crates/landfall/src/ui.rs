@@ -63,6 +63,11 @@ pub fn failure(failure: &Failure) {
     }
 }
 
+/// Prints a line for a person on standard error, where standard output belongs to a program.
+pub fn note(text: &str) {
+    anstream::eprintln!("{text}");
+}
+
 /// Prints a warning on standard error.
 pub fn warning(text: &str) {
     anstream::eprintln!("{}: {text}", styled(AnsiColor::Yellow.on_default().bold(), "warning"));

@@ -106,3 +106,37 @@ fn the_flag_wins_over_the_variable_and_that_over_home() {
     let home = Environment::new([], Some(PathBuf::from("/home/x")));
     assert_eq!(location(None, &home).unwrap(), Path::new("/home/x/.docker/config.json"));
 }
+
+#[test]
+fn many_that_change_the_file_at_once_lose_nothing() {
+    let (_directory, path) = written("{}");
+    std::thread::scope(|scope| {
+        for index in 0..16 {
+            let path = &path;
+            scope.spawn(move || change(path, |config| config.set(&format!("r{index}"), &login())).unwrap());
+        }
+    });
+    assert_eq!(DockerConfig::read(&path).unwrap().registries().len(), 16);
+}
+
+#[test]
+fn a_change_that_fails_or_changes_nothing_writes_nothing() {
+    let (_directory, path) = written(r#"{"credHelpers": 1}"#);
+    assert!(change(&path, |config| config.set_helper("r", "x")).is_err());
+    change(&path, |config| Ok(config.remove("r"))).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), r#"{"credHelpers": 1}"#);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_configuration_of_ones_own_has_the_others_logins_and_plugins_and_nobody_elses_store() {
+    let (directory, path) = written(r#"{"auths":{"z":{"auth":"eDp5"}},"credsStore":"desktop"}"#);
+    std::fs::create_dir(directory.path().join("cli-plugins")).unwrap();
+    std::fs::write(directory.path().join("cli-plugins/docker-buildx"), "").unwrap();
+    let own = isolated(&path, directory.path()).unwrap();
+    change(&own.join("config.json"), |config| config.set("r", &login())).unwrap();
+    let config = DockerConfig::read(&own.join("config.json")).unwrap();
+    assert_eq!((config.registries(), config.helper("r")), (vec!["z".to_owned(), "r".to_owned()], None));
+    assert!(own.join("cli-plugins/docker-buildx").exists());
+    assert_eq!(DockerConfig::read(&path).unwrap().registries(), ["z"]);
+}

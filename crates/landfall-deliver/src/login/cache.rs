@@ -1,7 +1,7 @@
 //! A session in a file between two runs, for those who ask for it: `credential_process` is started
 //! anew by every client.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::PathBuf;
 
 use landfall_types::{Secret, Timestamp};
@@ -30,17 +30,9 @@ impl Cache {
     /// # Errors
     /// When it is no regular file, or others than its owner may read it: then anybody could have put it there.
     pub fn read(&self, name: &str) -> Result<Option<Kept>, Failure> {
-        let failed = |error: io::Error| self.failure("reading", error);
-        match std::fs::symlink_metadata(&self.path) {
-            Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return Err(failed(io::Error::other("a regular file is expected, and no link to one"))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        }
-        let file = std::fs::File::open(&self.path).map_err(failed)?;
-        check_private(&file).map_err(failed)?;
-        let mut bytes = Vec::new();
-        file.take(CACHE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+        let bytes =
+            private::read(&self.path, CACHE_BYTES_MAX).map_err(|error| self.failure("reading", error))?;
+        let Some(bytes) = bytes else { return Ok(None) };
         let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         Ok(if value["for"] == name { kept(&value) } else { None })
     }
@@ -70,27 +62,6 @@ impl Cache {
     fn failure(&self, doing: &str, error: io::Error) -> Failure {
         Failure::usage(format!("{doing} the cache `{}`", self.path.display())).caused_by(error)
     }
-}
-
-#[cfg(unix)]
-fn check_private(file: &std::fs::File) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata = file.metadata()?;
-    if metadata.mode() & 0o077 != 0 {
-        let mode = metadata.mode() & 0o777;
-        return Err(io::Error::other(format!(
-            "its mode is {mode:04o}, so others may use it: 0600 is expected"
-        )));
-    }
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(io::Error::other("it belongs to another user"));
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn check_private(_: &std::fs::File) -> io::Result<()> {
-    Ok(())
 }
 
 fn kept(value: &Value) -> Option<Kept> {

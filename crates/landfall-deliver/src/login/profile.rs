@@ -71,8 +71,7 @@ impl Profile {
         let directory = private::directory_of(&self.credentials);
         private::make_directory(directory).map_err(failed(&self.credentials))?;
         private::make_directory(private::directory_of(&self.config)).map_err(failed(&self.config))?;
-        let lock = File::open(directory).map_err(failed(&self.credentials))?;
-        lock.lock().map_err(failed(&self.credentials))?;
+        let _lock = private::lock(directory).map_err(failed(&self.credentials))?;
         let (credentials, config) = self.texts(Some(session))?;
         let credentials =
             staged(&self.credentials, credentials.expose()).map_err(failed(&self.credentials))?;

@@ -1,12 +1,11 @@
 //! A session and the forms in which it leaves the process: masks first, then variables and outputs.
 
-use std::time::UNIX_EPOCH;
-
 use aws_sdk_sts::config::Credentials;
 use landfall_types::{Secret, Timestamp};
 use serde_json::{Map, Value};
 
 use super::WhoAmI;
+use crate::aws;
 
 /// Temporary credentials (or keys, when no role was asked for) whose owner STS has confirmed.
 #[derive(Clone, Debug)]
@@ -29,15 +28,11 @@ pub struct Session {
 
 impl Session {
     pub(super) fn new(credentials: &Credentials, region: String, whoami: WhoAmI) -> Self {
-        let millis = |time: std::time::SystemTime| {
-            let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-            Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-        };
         Self {
             access_key_id: credentials.access_key_id().to_owned(),
             secret_access_key: Secret::new(credentials.secret_access_key().to_owned()),
             session_token: credentials.session_token().map(|token| Secret::new(token.to_owned())),
-            expiration: credentials.expiry().map(millis),
+            expiration: credentials.expiry().map(aws::timestamp),
             region,
             account: whoami.account,
             arn: whoami.arn,

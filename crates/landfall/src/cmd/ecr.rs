@@ -1,13 +1,16 @@
 //! `landfall ecr login` and `landfall ecr logout`: Amazon ECR's passwords in Docker's configuration.
 
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use landfall_deliver::docker_config::{self, DockerConfig};
-use landfall_deliver::ecr::{self, Authorization};
+use landfall_deliver::ecr::{self, Authorization, Ecr, Target};
 use landfall_deliver::http::Backoff;
-use landfall_deliver::{Environment, Failure, github};
+use landfall_deliver::{Environment, Failure, github, helper};
 
 use super::login::{append, random_delimiter, say};
+use super::session::boolean;
+use crate::{edge, ui};
 
 /// Log Docker's clients in to Amazon ECR.
 #[derive(Debug, clap::Args)]
@@ -25,6 +28,14 @@ pub enum EcrCommand {
     /// step with mode 0600; everything else in it stays. The role needs ecr:GetAuthorizationToken on `*`.
     #[command(after_help = LOGIN_EXAMPLES)]
     Login(EcrLoginArgs),
+    /// Have Docker's clients make ECR's logins when they need them: install docker-credential-landfall.
+    ///
+    /// It is this binary under another name, a symbolic link. docker, podman, skopeo, crane and whoever else
+    /// follows Docker's configuration start it for the registries that are named here, and it asks ECR with the
+    /// AWS credentials around (keys, a profile, a pod's identity). Passwords are kept in ~/.cache/landfall/ecr for
+    /// the same credentials, at most until those end (LANDFALL_ECR_CACHE=off keeps none).
+    #[command(after_help = HELPER_EXAMPLES)]
+    InstallHelper(EcrHelperArgs),
     /// Remove ECR's logins from Docker's config.json.
     #[command(after_help = LOGOUT_EXAMPLES)]
     Logout(EcrLogoutArgs),
@@ -33,9 +44,14 @@ pub enum EcrCommand {
 /// Options of `ecr login`.
 #[derive(Debug, clap::Args)]
 pub struct EcrLoginArgs {
-    /// Accounts whose registries to log in to [default: the caller's own]
-    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    /// Registries to log in to: account ids in the region, names such as
+    /// 123456789012.dkr.ecr.eu-west-1.amazonaws.com in any region, public.ecr.aws [default: the caller's own]
+    #[arg(long, value_name = "REGISTRY,…", value_delimiter = ',')]
     registries: Vec<String>,
+
+    /// `public` is ECR Public, whatever --registries says
+    #[arg(long, value_name = "TYPE", default_value = "private", value_parser = ["private", "public"], ignore_case = true)]
+    registry_type: String,
 
     /// The region [env: AWS_REGION, AWS_DEFAULT_REGION]
     #[arg(long = "aws-region", visible_alias = "region", value_name = "REGION")]
@@ -45,15 +61,49 @@ pub struct EcrLoginArgs {
     #[arg(long, value_name = "DIR")]
     docker_config: Option<PathBuf>,
 
-    /// Make user name and password outputs of the step too (docker_username_REGISTRY, docker_password_REGISTRY)
+    /// Make a configuration of this job's own, in RUNNER_TEMP or the folder for temporary files: jobs on one
+    /// machine then don't log each other out. In a GitHub job DOCKER_CONFIG is set for the steps that follow;
+    /// elsewhere the line that sets it is printed
     #[arg(long)]
+    isolated: bool,
+
+    /// Make user name and password outputs of the step too (docker_username_REGISTRY, docker_password_REGISTRY)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
     output_docker_credentials: bool,
+
+    /// Hide the passwords in the job's log; outputs that are hidden don't reach other jobs
+    #[arg(long, num_args = 0..=1, default_value = "true", default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
+    mask_password: bool,
+
+    /// A proxy for the calls, without a password (that belongs into the variable) [env: HTTPS_PROXY, HTTP_PROXY]
+    #[arg(long, value_name = "URL")]
+    http_proxy: Option<String>,
+
+    /// Hosts that are asked past the proxy [env: NO_PROXY]
+    #[arg(long, value_name = "HOST,…")]
+    no_proxy: Option<String>,
+}
+
+/// Options of `ecr install-helper`.
+#[derive(Debug, clap::Args)]
+pub struct EcrHelperArgs {
+    /// Registries that Docker's clients ask it for (HOST[:PORT]); written to config.json as credHelpers
+    #[arg(value_name = "REGISTRY")]
+    registries: Vec<String>,
+
+    /// Where to put the link: a folder of the PATH [default: beside this binary]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+
+    /// The directory of Docker's config.json [env: DOCKER_CONFIG] [default: ~/.docker]
+    #[arg(long, value_name = "DIR")]
+    docker_config: Option<PathBuf>,
 }
 
 /// Options of `ecr logout`.
 #[derive(Debug, clap::Args)]
 pub struct EcrLogoutArgs {
-    /// Registries to log out from (HOST[:PORT]) [default: every private ECR registry in the file]
+    /// Registries to log out from (HOST[:PORT]) [default: every ECR registry in the file]
     #[arg(value_name = "REGISTRY")]
     registries: Vec<String>,
 
@@ -69,9 +119,20 @@ Examples:
     docker push 123456789012.dkr.ecr.eu-west-1.amazonaws.com/api:v1
 
   Two accounts at once, and a configuration of this job's own:
-    landfall ecr login --registries 123456789012,210987654321 --docker-config \"$RUNNER_TEMP/docker\"
+    landfall ecr login --registries 123456789012,210987654321 --isolated
+
+  Two regions and ECR Public, for the commands that follow in a shell:
+    eval \"$(landfall ecr login --isolated --registries \\
+      123456789012.dkr.ecr.eu-west-1.amazonaws.com,123456789012.dkr.ecr.us-east-1.amazonaws.com,public.ecr.aws)\"
 
 Exit codes: 0 logged in; 1 refused; 2 wrong usage or no credentials; 3 ECR could not be reached.";
+
+const HELPER_EXAMPLES: &str = "\
+Examples:
+  landfall ecr install-helper 123456789012.dkr.ecr.eu-west-1.amazonaws.com public.ecr.aws
+  landfall ecr install-helper --dir ~/.local/bin
+
+Exit codes: 0 installed; 2 wrong usage, or a file that is in the way.";
 
 const LOGOUT_EXAMPLES: &str = "\
 Examples:
@@ -85,39 +146,131 @@ Examples:
 pub async fn run(args: EcrArgs, env: &Environment) -> Result<(), Failure> {
     match args.command {
         EcrCommand::Login(args) => log_in(&args, env).await,
+        EcrCommand::InstallHelper(args) => install_helper(&args, env),
         EcrCommand::Logout(args) => log_out(&args, env),
     }
 }
 
 async fn log_in(args: &EcrLoginArgs, env: &Environment) -> Result<(), Failure> {
-    let accounts = ecr::accounts(&args.registries)
-        .map_err(|reason| Failure::usage(format!("--registries: {reason}")))?;
-    let region =
-        args.region.as_deref().or_else(|| env.region()).ok_or_else(|| {
-            Failure::usage("no region: --region REGION or the variable AWS_REGION is expected")
-        })?;
+    let targets = if args.registry_type.eq_ignore_ascii_case("public") {
+        vec![Target::Public]
+    } else {
+        ecr::targets(&args.registries).map_err(|reason| Failure::usage(format!("--registries: {reason}")))?
+    };
+    let region = region(args, &targets, env)?;
     // An unreadable configuration is found out before a password is asked for.
     let path = docker_config::location(args.docker_config.as_deref(), env)?;
-    let mut config = DockerConfig::read(&path)?;
-    let authorizations = ecr::authorize(env, region, &accounts, Backoff::default()).await?;
-    let in_job = env.is_github_actions() || github::output_file(env).is_some();
-    for command in authorizations.iter().filter_map(|each| github::mask(&each.login.password)) {
-        if in_job {
-            say(&command);
+    DockerConfig::read(&path)?;
+    let calls = super::session::with_proxy(env, args.http_proxy.as_deref(), args.no_proxy.as_deref())?;
+    let authorizations = Ecr::new(&calls, &region, Backoff::default()).await?.all(&region, &targets).await?;
+    let is_in_job = env.is_github_actions() || github::output_file(env).is_some();
+    let line_for_shell = args.isolated && github::environment_file(env).is_none();
+    let tell = |line: &str| if line_for_shell { ui::note(line) } else { say(line) };
+    if is_in_job && args.mask_password {
+        authorizations
+            .iter()
+            .filter_map(|each| github::mask(&each.login.password))
+            .for_each(|line| tell(&line));
+    }
+    let path = if args.isolated { isolate(&path, env)? } else { path };
+    let config = docker_config::change(&path, |config| {
+        for each in &authorizations {
+            if args.isolated {
+                config.forget_helper(&each.registry);
+            }
+            config.set(&each.registry, &each.login)?;
         }
-    }
-    for authorization in &authorizations {
-        config.set(&authorization.registry, &authorization.login)?;
-    }
-    config.save()?;
+        Ok(config.clone())
+    })?;
     write_outputs(&authorizations, args.output_docker_credentials, env)?;
     for authorization in &authorizations {
-        report(authorization, &config);
+        report(authorization, &config, tell);
+    }
+    if args.isolated {
+        export(&path, env)?;
     }
     Ok(())
 }
 
-fn report(authorization: &Authorization, config: &DockerConfig) {
+/// The region of accounts that are named by their ids; registries' names say theirs themselves.
+fn region(args: &EcrLoginArgs, targets: &[Target], env: &Environment) -> Result<String, Failure> {
+    let said = args.region.as_deref().filter(|region| !region.is_empty()).or_else(|| env.region());
+    let of_target = targets.iter().find_map(|target| match target {
+        Target::Host { host, .. } => Some(host.region.as_str()),
+        _ => None,
+    });
+    let needs_none =
+        !targets.is_empty() && !targets.iter().any(|target| matches!(target, Target::Account(_)));
+    let spare = needs_none.then(|| of_target.unwrap_or("us-east-1"));
+    let region = said.or(spare).map(str::to_owned);
+    region.ok_or_else(|| Failure::usage("no region: --region REGION or the variable AWS_REGION is expected"))
+}
+
+/// A configuration of this job's own.
+fn isolate(path: &Path, env: &Environment) -> Result<PathBuf, Failure> {
+    let parent = env.path("RUNNER_TEMP").or_else(|| env.path("TMPDIR")).unwrap_or_else(|| "/tmp".into());
+    Ok(docker_config::isolated(path, &parent)?.join("config.json"))
+}
+
+/// For the steps that follow, or for the shell that asked.
+fn export(config: &Path, env: &Environment) -> Result<(), Failure> {
+    let folder = config.parent().unwrap_or(config).display().to_string();
+    match github::environment_file(env) {
+        Some(file) => append(&file, &[("DOCKER_CONFIG", &folder)], &random_delimiter()),
+        None => {
+            let quoted = folder.replace('\'', r"'\''");
+            writeln!(io::stdout(), "export DOCKER_CONFIG='{quoted}'")
+                .map_err(|error| Failure::usage("writing to standard output").caused_by(error))
+        }
+    }
+}
+
+fn install_helper(args: &EcrHelperArgs, env: &Environment) -> Result<(), Failure> {
+    for registry in &args.registries {
+        Target::parse(registry).map(|_| ()).or_else(|reason| {
+            if ecr::is_ecr_registry(registry, env) { Ok(()) } else { Err(Failure::usage(reason)) }
+        })?;
+    }
+    let program =
+        edge::program().map_err(|error| Failure::usage("finding this program's file").caused_by(error))?;
+    let directory = match &args.dir {
+        Some(directory) => directory.clone(),
+        None => program.parent().map(Path::to_owned).unwrap_or_default(),
+    };
+    let link = directory.join(helper::NAME);
+    make_link(&program, &link)?;
+    say(&format!("{} is {}", link.display(), program.display()));
+    let paths = env.get("PATH").unwrap_or_default();
+    if !std::env::split_paths(paths).any(|path| path == directory) {
+        say(&format!("note: {} is not in the PATH: Docker's clients look there", directory.display()));
+    }
+    if args.registries.is_empty() {
+        return Ok(());
+    }
+    let path = docker_config::location(args.docker_config.as_deref(), env)?;
+    docker_config::change(&path, |config| {
+        args.registries.iter().try_for_each(|registry| config.set_helper(registry, HELPER_WORD))
+    })?;
+    for registry in &args.registries {
+        say(&format!("{registry}: asked for by docker-credential-{HELPER_WORD} ({})", path.display()));
+    }
+    Ok(())
+}
+
+/// A link of this name, also in place of an older link; nothing else is replaced.
+fn make_link(program: &Path, link: &Path) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::usage(format!("making `{}`", link.display())).caused_by(error);
+    match std::fs::symlink_metadata(link) {
+        Ok(metadata) if !metadata.is_symlink() => {
+            return Err(Failure::usage(format!("`{}` is in the way: it is no link", link.display())));
+        }
+        Ok(_) => std::fs::remove_file(link).map_err(failed)?,
+        Err(_) => {}
+    }
+    std::os::unix::fs::symlink(program, link).map_err(failed)
+}
+
+fn report(authorization: &Authorization, config: &DockerConfig, say: impl Fn(&str)) {
     let until = authorization.expiration.map_or_else(String::new, |time| format!(" until {time}"));
     say(&format!("logged in to {}{until} ({})", authorization.registry, config.path().display()));
     if let Some(helper) = config.helper(&authorization.registry) {
@@ -150,24 +303,30 @@ fn write_outputs(
 
 fn log_out(args: &EcrLogoutArgs, env: &Environment) -> Result<(), Failure> {
     let path = docker_config::location(args.docker_config.as_deref(), env)?;
-    let mut config = DockerConfig::read(&path)?;
-    let registries = if args.registries.is_empty() {
-        let mut known = config.registries();
-        known.retain(|name| ecr::is_ecr_registry(name, env));
-        known
-    } else {
-        args.registries.clone()
-    };
-    let mut removed: Vec<_> = registries.into_iter().filter(|registry| config.remove(registry)).collect();
+    if !path.exists() {
+        say(&format!("no login to remove in {}", path.display()));
+        return Ok(());
+    }
+    let mut removed = docker_config::change(&path, |config| {
+        let registries = if args.registries.is_empty() {
+            let mut known = config.registries();
+            known.retain(|name| name == ecr::PUBLIC_REGISTRY || ecr::is_ecr_registry(name, env));
+            known
+        } else {
+            args.registries.clone()
+        };
+        Ok(registries.into_iter().filter(|registry| config.remove(registry)).collect::<Vec<_>>())
+    })?;
     removed.sort();
     removed.dedup();
     if removed.is_empty() {
         say(&format!("no login to remove in {}", path.display()));
-        return Ok(());
     }
-    config.save()?;
     for registry in removed {
         say(&format!("logged out from {registry} ({})", path.display()));
     }
     Ok(())
 }
+
+/// What Docker's configuration calls the helper.
+const HELPER_WORD: &str = "landfall";

@@ -209,15 +209,7 @@ impl SessionArgs {
     /// # Errors
     /// A proxy with a password in it.
     pub fn environment(&self, env: &Environment) -> Result<Environment, Failure> {
-        let proxy = self.http_proxy.as_deref().filter(|url| !url.is_empty());
-        if proxy.is_some_and(|url| url.contains('@')) {
-            return Err(Failure::usage(
-                "--http-proxy with a user and a password: a command line is no place for them",
-            )
-            .help("the variable HTTPS_PROXY takes http://USER:PASSWORD@HOST:PORT"));
-        }
-        let said = [("HTTPS_PROXY", proxy), ("NO_PROXY", self.no_proxy.as_deref())];
-        Ok(env.with(said.into_iter().filter_map(|(name, value)| Some((name, value?)))))
+        with_proxy(env, self.http_proxy.as_deref(), self.no_proxy.as_deref())
     }
 
     /// The options, with what the environment says where a flag says nothing.
@@ -286,6 +278,26 @@ impl SessionArgs {
             file => Ok(file),
         }
     }
+}
+
+/// The environment with the proxy that was said.
+///
+/// # Errors
+/// A proxy with a password in it.
+pub fn with_proxy(
+    env: &Environment,
+    proxy: Option<&str>,
+    no_proxy: Option<&str>,
+) -> Result<Environment, Failure> {
+    let proxy = proxy.filter(|url| !url.is_empty());
+    if proxy.is_some_and(|url| url.contains('@')) {
+        return Err(Failure::usage(
+            "--http-proxy with a user and a password: a command line is no place for them",
+        )
+        .help("the variable HTTPS_PROXY takes http://USER:PASSWORD@HOST:PORT"));
+    }
+    let said = [("HTTPS_PROXY", proxy), ("NO_PROXY", no_proxy.filter(|hosts| !hosts.is_empty()))];
+    Ok(env.with(said.into_iter().filter_map(|(name, value)| Some((name, value?)))))
 }
 
 /// A flag's text. Empty is as good as not said: a template fills it in from an input that nobody has set.

@@ -1,0 +1,145 @@
+"""`login`, `ecr login` and `push` one after another, as steps of a GitHub job and as a GitLab job's script."""
+
+import json
+import sys
+
+import javascript
+from harness import ACCOUNT, EXAMPLE, REGION, ROLE, check, contains, lacks, matches, program, same
+from images import layout
+from login_faults import offered, stub
+
+SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/github-oidc-role/GitHubActions"
+
+
+def read_file(path):
+    """Names and values of a runner's file, read as GitHub's runner reads it."""
+    values, lines = {}, iter(path.read_text().splitlines())
+    for line in lines:
+        name, equals, value = line.partition("=")
+        heredoc, _, delimiter = line.partition("<<")
+        if not equals or len(heredoc) < len(name):
+            name, value = heredoc, "\n".join(iter(lambda: next(lines), delimiter))
+        values[name] = value
+    return values
+
+
+class Job:
+    """Steps of a GitHub job: each has files of its own, and variables go on to the next."""
+
+    def __init__(self, bench, offer):
+        self.bench = bench
+        self.place = bench.folder("delivery")
+        self.variables = {}
+        self.log = ""
+        self.env = bench.environment(
+            GITHUB_ACTIONS="true",
+            RUNNER_TEMP=str(bench.folder("delivery/temp")),
+            ACTIONS_ID_TOKEN_REQUEST_URL=f"http://{offer}/idtoken?api-version=2.0",
+            ACTIONS_ID_TOKEN_REQUEST_TOKEN="bearer",
+        )
+
+    def step(self, name, *command, cwd=None, **more):
+        """Runs a step; gives its outputs."""
+        files = {variable: self.place / f"{name}-{variable}" for variable in ("GITHUB_ENV", "GITHUB_OUTPUT")}
+        for path in files.values():
+            path.touch()
+        env = self.env | self.variables | {variable: str(path) for variable, path in files.items()} | more
+        done = self.bench.run(*command, env=env, cwd=cwd)
+        self.log += done.stdout + done.stderr
+        self.variables |= read_file(files["GITHUB_ENV"])
+        return read_file(files["GITHUB_OUTPUT"])
+
+
+def masked(log):
+    return [line.removeprefix("::add-mask::") for line in log.splitlines() if line.startswith("::add-mask::")]
+
+
+@check("login, ecr login and push are steps beside @actions/core, which writes and reads the same files")
+def _(bench):
+    scripts = javascript.scripts(bench)
+    node = [program("node"), "step.mjs"]
+    token = bench.token()
+    layout(bench.dir / "delivery-image")
+    with stub(lambda handler, _: handler.reply(200, offered(token))) as (offer, asked):
+        job = Job(bench, offer)
+        job.step("before", *node, cwd=scripts, INPUT_ROLE=ROLE)
+        outputs = job.step("login", bench.landfall, "login", "--region", REGION, "--output-credentials")
+        same((outputs["aws-account-id"], outputs["authenticated-arn"]), (ACCOUNT, SESSION), "outputs of login")
+        matches(outputs["aws-expiration"], r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "aws-expiration")
+        same(outputs["aws-secret-access-key"], job.variables["AWS_SECRET_ACCESS_KEY"], "the key as an output")
+        same(asked, ["/idtoken?api-version=2.0&audience=sts.amazonaws.com"], "asked of GitHub")
+        registry = job.step("registry", bench.landfall, "ecr", "login", "--isolated", "--output-docker-credentials")
+        same(registry["registry"], bench.server.address, "registry")
+        same(registry[f"docker_username_{bench.server.address.replace('.', '_').replace(':', '_')}"], "AWS", "user")
+        image = f"{bench.server.address}/web:delivery"
+        pushed = job.step("push", bench.landfall, "push", "--oci", bench.dir / "delivery-image", image)
+        matches(pushed["digest"], r"sha256:[0-9a-f]{64}", "digest")
+        after = job.step("after", *node, "after", cwd=scripts)
+        same(after, {"caller": SESSION, "lines": "one=1\ntwo<<2\n"}, "what the SDK sees in the job's variables")
+        secrets = [job.variables[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
+        same(masked(job.log)[:3], secrets, "masks")
+        lacks("\n".join(line for line in job.log.splitlines() if not line.startswith("::add-mask::")), secrets, "the log")
+    inspected = bench.run(program("skopeo"), "inspect", "--raw", "--authfile", f"{job.variables['DOCKER_CONFIG']}/config.json", "--tls-verify=false", f"docker://{image}")
+    same(json.loads(inspected.stdout)["schemaVersion"], 2, "the image")
+
+
+@check("a GitLab job's script: a token from `id_tokens`, a session for the commands that follow, the registry, an image")
+def _(bench):
+    source = bench.dir / "gitlab-image"
+    pushed = layout(source)
+    script = """
+        set -eu
+        session=$("$LANDFALL" login --role "$ROLE" --web-identity-token-variable AWS_ID_TOKEN --format env)
+        export $session
+        eval "$("$LANDFALL" ecr login --isolated)"
+        "$LANDFALL" push --oci "$SOURCE" "$REGISTRY/web:gitlab"
+        "$LANDFALL" login --format json
+    """
+    own = bench.environment(
+        GITLAB_CI="true", CI="true", CI_JOB_ID="7", AWS_ID_TOKEN=bench.token(), ROLE=ROLE, LANDFALL=bench.landfall,
+        SOURCE=str(source), REGISTRY=bench.server.address,
+    )
+    done = bench.run("sh", "-c", script, env=own)
+    contains(done.stdout, [pushed, SESSION], "what is said")
+    refused = bench.run("sh", "-c", script, env=own | {"AWS_ID_TOKEN": bench.token(repo="acme/other")}, expect=1)
+    contains(refused.stderr, ["token: sub = repo:acme/other", "AccessDenied"], "what is said of another project")
+    lacks(refused.stdout, ["pushed"], "what is said of another project")
+
+
+@check("a refusal with --infra names the line that refused, and says so when the Terraform would have admitted it")
+def _(bench):
+    token = bench.dir / "token-infra"
+    token.write_text(bench.token("--event", "pull_request"))
+    command = [bench.landfall, "login", "--role", ROLE, "--format", "json", "--web-identity-token-file", token]
+    said = bench.run(*command, "--infra", EXAMPLE / "infra", expect=1).stderr
+    contains(said, ["AccessDenied", "error[subject-mismatch]", "infra/main.tf:17", "a pull request"], "what is said")
+    policy = bench.dir / "trust-wide.json"
+    host = "token.actions.githubusercontent.com"
+    condition = {"StringLike": {f"{host}:sub": "repo:acme/web:*"}}
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity", "Condition": condition}
+    statement["Principal"] = {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{host}"}
+    policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    said = bench.run(*command, "--infra", policy, expect=1).stderr
+    contains(said, ["the role takes this token: what is in force in the account is something else"], "what is said")
+
+
+TWICE = """
+import boto3
+session = boto3.Session()
+for _ in range(2):
+    session.client("sts").get_caller_identity()
+    print(session.get_credentials().get_frozen_credentials().access_key)
+"""
+
+
+@check("boto3 asks `credentials` again when a session has a quarter of an hour left, and not before")
+def _(bench):
+    token = bench.dir / "token-again"
+    token.write_text(bench.token())
+    for seconds, sessions in (900, 2), (3600, 1):
+        config = bench.dir / f"config-{seconds}"
+        command = f"{bench.landfall} credentials --role {ROLE} --web-identity-token-file {token} --role-duration-seconds {seconds}"
+        config.write_text(f"[profile ci]\nregion = {REGION}\ncredential_process = {command}\n")
+        own = bench.environment(AWS_CONFIG_FILE=str(config), AWS_PROFILE="ci")
+        keys = bench.run(sys.executable, "-c", TWICE, env=own).stdout.split()
+        same(len(set(keys)), sessions, f"sessions of {seconds} s")

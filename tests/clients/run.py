@@ -44,6 +44,7 @@ import own_session  # noqa: F401
 import own_registry_login  # noqa: F401
 import login_faults  # noqa: F401
 import own_delivery  # noqa: F401
+import issuers  # noqa: F401
 import ecs_docker  # noqa: F401
 import rehearsals  # noqa: F401
 import gitlab  # noqa: F401

@@ -42,6 +42,8 @@ pub enum Command {
     Diff(Box<cmd::diff::DiffArgs>),
     /// Mint an ID token for a running `landfall serve`, or look into any
     Token(cmd::token::TokenArgs),
+    /// Look at a token issuer as STS looks at it: documents, keys, certificates, times
+    Issuer(cmd::issuer::IssuerArgs),
     /// Exchange the job's ID token at STS and hand the session to the job
     Login(Box<cmd::login::LoginArgs>),
     /// Run one command with a session that nothing else gets, renewed while it runs

@@ -30,7 +30,7 @@ pub use tls::{Authorities, Trust, certificates_of_pem};
 /// How long an issuer has for both documents together, in milliseconds: AWS's limit (observed).
 pub const ISSUER_MS_MAX: u64 = 5_000;
 /// The longest discovery document that is read, in bytes.
-const DISCOVERY_BYTES_MAX: usize = 262_144;
+pub const DISCOVERY_BYTES_MAX: usize = 262_144;
 /// How long keys are kept, in seconds.
 const KEYS_SECONDS: i64 = 600;
 /// How soon a key id that is not known may lead to another fetch, in seconds.

@@ -7,6 +7,7 @@ pub mod ecr;
 pub mod exec;
 pub mod explain;
 pub mod explain_job;
+pub mod issuer;
 pub mod login;
 pub mod pod;
 pub mod pod_network;
@@ -45,6 +46,7 @@ pub async fn run(command: Command, environment: &Environment) -> ExitCode {
             None => serve::run(*args).await.map(|()| true),
         },
         Command::Token(args) => token::run(args, environment).await.map(|()| true),
+        Command::Issuer(args) => issuer::run(args).await,
         Command::Login(args) => login::run(*args, environment).await.map(|()| true),
         Command::Exec(args) => return code(exec::run(*args, environment).await),
         Command::Credentials(args) => credentials::run(*args, environment).await.map(|()| true),

@@ -183,7 +183,7 @@ fn played(text: &str) -> Result<(IssuerKind, Issuer), String> {
 }
 
 /// `HOST=IP:PORT`.
-fn issuer_address(text: &str) -> Result<(String, SocketAddr), String> {
+pub fn issuer_address(text: &str) -> Result<(String, SocketAddr), String> {
     let (host, address) = text.split_once('=').ok_or_else(|| format!("`{text}` is not HOST=IP:PORT"))?;
     let address = address.parse().map_err(|_| format!("`{address}` is not IP:PORT"))?;
     Ok((host.to_ascii_lowercase(), address))
@@ -197,7 +197,7 @@ fn discovery(args: &ServeArgs) -> Result<discovery::Settings, Failure> {
 }
 
 /// The certificates of a bundle, in DER.
-fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+pub fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
     let place = path.display();
     let text = std::fs::read(path).map_err(|error| usage(format!("cannot read {place}: {error}")))?;
     if text.len() > CA_BUNDLE_BYTES_MAX {

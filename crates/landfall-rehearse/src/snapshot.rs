@@ -190,6 +190,13 @@ fn git_files(dir: &Path) -> Option<Vec<PathBuf>> {
     (!files.is_empty() && files.len() <= FILES_MAX).then_some(files)
 }
 
+/// Author, time and message of the commit that a copy is of; none without git.
+pub fn commit_of(copy: &Path) -> Option<(String, String, String)> {
+    let told = git(copy, &["log", "-1", "--format=%an <%ae>%n%cI%n%B"])?;
+    let mut lines = told.splitn(3, '\n').map(str::to_owned);
+    Some((lines.next()?, lines.next()?, lines.next().unwrap_or_default()))
+}
+
 /// The files of a checkout that git knows, by their paths; none without git.
 pub(crate) fn tracked(dir: &Path) -> std::collections::BTreeSet<String> {
     let listed = output(git_command(dir, &["ls-files", "-z"])).unwrap_or_default();

@@ -35,13 +35,29 @@ pub(super) fn on_top(base: &Tree, over: &Tree) -> Tree {
 pub(super) fn extend_all(config: Tree) -> Result<Tree, Vec<Finding>> {
     let mut findings = Vec::new();
     let mut entries = Vec::new();
+    let mut nodes = 0;
     for (key, value) in config.entries() {
+        if nodes > NODES_MAX {
+            let message =
+                format!("with all that its jobs extend the configuration has more than {NODES_MAX} nodes");
+            return Err(vec![
+                Finding::error("gitlab-limit", message).at(key.span, "the limit is passed here"),
+            ]);
+        }
         match extended(&config, &key.text, value, &mut vec![key.text.clone()]) {
-            Ok(tree) => entries.push((key.clone(), tree)),
+            Ok(tree) => {
+                nodes += count(&tree);
+                entries.push((key.clone(), tree));
+            }
             Err(finding) => findings.push(finding),
         }
     }
     if findings.is_empty() { Ok(Tree::new(Node::Map(entries), config.span)) } else { Err(findings) }
+}
+
+fn count(tree: &Tree) -> usize {
+    let inside = tree.items().iter().chain(tree.entries().iter().map(|(_, value)| value));
+    1 + inside.map(count).sum::<usize>()
 }
 
 fn extended(config: &Tree, name: &str, job: &Tree, path: &mut Vec<String>) -> Result<Tree, Finding> {

@@ -10,6 +10,8 @@ use super::variables::Variables;
 
 /// Longest expression, in bytes.
 const BYTES_MAX: usize = 10_000;
+/// Values, operators and parentheses of one expression.
+const TOKENS_MAX: usize = 1_000;
 /// Expressions inside of parentheses, in levels.
 const LEVELS_MAX: usize = 100;
 
@@ -68,6 +70,9 @@ impl Expression {
             return Err(format!("the expression has {} bytes; at most {BYTES_MAX} are read", text.len()));
         }
         let tokens = tokens(text)?;
+        if tokens.len() > TOKENS_MAX {
+            return Err(format!("the expression has {} parts; at most {TOKENS_MAX} are read", tokens.len()));
+        }
         let mut parser = Parser { tokens: &tokens, at: 0 };
         let node = parser.or(0)?;
         match parser.peek() {

@@ -42,6 +42,17 @@ pub struct MergeRequest {
     pub target_project: Option<String>,
 }
 
+/// What a commit says of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Commit {
+    /// `NAME <ADDRESS>`
+    pub author: String,
+    /// When it was made, as ISO 8601.
+    pub timestamp: String,
+    /// Its message.
+    pub message: String,
+}
+
 /// A pipeline's start.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PipelineFacts {
@@ -67,6 +78,8 @@ pub struct PipelineFacts {
     pub default_branch: String,
     /// The commit.
     pub sha: String,
+    /// What is known of the commit.
+    pub commit: Option<Commit>,
     /// Who started it.
     pub user_login: String,
     /// Their id.
@@ -100,6 +113,7 @@ impl PipelineFacts {
             ref_protected: true,
             default_branch: "main".to_owned(),
             sha: "0".repeat(40),
+            commit: None,
             user_login: "someone".to_owned(),
             user_id: 1,
             pipeline_id: 1,
@@ -189,6 +203,16 @@ impl PipelineFacts {
             ("CI_COMMIT_REF_SLUG", slug(&self.ref_name)),
             ("CI_COMMIT_REF_PROTECTED", self.ref_protected.to_string()),
         ];
+        if let Some(commit) = &self.commit {
+            let (title, description) = commit.message.split_once('\n').unwrap_or((&commit.message, ""));
+            all.extend([
+                ("CI_COMMIT_AUTHOR", commit.author.clone()),
+                ("CI_COMMIT_TIMESTAMP", commit.timestamp.clone()),
+                ("CI_COMMIT_MESSAGE", commit.message.clone()),
+                ("CI_COMMIT_TITLE", title.to_owned()),
+                ("CI_COMMIT_DESCRIPTION", description.trim().to_owned()),
+            ]);
+        }
         match (&self.merge_request, self.ref_type) {
             (Some(request), _) => all.extend(self.of_merge_request(request)),
             (None, RefType::Branch) => all.push(("CI_COMMIT_BRANCH", self.ref_name.clone())),

@@ -5,11 +5,16 @@
 
 /// Patterns that braces may unfold to.
 const ALTERNATIVES_MAX: usize = 256;
+/// Longest pattern, in bytes; a longer one fits nothing.
+const PATTERN_BYTES_MAX: usize = 1024;
 /// Steps of one comparison; a pattern that needs more fits nothing.
 const STEPS_MAX: usize = 1_000_000;
 
 /// Whether a path, relative and without `./`, fits a pattern.
 pub fn fits(pattern: &str, path: &str) -> bool {
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return false;
+    }
     let mut alternatives = Vec::new();
     unfold(pattern.trim_start_matches("./"), &mut alternatives);
     let path: Vec<char> = path.chars().collect();
@@ -135,6 +140,14 @@ fn set(rest: &[char]) -> Option<(impl Fn(char) -> bool, usize)> {
 #[cfg(test)]
 mod tests {
     use super::fits;
+
+    #[test]
+    fn a_pattern_without_end_fits_nothing() {
+        assert!(!fits(&"*".repeat(1_000_000), "a"));
+        assert!(!fits(&"{".repeat(1_000_000), "a"));
+        assert!(!fits(&"*a".repeat(500), &"a".repeat(400)));
+        assert!(!fits(&"{a,b}".repeat(200), "a"));
+    }
 
     #[test]
     fn patterns_fit_as_rubys_fnmatch_has_it() {

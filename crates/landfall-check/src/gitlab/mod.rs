@@ -24,7 +24,7 @@ mod read;
 mod read_job;
 
 pub use claims::{TokenEnvironment, TokenFacts, token_claims, token_subject};
-pub use facts::{MergeRequest, PipelineFacts, RefType};
+pub use facts::{Commit, MergeRequest, PipelineFacts, RefType};
 pub use include::{File, Library, Missing, Project};
 pub use model::{AllowFailure, Artifacts, Body, Config, Job, Retry, Script, When};
 pub use plan::{LeftOut, Plan, PlannedJob, PlannedNeed, PlannedToken, plan};

@@ -25,6 +25,8 @@ const ROOT: &[&str] = &[
 ];
 /// Stages of a file that names none.
 const STAGES_DEFAULT: &[&str] = &["build", "test", "deploy"];
+/// Jobs of a configuration.
+const JOBS_MAX: usize = 2_000;
 /// Lists inside of lists, GitLab's own limit, in levels.
 const LISTS_MAX: usize = 10;
 
@@ -69,6 +71,10 @@ pub(super) fn read(tree: &Tree) -> Result<Config, Vec<Finding>> {
     let is_visible = |name: &str| !name.starts_with('.') && !ROOT.contains(&name);
     for (key, value) in tree.entries().iter().filter(|(key, _)| is_visible(&key.text)) {
         let name = Spanned::new(key.text.clone(), key.span);
+        if config.jobs.len() >= JOBS_MAX {
+            let message = format!("a configuration may have {JOBS_MAX} jobs");
+            return Err(vec![Finding::error("gitlab-limit", message).at(key.span, "this is one too many")]);
+        }
         if let Some(job) = read_job::read(name, value, tree, &config, &mut findings) {
             config.jobs.push(job);
         }

@@ -1,5 +1,7 @@
 //! A job: its keywords with the defaults that it inherits, and what jobs have to be to each other.
 
+use std::collections::BTreeSet;
+
 use landfall_types::{Node, Span, Spanned, Tree};
 
 use super::model::{
@@ -366,10 +368,11 @@ fn matrix(tree: &Tree) -> Vec<MatrixItem> {
 fn parallel(path: &str, tree: &Tree, findings: &mut Findings) -> Option<Parallel> {
     if let Some(said) = tree.field("matrix") {
         let matrix = matrix(said);
-        let count: u64 = matrix
-            .iter()
-            .map(|item| item.iter().map(|(_, values)| values.len() as u64).product::<u64>())
-            .sum();
+        // Saturating: a few dozen variables have more combinations than there are numbers.
+        let legs = |item: &MatrixItem| {
+            item.iter().fold(1_u64, |legs, (_, values)| legs.saturating_mul(values.len() as u64))
+        };
+        let count = matrix.iter().map(legs).fold(0_u64, u64::saturating_add);
         if count == 0 || count > u64::from(PARALLEL_MAX) {
             let message =
                 format!("{path}:parallel config generates too many jobs (maximum is {PARALLEL_MAX})");
@@ -494,15 +497,19 @@ fn is_instance(config: &Config, name: &str) -> bool {
 fn circles(config: &Config, findings: &mut Findings) {
     // A job is out when all that it needs is; who is left has a circle before them.
     let mut left: Vec<&Job> = config.jobs.iter().collect();
+    let mut names: BTreeSet<&str> = left.iter().map(|job| job.name.value.as_str()).collect();
     loop {
-        let names: Vec<&str> = left.iter().map(|job| job.name.value.as_str()).collect();
-        let waits =
-            |job: &&Job| job.needs.iter().flatten().any(|need| names.contains(&need.job.value.as_str()));
-        let next: Vec<&Job> = left.iter().copied().filter(waits).collect();
-        if next.len() == left.len() {
+        let count = left.len();
+        left.retain(|job| {
+            let waits = job.needs.iter().flatten().any(|need| names.contains(need.job.value.as_str()));
+            if !waits {
+                names.remove(job.name.value.as_str());
+            }
+            waits
+        });
+        if left.len() == count {
             break;
         }
-        left = next;
     }
     if let Some(first) = left.first() {
         let names: Vec<String> = left.iter().map(|job| format!("\"{}\"", job.name.value)).collect();

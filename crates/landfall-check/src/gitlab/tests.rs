@@ -240,6 +240,36 @@ fn a_tokens_claims_are_those_of_the_documentation() {
 }
 
 #[test]
+fn what_grows_without_end_is_told() {
+    let refused = |text: String| {
+        let facts = PipelineFacts::of("a/b");
+        let mut library = Files::default();
+        let source = library.sources.add("x", text.as_str());
+        let findings = load(&File { source, text }, &[], &facts, &mut library).unwrap_err();
+        findings.into_iter().next().unwrap().message
+    };
+    let list = vec!["x"; 1_000].join(", ");
+    let jobs: String =
+        (0..1_000).map(|number| format!("j{number}: {{ extends: .base, script: x }}\n")).collect();
+    let extended = refused(format!(".base: {{ tags: [{list}] }}\n{jobs}"));
+    assert!(extended.contains("more than 200000 nodes"), "{extended}");
+    let jobs: String =
+        (0..1_000).map(|number| format!("j{number}: {{ script: [!reference [.base, script]] }}\n")).collect();
+    let referred = refused(format!(".base: {{ script: [{list}] }}\n{jobs}"));
+    assert!(referred.contains("more than 200000 nodes"), "{referred}");
+    let jobs: String = (0..2_001).map(|number| format!("j{number}: {{ script: x }}\n")).collect();
+    assert_eq!(refused(jobs), "a configuration may have 2000 jobs");
+}
+
+#[test]
+fn expressions_have_an_end() {
+    let refused = |text: String| Expression::parse(&text).unwrap_err();
+    assert_eq!(refused("$A||".repeat(1_000)), "the expression has 2000 parts; at most 1000 are read");
+    assert_eq!(refused("(".repeat(900)), "parentheses may nest 100 levels deep");
+    assert_eq!(refused("x".repeat(20_000)), "the expression has 20000 bytes; at most 10000 are read");
+}
+
+#[test]
 fn no_text_makes_the_reader_panic() {
     let facts = PipelineFacts::of("a/b");
     let text = include_str!("../../cases/gitlab/plan.txt");

@@ -8,6 +8,8 @@ use landfall_types::Span;
 const VALUE_BYTES_MAX: usize = 1024 * 1024;
 /// Variables inside of variables, in levels.
 const LEVELS_MAX: usize = 32;
+/// Replacements that one value may take: each variable may name the next one twice.
+const REPLACEMENTS_MAX: usize = 10_000;
 
 /// A variable.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,12 +63,12 @@ impl Variables {
 
     /// A variable's value with the variables inside of it in place.
     pub fn value(&self, name: &str) -> Option<String> {
-        self.get(name).map(|variable| self.expanded(variable, 0))
+        self.get(name).map(|variable| self.whole(variable))
     }
 
     /// All of them, values with the variables inside of them in place.
     pub fn values(&self) -> Vec<(String, String)> {
-        self.0.iter().map(|variable| (variable.name.clone(), self.expanded(variable, 0))).collect()
+        self.0.iter().map(|variable| (variable.name.clone(), self.whole(variable))).collect()
     }
 
     /// As they were written.
@@ -79,16 +81,23 @@ impl Variables {
         replace(text, &mut |name| self.value(name))
     }
 
-    fn expanded(&self, variable: &Variable, level: usize) -> String {
+    fn whole(&self, variable: &Variable) -> String {
+        let mut left = REPLACEMENTS_MAX;
+        self.expanded(variable, 0, &mut left)
+    }
+
+    /// The value with what it names in place, as long as there are replacements left.
+    fn expanded(&self, variable: &Variable, level: usize, left: &mut usize) -> String {
         if !variable.expand || level > LEVELS_MAX {
             return variable.value.clone();
         }
         replace(&variable.value, &mut |name| {
             // A variable that names itself means the one that it takes the place of: there is none here.
-            if name == variable.name {
+            if name == variable.name || *left == 0 {
                 return None;
             }
-            self.get(name).map(|inner| self.expanded(inner, level + 1))
+            *left -= 1;
+            self.get(name).map(|inner| self.expanded(inner, level + 1, left))
         })
     }
 }
@@ -172,6 +181,17 @@ mod tests {
     fn circles_end() {
         let all = variables(&[("A", "$B"), ("B", "$A")]);
         assert!(all.value("A").is_some());
+    }
+
+    #[test]
+    fn variables_that_double_each_other_end() {
+        let names: Vec<String> = (0..30).map(|number| format!("V{number}")).collect();
+        let mut all = Variables::default();
+        for pair in names.windows(2) {
+            let value = format!("${{{0}}}${{{0}}}", pair[1]);
+            all.set(Variable { expand: true, ..Variable::predefined(&pair[0], value) });
+        }
+        assert_eq!(all.value("V0").as_deref(), Some(""));
     }
 
     #[test]

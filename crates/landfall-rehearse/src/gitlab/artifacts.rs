@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use landfall_check::gitlab::{Artifacts, Variables, glob};
 
-use super::library::paths;
+use super::library::files;
 use crate::snapshot;
 
 /// Largest dotenv file, in bytes (GitLab's own limit is 5 kB).
@@ -32,24 +32,24 @@ pub(super) fn collect(
     let mut handed_on = HandedOn::default();
     let mut said = Vec::new();
     if !artifacts.paths.is_empty() || artifacts.untracked {
-        let all = paths(workspace);
+        let all = files(workspace, &[".git"]);
         let wanted: Vec<String> = artifacts.paths.iter().map(|path| variables.replace(&path.value)).collect();
         let without: Vec<String> =
             artifacts.exclude.iter().map(|path| variables.replace(&path.value)).collect();
-        let mut files: Vec<&String> = Vec::new();
+        let mut kept: Vec<&String> = Vec::new();
         for pattern in &wanted {
             let found: Vec<&String> = all.iter().filter(|file| is_named(pattern, file)).collect();
             if found.is_empty() {
                 said.push(format!("WARNING: {pattern}: no matching files. Ensure that the artifact path is relative to the working directory"));
             }
-            files.extend(found);
+            kept.extend(found);
         }
         if artifacts.untracked {
             let tracked = snapshot::tracked(workspace);
-            files.extend(all.iter().filter(|file| !tracked.contains(*file)));
+            kept.extend(all.iter().filter(|file| !tracked.contains(*file)));
         }
-        files.retain(|file| !without.iter().any(|pattern| glob::fits(pattern, file)));
-        for file in files {
+        kept.retain(|file| !without.iter().any(|pattern| glob::fits(pattern, file)));
+        for file in kept {
             let target = to.join(file);
             let copied = target.parent().map_or(Ok(()), std::fs::create_dir_all);
             copied

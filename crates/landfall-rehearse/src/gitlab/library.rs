@@ -14,7 +14,7 @@ const FILES_MAX: usize = 100_000;
 /// Folders inside of each other.
 const DEPTH_MAX: usize = 32;
 /// Folders that belong to no project.
-const NEVER: &[&str] = &[".git", "node_modules", ".terraform", ".venv", "target"];
+const NEVER: &[&str] = &[".git", "node_modules", ".terraform", ".venv"];
 
 /// The pipeline's own project, and the ones that the user named.
 #[derive(Debug)]
@@ -68,8 +68,13 @@ impl Folders<'_> {
     }
 }
 
-/// The files below a folder, by their paths in it.
+/// The files of a project, by their paths in it.
 pub fn paths(dir: &Path) -> Vec<String> {
+    files(dir, NEVER)
+}
+
+/// The files below a folder, by their paths in it, without those below folders of some names.
+pub(super) fn files(dir: &Path, never: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![(PathBuf::new(), 0)];
     while let Some((folder, depth)) = open.pop() {
@@ -79,7 +84,7 @@ pub fn paths(dir: &Path) -> Vec<String> {
             let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
             if !is_dir {
                 found.push(name.display().to_string());
-            } else if depth < DEPTH_MAX && !NEVER.iter().any(|never| entry.file_name() == *never) {
+            } else if depth < DEPTH_MAX && !never.iter().any(|never| entry.file_name() == *never) {
                 open.push((name, depth + 1));
             }
             if found.len() >= FILES_MAX {

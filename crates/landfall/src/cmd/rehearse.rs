@@ -72,6 +72,10 @@ pub struct RehearseArgs {
     /// A CI/CD variable of whoever starts a GitLab pipeline: it wins over all others; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
     pub variable: Vec<(String, String)>,
+    /// A file that the commits of a GitLab pipeline changed, for `rules:changes`; may be repeated [default: all are
+    /// taken for changed, as in the first push of a branch]
+    #[arg(long, value_name = "PATH")]
+    pub changed: Vec<String>,
     /// Start the manual jobs of a GitLab pipeline as well
     #[arg(long)]
     pub manual: bool,
@@ -474,6 +478,7 @@ impl RehearseArgs {
     fn of_gitlab_only(&self) -> Option<&'static str> {
         let given = [
             (!self.variable.is_empty(), "--variable"),
+            (!self.changed.is_empty(), "--changed"),
             (self.manual, "--manual"),
             (self.issuer.is_some(), "--issuer"),
         ];

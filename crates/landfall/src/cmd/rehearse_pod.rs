@@ -103,6 +103,7 @@ fn check_flags(args: &RehearseArgs) -> Result<(), Failure> {
         ("--secret", !args.secret.is_empty()),
         ("--input", !args.input.is_empty()),
         ("--variable", !args.variable.is_empty()),
+        ("--changed", !args.changed.is_empty()),
         ("--manual", args.manual),
     ];
     match given.iter().find(|(_, is_given)| *is_given) {

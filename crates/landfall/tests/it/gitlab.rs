@@ -111,6 +111,18 @@ fn a_folder_with_a_configuration_is_enough() {
 }
 
 #[test]
+fn what_changed_can_be_said() {
+    let pipeline = "code: { script: echo code, rules: [{ changes: ['src/**/*'] }] }\ndocs: { script: echo docs, rules: [{ changes: ['*.md'] }] }\n";
+    let bench = Bench::new().file("repo/.gitlab-ci.yml", pipeline).file("infra/main.tf", "locals {}\n");
+    let common = ["rehearse", "repo", "--infra", "infra", "--repo", "a/b"];
+    for (more, jobs) in [(vec![], 2), (vec!["--changed", "README.md"], 1), (vec!["--changed", "x"], 0)] {
+        let done = bench.landfall(&[&common[..], &more].concat());
+        assert_eq!(done.shown.matches("│").count(), jobs, "{}", done.shown);
+        assert_eq!(done.code, Some(i32::from(jobs == 0)), "{}", done.shown);
+    }
+}
+
+#[test]
 fn no_secret_is_shown_in_either_format() {
     const SECRET: &str = "hunter2-is-secret";
     let pipeline = "say: { id_tokens: { T: { aud: x } }, script: ['echo $KEY', env] }\n";

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 
-use landfall_check::gitlab::{self, Config, File, MergeRequest, PipelineFacts, RefType};
+use landfall_check::gitlab::{self, Commit, Config, File, MergeRequest, PipelineFacts, RefType};
 use landfall_check::terraform::Infra;
 use landfall_deliver::{Environment, Failure, FailureKind};
 use landfall_rehearse::Summary;
 use landfall_rehearse::event::Ready;
 use landfall_rehearse::gitlab::{Library, Rehearsal};
 use landfall_rehearse::scratch::Scratch;
+use landfall_rehearse::snapshot::{self, Snapshot};
 use landfall_serve::issuer::{GITLAB_ISSUER, IssuerKind, Signer};
 use landfall_types::claims::GITHUB_ISSUER;
 use landfall_types::{Finding, Issuer, Severity, SourceMap};
@@ -80,12 +81,8 @@ pub async fn run(
     }
     let issuer = issuer(args.issuer.as_deref(), found, &served.read.infra)?;
     served.server.world.issuers.play_as(issuer.clone(), IssuerKind::Gitlab);
-    let mut facts = facts(&args.words(), found, &project, &issuer)?;
-    facts.sha.clone_from(&snapshot.sha);
-    if !args.fork {
-        facts.secrets = secrets;
-    }
-    facts.variables = args.variable.clone();
+    let facts = facts(&args.words(), found, &project, &issuer)?;
+    let facts = args.further(facts, &snapshot, secrets);
     let remotes = remotes(&args.remote, found);
     let config = load(&sources, file, repository, &facts, &args.inputs(found), &remotes)?;
     let rehearsal = Rehearsal {
@@ -120,6 +117,27 @@ pub async fn run(
         return Err(usage("no job was started"));
     }
     Ok(summary.success)
+}
+
+impl RehearseArgs {
+    /// The facts with what only a rehearsal knows.
+    fn further(
+        &self,
+        facts: PipelineFacts,
+        snapshot: &Snapshot,
+        secrets: Vec<(String, String)>,
+    ) -> PipelineFacts {
+        let commit = |(author, timestamp, message)| Commit { author, timestamp, message };
+        PipelineFacts {
+            sha: snapshot.sha.clone(),
+            commit: snapshot::commit_of(&snapshot.dir).map(commit),
+            // The variables of a project are not those of its forks.
+            secrets: if self.fork { Vec::new() } else { secrets },
+            variables: self.variable.clone(),
+            changed: (!self.changed.is_empty()).then(|| self.changed.clone()),
+            ..facts
+        }
+    }
 }
 
 fn reader_of(environment: &Environment) -> landfall_rehearse::run::ReadVariable {

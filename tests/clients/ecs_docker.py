@@ -77,7 +77,8 @@ class Place:
 
     def push(self):
         """Builds the program and pushes it to the local registry as `app:1`."""
-        place = self.bench.folder("ecs-image")
+        place = self.bench.dir / "ecs-image"
+        place.mkdir(exist_ok=True)
         (place / "app.c").write_text(SOURCE)
         made = self.bench.run(program("cc"), "-static", "-o", place / "app", place / "app.c", expect=None)
         if made.returncode:

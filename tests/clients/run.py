@@ -45,12 +45,14 @@ import own_registry_login  # noqa: F401
 import login_faults  # noqa: F401
 import own_delivery  # noqa: F401
 import issuers  # noqa: F401
+import deploy  # noqa: F401
 import ecs_docker  # noqa: F401
+import deploy_docker  # noqa: F401
 import rehearsals  # noqa: F401
 import gitlab  # noqa: F401
 
 # What may be missing in CI: an engine, because not every machine lets one be started.
-OPTIONAL = {"docker engine", "ecs docker"}
+OPTIONAL = {"docker engine", "ecs docker", "deploy docker"}
 
 
 def main():

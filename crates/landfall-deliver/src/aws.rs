@@ -249,11 +249,11 @@ where
     }
 }
 
-fn is_retryable_code(code: &str) -> bool {
+pub(crate) fn is_retryable_code(code: &str) -> bool {
     RETRYABLE.contains(&code.strip_suffix("Exception").unwrap_or(code))
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     for _ in 0..CHAIN_MAX {

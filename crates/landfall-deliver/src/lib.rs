@@ -7,8 +7,10 @@
 
 pub mod assemble;
 pub mod aws;
+pub mod aws_json;
 pub mod blob;
 pub mod container;
+pub mod deploy;
 pub mod docker_config;
 pub mod ecr;
 pub mod environment;

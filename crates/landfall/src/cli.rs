@@ -23,6 +23,7 @@ Examples:
   landfall login --role ROLE_ARN --region R      in CI: the job's ID token becomes a session
   landfall exec --role ROLE_ARN -- ./deploy.sh   … for one command only
   landfall ecr login && landfall push --dir ./image REGISTRY/REPOSITORY:TAG
+  landfall deploy --cluster C --service S --image REGISTRY/REPOSITORY:TAG
 
 Exit codes: 0 fine; 1 it worked and the answer is bad news; 2 wrong usage or unreadable input;
 3 an outside party failed (network, AWS, a registry).";
@@ -54,6 +55,8 @@ pub enum Command {
     Ecr(cmd::ecr::EcrArgs),
     /// Push an image from a directory or an OCI layout, without a container engine
     Push(Box<cmd::push::PushArgs>),
+    /// Bring a new task definition onto ECS services, and watch until it really is stable
+    Deploy(Box<cmd::deploy::DeployArgs>),
     /// Print completions for a shell
     Completions {
         /// The shell

@@ -46,6 +46,7 @@ const CONFINED: &[Confined] = &[
     Confined { library: "aws-sdk-*", to: &["landfall-deliver"], why: AWS },
     Confined { library: "aws-config", to: &["landfall-deliver"], why: AWS },
     Confined { library: "aws-credential-types", to: &["landfall-deliver"], why: AWS },
+    Confined { library: "aws-sigv4", to: &["landfall-deliver"], why: AWS },
     Confined { library: "aws-smithy-*", to: &["landfall-deliver"], why: AWS },
     Confined {
         library: "reqwest",

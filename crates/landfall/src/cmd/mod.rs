@@ -2,6 +2,7 @@
 
 pub mod credential_helper;
 pub mod credentials;
+pub mod deploy;
 pub mod diff;
 pub mod ecr;
 pub mod exec;
@@ -52,6 +53,10 @@ pub async fn run(command: Command, environment: &Environment) -> ExitCode {
         Command::Credentials(args) => credentials::run(*args, environment).await.map(|()| true),
         Command::Ecr(args) => ecr::run(args, environment).await.map(|()| true),
         Command::Push(args) => push::run(*args, environment).await.map(|()| true),
+        Command::Deploy(args) => match deploy::run(*args, environment).await {
+            Ok(code) => return ExitCode::from(code),
+            Err(failure) => Err(failure),
+        },
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "landfall", &mut std::io::stdout());
             Ok(true)

@@ -6,6 +6,7 @@ mod bench;
 #[path = "../../../landfall-serve/tests/it/client.rs"]
 #[allow(dead_code, reason = "the client of the server's own tests, used in part")]
 mod client;
+mod deploy;
 mod gitlab;
 mod help;
 mod kill;

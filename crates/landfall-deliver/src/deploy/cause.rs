@@ -1,0 +1,141 @@
+//! Why tasks stopped, in ECS's words and in order: what is said once for each reason, with a task that shows it.
+
+use super::view::Task;
+
+/// Tasks that stopped for the same reason.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Cause {
+    /// How many.
+    pub count: usize,
+    /// One line, ECS's own words.
+    pub reason: String,
+    /// One of them: the last that stopped.
+    pub task: Task,
+    /// The container that is to blame, where one is.
+    pub container: Option<String>,
+    /// What to do, where that can be said.
+    pub help: Option<&'static str>,
+}
+
+/// The reasons, the most frequent first.
+pub fn of(tasks: &[Task]) -> Vec<Cause> {
+    let mut causes: Vec<Cause> = Vec::new();
+    for task in tasks {
+        let (reason, container) = reason(task);
+        let pattern = without_ids(&reason, task.id());
+        match causes.iter_mut().find(|known| without_ids(&known.reason, known.task.id()) == pattern) {
+            Some(known) => {
+                known.count += 1;
+                if task.stopped_at.unwrap_or_default() >= known.task.stopped_at.unwrap_or_default() {
+                    known.task = task.clone();
+                    known.reason = reason;
+                }
+            }
+            None => {
+                let help = help(&reason);
+                causes.push(Cause { count: 1, reason, task: task.clone(), container, help });
+            }
+        }
+    }
+    causes.sort_by_key(|cause| std::cmp::Reverse(cause.count));
+    causes
+}
+
+fn without_ids(reason: &str, task: &str) -> String {
+    reason.replace(task, "")
+}
+
+/// One line about a task that stopped, and the container that is to blame.
+pub fn reason(task: &Task) -> (String, Option<String>) {
+    let told = task.stopped_reason.as_deref().filter(|text| !text.is_empty());
+    let exited = task.containers.iter().find(|one| one.exit_code.is_some_and(|code| code != 0));
+    let spoke = task.containers.iter().find(|one| one.reason.is_some());
+    let blamed = exited.or(spoke);
+    let mut text = told.map_or_else(|| fallback(task), str::to_owned);
+    if let Some(container) = blamed {
+        if let Some(code) = container.exit_code {
+            text.push_str(&format!("; `{}` exited with code {code}", container.name));
+            text.push_str(signal(code));
+        }
+        if let Some(why) = container.reason.as_deref().filter(|why| !text.contains(why)) {
+            text.push_str(&format!("; `{}`: {why}", container.name));
+        }
+    }
+    let unhealthy = task.containers.iter().find(|one| one.health_status == "UNHEALTHY");
+    let stopped_itself = task.containers.iter().find(|one| one.exit_code == Some(0));
+    let container = blamed.or(unhealthy).or(stopped_itself).or(task.containers.first());
+    if let Some(done) = stopped_itself.filter(|_| blamed.is_none())
+        && task.stop_code.as_deref() == Some("EssentialContainerExited")
+    {
+        text.push_str(&format!("; `{}` exited with code 0", done.name));
+    }
+    (text, container.map(|container| container.name.clone()))
+}
+
+fn fallback(task: &Task) -> String {
+    task.stop_code.clone().unwrap_or_else(|| "ECS gives no reason".to_owned())
+}
+
+/// What an exit code of 128 and more says about how a process ended.
+fn signal(code: i64) -> &'static str {
+    match code {
+        137 => " (killed: out of memory, or not ended within stopTimeout)",
+        139 => " (segmentation fault)",
+        143 => " (asked to end)",
+        126 => " (the command can't be executed)",
+        127 => " (the command is not in the image)",
+        _ => "",
+    }
+}
+
+/// What to do about it, by ECS's own words.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
+fn help(reason: &str) -> Option<&'static str> {
+    let has = |part: &str| reason.contains(part);
+    if has("CannotPullContainerError") {
+        return Some(if has("not found") || has("manifest unknown") {
+            "no such image: is the tag pushed, to this registry and region?"
+        } else if has("denied") || has("AccessDenied") || has("403") {
+            "the execution role needs ecr:BatchGetImage and ecr:GetDownloadUrlForLayer on the repository"
+        } else if has("timeout") || has("i/o timeout") || has("dial tcp") {
+            "the task has no way to the registry: a public IP, a NAT gateway or VPC endpoints are needed"
+        } else if has("platform") || has("exec format") {
+            "the image is for another machine: runtimePlatform in the task definition says which one runs it"
+        } else {
+            return None;
+        });
+    }
+    if has("unable to assume the role") {
+        return Some("the role has to be there, and its trust policy has to admit ecs-tasks.amazonaws.com");
+    }
+    if has("ecr:GetAuthorizationToken") {
+        return Some("the execution role needs AmazonECSTaskExecutionRolePolicy");
+    }
+    if has("ResourceInitializationError") && (has("secret") || has("ssm")) {
+        return Some(
+            "the execution role needs secretsmanager:GetSecretValue or ssm:GetParameters on the secret, \
+             and the task a way to that service",
+        );
+    }
+    if has("ResourceInitializationError") && has("log") {
+        return Some("the log group has to be there, or awslogs-create-group has to be true");
+    }
+    if has("failed container health checks") {
+        return Some("the container's healthCheck fails: run its command inside of the container");
+    }
+    if has("failed ELB health checks") || has("Target.FailedHealthChecks") {
+        return Some(
+            "the load balancer gets no good answer: check path, port, security group, \
+             and healthCheckGracePeriodSeconds",
+        );
+    }
+    if has("OutOfMemory") {
+        return Some("give the container more memory: --memory, or --container-memory");
+    }
+    if has("exec format error") {
+        return Some(
+            "the image is for another machine: runtimePlatform in the task definition says which one runs it",
+        );
+    }
+    None
+}

@@ -1,0 +1,615 @@
+//! `landfall deploy`: a new task definition onto ECS services, watched until it really is stable.
+
+mod definition_args;
+mod file;
+mod report;
+mod rollback;
+mod run_task;
+mod service_args;
+mod show;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use landfall_deliver::aws_json::{Caller, Outside};
+use landfall_deliver::deploy::codedeploy::{self, Until};
+use landfall_deliver::deploy::diff::Values;
+use landfall_deliver::deploy::edit;
+use landfall_deliver::deploy::plan::{self, Part, Plan, Request, Source};
+use landfall_deliver::deploy::roll::{self, Begun};
+use landfall_deliver::deploy::verdict::Verdict;
+use landfall_deliver::deploy::view::Service;
+use landfall_deliver::deploy::watch::{self, End, Outcome, Patience};
+use landfall_deliver::deploy::{ecs, words};
+use landfall_deliver::http::Backoff;
+use landfall_deliver::{Environment, Failure, FailureKind, github};
+
+use self::definition_args::{EditArgs, ReadFile, SourceArgs};
+use self::service_args::ServiceArgs;
+use super::login::{append, random_delimiter};
+use crate::edge;
+
+/// Bring a new task definition onto ECS services, and watch until it really is stable.
+///
+/// The task definition comes from a file, from a family, or from what the service runs now, with the changes
+/// that flags ask for; values are kept to the letter. What will change is shown first; --dry-run ends there. A
+/// revision is registered only if something changed. Then the service is updated and watched: stable means that
+/// this very deployment is the service's primary one, that ECS calls it completed and that all its tasks run. A
+/// rollback, another deployment in its place, tasks that don't start are told as what they are, with ECS's
+/// reasons, exit codes and the last log lines.
+///
+/// Without changes nothing is registered or updated, and a deployment that is under way is watched.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct DeployArgs {
+    #[command(subcommand)]
+    command: Option<DeployCommand>,
+
+    #[command(flatten)]
+    place: PlaceArgs,
+
+    /// The services
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    service: Vec<String>,
+
+    /// Register only: no service is updated
+    #[arg(long, conflicts_with = "service")]
+    register_only: bool,
+
+    #[command(flatten)]
+    source: SourceArgs,
+
+    /// Start new tasks even if nothing changed (an image whose tag has moved, say)
+    #[arg(long, visible_alias = "force-new-deployment")]
+    force: bool,
+
+    /// Show what would change, and stop there
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Don't watch: end as soon as ECS has accepted the update
+    #[arg(long)]
+    no_wait: bool,
+
+    /// How long to watch: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = words::seconds)]
+    timeout: u64,
+
+    /// The longest pause between two looks at the services
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = words::seconds)]
+    max_pause: u64,
+
+    /// How many tasks may fail where no circuit breaker counts them [default: half of the desired count, 3 to 200]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    max_failed_tasks: Option<u32>,
+
+    /// Go back to what ran when tasks fail or the time is up, where ECS's circuit breaker doesn't
+    #[arg(long)]
+    rollback_on_failure: bool,
+
+    /// Show no values of variables, not only none of those that look secret
+    #[arg(long)]
+    hide_values: bool,
+
+    /// Also write the outputs as NAME=value lines, for GitLab's `artifacts:reports:dotenv`
+    #[arg(long, value_name = "FILE")]
+    dotenv: Option<PathBuf>,
+
+    #[command(flatten)]
+    edits: EditArgs,
+
+    #[command(flatten)]
+    settings: ServiceArgs,
+
+    #[command(flatten)]
+    codedeploy: CodeDeployArgs,
+}
+
+/// The parts that can be had alone.
+#[derive(Debug, clap::Subcommand)]
+enum DeployCommand {
+    /// Print the task definition that would be registered, and call nothing that writes
+    Render(Box<RenderArgs>),
+    /// Run a task to its end: its log as it comes, and its exit code
+    RunTask(Box<run_task::RunTaskArgs>),
+    /// Bring a service back to what ran before
+    Rollback(rollback::RollbackArgs),
+}
+
+/// Where it happens.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PlaceArgs {
+    /// The cluster
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    cluster: String,
+
+    /// The region [env: AWS_REGION, AWS_DEFAULT_REGION]
+    #[arg(long, visible_alias = "aws-region", value_name = "REGION")]
+    region: Option<String>,
+
+    /// How often a call that was throttled or broke is tried again; a refusal never is
+    #[arg(long, value_name = "COUNT", default_value_t = 4)]
+    max_retries: u32,
+
+    /// How to tell what happens
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = DeployFormat::Text)]
+    format: DeployFormat,
+}
+
+/// How it is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum DeployFormat {
+    /// For people
+    Text,
+    /// A JSON object on each line: events, and a report at the end
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "CodeDeploy (services with the deployment controller CODE_DEPLOY)")]
+struct CodeDeployArgs {
+    /// The AppSpec, JSON or YAML; the task definition is put into it [default: appspec.yaml, .yml or .json]
+    #[arg(long, value_name = "FILE")]
+    codedeploy_appspec: Option<PathBuf>,
+
+    /// The application [default: AppECS-CLUSTER-SERVICE]
+    #[arg(long, value_name = "NAME")]
+    codedeploy_application: Option<String>,
+
+    /// The deployment group [default: DgpECS-CLUSTER-SERVICE]
+    #[arg(long, value_name = "NAME")]
+    codedeploy_deployment_group: Option<String>,
+
+    /// A description
+    #[arg(long, value_name = "TEXT")]
+    codedeploy_deployment_description: Option<String>,
+
+    /// The deployment configuration [default: the group's]
+    #[arg(long, value_name = "NAME")]
+    codedeploy_deployment_config: Option<String>,
+
+    /// `ready` ends where somebody has to shift the traffic
+    #[arg(long, value_enum, value_name = "STATE", default_value_t = WaitFor::Succeeded)]
+    codedeploy_wait_for: WaitFor,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum WaitFor {
+    Succeeded,
+    Ready,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = RENDER_EXAMPLES)]
+struct RenderArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+
+    /// The service whose task definition is meant, without a file or a family
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+
+    /// Where to write it [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    #[command(flatten)]
+    place: PlaceArgs,
+
+    #[command(flatten)]
+    edits: EditArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Another image, everything else as it runs now:
+    landfall deploy --cluster prod --service api --image \"$REGISTRY/api:v2\"
+
+  A file, two containers, a variable; first look:
+    landfall deploy --cluster prod --service api --task-definition task.json --image api=\"$IMAGE\" \\
+      --image proxy=nginx:1.29 --env api:RELEASE=\"$GITHUB_SHA\" --dry-run
+
+  A migration first, with the new revision:
+    landfall deploy --register-only --task-definition task.json --image \"$IMAGE\"
+    landfall deploy run-task --cluster prod --service api --family api --command 'rake db:migrate'
+    landfall deploy --cluster prod --service api --family api
+
+  What ran before:
+    landfall deploy rollback --cluster prod --service api
+
+Outputs in GitHub Actions: task-definition-arn, codedeploy-deployment-id, run-task-arn.
+
+Exit codes: 0 stable; 1 refused, or not stable; 2 wrong usage; 3 AWS could not be reached.";
+
+const RENDER_EXAMPLES: &str = "\
+Examples:
+  landfall deploy render --task-definition task.json --image \"$IMAGE\" --env RELEASE=7 --output task-7.json
+  landfall deploy render --cluster prod --service api > running.json";
+
+/// Deploys.
+///
+/// # Errors
+/// Whatever kept it from being begun; a deployment that went wrong is `Ok(1)`.
+pub async fn run(args: DeployArgs, env: &Environment) -> Result<u8, Failure> {
+    match args.command {
+        Some(DeployCommand::Render(args)) => render(&args, env).await.map(|()| 0),
+        Some(DeployCommand::RunTask(args)) => run_task::run(*args, env).await,
+        Some(DeployCommand::Rollback(args)) => rollback::run(args, env).await,
+        None => deploy(&args, env).await,
+    }
+}
+
+impl PlaceArgs {
+    fn caller(&self, env: &Environment) -> Result<Caller, Failure> {
+        let region = self.region.as_deref().or_else(|| env.region()).ok_or_else(|| {
+            Failure::usage("no region: --region REGION or the variable AWS_REGION is expected")
+        })?;
+        let attempts = self.max_retries.saturating_add(1);
+        let outside = Outside { clock: edge::now, fill_random: edge::fill_random };
+        Ok(Caller::new(env, region, Backoff { attempts, ..Backoff::default() }, outside))
+    }
+
+    fn screen(&self) -> show::Screen {
+        show::Screen::new(self.format)
+    }
+}
+
+async fn deploy(args: &DeployArgs, env: &Environment) -> Result<u8, Failure> {
+    if args.service.is_empty() && !args.register_only {
+        return Err(Failure::usage(
+            "which service? --service NAME says it, or --register-only that there is none",
+        ));
+    }
+    let mut services: Vec<String> = Vec::new();
+    for name in args.service.iter().map(|name| name.trim()) {
+        if name.is_empty() {
+            return Err(Failure::usage("--service: a name is empty"));
+        }
+        if !services.iter().any(|known| known == name) {
+            services.push(name.to_owned());
+        }
+    }
+    let (source, file) = args.source.read()?;
+    let caller = args.place.caller(env)?;
+    let mut screen = args.place.screen();
+    let request = Request {
+        cluster: args.place.cluster.clone(),
+        services,
+        source,
+        edits: Box::new(|known| args.edits.edits(known)),
+        update: args.settings.update()?,
+        rules: args.settings.rules(),
+        force: args.force,
+        values: if args.hide_values { Values::Hidden } else { Values::Shown },
+    };
+    let plan = plan::make(&caller, &request).await?;
+    check_codedeploy(args, &plan)?;
+    if let Some(file) = &file {
+        screen.left_out(&file.path, &file.left_out);
+    }
+    screen.plan(&plan);
+    if args.dry_run {
+        screen.dry_run(&plan);
+        return Ok(0);
+    }
+    let outputs = Outputs::new(env, args.dotenv.clone());
+    let arns = register(&caller, &plan, file.as_ref(), &mut screen).await?;
+    if let Some(arn) = arns.first() {
+        outputs.write(&[("task-definition-arn", arn)])?;
+    }
+    if args.register_only {
+        screen.registered_only(&plan, &arns);
+        return Ok(0);
+    }
+    if let [part] = plan.parts.as_slice()
+        && let Some(service) = part.service.as_ref().filter(|service| is_codedeploy(service))
+    {
+        return by_codedeploy(args, &caller, part, service, &arns, &outputs, &mut screen).await;
+    }
+    let outcomes = roll_out(args, &caller, &plan, &arns, &mut screen).await?;
+    screen.outcomes(&args.place.cluster, &outcomes);
+    Ok(exit_code(&outcomes))
+}
+
+async fn register(
+    caller: &Caller,
+    plan: &Plan,
+    file: Option<&ReadFile>,
+    screen: &mut show::Screen,
+) -> Result<Vec<String>, Failure> {
+    roll::register(caller, plan, |arn| screen.registered(arn)).await.map_err(|failure| match file {
+        Some(file) if failure.kind == FailureKind::Refused && failure.message.contains("registering") => {
+            file.point(failure)
+        }
+        _ => failure,
+    })
+}
+
+/// Updates all services and watches them. One that can't be updated doesn't keep the others from being watched.
+async fn roll_out(
+    args: &DeployArgs,
+    caller: &Caller,
+    plan: &Plan,
+    arns: &[String],
+    screen: &mut show::Screen,
+) -> Result<Vec<Outcome>, Failure> {
+    let (mut begun, mut outcomes) = (Vec::new(), Vec::new());
+    for (part, arn) in plan.parts.iter().zip(arns) {
+        let Some(service) = &part.service else { continue };
+        match roll::update(caller, part, service, arn).await {
+            Ok(mut one) => {
+                one.wanted.failed_max = args.max_failed_tasks.unwrap_or(one.wanted.failed_max);
+                screen.begun(&one);
+                begun.push(one);
+            }
+            Err(failure) if plan.parts.len() == 1 => return Err(failure),
+            Err(failure) => outcomes.push(not_updated(part, service, arn, failure)),
+        }
+    }
+    if args.no_wait {
+        outcomes.extend(begun.iter().map(not_waited));
+        return Ok(outcomes);
+    }
+    let patience = Patience {
+        timeout: Duration::from_secs(args.timeout),
+        pause_max: Duration::from_secs(args.max_pause),
+    };
+    let watched = watch::all(caller, &plan.cluster, &begun, patience, &mut |told| screen.told(&told)).await;
+    for outcome in watched {
+        let back = match args.rollback_on_failure && wants_rollback(&outcome) {
+            true => roll_back(caller, &plan.cluster, &outcome, patience, screen).await,
+            false => None,
+        };
+        outcomes.push(outcome);
+        outcomes.extend(back);
+    }
+    Ok(outcomes)
+}
+
+fn wants_rollback(outcome: &Outcome) -> bool {
+    let is_left_alone =
+        matches!(&outcome.end, End::Verdict(Verdict::Failed { .. } | Verdict::Failing { .. }) | End::Timeout);
+    is_left_alone && outcome.is_updated && outcome.before.as_ref() != Some(&outcome.definition_arn)
+}
+
+/// Goes back to what ran, and watches that too.
+async fn roll_back(
+    caller: &Caller,
+    cluster: &str,
+    outcome: &Outcome,
+    patience: Patience,
+    screen: &mut show::Screen,
+) -> Option<Outcome> {
+    let before = outcome.before.as_ref()?;
+    screen.rolling_back(&outcome.service, before);
+    let begun = async {
+        let (_, definition) = ecs::describe_definition(caller, before)
+            .await
+            .map_err(|error| error.into_failure("looking at what ran before"))?;
+        roll::back(caller, cluster, &outcome.last, before, definition).await
+    };
+    match begun.await {
+        Ok(begun) => {
+            let begun = [begun];
+            let mut ends =
+                watch::all(caller, cluster, &begun, patience, &mut |told| screen.told(&told)).await;
+            ends.pop()
+        }
+        Err(failure) => Some(Outcome { end: End::NotUpdated(failure), ..outcome.clone() }),
+    }
+}
+
+fn not_updated(part: &Part, service: &Service, arn: &str, failure: Failure) -> Outcome {
+    Outcome {
+        service: service.service_name.clone(),
+        definition_arn: arn.to_owned(),
+        before: part.old.clone(),
+        deployment: String::new(),
+        is_updated: false,
+        end: End::NotUpdated(failure),
+        took: Duration::ZERO,
+        last: service.clone(),
+        causes: Vec::new(),
+        tail: None,
+        complaints: Vec::new(),
+    }
+}
+
+fn not_waited(begun: &Begun) -> Outcome {
+    Outcome {
+        service: begun.service.clone(),
+        definition_arn: begun.definition_arn.clone(),
+        before: begun.before.clone(),
+        deployment: begun.wanted.id.clone(),
+        is_updated: begun.is_updated,
+        end: End::NotWaited,
+        took: Duration::ZERO,
+        last: Service::default(),
+        causes: Vec::new(),
+        tail: None,
+        complaints: Vec::new(),
+    }
+}
+
+fn exit_code(outcomes: &[Outcome]) -> u8 {
+    let code = |outcome: &Outcome| match &outcome.end {
+        End::Lost(failure) | End::NotUpdated(failure) => failure.kind.exit_code(),
+        end if end.is_good() => 0,
+        _ => 1,
+    };
+    outcomes.iter().map(code).filter(|code| *code != 0).min().unwrap_or(0)
+}
+
+fn is_codedeploy(service: &Service) -> bool {
+    service.deployment_controller.r#type == "CODE_DEPLOY"
+}
+
+/// CodeDeploy has one service in a group, and services of others have no use for its flags.
+fn check_codedeploy(args: &DeployArgs, plan: &Plan) -> Result<(), Failure> {
+    let given = &args.codedeploy;
+    let is_asked = given.codedeploy_appspec.is_some()
+        || given.codedeploy_application.is_some()
+        || given.codedeploy_deployment_group.is_some();
+    for part in &plan.parts {
+        let Some(service) = &part.service else { continue };
+        let name = &service.service_name;
+        if is_codedeploy(service) && plan.parts.len() > 1 {
+            return Err(Failure::usage(format!(
+                "service `{name}` is deployed by CodeDeploy: deploy it on its own"
+            )));
+        }
+        if is_asked && !is_codedeploy(service) {
+            return Err(Failure::usage(format!(
+                "--codedeploy-…: service `{name}` has the deployment controller {}, not CODE_DEPLOY",
+                service.deployment_controller.r#type
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn by_codedeploy(
+    args: &DeployArgs,
+    caller: &Caller,
+    part: &Part,
+    service: &Service,
+    arns: &[String],
+    outputs: &Outputs,
+    screen: &mut show::Screen,
+) -> Result<u8, Failure> {
+    let arn = arns.first().map_or("", String::as_str);
+    if part.is_nothing() {
+        screen.nothing(&service.service_name);
+        return Ok(0);
+    }
+    let request = codedeploy_request(args, service, arn)?;
+    let waits = if args.no_wait { Duration::ZERO } else { codedeploy::group_waits(caller, &request).await? };
+    if let Some(mut update) = part.update.clone() {
+        update.remove("forceNewDeployment");
+        // The name of the cluster and that of the service change nothing.
+        if update.len() > 2 {
+            ecs::update_service(caller, update).await.map_err(|error| {
+                landfall_deliver::deploy::denied::failure(error, "updating the service's settings")
+            })?;
+        }
+    }
+    let id = codedeploy::create(caller, &request).await?;
+    outputs.write(&[("codedeploy-deployment-id", &id)])?;
+    screen.codedeploy_begun(&id, &request, caller.region());
+    if args.no_wait {
+        return Ok(0);
+    }
+    let until = match args.codedeploy.codedeploy_wait_for {
+        WaitFor::Ready => Until::Ready,
+        WaitFor::Succeeded => Until::Succeeded,
+    };
+    let timeout = Duration::from_secs(args.timeout) + waits;
+    let end =
+        codedeploy::follow(caller, &id, until, timeout, &mut |told| screen.codedeploy_told(&told)).await;
+    Ok(screen.codedeploy_end(&id, arn, &end))
+}
+
+fn codedeploy_request(
+    args: &DeployArgs,
+    service: &Service,
+    arn: &str,
+) -> Result<codedeploy::Request, Failure> {
+    let given = &args.codedeploy;
+    let names = ["appspec.yaml", "appspec.yml", "appspec.json"].map(PathBuf::from);
+    let path = given.codedeploy_appspec.clone().or_else(|| names.into_iter().find(|name| name.is_file()));
+    let path = path.ok_or_else(|| {
+        Failure::usage(format!(
+            "service `{}` is deployed by CodeDeploy, which needs an AppSpec: --codedeploy-appspec FILE",
+            service.service_name
+        ))
+    })?;
+    let document = file::read(&path)?;
+    let appspec = codedeploy::appspec(&document.value, arn)
+        .map_err(|reason| Failure::usage(format!("{}: {reason}", crate::files::shown(&path))))?;
+    let cluster = args.place.cluster.rsplit('/').next().unwrap_or(&args.place.cluster);
+    let named = |given: &Option<String>, prefix: &str| {
+        given.clone().unwrap_or_else(|| format!("{prefix}-{cluster}-{}", service.service_name))
+    };
+    Ok(codedeploy::Request {
+        application: named(&given.codedeploy_application, "AppECS"),
+        group: named(&given.codedeploy_deployment_group, "DgpECS"),
+        appspec,
+        description: given.codedeploy_deployment_description.clone(),
+        config: given.codedeploy_deployment_config.clone(),
+    })
+}
+
+async fn render(args: &RenderArgs, env: &Environment) -> Result<(), Failure> {
+    let (source, _) = args.source.read()?;
+    let base = match source {
+        Source::Document(definition) => definition,
+        Source::Named(name) => named(&args.place.caller(env)?, &name).await?,
+        Source::Running => {
+            let service = args.service.as_ref().ok_or_else(|| {
+                Failure::usage(
+                    "which task definition? --task-definition FILE, --family NAME or --service NAME says it",
+                )
+            })?;
+            let caller = args.place.caller(env)?;
+            let service = find_service(&caller, &args.place.cluster, service).await?;
+            named(&caller, service.running_definition()).await?
+        }
+    };
+    let edits = args.edits.edits(&base.containers())?;
+    let definition = edit::apply(&base, &edits).map_err(Failure::usage)?;
+    let text = serde_json::to_string_pretty(definition.body())
+        .map_err(|error| Failure::usage(format!("the task definition can't be written as JSON: {error}")))?;
+    match &args.output {
+        Some(path) => std::fs::write(path, format!("{text}\n"))
+            .map_err(|error| Failure::usage(format!("writing `{}`", path.display())).caused_by(error)),
+        None => writeln!(std::io::stdout(), "{text}")
+            .map_err(|error| Failure::usage("writing to standard output").caused_by(error)),
+    }
+}
+
+async fn named(
+    caller: &Caller,
+    name: &str,
+) -> Result<landfall_deliver::deploy::definition::Definition, Failure> {
+    let described = ecs::describe_definition(caller, name).await;
+    described.map(|(_, definition)| definition).map_err(|error| {
+        landfall_deliver::deploy::denied::failure(error, &format!("looking at task definition `{name}`"))
+    })
+}
+
+/// A service that is there and active.
+async fn find_service(caller: &Caller, cluster: &str, name: &str) -> Result<Service, Failure> {
+    let request = [name.to_owned()];
+    plan::find(caller, cluster, &request)
+        .await?
+        .pop()
+        .ok_or_else(|| Failure::new(FailureKind::Outside, format!("ECS's answer lacks service `{name}`")))
+}
+
+/// What later steps of the job get.
+struct Outputs {
+    github: Option<PathBuf>,
+    dotenv: Option<PathBuf>,
+}
+
+impl Outputs {
+    fn new(env: &Environment, dotenv: Option<PathBuf>) -> Self {
+        Self { github: github::output_file(env), dotenv }
+    }
+
+    fn write(&self, pairs: &[(&str, &str)]) -> Result<(), Failure> {
+        if let Some(file) = &self.github {
+            append(file, pairs, &random_delimiter())?;
+        }
+        let Some(file) = &self.dotenv else { return Ok(()) };
+        let mut lines = String::new();
+        for (name, value) in pairs {
+            lines.push_str(&format!("{}={value}\n", name.replace('-', "_").to_ascii_uppercase()));
+        }
+        let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
+        opened
+            .and_then(|mut file| file.write_all(lines.as_bytes()))
+            .map_err(|error| Failure::usage(format!("writing `{}`", file.display())).caused_by(error))
+    }
+}

@@ -1,0 +1,353 @@
+//! `landfall deploy run-task`: one task to its end.
+
+use std::time::Duration;
+
+use landfall_deliver::deploy::definition::{Definition, Object, short};
+use landfall_deliver::deploy::diff::Values;
+use landfall_deliver::deploy::plan::{self, Request, Source};
+use landfall_deliver::deploy::run_task::{self, End};
+use landfall_deliver::deploy::view::Service;
+use landfall_deliver::deploy::{ecs, words};
+use landfall_deliver::{Environment, Failure, FailureKind};
+use serde_json::{Value, json};
+
+use super::definition_args::SourceArgs;
+use super::service_args::{NetworkArgs, PropagateTags, object};
+use super::{Outputs, PlaceArgs, find_service, show};
+
+/// Run a task to its end: its log as it comes, its exit code as ours.
+///
+/// With --service, the task is like one of the service's: its task definition, network, capacity. What --command,
+/// --env and the others change is changed for this task only; nothing is registered for it. A file is registered
+/// if it says something new.
+///
+/// The exit code is that of the first container that failed, 1 when a task never came to run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RunTaskArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+
+    #[command(flatten)]
+    source: SourceArgs,
+
+    /// Run it as a task of this service would run
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+
+    /// The container that the following are about [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    container: Option<String>,
+
+    /// What the container runs: words with a shell's quotes, or a JSON array
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    command: Option<String>,
+
+    /// A variable; the value is all that follows the first `=`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    env: Vec<String>,
+
+    /// The task's CPU
+    #[arg(long, value_name = "UNITS")]
+    cpu: Option<String>,
+
+    /// The task's memory
+    #[arg(long, value_name = "MIB")]
+    memory: Option<String>,
+
+    /// The role of the program in the task
+    #[arg(long, value_name = "ARN")]
+    task_role: Option<String>,
+
+    /// The role that pulls images, reads secrets and writes logs
+    #[arg(long, value_name = "ARN")]
+    execution_role: Option<String>,
+
+    /// Overrides as the API has them: an object, or the list of container overrides
+    #[arg(long, value_name = "JSON")]
+    overrides: Option<String>,
+
+    /// How many tasks, 1 to 10
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=10))]
+    count: u8,
+
+    /// EC2, FARGATE or EXTERNAL
+    #[arg(long, value_name = "TYPE", conflicts_with = "capacity_provider")]
+    launch_type: Option<String>,
+
+    /// Who started it, for people [default: GitHub-Actions in a GitHub job, else landfall]
+    #[arg(long, value_name = "TEXT")]
+    started_by: Option<String>,
+
+    /// A tag of the task; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    tag: Vec<String>,
+
+    /// Tag the task with its cluster
+    #[arg(long, value_name = "BOOL")]
+    enable_ecs_managed_tags: Option<bool>,
+
+    /// Where the task gets its tags from
+    #[arg(long, value_enum, value_name = "FROM")]
+    propagate_tags: Option<PropagateTags>,
+
+    #[command(flatten)]
+    network: NetworkArgs,
+
+    /// End as soon as the task was accepted
+    #[arg(long)]
+    no_wait: bool,
+
+    /// How long to wait for its end: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = words::seconds)]
+    timeout: u64,
+
+    /// Stop the task when the time is up, or when this is interrupted
+    #[arg(long)]
+    stop: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  A migration, as the service runs:
+    landfall deploy run-task --cluster prod --service api --command 'rake db:migrate' --env VERBOSE=1
+
+  A task of its own:
+    landfall deploy run-task --cluster prod --family report --launch-type FARGATE --subnets subnet-0a1b \\
+      --security-groups sg-2c3d
+
+Exit codes: the container's own, 1 also when the task did not start or was stopped; 2 wrong usage;
+3 AWS could not be reached.";
+
+/// Runs it.
+///
+/// # Errors
+/// Whatever kept it from being started.
+pub async fn run(args: RunTaskArgs, env: &Environment) -> Result<u8, Failure> {
+    let (source, file) = args.source.read()?;
+    let caller = args.place.caller(env)?;
+    let mut screen = args.place.screen();
+    let service = match &args.service {
+        Some(name) => Some(find_service(&caller, &args.place.cluster, name).await?),
+        None => None,
+    };
+    let (arn, definition) = match (source, &service) {
+        (Source::Named(name), _) => described(&caller, &name).await?,
+        (Source::Running, Some(service)) => described(&caller, service.running_definition()).await?,
+        (Source::Running, None) => {
+            return Err(Failure::usage(
+                "which task definition? --task-definition FILE, --family NAME or --service NAME says it",
+            ));
+        }
+        (source @ Source::Document(_), _) => {
+            let request = Request {
+                cluster: args.place.cluster.clone(),
+                services: Vec::new(),
+                source,
+                edits: Box::new(|_| Ok(Vec::new())),
+                update: Object::new(),
+                rules: Object::new(),
+                force: false,
+                values: Values::Hidden,
+            };
+            let plan = plan::make(&caller, &request).await?;
+            screen.plan(&plan);
+            let arns = super::register(&caller, &plan, file.as_ref(), &mut screen).await?;
+            let part = plan.parts.into_iter().next();
+            let both = arns.into_iter().next().zip(part.map(|part| part.wanted));
+            both.ok_or_else(|| Failure::new(FailureKind::Outside, "ECS registered nothing"))?
+        }
+    };
+    let input = input(&args, env, service.as_ref(), &arn, &definition)?;
+    let arns = run_task::start(&caller, input).await?;
+    let outputs = Outputs::new(env, None);
+    outputs.write(&[("task-definition-arn", &arn), ("run-task-arn", &json!(arns).to_string())])?;
+    screen.tasks_begun(&arns, &arn);
+    if args.no_wait {
+        return Ok(0);
+    }
+    follow(&args, &caller, &arns, &definition, &screen).await
+}
+
+async fn follow(
+    args: &RunTaskArgs,
+    caller: &landfall_deliver::aws_json::Caller,
+    arns: &[String],
+    definition: &Definition,
+    screen: &show::Screen,
+) -> Result<u8, Failure> {
+    let one_container = definition.containers().len() == 1 && arns.len() == 1;
+    let timeout = Duration::from_secs(args.timeout);
+    let (end, ended) =
+        run_task::follow(caller, &args.place.cluster, arns, definition, timeout, &mut |told| {
+            screen.task_told(&told, one_container);
+        })
+        .await;
+    let exit_code = ended.iter().map(|one| one.exit_code).find(|code| *code != 0).unwrap_or(0);
+    let (left, why) = match end {
+        End::Stopped => {
+            screen.tasks_ended(&ended, exit_code);
+            return Ok(exit_code);
+        }
+        End::Lost(failure) => return Err(failure),
+        End::Timeout(left) => (left, format!("not ended after {} s", args.timeout)),
+        End::Interrupted(left) => (left, "stopped watching".to_owned()),
+    };
+    if !args.stop {
+        return Err(show::stopped_watching(&left, &format!("{why}; the task goes on"))
+            .help("--stop stops it then; `aws ecs stop-task` does it now"));
+    }
+    for task in &left {
+        run_task::stop(caller, &args.place.cluster, task, "landfall deploy run-task --stop")
+            .await
+            .map_err(|error| error.into_failure("stopping the task"))?;
+    }
+    Err(show::stopped_watching(&left, &format!("{why}; the task was told to stop")))
+}
+
+async fn described(
+    caller: &landfall_deliver::aws_json::Caller,
+    name: &str,
+) -> Result<(String, Definition), Failure> {
+    ecs::describe_definition(caller, name).await.map_err(|error| {
+        landfall_deliver::deploy::denied::failure(
+            error,
+            &format!("looking at task definition `{}`", short(name)),
+        )
+    })
+}
+
+fn input(
+    args: &RunTaskArgs,
+    env: &Environment,
+    service: Option<&Service>,
+    arn: &str,
+    definition: &Definition,
+) -> Result<Object, Failure> {
+    let mut input = Object::new();
+    if let Some(service) = service {
+        like_service(&mut input, service);
+    }
+    let given = args.network.members()?;
+    // One takes the place of the other.
+    if given.contains_key("capacityProviderStrategy") || args.launch_type.is_some() {
+        input.shift_remove("capacityProviderStrategy");
+        input.shift_remove("launchType");
+    }
+    input.extend(given);
+    let in_github = if env.is_github_actions() { "GitHub-Actions" } else { "landfall" };
+    let mut set = |name: &str, value: Value| {
+        input.insert(name.to_owned(), value);
+    };
+    set("cluster", Value::from(args.place.cluster.as_str()));
+    set("taskDefinition", Value::from(arn));
+    set("count", Value::from(args.count));
+    set("startedBy", Value::from(args.started_by.as_deref().unwrap_or(in_github)));
+    if let Some(kind) = &args.launch_type {
+        set("launchType", Value::from(kind.to_ascii_uppercase()));
+    }
+    if let Some(is_on) = args.enable_ecs_managed_tags {
+        set("enableECSManagedTags", Value::from(is_on));
+    }
+    if let Some(from) = args.propagate_tags {
+        set("propagateTags", Value::from(from.word()));
+    }
+    let mut tags = Vec::new();
+    for text in &args.tag {
+        let (key, value) =
+            crate::cmd::key_value(text).map_err(|reason| Failure::usage(format!("--tag: {reason}")))?;
+        tags.push(json!({ "key": key, "value": value }));
+    }
+    if !tags.is_empty() {
+        set("tags", Value::Array(tags));
+    }
+    let overrides = overrides(args, definition)?;
+    if !overrides.is_empty() {
+        set("overrides", Value::Object(overrides));
+    }
+    Ok(input)
+}
+
+fn like_service(input: &mut Object, service: &Service) {
+    let members = [
+        ("networkConfiguration", service.network_configuration.clone()),
+        ("capacityProviderStrategy", service.capacity_provider_strategy.clone()),
+        ("launchType", service.launch_type.clone().map(Value::from)),
+        ("platformVersion", service.platform_version.clone().map(Value::from)),
+    ];
+    for (name, value) in members {
+        let is_nothing = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+        if let Some(value) = value.filter(|value| !is_nothing(value)) {
+            input.insert(name.to_owned(), value);
+        }
+    }
+    if input.contains_key("capacityProviderStrategy") {
+        input.shift_remove("launchType");
+    }
+}
+
+fn overrides(args: &RunTaskArgs, definition: &Definition) -> Result<Object, Failure> {
+    let mut overrides = match args.overrides.as_deref().map(str::trim) {
+        Some(list) if list.starts_with('[') => {
+            let list: Value = serde_json::from_str(list)
+                .map_err(|error| Failure::usage(format!("--overrides: not JSON: {error}")))?;
+            Object::from_iter([("containerOverrides".to_owned(), list)])
+        }
+        Some(text) => object("--overrides", text)?,
+        None => Object::new(),
+    };
+    for (name, value) in [
+        ("cpu", &args.cpu),
+        ("memory", &args.memory),
+        ("taskRoleArn", &args.task_role),
+        ("executionRoleArn", &args.execution_role),
+    ] {
+        if let Some(value) = value {
+            overrides.insert(name.to_owned(), Value::from(value.as_str()));
+        }
+    }
+    if args.command.is_none() && args.env.is_empty() {
+        return Ok(overrides);
+    }
+    let mut container = Object::new();
+    container.insert("name".to_owned(), Value::from(container_name(args, definition)?));
+    if let Some(text) = &args.command {
+        let words = words::command(text).map_err(|reason| Failure::usage(format!("--command: {reason}")))?;
+        container.insert("command".to_owned(), json!(words));
+    }
+    let mut variables = Vec::new();
+    for text in &args.env {
+        let (name, value) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| Failure::usage("--env: KEY=VALUE is expected"))?;
+        variables.push(json!({ "name": name, "value": value }));
+    }
+    if !variables.is_empty() {
+        container.insert("environment".to_owned(), Value::Array(variables));
+    }
+    let list = overrides.entry("containerOverrides").or_insert_with(|| json!([]));
+    if let Some(list) = list.as_array_mut() {
+        list.push(Value::Object(container));
+    }
+    Ok(overrides)
+}
+
+fn container_name(args: &RunTaskArgs, definition: &Definition) -> Result<String, Failure> {
+    let known = definition.containers();
+    let quoted: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    match (&args.container, known.as_slice()) {
+        (Some(name), _) if known.contains(&name.as_str()) => Ok(name.clone()),
+        (Some(name), _) => Err(Failure::usage(format!(
+            "--container: {} has no container `{name}`; it has {}",
+            definition.family(),
+            quoted.join(", ")
+        ))),
+        (None, [only]) => Ok((*only).to_owned()),
+        (None, _) => Err(Failure::usage(format!(
+            "which container? {} has {}: --container says it",
+            definition.family(),
+            quoted.join(", ")
+        ))),
+    }
+}

@@ -1,0 +1,562 @@
+//! What a person sees of a deployment: the plan, what happens, and how it ended; or each of it as JSON.
+
+use std::collections::BTreeSet;
+
+use landfall_deliver::deploy::codedeploy;
+use landfall_deliver::deploy::definition::short;
+use landfall_deliver::deploy::diff::{HIDDEN, Row};
+use landfall_deliver::deploy::logs::Tail;
+use landfall_deliver::deploy::plan::{Part, Plan};
+use landfall_deliver::deploy::roll::Begun;
+use landfall_deliver::deploy::run_task;
+use landfall_deliver::deploy::verdict::Verdict;
+use landfall_deliver::deploy::watch::{self, End, Outcome, Told};
+use landfall_deliver::{Failure, FailureKind};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{DeployFormat, report};
+use crate::ui::{self, BAD, BOLD, DIM, GOOD, styled};
+
+/// Where it is shown.
+pub struct Screen {
+    format: DeployFormat,
+    began: Instant,
+    /// The width of the column of services; none where there is only one.
+    column: Option<usize>,
+    /// Why tasks stopped, as far as it was told.
+    reasons: BTreeSet<String>,
+}
+
+impl Screen {
+    /// An empty one.
+    pub fn new(format: DeployFormat) -> Self {
+        Self { format, began: Instant::now(), column: None, reasons: BTreeSet::new() }
+    }
+
+    fn is_json(&self) -> bool {
+        self.format == DeployFormat::Json
+    }
+
+    fn json(&self, value: &Value) {
+        ui::line(value);
+    }
+
+    /// A line about a service, with the time since the beginning.
+    fn at(&self, service: &str, text: &str) {
+        let seconds = self.began.elapsed().as_secs_f64();
+        let name = match self.column {
+            Some(width) => format!("{service:width$}  "),
+            None => String::new(),
+        };
+        ui::line(format!("{} {name}{text}", styled(DIM, format!("{seconds:>7.1} s "))));
+    }
+
+    /// Members of the file that only AWS can say.
+    pub fn left_out(&self, path: &str, names: &[String]) {
+        if names.is_empty() {
+            return;
+        }
+        if self.is_json() {
+            self.json(&json!({ "event": "leftOut", "file": path, "members": names }));
+        } else {
+            ui::line(styled(DIM, format!("{path}: left out what only AWS says: {}", names.join(", "))));
+        }
+    }
+
+    /// What would change.
+    pub fn plan(&mut self, plan: &Plan) {
+        if plan.parts.len() > 1 {
+            self.column = plan.parts.iter().map(|part| part.name().len()).max();
+        }
+        if self.is_json() {
+            self.json(&report::plan(plan));
+            return;
+        }
+        for part in &plan.parts {
+            show_part(plan, part);
+        }
+        for note in &plan.notes {
+            ui::line(format!("note: {note}"));
+        }
+    }
+
+    /// Nothing more happens.
+    pub fn dry_run(&self, plan: &Plan) {
+        if self.is_json() {
+            return;
+        }
+        let is_nothing = plan.parts.iter().all(Part::is_nothing);
+        let text = if is_nothing { "nothing to do" } else { "dry run: nothing was registered or updated" };
+        ui::line(format!("\n{text}"));
+    }
+
+    /// A revision was registered.
+    pub fn registered(&self, arn: &str) {
+        if self.is_json() {
+            self.json(&json!({ "event": "registered", "taskDefinitionArn": arn }));
+        } else {
+            ui::line(format!("\nregistered {}", styled(BOLD, short(arn))));
+        }
+    }
+
+    /// That was all that was asked for.
+    pub fn registered_only(&self, plan: &Plan, arns: &[String]) {
+        if self.is_json() {
+            self.json(&json!({ "event": "report", "taskDefinitionArn": arns.first() }));
+            return;
+        }
+        let is_old = plan.parts.first().is_some_and(|part| part.existing.is_some());
+        let arn = arns.first().map_or("", String::as_str);
+        let text = if is_old {
+            "nothing changed: it is registered already"
+        } else {
+            "registered, and used by no service yet"
+        };
+        ui::line(format!("{} {arn}  {text}", styled(GOOD, "✓")));
+    }
+
+    /// A deployment has begun.
+    pub fn begun(&self, begun: &Begun) {
+        if self.is_json() {
+            self.json(&report::begun(begun));
+            return;
+        }
+        if begun.is_updated {
+            let wanted = tasks(begun.desired);
+            let text = if begun.is_new {
+                format!("deployment {} begins, {wanted} wanted", begun.wanted.id)
+            } else {
+                format!("updated, {wanted} wanted; ECS makes no new deployment of it")
+            };
+            self.at(&begun.service, &text);
+        }
+    }
+
+    /// The service is brought back by us.
+    pub fn rolling_back(&self, service: &str, to: &str) {
+        if self.is_json() {
+            self.json(&json!({ "event": "rollingBack", "service": service, "taskDefinitionArn": to }));
+        } else {
+            self.at(service, &format!("going back to {}", short(to)));
+        }
+    }
+
+    /// Something happened.
+    pub fn told(&mut self, told: &Told) {
+        if self.is_json() {
+            self.json(&report::told(told));
+            return;
+        }
+        match told {
+            Told::Counts { service, running: now, pending, desired, failed, older } => {
+                self.at(service, &running(*now, *desired, *pending, *failed, *older));
+            }
+            Told::Event { service, message } => self.at(service, &styled(DIM, message)),
+            Told::TaskStopped { service, task, reason } => {
+                let is_new = self.reasons.insert(reason.replace(task.as_str(), ""));
+                let reason = if is_new { reason } else { "as the one before" };
+                self.at(service, &format!("{} task {} stopped: {reason}", styled(BAD, "✗"), start(task)));
+            }
+            Told::Note { text } => self.at("", &format!("note: {text}")),
+        }
+    }
+
+    /// How it ended.
+    pub fn outcomes(&self, cluster: &str, outcomes: &[Outcome]) {
+        if self.is_json() {
+            self.json(&report::outcomes(outcomes));
+            return;
+        }
+        for outcome in outcomes {
+            show_outcome(cluster, outcome);
+        }
+    }
+
+    /// There is nothing to deploy.
+    pub fn nothing(&self, service: &str) {
+        if self.is_json() {
+            self.json(&json!({ "event": "report", "outcome": "unchanged" }));
+        } else {
+            ui::line(format!(
+                "\n{} {service}  nothing to deploy; --force deploys it all the same",
+                styled(GOOD, "✓")
+            ));
+        }
+    }
+
+    /// CodeDeploy has accepted it.
+    pub fn codedeploy_begun(&self, id: &str, request: &codedeploy::Request, region: &str) {
+        if self.is_json() {
+            self.json(&json!({ "event": "begun", "deployment": id, "application": request.application, "group": request.group }));
+            return;
+        }
+        self.at(
+            "",
+            &format!("CodeDeploy deployment {id} begins ({}, {})", request.application, request.group),
+        );
+        let suffix = if region.starts_with("cn-") { "amazonaws.cn" } else { "aws.amazon.com" };
+        ui::line(styled(
+            DIM,
+            format!(
+                "           https://{region}.console.{suffix}/codesuite/codedeploy/deployments/{id}?region={region}"
+            ),
+        ));
+    }
+
+    /// CodeDeploy went on.
+    pub fn codedeploy_told(&self, told: &codedeploy::Told) {
+        if self.is_json() {
+            self.json(&report::codedeploy_told(told));
+            return;
+        }
+        match told {
+            codedeploy::Told::Status(status) => self.at("", &format!("deployment {status}")),
+            codedeploy::Told::Lifecycle { name, status, message } => {
+                let message = message.as_ref().map_or_else(String::new, |text| format!(": {text}"));
+                self.at("", &styled(DIM, format!("{name} {status}{message}")));
+            }
+            codedeploy::Told::Note(text) => self.at("", &format!("note: {text}")),
+        }
+    }
+
+    /// CodeDeploy has ended; gives the exit code.
+    pub fn codedeploy_end(&self, id: &str, arn: &str, end: &codedeploy::End) -> u8 {
+        let (is_good, word, text, help) = match end {
+            codedeploy::End::Done { status } => {
+                (true, "stable", format!("{} is deployed: CodeDeploy says {status}", short(arn)), None)
+            }
+            codedeploy::End::Failed { status, reason, rolled_back_by } => {
+                let back = rolled_back_by.as_ref().map(|by| format!("deployment {by} brings back what ran"));
+                (false, "failed", format!("deployment {id} {}: {reason}", status.to_lowercase()), back)
+            }
+            codedeploy::End::Timeout { status } => (
+                false,
+                "timeout",
+                format!("deployment {id} is still {status} when the time is up; it goes on"),
+                Some("a longer --timeout, or `aws deploy stop-deployment` to end it".to_owned()),
+            ),
+            codedeploy::End::Interrupted => {
+                (false, "interrupted", format!("stopped watching: deployment {id} goes on"), None)
+            }
+            codedeploy::End::Lost(failure) => {
+                (false, "lost", failure.message.clone(), failure.details.first().cloned())
+            }
+        };
+        if self.is_json() {
+            self.json(&json!({ "event": "report", "deployment": id, "taskDefinitionArn": arn, "outcome": word, "reason": text }));
+        } else {
+            let sign = if is_good { styled(GOOD, "✓") } else { styled(BAD, "✗") };
+            ui::line(format!("\n{sign} {text}"));
+            if let Some(help) = help {
+                ui::line(format!("  help: {help}"));
+            }
+        }
+        match end {
+            codedeploy::End::Lost(failure) => failure.kind.exit_code(),
+            _ => u8::from(!is_good),
+        }
+    }
+
+    /// A task began.
+    pub fn tasks_begun(&self, arns: &[String], definition: &str) {
+        if self.is_json() {
+            self.json(&json!({ "event": "begun", "taskArns": arns, "taskDefinition": short(definition) }));
+            return;
+        }
+        for arn in arns {
+            let id = arn.rsplit('/').next().unwrap_or(arn);
+            self.at("", &format!("task {id} of {} begins", short(definition)));
+        }
+    }
+
+    /// A task went on.
+    pub fn task_told(&self, told: &run_task::Told, one_container: bool) {
+        if self.is_json() {
+            self.json(&report::task_told(told));
+            return;
+        }
+        match told {
+            run_task::Told::Status { task, status } => {
+                self.at("", &styled(DIM, format!("task {} {status}", start(task))));
+            }
+            run_task::Told::Line { text, .. } if one_container => self.at("", &format!("│ {text}")),
+            run_task::Told::Line { container, text, .. } => self.at("", &format!("{container} │ {text}")),
+            run_task::Told::Note { text } => self.at("", &format!("note: {text}")),
+        }
+    }
+
+    /// How tasks ended.
+    pub fn tasks_ended(&self, ended: &[run_task::Ended], exit_code: u8) {
+        if self.is_json() {
+            self.json(&report::tasks(ended, exit_code));
+            return;
+        }
+        ui::line("");
+        for one in ended {
+            let id = start(one.task.id());
+            if one.exit_code == 0 {
+                ui::line(format!("{} task {id} ended with exit code 0", styled(GOOD, "✓")));
+                continue;
+            }
+            ui::line(format!("{} task {id}: {}", styled(BAD, "✗"), one.reason));
+            let causes = landfall_deliver::deploy::cause::of(std::slice::from_ref(&one.task));
+            if let Some(help) = causes.first().and_then(|cause| cause.help) {
+                ui::line(format!("  help: {help}"));
+            }
+        }
+    }
+}
+
+fn show_part(plan: &Plan, part: &Part) {
+    match &part.service {
+        Some(service) => ui::line(format!(
+            "{} in {}",
+            styled(BOLD, &service.service_name),
+            plan.cluster.rsplit('/').next().unwrap_or(&plan.cluster)
+        )),
+        None => ui::line(styled(BOLD, part.wanted.family())),
+    }
+    ui::line(format!("  {}", heading(part)));
+    let width = part.rows.iter().map(|row| row.path.chars().count()).max().unwrap_or(0).min(PATH_CHARS_MAX);
+    for row in &part.rows {
+        ui::line(format!("    {}", row_text(row, width)));
+    }
+    for (name, value) in settings(part) {
+        ui::line(format!("    {} service {name} {value}", styled(DIM, "→")));
+    }
+}
+
+/// What changes in the service besides its task definition.
+fn settings(part: &Part) -> Vec<(String, Value)> {
+    let mut settings = Vec::new();
+    for (name, value) in part.update.iter().flatten() {
+        match (name.as_str(), value, &part.service) {
+            ("cluster" | "service", ..) => {}
+            ("deploymentConfiguration", Value::Object(rules), Some(service)) => {
+                let changed = rules.iter().filter(|(name, value)| service.rules.get(*name) != Some(value));
+                settings.extend(changed.map(|(name, value)| (name.clone(), value.clone())));
+            }
+            _ => settings.push((name.clone(), value.clone())),
+        }
+    }
+    settings
+}
+
+fn heading(part: &Part) -> String {
+    let family = part.wanted.family();
+    let old = part.old_name();
+    match (&part.existing, old) {
+        (Some(existing), Some(old)) if part.old.as_deref() == Some(existing.as_str()) => {
+            match &part.service {
+                Some(_) => format!("runs {old}; nothing changes in it"),
+                None => format!("{old} is the same; nothing to register"),
+            }
+        }
+        (Some(existing), Some(old)) => format!("{old} → {}, which is registered", short(existing)),
+        (Some(existing), None) => format!("{}, which is registered", short(existing)),
+        (None, Some(old)) => format!("{old} → a new revision of {family}"),
+        (None, None) => format!("a new revision of {family}; there is nothing to compare it with"),
+    }
+}
+
+fn row_text(row: &Row, width: usize) -> String {
+    let path = format!("{:width$}", row.path);
+    match (&row.old, &row.new) {
+        (Some(_), Some(new)) if new == HIDDEN => format!("{} {path}  changed {HIDDEN}", styled(DIM, "~")),
+        (Some(old), Some(new)) => format!("{} {path}  {old} → {new}", styled(DIM, "~")),
+        (None, Some(new)) => format!("{} {path}  {new}", styled(GOOD, "+")),
+        (Some(old), None) => format!("{} {path}  {old}", styled(BAD, "-")),
+        (None, None) => path,
+    }
+}
+
+fn show_outcome(cluster: &str, outcome: &Outcome) {
+    let service = styled(BOLD, &outcome.service);
+    let definition = watch::definition_name(outcome);
+    let took = format!("{:.1} s", outcome.took.as_secs_f64());
+    ui::line("");
+    if outcome.end == End::NotWaited {
+        let what = if outcome.is_updated { "updated to" } else { "left as it is:" };
+        ui::line(format!("{} {service}  {what} {definition}; not watched (--no-wait)", styled(GOOD, "✓")));
+        return;
+    }
+    if let End::Verdict(Verdict::Stable { running }) = outcome.end {
+        let count = match running {
+            0 => "no task is wanted, none runs".to_owned(),
+            count => format!("{} running", tasks(count)),
+        };
+        let took = if outcome.is_updated { format!(", {took}") } else { String::new() };
+        ui::line(format!("{} {service}  {definition} is stable  {count}{took}", styled(GOOD, "✓")));
+        return;
+    }
+    ui::line(format!("{} {service}  {}", styled(BAD, "✗"), headline(outcome, &took)));
+    for line in reasons(outcome) {
+        ui::line(format!("    {line}"));
+    }
+    show_tail(outcome);
+    for help in helps(cluster, outcome) {
+        ui::line(format!("  help: {help}"));
+    }
+}
+
+/// The one line that says what it is.
+fn headline(outcome: &Outcome, took: &str) -> String {
+    let definition = watch::definition_name(outcome);
+    match &outcome.end {
+        End::Verdict(Verdict::Failed { .. }) => {
+            format!("the deployment of {definition} failed, and the service stays with it  {took}")
+        }
+        End::Verdict(Verdict::RolledBack { to, .. }) => {
+            format!("{definition} failed: ECS rolled the service back to {to}  {took}")
+        }
+        End::Verdict(Verdict::Superseded { by, definition: other }) if other == definition => {
+            format!("superseded: somebody began another deployment of {other} ({by}) meanwhile  {took}")
+        }
+        End::Verdict(Verdict::Superseded { by, definition: other }) => {
+            format!("superseded: somebody deployed {other} ({by}) before {definition} was stable  {took}")
+        }
+        End::Verdict(Verdict::Failing { failed }) => {
+            format!(
+                "{failed} tasks of {definition} failed; ECS goes on trying, no circuit breaker is on  {took}"
+            )
+        }
+        End::Verdict(Verdict::Gone { now }) => {
+            format!(
+                "the deployment of {definition} is gone without a word of ECS; the service is set to {now}  {took}"
+            )
+        }
+        End::Verdict(Verdict::Deleted { status }) => {
+            format!("the service was deleted meanwhile ({status})  {took}")
+        }
+        End::Verdict(Verdict::Waiting | Verdict::Stable { .. }) | End::NotWaited => String::new(),
+        End::Timeout => format!("{definition} is not stable after {took}: {}", counts(outcome)),
+        End::Interrupted => format!("stopped watching after {took}: the deployment of {definition} goes on"),
+        End::Lost(failure) | End::NotUpdated(failure) => failure.message.clone(),
+    }
+}
+
+/// How many tasks there were at the last look.
+fn counts(outcome: &Outcome) -> String {
+    let Some(ours) = outcome.last.deployment(&outcome.deployment) else {
+        return format!("its deployment {} was not seen", outcome.deployment);
+    };
+    let older = outcome.last.running_count.saturating_sub(ours.running_count);
+    running(ours.running_count, ours.desired_count, ours.pending_count, ours.failed_tasks, older)
+}
+
+fn running(running: u32, desired: u32, pending: u32, failed: u32, older: u32) -> String {
+    let mut text = format!("{running} of {desired} running");
+    for (count, what) in [(pending, "pending"), (failed, "failed"), (older, "of before")] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    text
+}
+
+fn reasons(outcome: &Outcome) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    match &outcome.end {
+        End::Verdict(Verdict::Failed { reason } | Verdict::RolledBack { reason, .. })
+            if !reason.is_empty() =>
+        {
+            let prefix = format!("(service {}) ", outcome.service);
+            lines.push(reason.strip_prefix(&prefix).unwrap_or(reason).to_owned());
+        }
+        End::Lost(failure) | End::NotUpdated(failure) => lines.extend(failure.details.clone()),
+        End::Timeout | End::Verdict(Verdict::Failing { .. }) => {
+            let start = outcome.complaints.len().saturating_sub(COMPLAINTS_SHOWN);
+            lines.extend(outcome.complaints.iter().skip(start).map(|text| format!("ECS: {text}")));
+            let ours = outcome.last.deployment(&outcome.deployment);
+            let reason = ours.and_then(|ours| ours.rollout_state_reason.clone());
+            lines.extend(reason.filter(|reason| outcome.end == End::Timeout && !reason.is_empty()));
+        }
+        _ => {}
+    }
+    for cause in &outcome.causes {
+        lines.push(format!("{} × {}", cause.count, cause.reason));
+    }
+    lines
+}
+
+fn show_tail(outcome: &Outcome) {
+    let Some((container, tail)) = &outcome.tail else { return };
+    let task = outcome.causes.first().map_or("", |cause| start(cause.task.id()));
+    match tail {
+        Tail::Lines { stream, lines } if lines.is_empty() => {
+            ui::line(format!(
+                "    `{container}` of task {task} wrote nothing ({}, {})",
+                stream.group, stream.name
+            ));
+        }
+        Tail::Lines { stream, lines } => {
+            ui::line(format!(
+                "    the last of `{container}` of task {task} ({}, {}):",
+                stream.group, stream.name
+            ));
+            for line in lines {
+                ui::line(format!("    {} {}", styled(DIM, "│"), printable(line)));
+            }
+        }
+        Tail::Elsewhere(why) => ui::line(format!("    no log of `{container}` of task {task}: {why}")),
+    }
+}
+
+fn helps(cluster: &str, outcome: &Outcome) -> Vec<String> {
+    let mut helps: Vec<String> = Vec::new();
+    for cause in &outcome.causes {
+        if let Some(help) = cause.help
+            && !helps.iter().any(|known| known == help)
+        {
+            helps.push(help.to_owned());
+        }
+    }
+    let name = &outcome.service;
+    let rollback = format!("`landfall deploy rollback --cluster {cluster} --service {name}`");
+    match &outcome.end {
+        End::Verdict(Verdict::Failing { .. }) => helps.push(format!(
+            "{rollback} goes back; `--circuit-breaker rollback` lets ECS do it the next time"
+        )),
+        End::Verdict(Verdict::Failed { .. }) => helps.push(format!("{rollback} goes back")),
+        End::Timeout => helps.push(format!(
+            "the deployment goes on: `landfall deploy --cluster {cluster} --service {name}` watches it again, {rollback} goes back"
+        )),
+        End::Interrupted => helps.push(format!(
+            "`landfall deploy --cluster {cluster} --service {name}` watches it again"
+        )),
+        End::Verdict(Verdict::Superseded { .. }) => helps.push(
+            "two deployments of one service at a time: let a `concurrency` group or an environment line them up"
+                .to_owned(),
+        ),
+        _ => {}
+    }
+    helps
+}
+
+fn tasks(count: u32) -> String {
+    if count == 1 { "1 task".to_owned() } else { format!("{count} tasks") }
+}
+
+/// The start of a task's id, which is enough to find it.
+fn start(id: &str) -> &str {
+    id.get(..ID_CHARS_SHOWN).unwrap_or(id)
+}
+
+/// A line of somebody else's, without what a terminal would obey.
+fn printable(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// A failure in place of a task's end.
+pub fn stopped_watching(tasks: &[String], why: &str) -> Failure {
+    let names: Vec<&str> = tasks.iter().map(|arn| arn.rsplit('/').next().unwrap_or(arn)).collect();
+    Failure::new(FailureKind::Refused, format!("{why}: {}", names.join(", ")))
+}
+
+/// The column of paths is not wider, in characters.
+const PATH_CHARS_MAX: usize = 48;
+/// ECS's last sentences that are shown once more at the end.
+const COMPLAINTS_SHOWN: usize = 3;
+/// How much of a task's id is shown, in characters.
+const ID_CHARS_SHOWN: usize = 8;

@@ -1,0 +1,250 @@
+"""`landfall deploy` against the local AWS side without a container engine: what it changes, what it tells, and
+what it makes of refusals. Tasks are not run there; deployments go on all the same."""
+
+import json
+import subprocess
+import threading
+import time
+
+import aws
+from codedeploy import place as blue_green
+from ecs import ROOT_KEYS, completed, definition, service, until
+from harness import ACCOUNT, REGION, Wrong, check, contains, lacks, program, same
+
+CLUSTER = "harbour"
+TRUST = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+MADE = set()
+
+
+def ecs(bench):
+    client = aws.client(bench, "ecs", ROOT_KEYS)
+    if CLUSTER not in MADE:
+        client.create_cluster(clusterName=CLUSTER)
+        MADE.add(CLUSTER)
+    return client
+
+
+def served(bench, name, **more):
+    """A service that runs the first revision of a family of its name."""
+    client = ecs(bench)
+    if name not in MADE:
+        arn = definition(client, name, environment=[{"name": "LOG", "value": "info"}])
+        client.create_service(cluster=CLUSTER, serviceName=name, taskDefinition=arn, desiredCount=more.pop("desiredCount", 1), **more)
+        until(lambda: service(client, CLUSTER, name), completed)
+        MADE.add(name)
+    return client
+
+
+def keys(pair):
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    return dict(zip(names, pair))
+
+
+def deploy(bench, *flags, pair=ROOT_KEYS, expect=0, server=None, cluster=CLUSTER, **more):
+    """Runs `landfall deploy` to its end; what it wrote."""
+    environment = bench.environment(**keys(pair) | ({"AWS_ENDPOINT_URL": server.url} if server else {}) | more)
+    word = [flags[0]] if flags and flags[0] in ("run-task", "rollback", "render") else []
+    command = [bench.landfall, "deploy", *word, "--cluster", cluster, *flags[len(word) :]]
+    done = bench.run(*command, env=environment, expect=expect)
+    return done.stdout + done.stderr
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def revision(client, family):
+    return client.describe_task_definition(taskDefinition=family)["taskDefinition"]["revision"]
+
+
+def user(bench, name, *statements):
+    """A user who may do exactly this; the keys."""
+    iam = aws.client(bench, "iam", ROOT_KEYS)
+    iam.create_user(UserName=name)
+    document = {"Version": "2012-10-17", "Statement": list(statements)}
+    iam.put_user_policy(UserName=name, PolicyName="only", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return key["AccessKeyId"], key["SecretAccessKey"]
+
+
+@check("another variable is shown, registered, deployed, and the end is seen within two seconds")
+def _(bench):
+    client = served(bench, "api")
+    outputs = bench.temporary / "outputs"
+    told = deploy(bench, "--service", "api", "--env", "LOG=a=b==", GITHUB_OUTPUT=str(outputs))
+    seen = time.time()
+    contains(told, ["api:1 → a new revision of api", "~ web.environment.LOG  info → a=b==", "registered api:2", "✓ api  api:2 is stable  1 task running"])
+    now = service(client, CLUSTER, "api")
+    same(now["taskDefinition"].rpartition("/")[2], "api:2")
+    same(seen - now["deployments"][0]["updatedAt"].timestamp() < 2, True, "seen in time")
+    container = client.describe_task_definition(taskDefinition="api")["taskDefinition"]["containerDefinitions"][0]
+    same(container["environment"], [{"name": "LOG", "value": "a=b=="}])
+    contains(outputs.read_text(), ["task-definition-arn<<", f"task-definition/api:2\n"])
+
+
+@check("what doesn't change is neither registered nor updated, unless new tasks are forced")
+def _(bench):
+    client = served(bench, "still")
+    before = service(client, CLUSTER, "still")["deployments"][0]["id"]
+    told = deploy(bench, "--service", "still", "--env", "LOG=info")
+    contains(told, ["runs still:1; nothing changes in it", "✓ still  still:1 is stable"])
+    lacks(told, ["registered"])
+    same((revision(client, "still"), service(client, CLUSTER, "still")["deployments"][0]["id"]), (1, before))
+    contains(deploy(bench, "--service", "still", "--force"), ["begins, 1 task wanted", "✓ still  still:1 is stable"])
+    same(service(client, CLUSTER, "still")["deployments"][0]["id"] != before, True, "a new deployment")
+    # Registered once, by an attempt that ended there: the next one takes it.
+    deploy(bench, "--register-only", "--family", "still", "--env", "LOG=debug")
+    same(revision(client, "still"), 2)
+    contains(deploy(bench, "--service", "still", "--env", "LOG=debug"), ["still:1 → still:2, which is registered", "✓ still  still:2 is stable"])
+    same(revision(client, "still"), 2)
+
+
+@check("a dry run shows the difference and changes nothing; secrets are not shown")
+def _(bench):
+    client = served(bench, "dry")
+    told = deploy(bench, "--service", "dry", "--env", "DB_PASSWORD=hunter2", "--env", "URL=https://u:hunter3@h/", "--desired-count", "2", "--dry-run")
+    contains(told, ["+ web.environment.DB_PASSWORD  (hidden)", "+ web.environment.URL          (hidden)", "service desiredCount 2", "dry run: nothing was registered or updated"])
+    lacks(told, ["hunter"])
+    same((revision(client, "dry"), service(client, CLUSTER, "dry")["desiredCount"]), (1, 1))
+
+
+@check("a file is deployed: JSON, YAML, and what describe-task-definition prints")
+def _(bench):
+    client = served(bench, "filed")
+    place = bench.folder("filed")
+    described = client.describe_task_definition(taskDefinition="filed")["taskDefinition"]
+    (place / "described.json").write_text(json.dumps({"taskDefinition": described, "tags": []}, default=str))
+    told = deploy(bench, "--service", "filed", "--task-definition", place / "described.json")
+    contains(told, ["left out what only AWS says: ", "requiresAttributes", "nothing changes in it"])
+    (place / "task.yaml").write_text(
+        "family: filed\ncontainerDefinitions:\n  - name: web\n    image: nginx:1.27\n    memory: 64\n"
+        "    environment:\n      - {name: VERSION, value: 1.10}\n"
+    )
+    told = deploy(bench, "--service", "filed", "--task-definition", place / "task.yaml")
+    contains(told, ["+ web.environment.VERSION  1.10", "- web.environment.LOG      info", "✓ filed  filed:2 is stable"])
+
+
+@check("what ECS refuses in a file is told with its place")
+def _(bench):
+    served(bench, "api")
+    place = bench.folder("refused")
+    (place / "task.json").write_text('{\n  "family": "api",\n  "containerDefinitions": [\n    {\n      "name": "web",\n      "image": "i",\n      "memory": 2\n    }\n  ]\n}\n')
+    told = deploy(bench, "--service", "api", "--task-definition", place / "task.json", expect=1)
+    contains(told, ["registering a revision of `api`: Invalid setting for container 'web'. 'memory' must be at least 6 MiB.", f"--> {place}/task.json:7:7"])
+
+
+@check("two services get what each runs with the change, in one go")
+def _(bench):
+    served(bench, "left")
+    client = served(bench, "right")
+    told = deploy(bench, "--service", "left,right", "--image", "nginx:1.29")
+    contains(told, ["left:1 → a new revision of left", "right:1 → a new revision of right", "✓ left  left:2 is stable", "✓ right  right:2 is stable"])
+    report = lines(deploy(bench, "--service", "left,right", "--format", "json"))[-1]
+    same([(one["service"], one["outcome"], one["updated"]) for one in report["services"]], [("left", "stable", False), ("right", "stable", False)])
+    told = deploy(bench, "--service", "left,none", "--image", "nginx:1.30", expect=1)
+    contains(told, ["cluster `harbour` has no service `none` in ap-northeast-2"])
+    same(revision(client, "left"), 2)
+
+
+@check("a rollback goes to the last revision that was stable, and to the one that is named")
+def _(bench):
+    client = served(bench, "back")
+    deploy(bench, "--service", "back", "--image", "nginx:1.28")
+    deploy(bench, "--service", "back", "--image", "nginx:1.29")
+    contains(deploy(bench, "rollback", "--service", "back", "--dry-run"), ["back  back:3 → back:2, its last successful deployment of another revision"])
+    contains(deploy(bench, "rollback", "--service", "back"), ["✓ back  back:2 is stable"])
+    contains(deploy(bench, "rollback", "--service", "back", "--to", "back:1"), ["✓ back  back:1 is stable"])
+    same(service(client, CLUSTER, "back")["taskDefinition"].rpartition("/")[2], "back:1")
+
+
+@check("the role of the fifth report is enough, and each missing permission is told with its statement")
+def _(bench):
+    served(bench, "narrow")
+    service_arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/{CLUSTER}/narrow"
+    role = f"arn:aws:iam::{ACCOUNT}:role/narrow-exec"
+    aws.client(bench, "iam", ROOT_KEYS).create_role(RoleName="narrow-exec", AssumeRolePolicyDocument=json.dumps(TRUST))
+    register = {"Effect": "Allow", "Action": "ecs:RegisterTaskDefinition", "Resource": "*"}
+    update = {"Effect": "Allow", "Action": ["ecs:DescribeServices", "ecs:UpdateService"], "Resource": service_arn}
+    passing = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": role}
+    place = bench.folder("narrow")
+    container = {"name": "web", "image": "nginx:1.28", "memory": 64}
+    (place / "task.json").write_text(json.dumps({"family": "narrow", "executionRoleArn": role, "containerDefinitions": [container]}))
+    run = lambda who, expect: deploy(bench, "--service", "narrow", "--task-definition", place / "task.json", pair=who, expect=expect)
+    # Without PassRole nothing is registered, and the statement that helps is there to be copied.
+    told = run(user(bench, "no-pass", register, update), 1)
+    statement = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": role, "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}}
+    contains(told, ["is not authorized to perform: iam:PassRole on resource: " + role, json.dumps(statement, separators=(",", ":"))])
+    # A service's ARN without its cluster, as the report has it.
+    short = update | {"Resource": service_arn.replace(f"{CLUSTER}/", "")}
+    told = run(user(bench, "short-arn", register, passing, short), 1)
+    contains(told, ["ecs:DescribeServices", "a service's ARN holds the name of its cluster: service/CLUSTER/SERVICE"])
+    told = run(user(bench, "narrow", register, update, passing), 0)
+    contains(told, ["note: ecs:DescribeTaskDefinition is not allowed here", "✓ narrow  narrow:2 is stable"])
+
+
+@check("without region, credentials, cluster or service the message says which is missing")
+def _(bench):
+    run = lambda *flags, **more: deploy(bench, "--service", "api", *flags, **more)
+    contains(deploy(bench, "--service", "none", expect=1), ["has no service `none`"])
+    contains(deploy(bench, "--service", "api", cluster="none", expect=1), ["Cluster not found.", "help: check --cluster and --region"])
+    contains(run(pair=("", ""), expect=2), ["no AWS credentials were found"])
+    contains(run(AWS_REGION="", AWS_DEFAULT_REGION="", expect=2), ["no region: --region REGION or the variable AWS_REGION is expected"])
+    contains(run("--max-retries", "0", AWS_ENDPOINT_URL="http://127.0.0.1:1", expect=3), ["127.0.0.1:1 can't be reached"])
+
+
+@check("a deployment that was superseded is told as that, and so is a watch that was stopped")
+def _(bench):
+    client = served(bench, "contested", deploymentConfiguration={"minimumHealthyPercent": 100, "maximumPercent": 150})
+    # One task, and neither one less nor one more: nothing can move, and the deployment stays in progress until another one comes.
+    other = definition(client, "contested", image="nginx:1.30")
+    told = {}
+
+    def run():
+        told["text"] = deploy(bench, "--service", "contested", "--image", "nginx:1.29", "--timeout", "30s", expect=1)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until(lambda: service(client, CLUSTER, "contested")["deployments"], lambda all: len(all) == 2)
+    client.update_service(cluster=CLUSTER, service="contested", taskDefinition=other)
+    thread.join()
+    contains(told["text"], ["✗ contested  superseded: somebody deployed contested:2", "before contested:3 was stable"])
+    contains(deploy(bench, "--service", "contested", "--timeout", "2s", expect=1), ["✗ contested  contested:2 is not stable after 2.0 s", "the deployment goes on"])
+    environment = bench.environment(**keys(ROOT_KEYS))
+    command = [bench.landfall, "deploy", "--cluster", CLUSTER, "--service", "contested"]
+    watching = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=bench.dir)
+    for line in watching.stdout:
+        if "running" in line:
+            break
+    watching.terminate()
+    contains(watching.stdout.read(), ["stopped watching after", "the deployment of contested:2 goes on"])
+    same(watching.wait(), 1)
+
+
+@check("fabfuel's ecs-deploy deploys to the same service, and each sees what the other did")
+def _(bench):
+    client = served(bench, "peer")
+    environment = bench.environment(**keys(ROOT_KEYS[:2]))
+    bench.run(program("ecs"), "deploy", CLUSTER, "peer", "--image", "web", "nginx:1.29", "--no-deregister", "--timeout", "60", env=environment)
+    same(service(client, CLUSTER, "peer")["taskDefinition"].rpartition("/")[2], "peer:2")
+    contains(deploy(bench, "--service", "peer", "--image", "nginx:1.29"), ["runs peer:2; nothing changes in it"])
+    contains(deploy(bench, "rollback", "--service", "peer"), ["peer:2 → peer:1", "✓ peer  peer:1 is stable"])
+
+
+@check("a service of CodeDeploy is deployed by it: its lifecycle is told, and nothing new is no deployment")
+def _(bench):
+    client, _ = blue_green(bench, "colours")
+    folder, outputs = bench.folder("colours"), bench.temporary / "codedeploy-outputs"
+    (folder / "appspec.yaml").write_text(
+        "version: 0.0\nResources:\n  - TargetService:\n      Type: AWS::ECS::Service\n      Properties:\n"
+        "        TaskDefinition: <TASK_DEFINITION>\n        LoadBalancerInfo: {ContainerName: web, ContainerPort: 80}\n"
+    )
+    flags = ["--service", "colours", "--codedeploy-appspec", folder / "appspec.yaml"]
+    run = lambda *more, expect=0: deploy(bench, *flags, *more, cluster="shop", expect=expect, GITHUB_OUTPUT=str(outputs))
+    contains(run("--image", "nginx:1.29", expect=1), ["looking at deployment group `DgpECS-shop-colours` of `AppECS-shop-colours`"])
+    flags += ["--codedeploy-application", "colours", "--codedeploy-deployment-group", "group"]
+    told = run("--image", "nginx:1.29")
+    contains(told, ["CodeDeploy deployment d-", "AfterAllowTraffic Succeeded", "is deployed: CodeDeploy says Succeeded"])
+    [primary] = [one for one in service(client, "shop", "colours")["taskSets"] if one["status"] == "PRIMARY"]
+    same(client.describe_task_definition(taskDefinition=primary["taskDefinition"])["taskDefinition"]["containerDefinitions"][0]["image"], "nginx:1.29")
+    contains(outputs.read_text(), ["codedeploy-deployment-id<<"])
+    contains(run("--image", "nginx:1.29"), ["nothing to deploy; --force deploys it all the same"])

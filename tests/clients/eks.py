@@ -230,6 +230,11 @@ def by_pod_identity(bench):
     )
     lacks(variables, ["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY"])
     same(pod(bench, "someone", "sh", "-c", "exit 7", expect=7).stdout, "")
+    # What the pod's manifest sets is left as it is: the workaround of those whose tool doesn't know the agent.
+    own = ["--env", "AWS_REGION=us-east-1", "--env", "AWS_CONTAINER_CREDENTIALS_FULL_URI=", "--env", "A=b=c"]
+    variables = pod(bench, "someone", "env", flags=own).stdout
+    contains(variables, ["AWS_REGION=us-east-1\n", "AWS_CONTAINER_CREDENTIALS_FULL_URI=\n", "A=b=c\n"])
+    lacks(variables, ["AWS_DEFAULT_REGION"])
 
 
 @check("a pod by IRSA is its role, and each way to break it is refused")

@@ -52,7 +52,8 @@ def said(output):
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if output.startswith("{"):
         return "found " + json.loads(output)["AccessKeyId"]
-    return next((line for line in lines if "rror" in line or "found" in line), lines[0] if lines else "(nothing)")
+    telling = [line for line in lines if "rror" in line or line.startswith("found ")]
+    return next(reversed(telling or lines), "(nothing)")
 
 
 def row(bench, title, command):

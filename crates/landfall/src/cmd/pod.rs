@@ -35,6 +35,9 @@ pub struct PodArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = LIFETIME_DEFAULT,
           value_parser = clap::value_parser!(u32).range(600..=86_400))]
     token_lifetime: u32,
+    /// A variable of the container, as the pod's manifest sets it: EKS leaves it as it is; may be repeated
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = super::key_value)]
+    env: Vec<(String, String)>,
     /// A network of the pod's own (Linux): the agent is at the real address, 169.254.170.23, and beside it there
     /// is nothing but the server
     #[arg(long)]
@@ -119,19 +122,32 @@ pub async fn run(args: PodArgs, environment: &Environment) -> Result<u8, Failure
         false => format!("{endpoint}{}", agent::PATH),
     };
     let mut set = variables(&identity, &facts, token.as_ref(), &agent_url);
+    // EKS's webhook leaves the region to a container that says one.
+    if args.env.iter().any(|(name, _)| REGIONS.contains(&name.as_str())) {
+        set.retain(|(name, _)| !REGIONS.contains(name));
+    }
     set.push(("AWS_ENDPOINT_URL", endpoint.clone()));
     let set = set.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
     let variables = Variables { set, removed: removed(environment) };
     let renewing = token.map(|token| tokio::spawn(token.keep_renewing()));
     let command = match args.netns {
-        true => pod_network::wrap(&endpoint, folder.path(), args.command)?,
-        false => args.command,
+        true => pod_network::wrap(&endpoint, folder.path(), with_env(args.env, args.command))?,
+        false => with_env(args.env, args.command),
     };
     let code = start(&command, &variables).await;
     if let Some(renewing) = renewing {
         renewing.abort();
     }
     code
+}
+
+/// The container's own variables come after EKS's.
+fn with_env(env: Vec<(String, String)>, command: Vec<OsString>) -> Vec<OsString> {
+    if env.is_empty() {
+        return command;
+    }
+    let set = env.into_iter().map(|(name, value)| OsString::from(format!("{name}={value}")));
+    std::iter::once("env".into()).chain(set).chain(command).collect()
 }
 
 /// The server's URL; HOST:PORT will do.
@@ -215,8 +231,7 @@ fn variables(
         Identity::None => return set,
     }
     set.push(("AWS_STS_REGIONAL_ENDPOINTS", "regional".to_owned()));
-    set.push(("AWS_DEFAULT_REGION", facts.region.clone()));
-    set.push(("AWS_REGION", facts.region.clone()));
+    set.extend(REGIONS.map(|name| (name, facts.region.clone())));
     set
 }
 
@@ -301,5 +316,7 @@ fn renewed_after(lifetime: u32) -> Duration {
     Duration::from_secs(u64::from(lifetime) * 4 / 5)
 }
 
+/// The region, under both names.
+const REGIONS: [&str; 2] = ["AWS_DEFAULT_REGION", "AWS_REGION"];
 /// How long to wait when a token can't be had.
 const RETRY_SECONDS: Duration = Duration::from_secs(10);

@@ -57,16 +57,30 @@ pub fn wrap(endpoint: &str, folder: &Path, command: Vec<OsString>) -> Result<Vec
     let own = std::env::current_exe().map_err(|error| {
         Failure::new(FailureKind::Outside, format!("cannot find this program's own file: {error}"))
     })?;
-    let mut wrapped: Vec<OsString> = vec!["unshare".into(), "--net".into()];
-    if !rustix::process::geteuid().is_root() {
-        // Whoever isn't root may be it in a user namespace, where the system allows them.
-        wrapped.extend(["--user".into(), "--map-root-user".into()]);
-    }
+    let mut wrapped: Vec<OsString> = unshare().iter().map(OsString::from).collect();
     wrapped.extend(["--".into(), own.into(), "serve".into(), "pod-network".into()]);
     wrapped.extend(["--socket".into(), socket.into(), "--server".into(), server.to_string().into()]);
     wrapped.push("--".into());
     wrapped.extend(command);
     Ok(wrapped)
+}
+
+/// Whoever isn't root may be it in a user namespace, where the system allows them.
+fn unshare() -> &'static [&'static str] {
+    if rustix::process::geteuid().is_root() {
+        &["unshare", "--net"]
+    } else {
+        &["unshare", "--net", "--user", "--map-root-user"]
+    }
+}
+
+/// Whether this machine lets us make such a network.
+pub async fn is_possible() -> bool {
+    let [program, arguments @ ..] = unshare() else { return false };
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments).args(["--", "ip", "link", "set", "lo", "up"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    cfg!(target_os = "linux") && command.status().await.is_ok_and(|status| status.success())
 }
 
 /// `http://127.0.0.1:4566`: the server has to have an address that the namespace can have as well.

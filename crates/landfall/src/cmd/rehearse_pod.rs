@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use landfall_check::kubernetes::{self, Container, Pod};
 use landfall_deliver::{Environment, Failure, FailureKind};
+use landfall_rehearse::home::{self, Folders};
 use landfall_rehearse::process::{self, Ended, Leftovers, Process};
 use landfall_rehearse::scratch::Scratch;
 use landfall_rehearse::snapshot;
 use landfall_serve::log::{self, Record, Verdict};
 use landfall_types::{Finding, Severity, SourceMap};
 
+use super::pod_network;
 use super::rehearse::RehearseArgs;
 use super::serve::{self, Format};
 use super::token_eks::new_uid;
@@ -67,18 +69,23 @@ pub async fn run(args: &RehearseArgs, manifest: &Path, environment: &Environment
     }
     let cluster = the_cluster(&served)?;
     let scratch = Scratch::make("landfall-rehearsal-").map_err(outside("cannot make a temporary folder"))?;
-    let workspace = scratch.path().join("workspace");
+    let landfall = std::env::current_exe().map_err(outside("cannot find this program's own file"))?;
+    let folders = Folders::make(scratch.path(), "pods", &landfall)
+        .map_err(outside("cannot make a temporary folder"))?;
+    let registry = home::trust_registry(&folders, &served.server.addr.to_string())
+        .map_err(outside("cannot write a file for the pods"))?;
+    let workspace = scratch.path().join("files");
     snapshot::take(folder, &workspace, &AtomicBool::new(false))
         .map_err(|error| usage(error.to_string()).causes_of(&error))?;
-    std::fs::create_dir_all(scratch.path().join("home"))
-        .map_err(outside("cannot make a temporary folder"))?;
     let stage = Stage {
         served: &served,
         sources: &sources,
         cluster,
         workspace,
-        home: scratch.path().join("home"),
-        landfall: std::env::current_exe().map_err(outside("cannot find this program's own file"))?,
+        folders,
+        registry,
+        has_networks: pod_network::is_possible().await,
+        landfall,
         path: environment.get("PATH").unwrap_or("/usr/bin:/bin").to_owned(),
         format: args.format,
     };
@@ -156,7 +163,11 @@ struct Stage<'a> {
     sources: &'a SourceMap,
     cluster: String,
     workspace: PathBuf,
-    home: PathBuf,
+    folders: Folders,
+    /// By which skopeo and its like find out that the local registry has no certificate.
+    registry: (String, String),
+    /// Whether each container has a network of its own, with the agent at its real address.
+    has_networks: bool,
     landfall: PathBuf,
     path: String,
     format: Format,
@@ -179,6 +190,11 @@ impl Stage<'_> {
         let made = self.served.seeded.made.join(", ");
         let text = format!("local AWS at {}, account {account}, {region}: {made}", server.url());
         ui::line(styled(DIM, text));
+        if !self.has_networks {
+            let text =
+                "pods share this machine's network: one of their own needs Linux with `unshare` and `ip`";
+            ui::line(styled(DIM, text));
+        }
         for finding in self.served.read.findings.iter().chain(&self.served.seeded.refused) {
             ui::finding(finding, self.sources, 2);
         }
@@ -263,18 +279,23 @@ impl Stage<'_> {
         ] {
             args.extend([flag.to_owned(), value.clone()]);
         }
+        if self.has_networks {
+            args.push("--netns".to_owned());
+        }
         if let Some(role) = &pod.role {
             args.extend(["--role".to_owned(), role.clone()]);
         }
+        for (name, value) in &container.env {
+            args.extend(["--env".to_owned(), format!("{name}={value}")]);
+        }
         args.push("--".to_owned());
         args.extend(container.command.iter().cloned());
-        let own = self.landfall.parent().unwrap_or(Path::new("/")).display().to_string();
-        let home = self.home.display().to_string();
-        let mut env: BTreeMap<String, String> = container.env.iter().cloned().collect();
+        let mut env: BTreeMap<String, String> = BTreeMap::new();
         // Containers find `landfall` beside their own tools.
-        env.insert("PATH".to_owned(), format!("{own}:{}", self.path));
-        env.insert("HOME".to_owned(), home.clone());
-        env.insert("TMPDIR".to_owned(), home);
+        env.insert("PATH".to_owned(), format!("{}:{}", self.folders.bin.display(), self.path));
+        env.insert("HOME".to_owned(), self.folders.home.display().to_string());
+        env.insert("TMPDIR".to_owned(), self.folders.temp.display().to_string());
+        env.insert(self.registry.0.clone(), self.registry.1.clone());
         Process {
             program: self.landfall.clone(),
             args,

@@ -33,6 +33,7 @@ import eks  # noqa: F401
 import iam  # noqa: F401
 import terraform_iam  # noqa: F401
 import terraform_go  # noqa: F401
+import malformed  # noqa: F401
 import conformance  # noqa: F401
 import javascript  # noqa: F401
 import ecr  # noqa: F401

@@ -284,14 +284,17 @@ const STRANGERS: &[Stranger] = &[
     },
 ];
 
+/// Operations that are tried at no door.
+const NOT_COVERED: &[(&str, &str)] = &[];
+
 #[test]
 fn every_api_operation_of_the_server_stands_in_the_table() {
     let all = || calls::API.iter().chain(public_calls::API);
     let missing: Vec<_> = all()
         .filter(|(service, name)| !doors().any(|door| door.service == *service && door.operation == *name))
         .collect();
-    assert!(missing.is_empty(), "not covered: {missing:?}");
-    assert_eq!(doors().count(), all().count());
+    assert_eq!(missing, NOT_COVERED.iter().collect::<Vec<_>>());
+    assert_eq!(doors().count() + NOT_COVERED.len(), all().count());
     let unlisted: Vec<_> = all()
         .filter(|(service, name)| {
             !catalogue::operations().iter().any(|known| known.service == *service && known.name == *name)

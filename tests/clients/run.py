@@ -49,6 +49,7 @@ import issuers  # noqa: F401
 import deploy  # noqa: F401
 import ecs_docker  # noqa: F401
 import deploy_docker  # noqa: F401
+import infra_again  # noqa: F401
 import rehearsals  # noqa: F401
 import gitlab  # noqa: F401
 

@@ -1,6 +1,12 @@
 //! The AWS side as the repository's own Terraform describes it: every resource is made by the same
 //! operations that an API call would reach, as the account's root user.
 
+mod again;
+mod registry;
+mod services;
+
+use std::cell::RefCell;
+
 use landfall_check::terraform::{self, Infra};
 use landfall_policy::PolicyKind;
 use landfall_serve::World;
@@ -19,27 +25,29 @@ use landfall_types::{AccountId, Arn, Finding, Issuer, Node, RepositoryName, Span
 use landfall_wire::error::{AwsError, Protocol};
 use serde_json::Value;
 
-/// The rule of a finding about something that can't be made because it is there.
-pub const ALREADY_THERE: &str = "already-there";
+pub use again::Tally;
 
 /// What was made, and what AWS would have refused to make.
 #[derive(Clone, Default, Debug)]
 pub struct Seeded {
     /// `1 provider`, `2 roles`, …, without the kinds of which there is none.
     pub made: Vec<String>,
+    /// How many of them are new, and of how many there was something already.
+    pub tally: Tally,
     /// What AWS would refuse to create, with the place in the Terraform and AWS's own sentence.
     pub refused: Vec<Finding>,
 }
 
-/// Makes everything that the Terraform describes.
+/// Makes everything that the Terraform describes. What is there already, from the start before, is brought up to
+/// date; what the Terraform doesn't speak of stays.
 pub fn seed(world: &World, infra: &Infra, account: AccountId, region: &str) -> Seeded {
-    make(&Seeder { world, account, region, caller: Caller::Root { account }, is_old: false }, infra)
+    make(&Seeder::new(world, account, region, false), infra)
 }
 
 /// Takes everything that the Terraform describes as it may stand there for years: rules that IAM has made
 /// since don't apply.
 pub fn adopt(world: &World, infra: &Infra, account: AccountId, region: &str) -> Seeded {
-    make(&Seeder { world, account, region, caller: Caller::Root { account }, is_old: true }, infra)
+    make(&Seeder::new(world, account, region, true), infra)
 }
 
 fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
@@ -105,7 +113,9 @@ fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
     if let Err(error) = landfall_serve::ecs::before::settle(seeder.world) {
         refused.push(Finding::error("not-stored", format!("the services can't be written down: {error:?}")));
     }
-    Seeded { made: made.into_iter().flatten().collect(), refused }
+    refused.extend(seeder.aside.take());
+    refused.extend(infra.ecr_calls.iter().filter_map(|it| seeder.ecr(it).err()));
+    Seeded { made: made.into_iter().flatten().collect(), tally: seeder.tally(), refused }
 }
 
 /// Makes a role out of one document: its trust policy, or its permissions with a trust policy that
@@ -123,13 +133,7 @@ pub fn make_role(
 ) -> Result<(), Finding> {
     let account = arn.account_id().unwrap_or(world.settings.default_account);
     let (path, name) = arn.role_path_and_name().unwrap_or(("/".to_owned(), "role"));
-    let seeder = Seeder {
-        world,
-        account,
-        region: &world.settings.default_region,
-        caller: Caller::Root { account },
-        is_old: true,
-    };
+    let seeder = Seeder::new(world, account, &world.settings.default_region, true);
     for host in hosts(issuer, kind, tree) {
         seeder.provider(&terraform::OidcProvider {
             address: String::new(),
@@ -202,6 +206,17 @@ struct Seeder<'a> {
     caller: Caller,
     /// Whether documents were written long ago.
     is_old: bool,
+    /// What there was of each resource before its turn, by ARN.
+    before: RefCell<Vec<(String, Option<String>)>>,
+    /// What was found beside the resources that were made nevertheless.
+    aside: RefCell<Vec<Finding>>,
+}
+
+impl<'a> Seeder<'a> {
+    fn new(world: &'a World, account: AccountId, region: &'a str, is_old: bool) -> Self {
+        let (before, aside) = (RefCell::default(), RefCell::default());
+        Self { world, account, region, caller: Caller::Root { account }, is_old, before, aside }
+    }
 }
 
 impl Seeder<'_> {
@@ -245,13 +260,20 @@ impl Seeder<'_> {
                 url: provider.url.span,
             },
         };
-        let created = iam::create_provider(self.world, &permit, input);
-        created.map(|_| ()).map_err(|error| refusal(&error, "CreateOpenIDConnectProvider", provider.url.span))
+        let done = match self.is_there(&provider.arn) {
+            true => iam::restate_provider(self.world, &permit, input),
+            false => iam::create_provider(self.world, &permit, input).map(|_| ()),
+        };
+        done.map_err(|error| refusal(&error, "CreateOpenIDConnectProvider", provider.url.span))
     }
 
     fn policy(&self, policy: &terraform::CustomerPolicy) -> Result<(), Finding> {
         let permit = self.permit(policy.arn.clone(), policy.span)?;
         let document = self.document(&policy.document)?;
+        if self.is_there(&policy.arn) {
+            return iam::restate_policy(self.world, &permit, document)
+                .map_err(|error| refusal(&error, "CreatePolicyVersion", policy.document.span));
+        }
         let input = iam::CreatePolicy {
             path: policy.path.clone(),
             name: policy.name.value.clone(),
@@ -277,22 +299,43 @@ impl Seeder<'_> {
             written: role.span,
             max_session_written: role.max_session_duration.as_ref().map(|seconds| seconds.span),
         };
-        iam::create_role(self.world, &permit, input)
-            .map_err(|error| refusal(&error, "CreateRole", role.trust.span))?;
-        for inline in &role.inline {
-            let permit = self.permit(arn.clone(), inline.span)?;
-            let document = self.document(&inline.document)?;
-            iam::put_policy::<Role>(self.world, &permit, &role.name.value, &inline.name, document)
-                .map_err(|error| refusal(&error, "PutRolePolicy", inline.document.span))?;
-        }
-        for attached in &role.attached {
-            let permit = self.permit(arn.clone(), attached.span)?;
-            let policy =
-                AttachedPolicy { arn: attached.policy_arn.value.clone(), written: attached.policy_arn.span };
-            iam::attach::<Role>(self.world, &permit, &role.name.value, policy)
-                .map_err(|error| refusal(&error, "AttachRolePolicy", attached.policy_arn.span))?;
-        }
+        let (operation, done) = match self.is_there(&arn) {
+            true => ("UpdateRole", iam::restate_role(self.world, &permit, input)),
+            false => ("CreateRole", iam::create_role(self.world, &permit, input).map(|_| ())),
+        };
+        done.map_err(|error| refusal(&error, operation, role.trust.span))?;
+        // A policy that can't be read is unknown, which is told; the others are what they are.
+        let policies = role.inline.iter().map(|inline| self.inline(role, &arn, inline));
+        let policies: Vec<_> = policies.collect();
+        let attachments = role.attached.iter().map(|attached| self.attachment(role, &arn, attached));
+        let failed = policies.into_iter().chain(attachments).filter_map(Result::err);
+        self.aside.borrow_mut().extend(failed);
         Ok(())
+    }
+
+    fn inline(
+        &self,
+        role: &terraform::Role,
+        arn: &str,
+        inline: &terraform::InlinePolicy,
+    ) -> Result<(), Finding> {
+        let permit = self.permit(arn.to_owned(), inline.span)?;
+        let document = self.document(&inline.document)?;
+        iam::put_policy::<Role>(self.world, &permit, &role.name.value, &inline.name, document)
+            .map_err(|error| refusal(&error, "PutRolePolicy", inline.document.span))
+    }
+
+    fn attachment(
+        &self,
+        role: &terraform::Role,
+        arn: &str,
+        attached: &terraform::Attachment,
+    ) -> Result<(), Finding> {
+        let permit = self.permit(arn.to_owned(), attached.span)?;
+        let policy =
+            AttachedPolicy { arn: attached.policy_arn.value.clone(), written: attached.policy_arn.span };
+        iam::attach::<Role>(self.world, &permit, &role.name.value, policy)
+            .map_err(|error| refusal(&error, "AttachRolePolicy", attached.policy_arn.span))
     }
 
     fn repository(&self, repository: &terraform::Repository) -> Result<(), Finding> {
@@ -320,8 +363,11 @@ impl Seeder<'_> {
             tags: repository.tags.clone(),
             policy,
         };
-        let created = ecr::create_repository(self.world, permit, input);
-        created.map(|_| ()).map_err(|error| refusal(&error, "CreateRepository", repository.name.span))
+        let done = match self.is_there(&repository.arn) {
+            true => ecr::restate_repository(self.world, &permit, input),
+            false => ecr::create_repository(self.world, permit, input).map(|_| ()),
+        };
+        done.map_err(|error| refusal(&error, "CreateRepository", repository.name.span))
     }
 }
 
@@ -349,10 +395,20 @@ impl Seeder<'_> {
             connection: Connection::new(std::net::Ipv4Addr::LOCALHOST.into(), Some("Terraform")),
         };
         let json = terraform::to_json(input);
-        let input = serde_json::from_str(&json)
+        let mut input = serde_json::from_str(&json)
             .map_err(|error| Finding::error("terraform-json", error.to_string()).at(span, "here"))?;
-        handle(self.world, &identified, "terraform", operation, &input)
-            .map_err(|error| refusal(&error, operation, span))
+        self.with_newest_definition(&identified, &mut input);
+        let answer = match self.ecs_again(&identified, operation, &input) {
+            Some(answer) => answer,
+            None => handle(self.world, &identified, "terraform", operation, &input),
+        };
+        match answer {
+            // What EKS has from the start before stays as it is.
+            Err(error) if error.code == "ResourceInUseException" && self.world.data.is_some() => {
+                Ok(Value::Null)
+            }
+            answer => answer.map_err(|error| refusal(&error, operation, span)),
+        }
     }
 
     /// A task definition: what it names was pushed to the real ECR, and may be missing here.
@@ -378,12 +434,8 @@ fn unknown(tree: &Tree) -> Option<(String, Span)> {
 }
 
 fn refusal(error: &AwsError, operation: &str, span: Span) -> Finding {
-    // A server that keeps things has them from the start before.
-    let is_there = error.code.ends_with("AlreadyExists")
-        || error.code.ends_with("AlreadyExistsException")
-        || error.code == "ResourceInUseException";
     Finding::error(
-        if is_there { ALREADY_THERE } else { "refused-by-aws" },
+        "refused-by-aws",
         format!("AWS would refuse this: {operation}: {}: {}", error.code, error.message),
     )
     .at(span, "written here")

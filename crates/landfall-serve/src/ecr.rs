@@ -49,7 +49,7 @@ pub use lifecycle_calls::{Swept, sweep};
 pub(crate) use pull_through::not_pulled_through;
 pub(crate) use push::{after_pull, after_push};
 pub(crate) use registries::has_blob_mounting;
-pub use repositories::{CreateRepository, create_repository};
+pub use repositories::{CreateRepository, create_repository, restate_repository};
 pub(crate) use templates::create_on_push;
 pub use token::{REGISTRY_LOGIN_SECONDS, get_authorization_token};
 
@@ -178,6 +178,22 @@ const PUBLIC: &[Operation] = operations! { public_calls:
     UntagResource => resource_tags::untag::<public_calls::UntagResource>,
     UploadLayerPart => layers::not_here,
 };
+
+/// Answers one operation of ECR that takes no content.
+///
+/// # Errors
+/// As [`handle`]; `InternalFailure` for those that do.
+pub fn handle_plain(
+    world: &World,
+    identified: &Identified,
+    request_id: &str,
+    operation: &str,
+    input: Value,
+) -> Answer {
+    let call = EcrCall { world, identified, request_id, face: Face::Private, input };
+    let found = call.enter(operation)?;
+    (found.answer)(&call)
+}
 
 /// Answers one operation.
 ///

@@ -33,9 +33,9 @@ pub use checks::check_length;
 pub use documents::{DocumentInput, check_principals};
 pub use holders::{attach, put_policy};
 pub(crate) use policies::check_policy_exists;
-pub use policies::{CreatePolicy, create_policy};
-pub use providers::{CreateProvider, create_provider};
-pub use roles::{CreateRole, create_role};
+pub use policies::{CreatePolicy, create_policy, restate_policy};
+pub use providers::{CreateProvider, create_provider, restate_provider};
+pub use roles::{CreateRole, create_role, restate_role};
 
 /// Shortest `MaxSessionDuration`, in seconds; also what a role has that says nothing.
 pub const SESSION_SECONDS_DEFAULT: u32 = 3600;

@@ -118,7 +118,7 @@ fn service(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> Option<Ec
 }
 
 /// The first block of a kind.
-fn first(object: &Object, name: &str) -> Option<Value> {
+pub(super) fn first(object: &Object, name: &str) -> Option<Value> {
     object.written(name).and_then(Value::items).and_then(|items| items.first().cloned())
 }
 
@@ -195,7 +195,7 @@ impl<'i, 'e, 'a> Input<'i, 'e, 'a> {
     }
 
     /// Adds a value with the API's names in it. What is unknown is said, and left out.
-    fn add(&mut self, name: &str, value: &Tree) {
+    pub(super) fn add(&mut self, name: &str, value: &Tree) {
         if let Some(tree) = self.translated(name, value) {
             self.entries.push((key(name, value), tree));
         }
@@ -243,7 +243,7 @@ impl<'i, 'e, 'a> Input<'i, 'e, 'a> {
     }
 
     /// All blocks of a kind, as a list.
-    fn blocks(&mut self, written: &str, api: &str) {
+    pub(super) fn blocks(&mut self, written: &str, api: &str) {
         if let Some(value) = self.object.written(written) {
             self.add(api, &value.to_tree());
         }

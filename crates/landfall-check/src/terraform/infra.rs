@@ -30,6 +30,7 @@ pub(super) fn build(evaluator: &Evaluator) -> Infra {
     for (block, object) in reader.instances("aws_ecr_repository") {
         infra.repositories.push(reader.repository(&object, block));
     }
+    super::ecr::read(&reader, &mut infra);
     super::ecs::read(&reader, &mut infra);
     super::eks::read(&reader, &mut infra);
     reader.inline_policies(&mut infra);
@@ -170,7 +171,7 @@ impl<'e, 'a> Reader<'e, 'a> {
         path.unwrap_or_else(|| "/".to_owned())
     }
 
-    fn document(&self, object: &Object, name: &str) -> Tree {
+    pub(super) fn document(&self, object: &Object, name: &str) -> Tree {
         match object.written(name) {
             Some(value) => self.evaluator.document(name, value),
             None => {

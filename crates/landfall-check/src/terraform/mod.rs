@@ -8,6 +8,7 @@
 
 mod computed;
 mod document;
+mod ecr;
 mod ecs;
 mod eks;
 mod eval;
@@ -31,8 +32,8 @@ mod tests;
 
 pub use json_text::to_json;
 pub use model::{
-    Attachment, CustomerPolicy, EcsCluster, EcsService, EcsSetting, EcsTaskDefinition, EksCluster, Infra,
-    InlinePolicy, OidcProvider, Output, PodIdentityAssociation, Repository, Role, Settings,
+    Attachment, CustomerPolicy, EcrCall, EcsCluster, EcsService, EcsSetting, EcsTaskDefinition, EksCluster,
+    Infra, InlinePolicy, OidcProvider, Output, PodIdentityAssociation, Repository, Role, Settings,
 };
 
 use landfall_types::{Finding, SourceId, SourceMap};

@@ -35,6 +35,8 @@ pub struct Infra {
     pub policies: Vec<CustomerPolicy>,
     /// `aws_ecr_repository` resources.
     pub repositories: Vec<Repository>,
+    /// What else is said of ECR: tag mutability, scanning, lifecycle policies, and registries.
+    pub ecr_calls: Vec<EcrCall>,
     /// `aws_ecs_cluster` resources.
     pub ecs_clusters: Vec<EcsCluster>,
     /// `aws_ecs_account_setting_default`.
@@ -161,6 +163,23 @@ pub struct Repository {
     pub policy: Option<Tree>,
     /// Tags with the provider's `default_tags`, in the order of their keys.
     pub tags: Vec<(String, String)>,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// A call of ECR that the provider makes for a resource.
+#[derive(Clone, Debug)]
+pub struct EcrCall {
+    /// `aws_ecr_lifecycle_policy.app`.
+    pub address: String,
+    /// The operation, `PutLifecyclePolicy`.
+    pub operation: &'static str,
+    /// The region of the registry.
+    pub region: String,
+    /// The input, without what is unknown and without the documents.
+    pub input: Tree,
+    /// Members of the input that are JSON as text.
+    pub documents: Vec<(&'static str, Tree)>,
     /// The block's header.
     pub span: Span,
 }

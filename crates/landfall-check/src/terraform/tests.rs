@@ -221,6 +221,16 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
             line(&mut out, format!("  policy {}", to_json(policy)));
         }
     }
+    // What a new repository is like anyway is left out.
+    let is_usual = |input: &Tree| to_json(input).ends_with(r#""imageTagMutability":"MUTABLE"}"#);
+    for call in infra.ecr_calls.iter().filter(|call| !is_usual(&call.input)) {
+        let place = at(call.span);
+        line(&mut out, format!("ecr {} {} in {} {place}", call.operation, call.address, call.region));
+        line(&mut out, format!("  {}", to_json(&call.input)));
+        for (member, document) in &call.documents {
+            line(&mut out, format!("  {member} {}", to_json(document)));
+        }
+    }
     for setting in &infra.ecs_settings {
         line(&mut out, format!("setting {} in {} {}", setting.name.value, setting.region, at(setting.span)));
         line(&mut out, format!("  {}", to_json(&setting.input)));

@@ -153,6 +153,32 @@ pub fn create_repository(
     insert(world, &permit, input)
 }
 
+/// Brings a repository that is there up to date with what would make it: its policy, if it is to have one, and
+/// its tags. How it is set up has calls of its own.
+///
+/// # Errors
+/// `RepositoryNotFoundException`; `InternalFailure` when the permit is for another repository.
+pub fn restate_repository(
+    world: &World,
+    permit: &Permit<calls::CreateRepository>,
+    input: CreateRepository,
+) -> Result<(), AwsError> {
+    if permit.resource() != input.arn().to_string() {
+        return Err(internal(Protocol::Json11));
+    }
+    let CreateRepository { registry, name, policy, tags, .. } = input;
+    let changed = world.store.change_repository(&registry, &name, |repository| {
+        repository.policy = policy.or(repository.policy.take());
+        for (key, value) in tags {
+            match repository.tags.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, old)) => *old = value,
+                None => repository.tags.push((key, value)),
+            }
+        }
+    });
+    changed.map_err(|failed| super::gone(failed, &registry, &name))
+}
+
 /// Makes the repository that a permit is for.
 pub(super) fn insert<C: Call>(
     world: &World,

@@ -202,7 +202,8 @@ pub fn attach<H: Holder>(
     let account = account_of(permit, world);
     change::<H, _, _>(world, permit, holder, |known| {
         check_policy_exists(world, account, &policy.arn)?;
-        if known.attached().iter().any(|other| other.arn == policy.arn) {
+        if let Some(other) = known.attached_mut().iter_mut().find(|other| other.arn == policy.arn) {
+            *other = policy;
             return Ok(());
         }
         if known.attached().len() >= ATTACHED_MAX {

@@ -86,6 +86,42 @@ pub fn create_policy(
     Ok(Arc::new(policy))
 }
 
+/// Brings a policy that is there up to date with a document: as its new default version, for which the oldest
+/// one makes room, unless it says the same already.
+///
+/// # Errors
+/// Those of a new version; `NoSuchEntity`.
+pub fn restate_policy(
+    world: &World,
+    permit: &Permit<calls::CreatePolicy>,
+    document: DocumentInput,
+) -> Result<(), AwsError> {
+    let document = managed_document(document, account_of(permit, world))?;
+    let created_at = world.clock.now();
+    change::<CustomerPolicy, _, _>(world, permit, permit.resource(), |policy| {
+        let default = policy.default_version;
+        if let Some(version) = policy.versions.iter_mut().find(|version| version.number == default)
+            && version.document.text == document.text
+        {
+            // The same, but written where it can be shown.
+            version.document = document;
+            return Ok(());
+        }
+        if policy.versions.len() >= VERSIONS_MAX {
+            let oldest = policy.versions.iter().position(|version| version.number != default);
+            if let Some(oldest) = oldest {
+                policy.versions.remove(oldest);
+            }
+        }
+        policy.newest_version += 1;
+        policy.default_version = policy.newest_version;
+        policy.updated_at = created_at;
+        let number = policy.newest_version;
+        policy.versions.push(PolicyVersion { number, document, created_at });
+        Ok(())
+    })
+}
+
 fn managed_document(input: DocumentInput, account: AccountId) -> Result<crate::store::Document, AwsError> {
     if visible_chars(&input.text) > MANAGED_POLICY_CHARS_MAX {
         return Err(limit_exceeded("PolicySize", MANAGED_POLICY_CHARS_MAX));

@@ -113,16 +113,10 @@ pub fn create_provider(
 ) -> Result<Arc<Provider>, AwsError> {
     let account = account_of(permit, world);
     let issuer = check_new(world, permit, &input)?;
-    let mut client_ids: Vec<String> = Vec::new();
-    for id in input.client_ids {
-        if !client_ids.contains(&id) {
-            client_ids.push(id);
-        }
-    }
     let provider = Provider {
         arn: Arn::oidc_provider(account, &issuer.host_and_path()),
         issuer,
-        client_ids,
+        client_ids: each_once(input.client_ids),
         thumbprints: lower(&input.thumbprints),
         tags: input.tags,
         created_at: world.clock.now(),
@@ -139,6 +133,36 @@ pub fn create_provider(
         Ok(())
     })?;
     Ok(Arc::new(provider))
+}
+
+/// Brings a provider that is there up to date with what would make it. Without thumbprints it keeps its own.
+///
+/// # Errors
+/// `InvalidInput`, `LimitExceeded`, `NoSuchEntity`.
+pub fn restate_provider(
+    world: &World,
+    permit: &Permit<calls::CreateOpenIDConnectProvider>,
+    input: CreateProvider,
+) -> Result<(), AwsError> {
+    check_provider_lists(&input.client_ids, &input.thumbprints)?;
+    change::<Provider, _, _>(world, permit, permit.resource(), |provider| {
+        provider.client_ids = each_once(input.client_ids);
+        provider.written = input.written;
+        if !input.thumbprints.is_empty() {
+            provider.thumbprints = lower(&input.thumbprints);
+        }
+        Ok(())
+    })
+}
+
+fn each_once(given: Vec<String>) -> Vec<String> {
+    let mut once: Vec<String> = Vec::new();
+    for id in given {
+        if !once.contains(&id) {
+            once.push(id);
+        }
+    }
+    once
 }
 
 fn lower(thumbprints: &[String]) -> Vec<String> {

@@ -96,6 +96,34 @@ pub fn create_role(
     Ok(Arc::new(role))
 }
 
+/// Brings a role that is there up to date with what would make it, as Terraform does with several calls, but in
+/// one step. Tags, policies and attachments that are not spoken of stay.
+///
+/// # Errors
+/// Those of [`create_role`], and `NoSuchEntity` when it isn't there, or has another path.
+pub fn restate_role(
+    world: &World,
+    permit: &Permit<calls::CreateRole>,
+    input: CreateRole,
+) -> Result<(), AwsError> {
+    let account = account_of(permit, world);
+    check_description(input.description.as_deref())?;
+    check_tags("Role", &input.tags)?;
+    let max_session_seconds = input.max_session_seconds.unwrap_or(SESSION_SECONDS_DEFAULT);
+    check_session_seconds(max_session_seconds)?;
+    if let Some(boundary) = &input.boundary {
+        check_policy_exists(world, account, boundary)?;
+    }
+    let trust = input.trust.read(PolicyKind::Trust, account)?;
+    change::<Role, _, _>(world, permit, &input.name, |role| {
+        (role.trust, role.description, role.boundary) = (trust, input.description, input.boundary);
+        role.max_session_seconds = max_session_seconds;
+        (role.written, role.max_session_written) = (input.written, input.max_session_written);
+        super::tags::give(&mut role.tags, input.tags);
+        check_tags("Role", &role.tags)
+    })
+}
+
 /// `ListRoles`.
 pub fn list_roles(world: &World, permit: &Permit<calls::ListRoles>) -> Vec<Arc<Role>> {
     world.store.roles(account_of(permit, world))

@@ -60,18 +60,22 @@ pub fn tag<T: Tagged>(
 ) -> Result<(), AwsError> {
     check_tags(T::QUOTA_NOUN, &tags)?;
     change::<T, _, _>(world, permit, name, |entity| {
-        for (key, value) in tags {
-            let known = entity.tags_mut().iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&key));
-            match known {
-                Some(known) => *known = (key, value),
-                None => entity.tags_mut().push((key, value)),
-            }
-        }
+        give(entity.tags_mut(), tags);
         if entity.tags().len() > TAGS_MAX {
             return Err(limit_exceeded(&format!("TagsPer{}", T::QUOTA_NOUN), TAGS_MAX));
         }
         Ok(())
     })
+}
+
+/// Gives something these tags beside those that it has; keys are equal in any case.
+pub(super) fn give(tags: &mut Vec<(String, String)>, given: Vec<(String, String)>) {
+    for (key, value) in given {
+        match tags.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&key)) {
+            Some(known) => *known = (key, value),
+            None => tags.push((key, value)),
+        }
+    }
 }
 
 /// `UntagRole` and its like; keys that are not there are no error.

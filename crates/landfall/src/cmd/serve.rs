@@ -14,7 +14,7 @@ use landfall_serve::issuer::IssuerKind;
 use landfall_serve::log::{self, Audit, Follower, Record, Verdict};
 use landfall_serve::world::{RegistryMode, RootKey};
 use landfall_serve::{Config, Place, Running, StartError, World};
-use landfall_types::{AccountId, Finding, Issuer, Secret, SourceMap};
+use landfall_types::{AccountId, Issuer, Secret, SourceMap};
 use tokio::sync::oneshot;
 
 use super::{key_value, usage};
@@ -48,7 +48,8 @@ pub struct ServeArgs {
     /// What was answered is on the disk. It is made if it isn't there [default: in memory, until the end]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// A folder with Terraform: its providers, roles, policies and repositories are made at the start
+    /// A folder with Terraform: what it describes of IAM, ECR and ECS is made at the start. With --data, what is
+    /// there already is brought up to date, and what the Terraform doesn't speak of stays
     #[arg(long, value_name = "DIR")]
     pub infra: Vec<PathBuf>,
     /// A Terraform variable
@@ -378,6 +379,11 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
             "account": args.account,
             "region": served.region,
             "made": served.seeded.made,
+            "infra": {
+                "new": served.seeded.tally.new,
+                "changed": served.seeded.tally.changed,
+                "unchanged": served.seeded.tally.unchanged,
+            },
         })),
     }
     let terminal = show_all(follower, sources, args.format)?;
@@ -509,22 +515,24 @@ fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {
         ui::line(format!("  data      {}", dir.display()));
     }
     if !served.seeded.made.is_empty() {
-        ui::line(format!("  infra     {}", served.seeded.made.join(", ")));
-    }
-    let is_news = |finding: &&Finding| args.data.is_none() || finding.rule != world::ALREADY_THERE;
-    let refused: Vec<&Finding> = served.seeded.refused.iter().filter(is_news).collect();
-    let there = served.seeded.refused.len() - refused.len();
-    if there > 0 {
-        ui::line(format!(
-            "            {there} of the Terraform's resources are there already, and stay as they are"
-        ));
+        let tally = kept(served.seeded.tally);
+        ui::line(format!("  infra     {}{tally}", served.seeded.made.join(", ")));
     }
     ui::line("  enforced  signatures, ID tokens, trust policies and permissions, on every call");
-    for finding in served.read.findings.iter().chain(refused) {
+    for finding in served.read.findings.iter().chain(&served.seeded.refused) {
         ui::line("");
         ui::finding(finding, sources, 2);
     }
     ui::line(format!("\n  export AWS_ENDPOINT_URL={url}\n"));
+}
+
+/// What a start on an old directory found of the Terraform's resources.
+fn kept(tally: world::Tally) -> String {
+    let world::Tally { new, changed, unchanged } = tally;
+    if changed + unchanged == 0 {
+        return String::new();
+    }
+    format!(" ({new} new, {changed} changed, {unchanged} as before)")
 }
 
 /// One decision for people.

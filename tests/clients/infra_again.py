@@ -1,0 +1,102 @@
+"""`serve --infra` on a `--data` directory that an earlier start has filled: what the Terraform describes is brought up
+to date, what it doesn't speak of stays, and a start that finds nothing to do changes nothing.
+"""
+
+import json
+import shutil
+
+import aws
+from harness import ACCOUNT, EXAMPLE, ROLE, Server, check, contains, same
+from root_key import allow
+
+ROOT = ("test", "test")
+OWN = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}]})
+MORE = '''
+resource "aws_ecr_lifecycle_policy" "app" {
+  repository = "web"
+  policy = jsonencode({
+    rules = [{
+      rulePriority = 1
+      selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 10 }
+      action       = { type = "expire" }
+    }]
+  })
+}
+
+resource "aws_ecr_registry_scanning_configuration" "ours" {
+  scan_type = "BASIC"
+  rule {
+    scan_frequency = "SCAN_ON_PUSH"
+    repository_filter {
+      filter      = "*"
+      filter_type = "WILDCARD"
+    }
+  }
+}
+'''
+
+
+class Started:
+    """A start on the directory, and the clients of what runs."""
+
+    def __init__(self, bench, data, infra):
+        self.bench, self.main = bench, bench.server
+        self.server = Server(bench, "--offline", "--data", str(data), "--infra", str(infra))
+
+    def __enter__(self):
+        self.bench.server = self.server
+        self.iam, self.ecr = (aws.client(self.bench, name, ROOT) for name in ("iam", "ecr"))
+        return self
+
+    def __exit__(self, *_):
+        self.bench.server = self.main
+        same(self.server.stop(), 0, "exit code")
+
+    def tally(self):
+        counts = self.server.ready["infra"]
+        return counts["new"], counts["changed"], counts["unchanged"]
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    same(text.count(old), 1, f"{path.name} has {old!r}")
+    path.write_text(text.replace(old, new))
+
+
+@check("serve --infra --data: what is described is brought up to date, the rest stays, and twice is once")
+def _(bench):
+    folder = bench.folder("again")
+    infra, data = folder / "infra", folder / "data"
+    shutil.copytree(EXAMPLE / "infra", infra)
+    with Started(bench, data, infra) as first:
+        made = first.tally()
+        same(made[1:], (0, 0), "the first start")
+        role_id = first.iam.get_role(RoleName="github-oidc-role")["Role"]["RoleId"]
+        # What the Terraform knows nothing of.
+        first.iam.put_role_policy(RoleName="github-oidc-role", PolicyName="by-hand", PolicyDocument=allow("s3:GetObject"))
+        first.iam.create_role(RoleName="mine", AssumeRolePolicyDocument=OWN)
+        first.iam.tag_role(RoleName="github-oidc-role", Tags=[{"Key": "by", "Value": "hand"}])
+        first.ecr.create_repository(repositoryName="by-hand")
+    with Started(bench, data, infra) as second:
+        same(second.tally(), (0, 0, made[0]), "a start that finds all as it is")
+        token = bench.token("--ref", "refs/heads/other")
+        refused = aws.refusal(aws.client(bench, "sts").assume_role_with_web_identity, RoleArn=ROLE, RoleSessionName="reader", WebIdentityToken=token)
+        same(refused[0], "AccessDenied")
+        # The line of the Terraform is known on every start.
+        contains(str(second.server.decision(refused[3])), ["main.tf"], "the reason")
+    edit(infra / "main.tf", "refs/heads/${var.branch}", "environment:${var.branch}")
+    with open(infra / "main.tf", "a") as file:
+        file.write(MORE)
+    with Started(bench, data, infra) as third:
+        new, changed, unchanged = third.tally()
+        same((new, changed >= 1, changed + unchanged), (0, True, made[0]), f"{third.tally()}")
+        role = third.iam.get_role(RoleName="github-oidc-role")["Role"]
+        contains(str(role["AssumeRolePolicyDocument"]), ["environment:main"], "the trust policy")
+        same((role["RoleId"], {"Key": "by", "Value": "hand"} in role["Tags"]), (role_id, True), "the role's id and tag")
+        same("by-hand" in third.iam.list_role_policies(RoleName="github-oidc-role")["PolicyNames"], True, "inline policy")
+        third.iam.get_role(RoleName="mine")
+        third.ecr.describe_repositories(repositoryNames=["by-hand"])
+        contains(third.ecr.get_lifecycle_policy(repositoryName="web")["lifecyclePolicyText"], ["imageCountMoreThan"])
+        same(third.ecr.get_registry_scanning_configuration()["scanningConfiguration"]["rules"][0]["scanFrequency"], "SCAN_ON_PUSH")
+    with Started(bench, data, infra) as fourth:
+        same(fourth.tally(), (0, 0, made[0]), "again all as it is")

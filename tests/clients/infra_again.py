@@ -33,6 +33,22 @@ resource "aws_ecr_registry_scanning_configuration" "ours" {
     }
   }
 }
+
+resource "aws_ecs_cluster" "shop" {
+  name = "again"
+}
+
+resource "aws_ecs_task_definition" "web" {
+  family                = "again"
+  container_definitions = jsonencode([{ name = "web", image = "nginx:1.27", memory = 64 }])
+}
+
+resource "aws_ecs_service" "web" {
+  name            = "web"
+  cluster         = aws_ecs_cluster.shop.arn
+  task_definition = aws_ecs_task_definition.web.arn
+  desired_count   = 1
+}
 '''
 
 
@@ -45,7 +61,7 @@ class Started:
 
     def __enter__(self):
         self.bench.server = self.server
-        self.iam, self.ecr = (aws.client(self.bench, name, ROOT) for name in ("iam", "ecr"))
+        self.iam, self.ecr, self.ecs = (aws.client(self.bench, name, ROOT) for name in ("iam", "ecr", "ecs"))
         return self
 
     def __exit__(self, *_):
@@ -55,6 +71,13 @@ class Started:
     def tally(self):
         counts = self.server.ready["infra"]
         return counts["new"], counts["changed"], counts["unchanged"]
+
+
+    def service(self):
+        """How many revisions there are, and what the service is like."""
+        revisions = self.ecs.list_task_definitions(familyPrefix="again")["taskDefinitionArns"]
+        [service] = self.ecs.describe_services(cluster="again", services=["web"])["services"]
+        return len(revisions), service["taskDefinition"].rpartition(":")[2], service["desiredCount"]
 
 
 def edit(path, old, new):
@@ -97,6 +120,12 @@ def _(bench):
         third.iam.get_role(RoleName="mine")
         third.ecr.describe_repositories(repositoryNames=["by-hand"])
         contains(third.ecr.get_lifecycle_policy(repositoryName="web")["lifecyclePolicyText"], ["imageCountMoreThan"])
+        same(third.service(), (1, "1", 1), "revisions, and the service")
+        third.ecs.update_service(cluster="again", service="web", desiredCount=3)
         same(third.ecr.get_registry_scanning_configuration()["scanningConfiguration"]["rules"][0]["scanFrequency"], "SCAN_ON_PUSH")
     with Started(bench, data, infra) as fourth:
         same(fourth.tally(), (0, 0, made[0]), "again all as it is")
+        same(fourth.service(), (1, "1", 1), "the count is the Terraform's, and nothing is registered again")
+    edit(infra / "main.tf", "nginx:1.27", "nginx:1.28")
+    with Started(bench, data, infra) as fifth:
+        same(fifth.service(), (2, "2", 1), "a new revision, and the service on it")

@@ -32,6 +32,7 @@ import codedeploy  # noqa: F401
 import eks  # noqa: F401
 import iam  # noqa: F401
 import terraform_iam  # noqa: F401
+import terraform_ecs  # noqa: F401
 import terraform_go  # noqa: F401
 import malformed  # noqa: F401
 import conformance  # noqa: F401

@@ -56,13 +56,13 @@ def every(bench, login, source, target):
     return bench.run(program("skopeo"), *words)
 
 
-def podman(bench, *arguments, tool="podman", **more):
+def podman(bench, *arguments, tool="podman", variables=(), **more):
     """podman or buildah with a store of its own, without a driver that needs anything of the kernel; and with a
     home of its own, where they look for Docker's logins even when they are told of a file."""
     place = bench.dir / "containers"
     (place / "home").mkdir(parents=True, exist_ok=True)
     store = ["--root", place / "root", "--runroot", place / "run", "--storage-driver", "vfs"]
-    environment = bench.environment(HOME=str(place / "home"))
+    environment = bench.environment(**dict(variables) | {"HOME": str(place / "home")})
     return bench.run(program(tool), *store, *arguments, env=environment, **more)
 
 

@@ -1,10 +1,11 @@
 """`login`, `ecr login` and `push` one after another, as steps of a GitHub job and as a GitLab job's script."""
 
 import json
+import re
 import sys
 
 import javascript
-from harness import ACCOUNT, EXAMPLE, REGION, ROLE, check, contains, lacks, matches, program, same
+from harness import ACCOUNT, EXAMPLE, REGION, ROLE, ROOT, Wrong, check, contains, lacks, matches, program, same
 from images import layout
 from login_faults import offered, stub
 
@@ -143,3 +144,61 @@ def _(bench):
         own = bench.environment(AWS_CONFIG_FILE=str(config), AWS_PROFILE="ci")
         keys = bench.run(sys.executable, "-c", TWICE, env=own).stdout.split()
         same(len(set(keys)), sessions, f"sessions of {seconds} s")
+
+
+WORKFLOW = """
+name: Deploy
+on: push
+permissions: {id-token: write}
+jobs:
+  deploy:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: aws-actions/configure-aws-credentials@v6
+        with:
+          aws-region: REGION
+          role-to-assume: ROLE
+          aws-profile: ci
+          overwrite-aws-profile: true
+          disable-retry: true
+          action-timeout-s: 30
+          force-skip-oidc: false
+          special-characters-workaround: true
+          custom-tags: '{"Team": "web"}'
+          transitive-tag-keys: Team
+      - run: |
+          test -z "${AWS_ACCESS_KEY_ID:-}"
+          grep -c '^\\[profile ci\\]' ~/.aws/config
+          sed -n 's/^aws_secret_access_key = [A-Za-z0-9]*$/the key is plain/p' ~/.aws/credentials
+      - uses: aws-actions/configure-aws-credentials@v6
+        with: {aws-region: REGION, role-to-assume: ROLE}
+      - uses: aws-actions/configure-aws-credentials@v6
+        with: {aws-region: REGION, use-existing-credentials: false}
+      - uses: aws-actions/amazon-ecr-login@v2
+        id: ecr
+        with: {mask-password: false, registries: ' ACCOUNT ', skip-logout: true}
+      - run: echo "user ${{ steps.ecr.outputs.registry }}"
+"""
+
+
+@check("a rehearsal takes every input of the actions: a profile instead of variables, tags, limits, existing credentials")
+def _(bench):
+    workflow = WORKFLOW.replace("REGION", REGION).replace("ROLE", ROLE).replace("ACCOUNT", ACCOUNT)
+    said = javascript.rehearse(bench, "inputs", workflow, 0)
+    parts = ["the key is plain", "--custom-tags is not sent", "takes `use-existing-credentials: false` for a yes"]
+    contains(said, [*parts, "using the credentials that are there", "user 127.0.0.1:"], "the rehearsal")
+
+
+@check("what docs say of the actions' inputs is what the commands take, and no flag is left out")
+def _(bench):
+    for document, command in ("configure-aws-credentials", ["login"]), ("amazon-ecr-login", ["ecr", "login"]):
+        text = (ROOT / f"docs/{document}.md").read_text()
+        table = [line for line in text.splitlines() if line.startswith("| `") or line.startswith("| – ")]
+        known = bench.run(bench.landfall, *command, "--help").stdout
+        inputs = [name for line in table for name in re.findall(r"`([a-z-]+)`", line.split("|")[1])]
+        named = [f"--{name}" for line in table if "the same" in line.split("|")[2] for name in re.findall(r"`([a-z-]+)`", line.split("|")[1])]
+        flags = set(named) | set(re.findall(r"`(--[a-z-]+)", "".join(line.split("|")[2] for line in table)))
+        variables = re.findall(r"`([A-Z_]{4,})`", "".join(line.split("|")[3] for line in table if document.startswith("conf")))
+        contains(known, [*flags, *variables], f"the help of {' '.join(command)}")
+        if len(inputs) != {"login": 32, "ecr": 5}[command[0]]:
+            raise Wrong(f"docs/{document}.md tells of {len(inputs)} inputs: {inputs}")

@@ -181,7 +181,12 @@ async fn log_in(args: &EcrLoginArgs, env: &Environment) -> Result<(), Failure> {
             config.set(&each.registry, &each.login)?;
         }
         Ok(config.clone())
-    })?;
+    });
+    // A copy of the user's logins that nobody will hear of must not stay.
+    if let (true, Err(_), Some(folder)) = (args.isolated, &config, path.parent()) {
+        let _ = std::fs::remove_dir_all(folder);
+    }
+    let config = config?;
     write_outputs(&authorizations, args.output_docker_credentials, env)?;
     for authorization in &authorizations {
         report(authorization, &config, tell);

@@ -41,6 +41,7 @@ import ecr  # noqa: F401
 import docker_engine  # noqa: F401
 import containers  # noqa: F401
 import pod_chains  # noqa: F401
+import push  # noqa: F401
 import credential_helper  # noqa: F401
 import own_session  # noqa: F401
 import own_registry_login  # noqa: F401

@@ -1,5 +1,5 @@
-//! One image from one directory: a layer, a configuration, a manifest. The same input gives the same
-//! digests on every machine.
+//! One image from one directory: a layer, a configuration, a manifest, on top of another image or of
+//! nothing. The same input gives the same digests on every machine.
 //!
 //! For that, entries are sorted, owners are 0:0, times are one given moment, and modes are one of
 //! 0755 (directories, anything executable) and 0644: a checkout's modes depend on the umask.
@@ -7,19 +7,19 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use landfall_types::{Digest, Timestamp};
 use serde_json::{Map, Value, json};
 use tar::{EntryType, Header};
 
-use crate::blob::{Blob, Hashing, Source};
+use crate::blob::{Blob, digest_of};
+use crate::docker_archive::{DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST};
 use crate::failure::Failure;
-use crate::layout::{Image, Manifest, OCI_MANIFEST};
+use crate::layer::{self, Layer, WriteError};
+use crate::layout::{Image, Manifest, OCI_INDEX, OCI_MANIFEST};
+use crate::platform::Platform;
 
 /// What the image's configuration says. <https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md>
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct Settings {
     pub user: Option<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// `PORT/PROTOCOL`: what it listens on.
+    pub exposed_ports: Vec<String>,
     /// For which machine.
     pub platform: Platform,
     /// The moment that every file and the image itself carry (`SOURCE_DATE_EPOCH`).
@@ -51,45 +53,10 @@ impl Default for Settings {
             working_directory: None,
             user: None,
             labels: BTreeMap::new(),
+            exposed_ports: Vec::new(),
             platform: Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None },
             created: Timestamp(0),
         }
-    }
-}
-
-/// `OS/ARCHITECTURE[/VARIANT]`, in Go's words.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Platform {
-    /// `linux`.
-    pub os: String,
-    /// `amd64`, `arm64`, …
-    pub architecture: String,
-    /// `v7`, `v8`, …
-    pub variant: Option<String>,
-}
-
-impl Platform {
-    /// Reads `linux/arm64` or `linux/arm/v7`.
-    ///
-    /// # Errors
-    /// A sentence for the user.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let parts: Vec<&str> = text.split('/').collect();
-        let fits =
-            |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let (os, architecture, variant) = match parts.as_slice() {
-            [os, architecture] => (os, architecture, None),
-            [os, architecture, variant] => (os, architecture, Some(variant)),
-            _ => return Err(format!("`{text}` is not a platform: OS/ARCHITECTURE[/VARIANT] is expected")),
-        };
-        if !parts.iter().all(fits) {
-            return Err(format!("`{text}` is not a platform: OS/ARCHITECTURE[/VARIANT] is expected"));
-        }
-        Ok(Self {
-            os: (*os).to_owned(),
-            architecture: (*architecture).to_owned(),
-            variant: variant.map(|variant| (*variant).to_owned()),
-        })
     }
 }
 
@@ -123,74 +90,169 @@ pub fn command(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// Builds the image. The layer goes into a temporary file, which the image keeps alive.
+/// Builds the image, on top of `base` if there is one. The layer goes into a temporary file, which the
+/// image keeps alive.
 ///
 /// # Errors
 /// See [`AssembleError`].
-pub fn assemble(directory: &Path, settings: &Settings) -> Result<Image, AssembleError> {
+pub fn assemble(directory: &Path, settings: &Settings, base: Option<&Image>) -> Result<Image, AssembleError> {
+    let ground = base.map(Ground::of).transpose()?.unwrap_or_default();
     let layer = layer(directory, settings.created.seconds().max(0).unsigned_abs())?;
-    let config = Blob::from_bytes(configuration(settings, &layer.diff_id).to_string().into_bytes());
+    let config = configuration(settings, &layer.diff_id, ground.config);
+    let config = Blob::from_bytes(Value::Object(config).to_string().into_bytes());
+    let is_docker = ground.media_type.as_deref() == Some(DOCKER_MANIFEST);
+    let (media_type, config_type, layer_type) = if is_docker {
+        (DOCKER_MANIFEST, DOCKER_CONFIG, DOCKER_LAYER)
+    } else {
+        (OCI_MANIFEST, OCI_CONFIG, OCI_LAYER)
+    };
+    let mut layers = ground.layers;
+    layers.push(
+        json!({ "mediaType": layer_type, "digest": layer.blob.digest.as_str(), "size": layer.blob.size }),
+    );
     let manifest = json!({
         "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": { "mediaType": OCI_CONFIG, "digest": config.digest.as_str(), "size": config.size },
-        "layers": [{ "mediaType": OCI_LAYER, "digest": layer.blob.digest.as_str(), "size": layer.blob.size }],
+        "mediaType": media_type,
+        "config": { "mediaType": config_type, "digest": config.digest.as_str(), "size": config.size },
+        "layers": layers,
     });
-    let root = Manifest::new(OCI_MANIFEST, manifest.to_string().into_bytes());
-    Ok(Image { root, children: Vec::new(), blobs: vec![config, layer.blob] })
+    let root = Manifest::new(media_type, manifest.to_string().into_bytes());
+    let mut blobs = ground.blobs;
+    blobs.extend([config, layer.blob]);
+    Ok(Image { root, children: Vec::new(), blobs })
 }
 
-fn configuration(settings: &Settings, diff_id: &Digest) -> Value {
-    let mut run = Map::new();
-    let mut set = |name: &str, value: Value| run.insert(name.to_owned(), value);
-    if let Some(user) = &settings.user {
-        set("User", json!(user));
-    }
-    for (name, list) in
-        [("Env", &settings.environment), ("Entrypoint", &settings.entrypoint), ("Cmd", &settings.cmd)]
-    {
-        if !list.is_empty() {
-            set(name, json!(list));
+/// Puts images for several machines into one index, in the order given.
+pub fn index(images: Vec<(Platform, Image)>) -> Image {
+    let mut descriptors = Vec::new();
+    let mut all =
+        Image { root: Manifest::new(OCI_INDEX, Vec::new()), children: Vec::new(), blobs: Vec::new() };
+    for (platform, image) in images {
+        descriptors.push(json!({
+            "mediaType": image.root.media_type,
+            "digest": image.root.digest.as_str(),
+            "size": image.root.bytes.len(),
+            "platform": platform.to_json(),
+        }));
+        let is_known = |blob: &Blob, known: &[Blob]| known.iter().any(|other| other.digest == blob.digest);
+        for blob in image.blobs {
+            if !is_known(&blob, &all.blobs) {
+                all.blobs.push(blob);
+            }
         }
+        all.children.extend(image.children);
+        all.children.push(image.root);
+    }
+    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": descriptors });
+    all.root = Manifest::new(OCI_INDEX, index.to_string().into_bytes());
+    all
+}
+
+/// What an image is built on.
+#[derive(Default)]
+struct Ground {
+    media_type: Option<String>,
+    config: Map<String, Value>,
+    layers: Vec<Value>,
+    /// Its layers; its configuration is replaced.
+    blobs: Vec<Blob>,
+}
+
+impl Ground {
+    fn of(base: &Image) -> Result<Self, AssembleError> {
+        let unfit = |reason: &str| AssembleError::Base { reason: reason.to_owned() };
+        let manifest: Value =
+            serde_json::from_slice(&base.root.bytes).map_err(|_| unfit("its manifest is not JSON"))?;
+        let layers = manifest.get("layers").and_then(Value::as_array);
+        let layers =
+            layers.ok_or_else(|| unfit("it is an index of images, and none is for this platform"))?;
+        let digest = manifest.pointer("/config/digest").and_then(Value::as_str).unwrap_or_default();
+        let (mut configs, blobs): (Vec<Blob>, Vec<Blob>) =
+            base.blobs.iter().cloned().partition(|blob| blob.digest.as_str() == digest);
+        let config = configs.pop().ok_or_else(|| unfit("it has no configuration"))?;
+        let bytes = config
+            .content(CONFIG_BYTES_MAX)
+            .map_err(|cause| AssembleError::Read { path: config.place().into(), cause })?;
+        if digest_of(&bytes) != config.digest {
+            return Err(unfit("its configuration is damaged: it is not what its digest says"));
+        }
+        let config: Map<String, Value> =
+            serde_json::from_slice(&bytes).map_err(|_| unfit("its configuration is not a JSON object"))?;
+        Ok(Self { media_type: Some(base.root.media_type.clone()), config, layers: layers.clone(), blobs })
+    }
+}
+
+/// The base's configuration, or none, with what was asked for and the new layer. What wasn't asked for
+/// stays; an entrypoint ends the base's default arguments, as in a Dockerfile.
+fn configuration(settings: &Settings, diff_id: &Digest, base: Map<String, Value>) -> Map<String, Value> {
+    let base_member = |name: &str| base.get(name).cloned();
+    let mut run = base_member("config").and_then(|run| run.as_object().cloned()).unwrap_or_default();
+    if let Some(user) = &settings.user {
+        run.insert("User".to_owned(), json!(user));
+    }
+    if !settings.exposed_ports.is_empty() {
+        let mut ports =
+            run.remove("ExposedPorts").and_then(|ports| ports.as_object().cloned()).unwrap_or_default();
+        ports.extend(settings.exposed_ports.iter().map(|port| (port.clone(), json!({}))));
+        run.insert("ExposedPorts".to_owned(), Value::Object(ports));
+    }
+    let environment = merged_environment(run.get("Env"), &settings.environment);
+    if !environment.is_empty() {
+        run.insert("Env".to_owned(), json!(environment));
+    }
+    if !settings.entrypoint.is_empty() {
+        run.shift_remove("Cmd");
+        run.insert("Entrypoint".to_owned(), json!(settings.entrypoint));
+    }
+    if !settings.cmd.is_empty() {
+        run.insert("Cmd".to_owned(), json!(settings.cmd));
     }
     if let Some(directory) = &settings.working_directory {
-        set("WorkingDir", json!(directory));
+        run.insert("WorkingDir".to_owned(), json!(directory));
     }
     if !settings.labels.is_empty() {
-        set("Labels", json!(settings.labels));
+        let mut labels =
+            run.remove("Labels").and_then(|labels| labels.as_object().cloned()).unwrap_or_default();
+        labels.extend(settings.labels.iter().map(|(name, value)| (name.clone(), json!(value))));
+        run.insert("Labels".to_owned(), Value::Object(labels));
     }
+    let list = |place: Option<Value>| place.and_then(|list| list.as_array().cloned()).unwrap_or_default();
+    let mut diff_ids = list(base.get("rootfs").and_then(|rootfs| rootfs.get("diff_ids")).cloned());
+    diff_ids.push(json!(diff_id.as_str()));
     let created = settings.created.to_string();
-    let mut config = Map::new();
-    config.insert("created".into(), json!(created));
-    config.insert("architecture".into(), json!(settings.platform.architecture));
-    if let Some(variant) = &settings.platform.variant {
-        config.insert("variant".into(), json!(variant));
+    let mut history = list(base_member("history"));
+    history.push(json!({ "created": created, "created_by": "landfall push" }));
+    let mut config = base;
+    config.insert("created".to_owned(), json!(created));
+    for (name, value) in settings.platform.to_json().as_object().into_iter().flatten() {
+        config.insert(name.clone(), value.clone());
     }
-    config.insert("os".into(), json!(settings.platform.os));
-    config.insert("config".into(), Value::Object(run));
-    config.insert("rootfs".into(), json!({ "type": "layers", "diff_ids": [diff_id.as_str()] }));
-    config.insert("history".into(), json!([{ "created": created, "created_by": "landfall push" }]));
-    Value::Object(config)
+    config.insert("config".to_owned(), Value::Object(run));
+    config.insert("rootfs".to_owned(), json!({ "type": "layers", "diff_ids": diff_ids }));
+    config.insert("history".to_owned(), json!(history));
+    config
 }
 
-/// A compressed layer and the digest of what is in it.
-struct Layer {
-    blob: Blob,
-    diff_id: Digest,
+/// The base's variables with those given in the place of their namesakes.
+fn merged_environment(base: Option<&Value>, given: &[String]) -> Vec<String> {
+    let name = |pair: &str| pair.split_once('=').map_or(pair, |(name, _)| name).to_owned();
+    let base = base.and_then(Value::as_array).into_iter().flatten();
+    let mut all: Vec<String> = base.filter_map(|pair| Some(pair.as_str()?.to_owned())).collect();
+    for pair in given {
+        match all.iter_mut().find(|known| name(known) == name(pair)) {
+            Some(known) => known.clone_from(pair),
+            None => all.push(pair.clone()),
+        }
+    }
+    all
 }
 
 fn layer(directory: &Path, mtime: u64) -> Result<Layer, AssembleError> {
-    let failed = |cause| AssembleError::Write { cause };
-    let temporary = tempfile::NamedTempFile::new().map_err(failed)?;
-    let file = BufWriter::with_capacity(WRITE_BYTES, temporary);
-    let compressed = GzEncoder::new(Measuring::new(file), Compression::new(COMPRESSION));
-    let mut archive = tar::Builder::new(Measuring::new(compressed));
-    add_tree(&mut archive, directory, mtime)?;
-    let (compressed, diff_id, _) = archive.into_inner().map_err(failed)?.finish();
-    let (file, digest, size) = compressed.finish().map_err(failed)?.finish();
-    let temporary = file.into_inner().map_err(|error| failed(error.into_error()))?;
-    let source = Source::Temporary(Arc::new(temporary.into_temp_path()));
-    Ok(Layer { blob: Blob { digest, size, source }, diff_id })
+    layer::compress(|plain| {
+        let mut archive = tar::Builder::new(plain);
+        add_tree(&mut archive, directory, mtime)?;
+        archive.into_inner().map(drop).map_err(|cause| WriteError(cause).into())
+    })
 }
 
 fn add_tree<W: Write>(archive: &mut tar::Builder<W>, root: &Path, mtime: u64) -> Result<(), AssembleError> {
@@ -286,36 +348,6 @@ impl<R: Read> Read for Exactly<R> {
     }
 }
 
-/// Hashes and counts what passes through.
-struct Measuring<W> {
-    inner: W,
-    hashing: Hashing,
-    length: u64,
-}
-
-impl<W> Measuring<W> {
-    fn new(inner: W) -> Self {
-        Self { inner, hashing: Hashing::sha256(), length: 0 }
-    }
-
-    fn finish(self) -> (W, Digest, u64) {
-        (self.inner, self.hashing.finish(), self.length)
-    }
-}
-
-impl<W: Write> Write for Measuring<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
-        self.hashing.update(bytes.get(..written).unwrap_or_default());
-        self.length += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
 fn read_error(path: &Path, cause: io::Error) -> AssembleError {
     AssembleError::Read { path: path.to_owned(), cause }
 }
@@ -344,13 +376,15 @@ pub enum AssembleError {
         /// The directory.
         directory: PathBuf,
     },
-    /// The temporary file.
-    #[error("writing the layer to a temporary file")]
-    Write {
-        /// Why.
-        #[source]
-        cause: io::Error,
+    /// The image underneath.
+    #[error("the base image can't be built on: {reason}")]
+    Base {
+        /// What was found.
+        reason: String,
     },
+    /// The temporary file.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 impl From<AssembleError> for Failure {
@@ -363,12 +397,10 @@ impl From<AssembleError> for Failure {
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// The media type of a compressed layer.
 const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// An image's configuration, in bytes.
+const CONFIG_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Files and directories in one layer.
 const ENTRIES_MAX: usize = 1_000_000;
-/// gzip's middle way, and everybody's default.
-const COMPRESSION: u32 = 6;
-/// Buffer between archive and disk.
-const WRITE_BYTES: usize = 256 * 1024;
 /// Buffer between disk and archive.
 const READ_BYTES: usize = 64 * 1024;
 

@@ -1,8 +1,8 @@
 //! Content that is sent: read from disk in pieces, hashed while it is read, never held as a whole.
 
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,8 +59,36 @@ pub enum Source {
     File(PathBuf),
     /// In a temporary file that goes away with the last reference.
     Temporary(Arc<tempfile::TempPath>),
+    /// Within an archive: as many bytes as the blob is long.
+    Part {
+        /// The archive.
+        file: Arc<Held>,
+        /// Where the bytes begin.
+        offset: u64,
+        /// What messages call it.
+        place: PathBuf,
+    },
     /// In memory: image configurations.
     Memory(Bytes),
+}
+
+/// A file that content lies in.
+#[derive(Debug)]
+pub enum Held {
+    /// Somebody else's.
+    Path(PathBuf),
+    /// Ours: it goes away with the last reference.
+    Temporary(tempfile::TempPath),
+}
+
+impl Held {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Path(path) => path,
+            Self::Temporary(path) => path,
+        }
+    }
 }
 
 /// One blob of an image: what it must be, and where it is.
@@ -85,36 +113,57 @@ impl Blob {
         match &self.source {
             Source::File(path) => path.display().to_string(),
             Source::Temporary(_) => "the assembled layer".to_owned(),
+            Source::Part { place, .. } => place.display().to_string(),
             Source::Memory(_) => "the image configuration".to_owned(),
         }
     }
 
-    /// Starts reading: a request body of exactly the bytes there are, and what they hash to in the end.
-    /// `sent` counts bytes as they are taken. Memory: a few pieces of 256 KiB.
-    pub fn read(&self, sent: Arc<AtomicU64>) -> (Body, JoinHandle<io::Result<Digest>>) {
+    /// The content, when it is at most `limit` bytes long.
+    ///
+    /// # Errors
+    /// When it can't be read or is longer.
+    pub fn content(&self, limit: u64) -> io::Result<Vec<u8>> {
+        if self.size > limit {
+            return Err(io::Error::other(format!("it is longer than {limit} bytes")));
+        }
+        let mut bytes = Vec::new();
+        self.open()?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(match &self.source {
+            Source::Memory(bytes) => Box::new(io::Cursor::new(bytes.clone())),
+            Source::File(path) => Box::new(File::open(path)?),
+            Source::Temporary(path) => Box::new(File::open::<&Path>(path.as_ref())?),
+            Source::Part { file, offset, .. } => {
+                let mut file = File::open(file.path())?;
+                file.seek(SeekFrom::Start(*offset))?;
+                Box::new(file.take(self.size))
+            }
+        })
+    }
+
+    /// Starts reading: a request body of the bytes from `start` on, and what all of them hash to in the
+    /// end. `sent` counts bytes as they are taken. Memory: a few pieces of 256 KiB.
+    pub fn read(&self, start: u64, sent: Arc<AtomicU64>) -> (Body, JoinHandle<io::Result<Digest>>) {
         let (pieces, receiver) = mpsc::channel(PIECES_AHEAD);
-        let (source, hashing) = (self.source.clone(), Hashing::like(&self.digest));
-        let reader = tokio::task::spawn_blocking(move || read_pieces(&source, hashing, &pieces));
+        let blob = self.clone();
+        let reader = tokio::task::spawn_blocking(move || read_pieces(&blob, start, &pieces));
         (Body::wrap_stream(Pieces { receiver, sent }), reader)
     }
 }
 
-fn read_pieces(
-    source: &Source,
-    mut hashing: Hashing,
-    pieces: &mpsc::Sender<io::Result<Bytes>>,
-) -> io::Result<Digest> {
-    let opened = match source {
-        Source::Memory(bytes) => {
-            hashing.update(bytes);
-            // A receiver that is gone means a request that failed, which is told elsewhere.
-            let _ = pieces.blocking_send(Ok(bytes.clone()));
-            return Ok(hashing.finish());
-        }
-        Source::File(path) => File::open(path),
-        Source::Temporary(path) => File::open::<&std::path::Path>(path.as_ref()),
-    };
-    let copied = opened.and_then(|mut file| copy_pieces(&mut file, &mut hashing, pieces));
+fn read_pieces(blob: &Blob, start: u64, pieces: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<Digest> {
+    let mut hashing = Hashing::like(&blob.digest);
+    if let Source::Memory(bytes) = &blob.source {
+        hashing.update(bytes);
+        let rest = bytes.slice(usize::try_from(start).unwrap_or(bytes.len()).min(bytes.len())..);
+        // A receiver that is gone means a request that failed, which is told elsewhere.
+        let _ = pieces.blocking_send(Ok(rest));
+        return Ok(hashing.finish());
+    }
+    let copied = blob.open().and_then(|mut file| copy_pieces(&mut file, start, &mut hashing, pieces));
     match copied {
         Ok(()) => Ok(hashing.finish()),
         Err(error) => {
@@ -125,11 +174,14 @@ fn read_pieces(
     }
 }
 
+/// All bytes are hashed; those from `start` on are sent.
 fn copy_pieces(
-    file: &mut File,
+    file: &mut impl Read,
+    start: u64,
     hashing: &mut Hashing,
     pieces: &mpsc::Sender<io::Result<Bytes>>,
 ) -> io::Result<()> {
+    let mut position = 0u64;
     loop {
         let mut piece = BytesMut::zeroed(PIECE_BYTES);
         let read = match file.read(&mut piece) {
@@ -140,7 +192,10 @@ fn copy_pieces(
         };
         piece.truncate(read);
         hashing.update(&piece);
-        if pieces.blocking_send(Ok(piece.freeze())).is_err() {
+        let skipped = usize::try_from(start.saturating_sub(position)).unwrap_or(usize::MAX).min(read);
+        position += read as u64;
+        let piece = piece.freeze().slice(skipped..);
+        if !piece.is_empty() && pieces.blocking_send(Ok(piece)).is_err() {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the upload ended early"));
         }
     }

@@ -17,6 +17,8 @@ use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::private;
 
+pub mod helper;
+
 /// A user name and a password for one registry.
 #[derive(Clone, Debug)]
 pub struct Login {

@@ -3,7 +3,8 @@
 
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::config::{BehaviorVersion, Config, Credentials, Region};
-use landfall_types::{AccountId, Timestamp};
+use aws_sdk_ecr::error::ProvideErrorMetadata as _;
+use landfall_types::{AccountId, RepositoryName, Timestamp};
 
 use crate::aws::{self, CallError};
 use crate::docker_config::Login;
@@ -180,6 +181,38 @@ impl<'a> Ecr<'a> {
         fips: bool,
         accounts: &[AccountId],
     ) -> Result<Vec<Authorization>, EcrError> {
+        let mut call = self.client(region, fips).get_authorization_token();
+        if !accounts.is_empty() {
+            // AWS calls the member deprecated and still is the only one to offer it for several accounts.
+            #[expect(deprecated, reason = "the only way to ask for the registries of other accounts")]
+            {
+                call = call.set_registry_ids(Some(accounts.iter().map(AccountId::to_string).collect()));
+            }
+        }
+        let answer = call.send().await.map_err(|error| EcrError::Call(aws::classify(error)))?;
+        let authorizations: Option<Vec<_>> = answer.authorization_data().iter().map(authorization).collect();
+        authorizations.filter(|all| !all.is_empty()).ok_or(EcrError::Unreadable)
+    }
+
+    /// Makes a private repository with ECR's defaults. One that has come to be there meanwhile is fine.
+    ///
+    /// # Errors
+    /// See [`EcrError`].
+    pub async fn create_repository(
+        &self,
+        region: &str,
+        account: Option<AccountId>,
+        name: &RepositoryName,
+    ) -> Result<(), EcrError> {
+        let call = self.client(region, false).create_repository().repository_name(name.as_str());
+        match call.set_registry_id(account.map(|account| account.to_string())).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("RepositoryAlreadyExistsException") => Ok(()),
+            Err(error) => Err(EcrError::Call(aws::classify(error))),
+        }
+    }
+
+    fn client(&self, region: &str, fips: bool) -> Client {
         let endpoint = self.environment.endpoint("ECR");
         let mut config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -193,17 +226,7 @@ impl<'a> Ecr<'a> {
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(endpoint);
         }
-        let mut call = Client::from_conf(config.build()).get_authorization_token();
-        if !accounts.is_empty() {
-            // AWS calls the member deprecated and still is the only one to offer it for several accounts.
-            #[expect(deprecated, reason = "the only way to ask for the registries of other accounts")]
-            {
-                call = call.set_registry_ids(Some(accounts.iter().map(AccountId::to_string).collect()));
-            }
-        }
-        let answer = call.send().await.map_err(|error| EcrError::Call(aws::classify(error)))?;
-        let authorizations: Option<Vec<_>> = answer.authorization_data().iter().map(authorization).collect();
-        authorizations.filter(|all| !all.is_empty()).ok_or(EcrError::Unreadable)
+        Client::from_conf(config.build())
     }
 
     /// The password for ECR Public, which is asked for in one region only.

@@ -1,4 +1,5 @@
-//! Images on disk as an OCI image layout: <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>.
+//! Images on disk as an OCI image layout, in a directory or in a tar archive:
+//! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>.
 
 use std::collections::HashSet;
 use std::io::{self, Read as _};
@@ -8,8 +9,10 @@ use bytes::Bytes;
 use landfall_types::Digest;
 use serde_json::Value;
 
+use crate::archive::{Archive, ArchiveError};
 use crate::blob::{Blob, Hashing, Source, digest_of};
 use crate::failure::Failure;
+use crate::platform::Platform;
 
 /// An image (or an index of images) that is ready to be pushed.
 #[derive(Clone, Debug)]
@@ -40,22 +43,85 @@ impl Manifest {
     }
 }
 
+/// Which of several images is meant.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Choice {
+    /// The one of this name, tag or digest.
+    pub name: Option<String>,
+    /// The one for this machine, alone.
+    pub platform: Option<Platform>,
+}
+
+/// Where a layout's files are.
+#[derive(Clone, Debug)]
+pub enum Files {
+    /// In a directory.
+    Directory(PathBuf),
+    /// In an archive.
+    Archive(Archive),
+}
+
+impl Files {
+    fn place(&self, name: &str) -> PathBuf {
+        match self {
+            Self::Directory(directory) => directory.join(name),
+            Self::Archive(archive) => archive.place(name),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>, LayoutError> {
+        match self {
+            Self::Directory(directory) => read_limited(&directory.join(name)),
+            Self::Archive(archive) => Ok(archive.read(name, MANIFEST_BYTES_MAX)?),
+        }
+    }
+
+    /// A file as something to send, and its size in bytes.
+    fn find(&self, name: &str) -> Result<(Source, u64), LayoutError> {
+        match self {
+            Self::Directory(directory) => {
+                let path = directory.join(name);
+                let metadata = std::fs::metadata(&path);
+                let metadata = metadata.map_err(|cause| LayoutError::Read { path: path.clone(), cause })?;
+                Ok((Source::File(path), metadata.len()))
+            }
+            Self::Archive(archive) => Ok(archive.part(name)?),
+        }
+    }
+}
+
 /// Whether a directory says that it is an OCI image layout.
 pub fn is_layout(directory: &Path) -> bool {
     directory.join("oci-layout").is_file() && directory.join("index.json").is_file()
 }
 
 /// Reads a layout. One entry in `index.json` is that image or index; several are pushed as the index
-/// that `index.json` is.
+/// that `index.json` is, unless one is chosen.
 ///
 /// # Errors
 /// See [`LayoutError`].
-pub fn read(directory: &Path) -> Result<Image, LayoutError> {
-    let path = directory.join("index.json");
-    let bytes = read_limited(&path)?;
+pub fn read(files: &Files, choice: &Choice) -> Result<Image, LayoutError> {
+    let path = files.place("index.json");
+    let bytes = files.read("index.json")?;
     let index = parse(&path, &bytes)?;
-    let entries = descriptors(&path, &index, "manifests")?;
-    let mut reader = Reader { directory, seen: HashSet::new(), children: Vec::new(), blobs: Vec::new() };
+    let mut entries = descriptors(&path, &index, "manifests")?;
+    if let Some(name) = &choice.name {
+        let names: Vec<String> = entries.iter().flat_map(|entry| entry.names.clone()).collect();
+        entries.retain(|entry| entry.is_called(name));
+        if entries.is_empty() {
+            return Err(LayoutError::NoSuchName { path, name: name.clone(), names });
+        }
+    }
+    let mut reader = Reader { files, seen: HashSet::new(), children: Vec::new(), blobs: Vec::new() };
+    if let Some(platform) = &choice.platform {
+        let mut search = Search { wanted: platform, looked: HashSet::new(), offered: Vec::new() };
+        let found = reader.for_platform(&entries, &path, &mut search, 0)?;
+        entries = vec![found.ok_or_else(|| LayoutError::NoSuchPlatform {
+            path: path.clone(),
+            platform: platform.to_string(),
+            offered: search.offered,
+        })?];
+    }
     let root = match entries.as_slice() {
         [] => return Err(malformed(&path, "`manifests` is empty: there is nothing to push")),
         [only] => {
@@ -76,20 +142,87 @@ pub fn read(directory: &Path) -> Result<Image, LayoutError> {
 }
 
 /// What a manifest says about something it points at.
+#[derive(Clone, Debug)]
 struct Descriptor {
     digest: Digest,
     size: u64,
     media_type: Option<String>,
+    platform: Option<Platform>,
+    /// What the layout calls it.
+    names: Vec<String>,
+}
+
+impl Descriptor {
+    /// By any of its names, by the tag at a name's end, or by the digest.
+    fn is_called(&self, wanted: &str) -> bool {
+        let is_end = |name: &String| name.rsplit_once(':').is_some_and(|(_, tag)| tag == wanted);
+        self.digest.as_str() == wanted || self.names.iter().any(|name| name == wanted || is_end(name))
+    }
+}
+
+/// A look for one platform.
+struct Search<'a> {
+    wanted: &'a Platform,
+    /// Documents that were read: each once, however often it is pointed at.
+    looked: HashSet<Digest>,
+    /// Platforms that were seen on the way.
+    offered: Vec<String>,
 }
 
 struct Reader<'a> {
-    directory: &'a Path,
+    files: &'a Files,
     seen: HashSet<Digest>,
     children: Vec<Manifest>,
     blobs: Vec<Blob>,
 }
 
 impl Reader<'_> {
+    /// The first image for a platform, also within indexes.
+    fn for_platform(
+        &self,
+        entries: &[Descriptor],
+        from: &Path,
+        search: &mut Search<'_>,
+        depth: usize,
+    ) -> Result<Option<Descriptor>, LayoutError> {
+        if depth > DEPTH_MAX {
+            return Err(malformed(from, &format!("indexes are nested more than {DEPTH_MAX} deep")));
+        }
+        for entry in entries {
+            let platform = match &entry.platform {
+                Some(platform) => Some(platform.clone()),
+                None if !search.looked.insert(entry.digest.clone()) => continue,
+                None => {
+                    let (path, value) = self.document(&blob_name(&entry.digest))?;
+                    let below = descriptors(&path, &value, "manifests")?;
+                    if let Some(found) = self.for_platform(&below, &path, search, depth + 1)? {
+                        return Ok(Some(found));
+                    }
+                    self.configured_platform(&path, &value)?
+                }
+            };
+            let Some(platform) = platform else { continue };
+            if search.wanted.admits(&platform) {
+                return Ok(Some(entry.clone()));
+            }
+            search.offered.push(platform.to_string());
+        }
+        Ok(None)
+    }
+
+    /// What an image's configuration says about itself.
+    fn configured_platform(&self, path: &Path, manifest: &Value) -> Result<Option<Platform>, LayoutError> {
+        let Some(config) = manifest.get("config") else { return Ok(None) };
+        let (_, config) = self.document(&blob_name(&descriptor(path, config)?.digest))?;
+        Ok(Platform::of_json(&config))
+    }
+
+    fn document(&self, name: &str) -> Result<(PathBuf, Value), LayoutError> {
+        let path = self.files.place(name);
+        let value = parse(&path, &self.files.read(name)?)?;
+        Ok((path, value))
+    }
+
     fn manifest(
         &mut self,
         descriptor: &Descriptor,
@@ -99,8 +232,9 @@ impl Reader<'_> {
         if depth > DEPTH_MAX {
             return Err(malformed(from, &format!("indexes are nested more than {DEPTH_MAX} deep")));
         }
-        let path = self.blob_path(&descriptor.digest);
-        let bytes = read_limited(&path)?;
+        let name = blob_name(&descriptor.digest);
+        let path = self.files.place(&name);
+        let bytes = self.files.read(&name)?;
         check_size(&path, bytes.len() as u64, descriptor.size)?;
         let mut hashing = Hashing::like(&descriptor.digest);
         hashing.update(&bytes);
@@ -150,15 +284,10 @@ impl Reader<'_> {
             return Ok(());
         }
         self.count(from)?;
-        let path = self.blob_path(&descriptor.digest);
-        let metadata =
-            std::fs::metadata(&path).map_err(|cause| LayoutError::Read { path: path.clone(), cause })?;
-        check_size(&path, metadata.len(), descriptor.size)?;
-        self.blobs.push(Blob {
-            digest: descriptor.digest.clone(),
-            size: descriptor.size,
-            source: Source::File(path),
-        });
+        let name = blob_name(&descriptor.digest);
+        let (source, size) = self.files.find(&name)?;
+        check_size(&self.files.place(&name), size, descriptor.size)?;
+        self.blobs.push(Blob { digest: descriptor.digest.clone(), size, source });
         Ok(())
     }
 
@@ -168,10 +297,11 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
 
-    fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.directory.join("blobs").join(digest.algorithm()).join(digest.hex())
-    }
+/// Where a layout keeps content.
+fn blob_name(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm(), digest.hex())
 }
 
 fn descriptors(path: &Path, manifest: &Value, name: &str) -> Result<Vec<Descriptor>, LayoutError> {
@@ -189,10 +319,14 @@ fn descriptor(path: &Path, value: &Value) -> Result<Descriptor, LayoutError> {
         .get("size")
         .and_then(Value::as_u64)
         .ok_or_else(|| malformed(path, &format!("the descriptor of {digest} has no `size`")))?;
+    let annotation = |name: &str| value.get("annotations").and_then(|all| all.get(name));
+    let names = NAME_ANNOTATIONS.iter().filter_map(|name| annotation(name)?.as_str().map(str::to_owned));
     Ok(Descriptor {
         digest,
         size,
         media_type: value.get("mediaType").and_then(Value::as_str).map(str::to_owned),
+        platform: value.get("platform").and_then(Platform::of_json),
+        names: names.collect(),
     })
 }
 
@@ -244,6 +378,29 @@ pub enum LayoutError {
         /// What was found and what was expected.
         reason: String,
     },
+    /// The archive that the layout is in.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// No image of the name that was asked for.
+    #[error("`{path}` has no image named `{name}`: {}", one_of(.names))]
+    NoSuchName {
+        /// The list of images.
+        path: PathBuf,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        names: Vec<String>,
+    },
+    /// No image for the machine that was asked for.
+    #[error("`{path}` has no image for {platform}: {}", one_of(.offered))]
+    NoSuchPlatform {
+        /// The list of images.
+        path: PathBuf,
+        /// What was asked for.
+        platform: String,
+        /// What there is.
+        offered: Vec<String>,
+    },
     /// Content and name disagree.
     #[error("`{path}` is damaged: its content is {actual}, {wanted} is expected")]
     Mismatch {
@@ -254,6 +411,19 @@ pub enum LayoutError {
         /// It really is this.
         actual: Digest,
     },
+}
+
+/// What could have been asked for.
+pub(crate) fn one_of(names: &[String]) -> String {
+    match names {
+        [] => "its images have no names".to_owned(),
+        [only] => format!("there is `{only}`"),
+        several => {
+            let shown: Vec<&str> = several.iter().take(NAMES_SHOWN_MAX).map(String::as_str).collect();
+            let more = if several.len() > NAMES_SHOWN_MAX { "`, …" } else { "`" };
+            format!("there are `{}{more}", shown.join("`, `"))
+        }
+    }
 }
 
 impl From<LayoutError> for Failure {
@@ -269,6 +439,11 @@ pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// ECR takes manifests of up to 4 MiB, and so do other registries.
 const MANIFEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Under what layouts write an image's name: the specification's own, and containerd's, which Docker
+/// writes too.
+const NAME_ANNOTATIONS: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
+/// Names in a message.
+const NAMES_SHOWN_MAX: usize = 20;
 /// Indexes within indexes.
 const DEPTH_MAX: usize = 4;
 /// Manifests and blobs in one push.

@@ -5,14 +5,18 @@
 //! endpoint that `AWS_ENDPOINT_URL` names. Environment, randomness and files to write to are
 //! arguments: the binary supplies them.
 
+pub mod archive;
 pub mod assemble;
 pub mod aws;
 pub mod aws_json;
 pub mod blob;
+pub mod compress;
 pub mod container;
 pub mod deploy;
+pub mod docker_archive;
 pub mod docker_config;
 pub mod ecr;
+pub mod engine;
 pub mod environment;
 pub mod exec;
 pub mod failure;
@@ -21,8 +25,10 @@ pub mod helper;
 pub mod http;
 pub mod id_token;
 pub mod keeper;
+pub mod layer;
 pub mod layout;
 pub mod login;
+pub mod platform;
 pub mod private;
 pub mod proxy;
 pub mod push;

@@ -8,7 +8,7 @@ use landfall_types::{Digest, ImageRef, RepositoryName, Tag};
 use tokio::task::JoinSet;
 
 use crate::blob::Blob;
-use crate::docker_config::{DockerConfig, Login};
+use crate::docker_config::{DockerConfig, Login, helper};
 use crate::ecr;
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -16,7 +16,7 @@ use crate::http::Backoff;
 use crate::layout::Image;
 use crate::registry::challenge::Challenge;
 use crate::registry::endpoint::Endpoint;
-use crate::registry::{RegistryError, Repository};
+use crate::registry::{Arrival, RegistryError, Repository};
 
 /// One repository and the tags that the image gets there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,8 +78,19 @@ pub struct Progress {
     pub total: AtomicU64,
     /// Bytes that were sent.
     pub sent: Arc<AtomicU64>,
-    /// Bytes that were already there.
+    /// Bytes that were already there, or that the registry took from another repository.
     pub present: AtomicU64,
+}
+
+/// How to push.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// Repositories of the same registry that blobs may be mounted from.
+    pub mount_from: Vec<RepositoryName>,
+    /// Whether an ECR repository that isn't there is made.
+    pub creates_repository: bool,
+    /// How often what may heal is tried.
+    pub backoff: Backoff,
 }
 
 /// An image that is in a repository now.
@@ -93,10 +104,14 @@ pub struct Pushed {
     pub media_type: String,
     /// Blobs that had to be sent.
     pub sent_blob_count: usize,
+    /// Blobs that the registry took from another repository.
+    pub mounted_blob_count: usize,
     /// Blobs that were already there.
     pub present_blob_count: usize,
     /// Bytes of all blobs.
     pub size_bytes: u64,
+    /// Whether the repository was made for it.
+    pub is_new_repository: bool,
 }
 
 impl Pushed {
@@ -104,6 +119,19 @@ impl Pushed {
     pub fn pinned(&self) -> String {
         format!("{}/{}@{}", self.destination.registry, self.destination.repository, self.digest)
     }
+}
+
+/// What a push would do to one repository.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Planned {
+    /// Where.
+    pub destination: Destination,
+    /// Blobs that would be sent.
+    pub missing_blob_count: usize,
+    /// Their bytes.
+    pub missing_bytes: u64,
+    /// All blobs.
+    pub blob_count: usize,
 }
 
 /// Pushes an image to one repository after the other.
@@ -115,67 +143,159 @@ pub async fn push(
     destinations: &[Destination],
     config: &DockerConfig,
     environment: &Environment,
-    backoff: Backoff,
+    options: &Options,
     progress: &Progress,
 ) -> Result<Vec<Pushed>, PushError> {
     let size_bytes: u64 = image.blobs.iter().map(|blob| blob.size).sum();
     let count = u64::try_from(destinations.len()).unwrap_or(u64::MAX);
     progress.total.store(size_bytes.saturating_mul(count), Ordering::Relaxed);
+    let mut all: Vec<Pushed> = Vec::new();
+    for destination in destinations {
+        // What went to a neighbour a moment ago can be taken from there.
+        let neighbours = all.iter().filter(|other| other.destination.registry == destination.registry);
+        let mut sources: Vec<RepositoryName> =
+            neighbours.map(|other| other.destination.repository.clone()).collect();
+        sources.extend(options.mount_from.iter().cloned());
+        sources.retain(|source| *source != destination.repository);
+        let one = One { image, destination, config, environment, options, sources, progress };
+        all.push(one.push().await?);
+    }
+    Ok(all)
+}
+
+/// Asks every repository what it has, and sends nothing.
+///
+/// # Errors
+/// The first failure.
+pub async fn plan(
+    image: &Image,
+    destinations: &[Destination],
+    config: &DockerConfig,
+    environment: &Environment,
+    backoff: Backoff,
+) -> Result<Vec<Planned>, PushError> {
     let mut all = Vec::new();
     for destination in destinations {
         let repository = connect(destination, config, environment, backoff).await?;
-        let sent_blob_count = push_blobs(&repository, &image.blobs, progress).await?;
-        for child in &image.children {
-            repository.put_manifest(child, child.digest.as_str()).await?;
+        let mut missing: Vec<&Blob> = Vec::new();
+        for blob in &image.blobs {
+            if !repository.has_blob(&blob.digest).await? {
+                missing.push(blob);
+            }
         }
-        if destination.tags.is_empty() {
-            repository.put_manifest(&image.root, image.root.digest.as_str()).await?;
-        }
-        for tag in &destination.tags {
-            repository.put_manifest(&image.root, tag.as_str()).await?;
-        }
-        all.push(Pushed {
+        all.push(Planned {
             destination: destination.clone(),
-            digest: image.root.digest.clone(),
-            media_type: image.root.media_type.clone(),
-            sent_blob_count,
-            present_blob_count: image.blobs.len().saturating_sub(sent_blob_count),
-            size_bytes,
+            missing_blob_count: missing.len(),
+            missing_bytes: missing.iter().map(|blob| blob.size).sum(),
+            blob_count: image.blobs.len(),
         });
     }
     Ok(all)
 }
 
-/// Says how many had to be sent. The first failure ends the others.
-async fn push_blobs(
-    repository: &Repository,
-    blobs: &[Blob],
-    progress: &Progress,
-) -> Result<usize, RegistryError> {
-    let mut running = JoinSet::new();
-    let mut waiting = blobs.iter();
-    let mut sent_count = 0;
-    loop {
-        while running.len() < PARALLEL_BLOBS_MAX
-            && let Some(blob) = waiting.next()
-        {
-            let (repository, blob, sent) = (repository.clone(), blob.clone(), Arc::clone(&progress.sent));
-            running.spawn(async move { (repository.ensure_blob(&blob, &sent).await, blob.size) });
+/// One image on its way to one repository.
+struct One<'a> {
+    image: &'a Image,
+    destination: &'a Destination,
+    config: &'a DockerConfig,
+    environment: &'a Environment,
+    options: &'a Options,
+    sources: Vec<RepositoryName>,
+    progress: &'a Progress,
+}
+
+impl One<'_> {
+    /// Two things can be mended on the way, each once: a login that ends midway, and a repository that
+    /// isn't there.
+    async fn push(&self) -> Result<Pushed, PushError> {
+        let backoff = self.options.backoff;
+        let mut repository = connect(self.destination, self.config, self.environment, backoff).await?;
+        let (mut is_new_repository, mut has_new_login) = (false, false);
+        loop {
+            let error = match self.send(&repository).await {
+                Ok(arrivals) => return Ok(self.pushed(&arrivals, is_new_repository)),
+                Err(error) => error,
+            };
+            if error.is_ended_login() && !has_new_login {
+                has_new_login = true;
+                repository = connect(self.destination, self.config, self.environment, backoff).await?;
+            } else if error.is_missing_repository() && self.options.creates_repository && !is_new_repository {
+                is_new_repository = true;
+                let region = repository.endpoint().ecr_region(self.environment);
+                let region = region.ok_or(error)?;
+                let account = ecr::EcrHost::parse(&self.destination.registry).map(|host| host.account);
+                let ecr = ecr::Ecr::new(self.environment, &region, backoff).await?;
+                ecr.create_repository(&region, account, &self.destination.repository).await?;
+            } else {
+                return Err(error.into());
+            }
         }
-        let Some(finished) = running.join_next().await else { return Ok(sent_count) };
-        let (outcome, size) = finished.map_err(|error| RegistryError::Unexpected {
-            doing: format!("pushing to {}", repository.full_name()),
-            what: error.to_string(),
-        })?;
-        if outcome? {
-            sent_count += 1;
-        } else {
-            progress.present.fetch_add(size, Ordering::Relaxed);
+    }
+
+    async fn send(&self, repository: &Repository) -> Result<Vec<Arrival>, RegistryError> {
+        let arrivals = push_blobs(repository, &self.image.blobs, &self.sources, self.progress).await?;
+        for child in &self.image.children {
+            repository.put_manifest(child, child.digest.as_str()).await?;
+        }
+        let root = &self.image.root;
+        if self.destination.tags.is_empty() {
+            repository.put_manifest(root, root.digest.as_str()).await?;
+        }
+        for tag in &self.destination.tags {
+            repository.put_manifest(root, tag.as_str()).await?;
+        }
+        Ok(arrivals)
+    }
+
+    fn pushed(&self, arrivals: &[Arrival], is_new_repository: bool) -> Pushed {
+        let count = |wanted| arrivals.iter().filter(|arrival| **arrival == wanted).count();
+        Pushed {
+            destination: self.destination.clone(),
+            digest: self.image.root.digest.clone(),
+            media_type: self.image.root.media_type.clone(),
+            sent_blob_count: count(Arrival::Sent),
+            mounted_blob_count: count(Arrival::Mounted),
+            present_blob_count: count(Arrival::Present),
+            size_bytes: self.image.blobs.iter().map(|blob| blob.size).sum(),
+            is_new_repository,
         }
     }
 }
 
-/// Finds the registry and logs in: with Docker's configuration first, else with a password from ECR.
+/// Says how each came to be there. The first failure ends the others.
+async fn push_blobs(
+    repository: &Repository,
+    blobs: &[Blob],
+    sources: &[RepositoryName],
+    progress: &Progress,
+) -> Result<Vec<Arrival>, RegistryError> {
+    let sources: Arc<[RepositoryName]> = sources.into();
+    let mut running = JoinSet::new();
+    let mut waiting = blobs.iter();
+    let mut arrivals = Vec::new();
+    loop {
+        while running.len() < PARALLEL_BLOBS_MAX
+            && let Some(blob) = waiting.next()
+        {
+            let (repository, blob) = (repository.clone(), blob.clone());
+            let (sources, sent) = (Arc::clone(&sources), Arc::clone(&progress.sent));
+            running.spawn(async move { (repository.ensure_blob(&blob, &sources, &sent).await, blob.size) });
+        }
+        let Some(finished) = running.join_next().await else { return Ok(arrivals) };
+        let (outcome, size) = finished.map_err(|error| RegistryError::Unexpected {
+            doing: format!("pushing to {}", repository.full_name()),
+            what: error.to_string(),
+        })?;
+        let arrival = outcome?;
+        if arrival != Arrival::Sent {
+            progress.present.fetch_add(size, Ordering::Relaxed);
+        }
+        arrivals.push(arrival);
+    }
+}
+
+/// Finds the registry and logs in: with Docker's configuration first (the credential helper that it names,
+/// then the file itself, as Docker does), else with a password from ECR.
 async fn connect(
     destination: &Destination,
     config: &DockerConfig,
@@ -185,37 +305,49 @@ async fn connect(
     let endpoint = Endpoint::new(&destination.registry, environment).map_err(RegistryError::Usage)?;
     let region = endpoint.ecr_region(environment);
     let mut repository = Repository::new(endpoint, destination.repository.clone(), backoff)?;
-    let stored = config.login(&destination.registry);
-    match repository.challenge().await? {
-        None => return Ok(repository),
-        Some(Challenge::Bearer { realm, service }) => {
-            if repository.log_in_bearer(&realm, service.as_deref(), stored.as_ref()).await? {
-                return Ok(repository);
-            }
-        }
-        Some(Challenge::Basic) => {
-            if let Some(login) = &stored
-                && repository.log_in_basic(login).await?
-            {
-                return Ok(repository);
-            }
-            if let Some(region) = &region
-                && repository.log_in_basic(&ecr_login(environment, region, backoff).await?).await?
-            {
-                return Ok(repository);
-            }
+    let Some(challenge) = repository.challenge().await? else { return Ok(repository) };
+    let (mut logins, mut tried) = (Vec::new(), Vec::new());
+    if let Some(name) = config.helper(&destination.registry) {
+        match helper::login(&name, &destination.registry).await {
+            Ok(Some(login)) => logins.push((format!("docker-credential-{name}"), login)),
+            Ok(None) => {}
+            Err(why) => tried.push(why),
         }
     }
-    let what = match (&stored, &region) {
-        (Some(_), None) => format!("it doesn't take the one in {}", config.path().display()),
-        (Some(_), Some(_)) => {
-            format!("it takes neither the one in {} nor a new one from ECR", config.path().display())
+    logins.extend(
+        config.login(&destination.registry).map(|login| (config.path().display().to_string(), login)),
+    );
+    for (origin, login) in &logins {
+        let is_in = match &challenge {
+            Challenge::Basic => repository.log_in_basic(login).await?,
+            Challenge::Bearer { realm, service } => {
+                repository.log_in_bearer(realm, service.as_deref(), Some(login)).await?
+            }
+        };
+        if is_in {
+            return Ok(repository);
         }
-        (None, Some(_)) => "it doesn't take the one from ECR".to_owned(),
-        (None, None) => format!("there is none in {}", config.path().display()),
-    };
-    let is_ecr = region.is_some();
-    Err(RegistryError::NoLogin { registry: destination.registry.clone(), what, is_ecr }.into())
+        tried.push(format!("it doesn't take the one of {origin}"));
+    }
+    if logins.is_empty()
+        && let Challenge::Bearer { realm, service } = &challenge
+        && repository.log_in_bearer(realm, service.as_deref(), None).await?
+    {
+        return Ok(repository);
+    }
+    if challenge == Challenge::Basic
+        && let Some(region) = &region
+    {
+        if repository.log_in_basic(&ecr_login(environment, region, backoff).await?).await? {
+            return Ok(repository);
+        }
+        tried.push("it doesn't take a new one from ECR".to_owned());
+    }
+    if tried.is_empty() {
+        tried.push(format!("there is none in {}", config.path().display()));
+    }
+    let (registry, what) = (destination.registry.clone(), tried.join("; "));
+    Err(RegistryError::NoLogin { registry, what, is_ecr: region.is_some() }.into())
 }
 
 async fn ecr_login(environment: &Environment, region: &str, backoff: Backoff) -> Result<Login, PushError> {

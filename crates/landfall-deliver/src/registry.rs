@@ -9,7 +9,8 @@ use std::sync::atomic::AtomicU64;
 
 use landfall_types::{Digest, RepositoryName};
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, LOCATION, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, HeaderValue, LOCATION, RANGE,
+    WWW_AUTHENTICATE,
 };
 use reqwest::{Client, Method, Response, StatusCode, Url};
 
@@ -36,6 +37,39 @@ pub struct Repository {
     backoff: Backoff,
 }
 
+/// How a blob came to be in a repository.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arrival {
+    /// It was there.
+    Present,
+    /// The registry took it from another repository.
+    Mounted,
+    /// It was sent.
+    Sent,
+}
+
+/// What an upload begins with.
+enum Begun {
+    /// With its end.
+    Mounted,
+    /// Not: the other repository can't be taken from.
+    NotThere,
+    /// With the address for its bytes.
+    Session(Target),
+}
+
+/// An upload that didn't work, and its address when bytes may have arrived there.
+struct Broken {
+    error: RegistryError,
+    session: Option<Target>,
+}
+
+impl From<RegistryError> for Broken {
+    fn from(error: RegistryError) -> Self {
+        Self { error, session: None }
+    }
+}
+
 /// A request's body; redirects and retries need it again.
 #[derive(Clone, Copy)]
 enum Payload<'a> {
@@ -54,6 +88,11 @@ impl Repository {
         let client = http::client(&endpoint.base)
             .map_err(|cause| RegistryError::Client { registry: endpoint.name.clone(), cause })?;
         Ok(Self { client, endpoint, name, authorization: None, backoff })
+    }
+
+    /// How it is reached.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// `REGISTRY/REPOSITORY`.
@@ -96,7 +135,16 @@ impl Repository {
                 self.authorization = None;
                 Ok(false)
             }
-            _ => Err(answer(doing, response).await),
+            _ => match answer(doing, response).await {
+                // ECR's answer to a password that it never gave: HTTP 400.
+                RegistryError::Refused { errors, .. }
+                    if errors.iter().any(|error| error.code == "DENIED") =>
+                {
+                    self.authorization = None;
+                    Ok(false)
+                }
+                error => Err(error),
+            },
         }
     }
 
@@ -147,32 +195,86 @@ impl Repository {
         Ok(true)
     }
 
-    /// Makes sure that a blob is there. Says whether it had to be sent. `sent` counts the bytes.
+    /// Makes sure that a blob is there: it is looked for, then mounted from one of the repositories of
+    /// this registry that `sources` names, then sent. `sent` counts the bytes.
+    ///
+    /// An upload that breaks is continued where the registry says it stands; where it doesn't (ECR), a new
+    /// one begins.
     ///
     /// # Errors
     /// See [`RegistryError`].
-    pub async fn ensure_blob(&self, blob: &Blob, sent: &Arc<AtomicU64>) -> Result<bool, RegistryError> {
-        if self.has_blob(&blob.digest).await? {
-            return Ok(false);
-        }
-        let mut attempt = 1;
+    pub async fn ensure_blob(
+        &self,
+        blob: &Blob,
+        sources: &[RepositoryName],
+        sent: &Arc<AtomicU64>,
+    ) -> Result<Arrival, RegistryError> {
+        let (mut attempt, mut resumed, mut reached) = (1, None, 0);
         loop {
-            let error = match self.upload(blob, sent).await {
-                Ok(()) => return Ok(true),
-                Err(error) => error,
+            let error = match self.try_blob(blob, sources, sent, resumed.take()).await {
+                Ok(arrival) => return Ok(arrival),
+                Err(broken) => broken,
             };
-            // A broken upload can't be continued everywhere: ECR wants a new one.
-            match self.backoff.wait_after(attempt, None).filter(|_| error.is_transient()) {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return Err(error),
-            }
+            let wait = self.backoff.wait_after(attempt, None).filter(|_| error.error.is_transient());
+            let Some(wait) = wait else { return Err(error.error) };
+            tokio::time::sleep(wait).await;
             attempt += 1;
+            if let Some(session) = error.session {
+                resumed = self.standing(session, blob.size).await;
+            }
+            if let Some((_, start)) = &resumed
+                && *start >= reached + PROGRESS_BYTES
+            {
+                // A line that breaks now and then must not end a large upload that gets on.
+                (attempt, reached) = (1, *start);
+            }
+        }
+    }
+
+    async fn try_blob(
+        &self,
+        blob: &Blob,
+        sources: &[RepositoryName],
+        sent: &Arc<AtomicU64>,
+        resumed: Option<(Target, u64)>,
+    ) -> Result<Arrival, Broken> {
+        if let Some((session, start)) = resumed {
+            return self.fill(blob, session, start, sent).await;
+        }
+        if self.has_blob(&blob.digest).await? {
+            return Ok(Arrival::Present);
+        }
+        let mut session = None;
+        for source in sources.iter().map(Some).chain([None]) {
+            if source.is_none() && session.is_some() {
+                break;
+            }
+            match self.begin(blob, source).await? {
+                Begun::Mounted => return Ok(Arrival::Mounted),
+                Begun::NotThere => {}
+                Begun::Session(new) => {
+                    if let Some(old) = session.replace(new) {
+                        self.cancel(&old).await;
+                    }
+                }
+            }
+        }
+        match session {
+            Some(session) => self.fill(blob, session, 0, sent).await,
+            None => Err(RegistryError::Unexpected {
+                doing: format!("POST upload of {} to {}", short(&blob.digest), self.full_name()),
+                what: "no upload began".to_owned(),
+            }
+            .into()),
         }
     }
 
     /// A registry that won't tell (403) counts as one that hasn't got it: the upload that follows
     /// either works or gives the reason, which an answer to HEAD can't.
-    async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
+    ///
+    /// # Errors
+    /// See [`RegistryError`].
+    pub async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
         let doing = format!("HEAD blob {} in {}", short(digest), self.full_name());
         let target = self.target(&format!("/v2/{}/blobs/{digest}", self.name))?;
         let response = self.ask(&doing, Method::HEAD, target, Payload::None).await?;
@@ -183,41 +285,87 @@ impl Repository {
         }
     }
 
-    async fn upload(&self, blob: &Blob, sent: &Arc<AtomicU64>) -> Result<(), RegistryError> {
+    /// Begins an upload, or has the blob mounted from another repository. A registry that can't mount
+    /// begins an upload instead.
+    async fn begin(&self, blob: &Blob, from: Option<&RepositoryName>) -> Result<Begun, RegistryError> {
         let doing = format!("POST upload of {} to {}", short(&blob.digest), self.full_name());
-        let target = self.target(&format!("/v2/{}/blobs/uploads/", self.name))?;
-        let (response, at) = self.ask_once(&doing, Method::POST, target, Payload::Empty).await?;
-        if response.status() != StatusCode::ACCEPTED {
-            return Err(answer(doing, response).await);
+        let mut target = self.target(&format!("/v2/{}/blobs/uploads/", self.name))?;
+        if let Some(from) = from {
+            let mut query = target.url.query_pairs_mut();
+            query.append_pair("mount", blob.digest.as_str()).append_pair("from", from.as_str());
         }
-        let mut session = self.next(&doing, &at, &response)?;
+        let (response, at) = self.ask_once(&doing, Method::POST, target, Payload::Empty).await?;
+        match response.status() {
+            StatusCode::CREATED if from.is_some() => Ok(Begun::Mounted),
+            StatusCode::ACCEPTED => Ok(Begun::Session(self.next(&doing, &at, &response)?)),
+            // Whoever may not read there can still send it here.
+            status if from.is_some() && status.is_client_error() => Ok(Begun::NotThere),
+            _ => Err(answer(doing, response).await),
+        }
+    }
+
+    /// Sends the bytes from `start` on, and closes the upload.
+    async fn fill(
+        &self,
+        blob: &Blob,
+        session: Target,
+        start: u64,
+        sent: &Arc<AtomicU64>,
+    ) -> Result<Arrival, Broken> {
+        let mut session = session;
         if blob.size > 0 {
-            session = self.patch(blob, session, sent).await?;
+            let before = session.clone();
+            session = self
+                .patch(blob, session, start, sent)
+                .await
+                .map_err(|error| Broken { error, session: Some(before) })?;
         }
         let doing = format!("PUT blob {} to {}", short(&blob.digest), self.full_name());
         session.url.query_pairs_mut().append_pair("digest", blob.digest.as_str());
         let (response, _) = self.ask_once(&doing, Method::PUT, session, Payload::Empty).await?;
         if response.status() != StatusCode::CREATED && response.status() != StatusCode::NO_CONTENT {
-            return Err(answer(doing, response).await);
+            return Err(answer(doing, response).await.into());
         }
-        check_digest(&doing, &response, &blob.digest)
+        check_digest(&doing, &response, &blob.digest)?;
+        Ok(Arrival::Sent)
     }
 
-    /// Sends the bytes and gives the address of the closing PUT.
+    /// Where a broken upload can go on: its address, and how many bytes are there. None where the registry
+    /// doesn't say, and where there is nothing yet or nothing left: then it begins anew.
+    /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-a-blob-in-chunks>
+    async fn standing(&self, session: Target, size: u64) -> Option<(Target, u64)> {
+        let doing = format!("GET upload in {}", self.full_name());
+        let (response, at) = self.ask_once(&doing, Method::GET, session.clone(), Payload::None).await.ok()?;
+        if response.status() != StatusCode::NO_CONTENT {
+            return None;
+        }
+        let range = response.headers().get(RANGE)?.to_str().ok()?;
+        let last: u64 = range.trim_start_matches("bytes=").strip_prefix("0-")?.parse().ok()?;
+        // `0-0` is what an empty upload says; a single byte isn't worth telling apart.
+        let start = last.checked_add(1).filter(|start| *start > 1 && *start < size)?;
+        Some((self.next(&doing, &at, &response).unwrap_or(session), start))
+    }
+
+    /// Sends the bytes from `start` on and gives the address of the closing PUT.
     async fn patch(
         &self,
         blob: &Blob,
         mut target: Target,
+        start: u64,
         sent: &Arc<AtomicU64>,
     ) -> Result<Target, RegistryError> {
         let doing = format!("PATCH blob {} to {}", short(&blob.digest), self.full_name());
         for _ in 0..=REDIRECTS_MAX {
-            let (body, reader) = blob.read(Arc::clone(sent));
-            let request = self
+            let (body, reader) = blob.read(start, Arc::clone(sent));
+            let mut request = self
                 .request(Method::PATCH, &target)
                 .header(CONTENT_TYPE, OCTETS)
-                .header(CONTENT_LENGTH, blob.size)
+                .header(CONTENT_LENGTH, blob.size.saturating_sub(start))
                 .body(body);
+            if start > 0 {
+                // The specification's own form, without a unit.
+                request = request.header(CONTENT_RANGE, format!("{start}-{}", blob.size.saturating_sub(1)));
+            }
             let response = match request.send().await {
                 Ok(response) => response,
                 Err(cause) => return Err(why_broken(&doing, blob, reader.await, cause)),
@@ -416,6 +564,8 @@ fn short(digest: &Digest) -> &str {
 const OCTETS: &str = "application/octet-stream";
 /// `sha256:` and twelve digits.
 const SHORT_DIGEST_CHARS: usize = 19;
+/// What has to arrive anew for a broken upload to count as getting on.
+const PROGRESS_BYTES: u64 = 1024 * 1024;
 /// Redirects of one request.
 const REDIRECTS_MAX: usize = 5;
 /// The longest answer that is read.

@@ -13,8 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use landfall_deliver::assemble::{Settings, assemble};
 use landfall_deliver::blob::{Blob, Source, digest_of};
 use landfall_deliver::docker_config::DockerConfig;
-use landfall_deliver::layout::{self, Image};
-use landfall_deliver::push::{Progress, Pushed, destinations, push};
+use landfall_deliver::layout::{self, Choice, Files, Image};
+use landfall_deliver::push::{Options, Progress, Pushed, destinations, push};
 use landfall_deliver::{Environment, Failure, FailureKind};
 use landfall_types::ImageRef;
 use support::{AT_ONCE, Reply, Request, Server, environment, reply};
@@ -82,7 +82,7 @@ fn image(directory: &Path) -> Image {
     let tree = directory.join("tree");
     std::fs::create_dir_all(&tree).unwrap();
     std::fs::write(tree.join("hello"), "hello").unwrap();
-    assemble(&tree, &Settings::default()).unwrap()
+    assemble(&tree, &Settings::default(), None).unwrap()
 }
 
 async fn attempt(
@@ -91,9 +91,20 @@ async fn attempt(
     config: &DockerConfig,
     env: &Environment,
 ) -> Result<Vec<Pushed>, Failure> {
-    let reference = ImageRef::parse(name).unwrap();
-    let destinations = destinations(&[reference], &[], &image.root.digest).unwrap();
-    push(image, &destinations, config, env, AT_ONCE, &Progress::default()).await.map_err(Failure::from)
+    attempt_with(image, &[name], config, env, Options::default()).await
+}
+
+async fn attempt_with(
+    image: &Image,
+    names: &[&str],
+    config: &DockerConfig,
+    env: &Environment,
+    options: Options,
+) -> Result<Vec<Pushed>, Failure> {
+    let references: Vec<_> = names.iter().map(|name| ImageRef::parse(name).unwrap()).collect();
+    let destinations = destinations(&references, &[], &image.root.digest).unwrap();
+    let options = Options { backoff: AT_ONCE, ..options };
+    push(image, &destinations, config, env, &options, &Progress::default()).await.map_err(Failure::from)
 }
 
 /// Pushes a small image to `registry` and gives the outcome and all requests but the first GETs.
@@ -423,6 +434,136 @@ async fn an_answer_in_the_middle_of_a_layer_ends_the_push() {
     assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
 }
 
+#[tokio::test]
+async fn a_broken_upload_goes_on_where_it_stands() {
+    let (cut, inner) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Registry::default()));
+    let (stands, registry) = (Arc::clone(&cut), Arc::clone(&inner));
+    let server = support::cutting(2_000_000, Arc::clone(&cut), move |request| {
+        let standing = stands.lock().unwrap().len();
+        let mut answer = match (request.method.as_str(), request.header("content-range")) {
+            ("GET", _) if request.path.contains("/uploads/") => {
+                let at = request.path.clone();
+                reply(204, "").with("range", format!("0-{}", standing - 1)).with("location", at)
+            }
+            ("PATCH", Some(range)) => {
+                assert_eq!(range, format!("{standing}-4999999"));
+                let mut whole = request.clone();
+                whole.body = [stands.lock().unwrap().as_slice(), &request.body].concat();
+                registry.answer(&whole)
+            }
+            _ => registry.answer(request),
+        };
+        answer.closes = true;
+        answer
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let content: Vec<u8> = (0..5_000_000u32).map(|index| (index >> 9) as u8 ^ index as u8).collect();
+    let mut image = image(directory.path());
+    image.blobs = vec![Blob::from_bytes(content.clone())];
+    let name = server.address.to_string();
+    let config = config(directory.path(), &name);
+    attempt(&image, &format!("{name}/api:v1"), &config, &environment(&[])).await.unwrap();
+    assert_eq!(methods(&server, "POST").len(), 1, "{:?}", server.lines());
+    let stored = inner.blobs.lock().unwrap().values().next().cloned();
+    assert!(stored == Some(content), "something else was stored");
+    assert!(cut.lock().unwrap().len() >= 1_000_000);
+}
+
+#[tokio::test]
+async fn what_a_neighbour_has_is_mounted_and_otherwise_sent() {
+    for (answer, wanted) in [(201, (0, 2)), (202, (2, 0)), (404, (2, 0))] {
+        let inner = Registry::default();
+        let server = Server::start(move |request| {
+            if request.method == "POST" && request.path.contains("mount=") {
+                assert!(request.path.ends_with("&from=api"), "{}", request.path);
+                if answer != 202 {
+                    return reply(answer, "");
+                }
+            }
+            // The two repositories of this registry know nothing of each other.
+            let mut request = request.clone();
+            if request.method == "HEAD" && request.path.starts_with("/v2/web/") {
+                return reply(404, "");
+            }
+            request.path = request.path.replace("/v2/web/", "/v2/api/");
+            inner.answer(&request)
+        })
+        .await;
+        let directory = tempfile::tempdir().unwrap();
+        let name = server.address.to_string();
+        let config = config(directory.path(), &name);
+        let names = [format!("{name}/api:v1"), format!("{name}/web:v1")];
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (image, env) = (image(directory.path()), environment(&[]));
+        let pushed = attempt_with(&image, &names, &config, &env, Options::default()).await.unwrap();
+        let second = pushed.last().unwrap();
+        assert_eq!((second.sent_blob_count, second.mounted_blob_count), wanted, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_ends_midway_is_renewed_once() {
+    const ENDED: &str = r#"{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}"#;
+    for (times, wanted) in [(1, None), (9, Some(FailureKind::Refused))] {
+        let (inner, left) = (Registry::default(), Mutex::new(times));
+        let server = Server::start(move |request| {
+            let mut left = left.lock().unwrap();
+            if request.method == "PUT" && request.path.contains("/manifests/") && *left > 0 {
+                *left -= 1;
+                return reply(403, ENDED);
+            }
+            inner.answer(request)
+        })
+        .await;
+        let outcome = push_small(&server).await;
+        assert_eq!(outcome.err().map(|failure| failure.kind), wanted, "{times}");
+        // What had arrived is not sent again.
+        assert_eq!(methods(&server, "PATCH").len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_repository_is_made_when_that_is_wanted() {
+    const UNKNOWN: &str = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"The repository with name 'api' does not exist in the registry with id '123456789012'"}]}"#;
+    for wanted in [true, false] {
+        let (inner, is_made) = (Registry::default(), Mutex::new(false));
+        let server = Server::start(move |request| {
+            let mut is_made = is_made.lock().unwrap();
+            match request.header("x-amz-target").and_then(|target| target.split_once('.')) {
+                Some((_, "CreateRepository")) => {
+                    *is_made = true;
+                    assert!(request.text().contains(r#""registryId":"123456789012""#), "{}", request.text());
+                    reply(200, r#"{"repository":{}}"#)
+                }
+                _ if !*is_made && request.method == "POST" => reply(404, UNKNOWN),
+                _ => inner.answer(request),
+            }
+        })
+        .await;
+        let directory = tempfile::tempdir().unwrap();
+        let environment = environment(&[
+            ("AWS_ENDPOINT_URL", &server.url()),
+            ("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "k"),
+        ]);
+        let config = config(directory.path(), ECR);
+        let options = Options { creates_repository: wanted, ..Options::default() };
+        let name = format!("{ECR}/api:v1");
+        let outcome = attempt_with(&image(directory.path()), &[&name], &config, &environment, options).await;
+        match outcome {
+            Ok(pushed) => assert!(wanted && pushed.first().unwrap().is_new_repository),
+            Err(failure) => {
+                assert!(!wanted && failure.message.contains("NAME_UNKNOWN"), "{failure:?}");
+                assert!(
+                    failure.details.iter().any(|line| line.contains("--create-repository")),
+                    "{failure:?}"
+                );
+            }
+        }
+    }
+}
+
 /// An index of two images that share a layer.
 fn index_of_two(directory: &Path) -> Image {
     let put = |bytes: &[u8]| {
@@ -447,5 +588,5 @@ fn index_of_two(directory: &Path) -> Image {
     root["mediaType"] = layout::OCI_INDEX.into();
     std::fs::write(directory.join("index.json"), serde_json::json!({ "manifests": [root] }).to_string())
         .unwrap();
-    layout::read(directory).unwrap()
+    layout::read(&Files::Directory(directory.to_owned()), &Choice::default()).unwrap()
 }

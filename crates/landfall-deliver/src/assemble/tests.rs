@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
+use crate::blob::Source;
+use crate::layout::{self, Choice, Files};
 
 fn write(path: &Path, content: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -38,7 +40,7 @@ fn the_same_content_gives_the_same_digests_whatever_order_times_and_umask() {
     let (one, two) = (tree(&["a", "b/two", "b/one", "c-d"]), tree(&["c-d", "b/one", "b/two", "a"]));
     std::fs::set_permissions(two.path().join("a"), std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::set_permissions(two.path().join("b"), std::fs::Permissions::from_mode(0o700)).unwrap();
-    let images = [&one, &two].map(|tree| assemble(tree.path(), &Settings::default()).unwrap());
+    let images = [&one, &two].map(|tree| assemble(tree.path(), &Settings::default(), None).unwrap());
     let [first, second] = images;
     assert_eq!(first.root.digest, second.root.digest);
     // The archive's digest is a promise to everyone who compares builds; the compressed one may change
@@ -47,7 +49,7 @@ fn the_same_content_gives_the_same_digests_whatever_order_times_and_umask() {
     assert_eq!(layer(one.path(), 0).unwrap().diff_id.as_str(), golden);
 
     std::fs::set_permissions(two.path().join("a"), std::fs::Permissions::from_mode(0o700)).unwrap();
-    assert_ne!(assemble(two.path(), &Settings::default()).unwrap().root.digest, first.root.digest);
+    assert_ne!(assemble(two.path(), &Settings::default(), None).unwrap().root.digest, first.root.digest);
 }
 
 #[cfg(unix)]
@@ -78,14 +80,16 @@ fn the_configuration_says_what_was_asked_for() {
         user: Some("65532".to_owned()),
         labels: [("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())].into(),
         platform: Platform::parse("linux/arm/v7").unwrap(),
+        exposed_ports: vec!["80/tcp".to_owned()],
         created: Timestamp::from_seconds(1_700_000_000),
     };
-    let config = configuration(&settings, &Digest::sha256(&[0; 32])).to_string();
+    let config = configuration(&settings, &Digest::sha256(&[0; 32]), Map::new());
+    let config = Value::Object(config).to_string();
     assert_eq!(
         config,
         concat!(
-            r#"{"created":"2023-11-14T22:13:20Z","architecture":"arm","variant":"v7","os":"linux","#,
-            r#""config":{"User":"65532","Env":["A=1"],"Entrypoint":["/server"],"Cmd":["--port","80"],"#,
+            r#"{"created":"2023-11-14T22:13:20Z","architecture":"arm","os":"linux","variant":"v7","#,
+            r#""config":{"User":"65532","ExposedPorts":{"80/tcp":{}},"Env":["A=1"],"Entrypoint":["/server"],"Cmd":["--port","80"],"#,
             r#""WorkingDir":"/srv","Labels":{"a":"1","b":"2"}},"rootfs":{"type":"layers","diff_ids":["#,
             r#""sha256:0000000000000000000000000000000000000000000000000000000000000000"]},"#,
             r#""history":[{"created":"2023-11-14T22:13:20Z","created_by":"landfall push"}]}"#
@@ -116,24 +120,14 @@ fn commands_are_arrays_or_words() {
     }
 }
 
-#[test]
-fn platforms_have_two_or_three_parts() {
-    for text in ["linux/amd64", "linux/arm/v7", "windows/amd64"] {
-        assert!(Platform::parse(text).is_ok(), "{text}");
-    }
-    for text in ["", "linux", "linux/", "/amd64", "a/b/c/d", "linux/amd 64"] {
-        assert!(Platform::parse(text).is_err(), "{text}");
-    }
-}
-
 #[cfg(unix)]
 #[test]
 fn what_is_no_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(directory.path().join("socket")).unwrap();
-    let error = assemble(directory.path(), &Settings::default()).unwrap_err().to_string();
+    let error = assemble(directory.path(), &Settings::default(), None).unwrap_err().to_string();
     assert!(error.contains("socket"), "{error}");
-    assert!(assemble(&directory.path().join("none"), &Settings::default()).is_err());
+    assert!(assemble(&directory.path().join("none"), &Settings::default(), None).is_err());
 }
 
 #[test]
@@ -144,4 +138,89 @@ fn a_file_that_shrinks_is_noticed() {
     let mut exact = Exactly { inner: &b"abcdef"[..], left: 5 };
     content.clear();
     assert_eq!(exact.read_to_end(&mut content).unwrap(), 5);
+}
+
+/// An image in a layout on disk, read back.
+fn stored(image: &Image) -> (tempfile::TempDir, Image) {
+    let directory = tempfile::tempdir().unwrap();
+    let put = |digest: &Digest, bytes: &[u8]| {
+        let path = directory.path().join("blobs/sha256").join(digest.hex());
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    for blob in &image.blobs {
+        put(&blob.digest, &blob.content(1 << 20).unwrap());
+    }
+    for manifest in image.children.iter().chain([&image.root]) {
+        put(&manifest.digest, &manifest.bytes);
+    }
+    let entry = json!({ "mediaType": image.root.media_type, "digest": image.root.digest.as_str(),
+        "size": image.root.bytes.len() });
+    write(&directory.path().join("oci-layout"), "{}");
+    write(&directory.path().join("index.json"), &json!({ "manifests": [entry] }).to_string());
+    let read = layout::read(&Files::Directory(directory.path().to_owned()), &Choice::default()).unwrap();
+    (directory, read)
+}
+
+#[test]
+fn a_base_image_stays_underneath() {
+    let ground = Settings {
+        entrypoint: vec!["/old".to_owned()],
+        cmd: vec!["old".to_owned()],
+        environment: vec!["PATH=/bin".to_owned(), "MODE=base".to_owned()],
+        user: Some("65532".to_owned()),
+        labels: [("from".to_owned(), "base".to_owned())].into(),
+        exposed_ports: vec!["80/tcp".to_owned()],
+        ..Settings::default()
+    };
+    let base = assemble(tree(&["base"]).path(), &ground, None).unwrap();
+    let (_directory, base) = stored(&base);
+    let settings = Settings {
+        entrypoint: vec!["/new".to_owned()],
+        environment: vec!["MODE=mine".to_owned(), "MORE=1".to_owned()],
+        labels: [("mine".to_owned(), "1".to_owned())].into(),
+        exposed_ports: vec!["81/udp".to_owned()],
+        ..Settings::default()
+    };
+    let image = assemble(tree(&["mine"]).path(), &settings, Some(&base)).unwrap();
+    let manifest: Value = serde_json::from_slice(&image.root.bytes).unwrap();
+    let lower: Value = serde_json::from_slice(&base.root.bytes).unwrap();
+    assert_eq!(
+        (manifest["layers"][0].clone(), manifest["layers"].as_array().unwrap().len()),
+        (lower["layers"][0].clone(), 2)
+    );
+    let config =
+        image.blobs.iter().find(|blob| blob.digest.as_str() == manifest["config"]["digest"]).unwrap();
+    let config: Value = serde_json::from_slice(&config.content(10_000).unwrap()).unwrap();
+    assert_eq!(
+        config["config"],
+        json!({ "User": "65532", "ExposedPorts": { "80/tcp": {}, "81/udp": {} },
+            "Env": ["PATH=/bin", "MODE=mine", "MORE=1"], "Entrypoint": ["/new"],
+            "Labels": { "from": "base", "mine": "1" } })
+    );
+    assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 2);
+    assert_eq!(config["history"].as_array().unwrap().len(), 2);
+    // Everything that the manifest names is there to be sent.
+    let named = [&manifest["config"], &manifest["layers"][0], &manifest["layers"][1]];
+    for descriptor in named {
+        assert!(image.blobs.iter().any(|blob| blob.digest.as_str() == descriptor["digest"]), "{descriptor}");
+    }
+}
+
+#[test]
+fn images_for_several_machines_become_an_index_and_no_base() {
+    let images = ["linux/amd64", "linux/arm64"].map(|text| {
+        let platform = Platform::parse(text).unwrap();
+        let settings = Settings { platform: platform.clone(), ..Settings::default() };
+        (platform, assemble(tree(&["same"]).path(), &settings, None).unwrap())
+    });
+    let index = index(images.into());
+    // Two configurations, and the one layer that both have.
+    assert_eq!((index.children.len(), index.blobs.len()), (2, 3));
+    let (_directory, read) = stored(&index);
+    assert_eq!((read.root.digest.clone(), read.children.len()), (index.root.digest.clone(), 2));
+    let platforms: Value = serde_json::from_slice(&index.root.bytes).unwrap();
+    assert_eq!(platforms["manifests"][1]["platform"], json!({ "architecture": "arm64", "os": "linux" }));
+    let error = assemble(tree(&["x"]).path(), &Settings::default(), Some(&read)).unwrap_err();
+    assert!(error.to_string().contains("it is an index"), "{error}");
 }

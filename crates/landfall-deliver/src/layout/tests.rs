@@ -18,6 +18,10 @@ impl Layout {
         json!({ "mediaType": media_type, "digest": digest.as_str(), "size": bytes.len() })
     }
 
+    fn files(&self) -> Files {
+        Files::Directory(self.0.path().to_owned())
+    }
+
     fn blob(&self, digest: &Digest) -> PathBuf {
         self.0.path().join("blobs/sha256").join(digest.hex())
     }
@@ -38,7 +42,7 @@ impl Layout {
     fn read(&self, manifests: &[Value]) -> Result<Image, LayoutError> {
         std::fs::write(self.0.path().join("index.json"), json!({ "manifests": manifests }).to_string())
             .unwrap();
-        read(self.0.path())
+        read(&self.files(), &Choice::default())
     }
 }
 
@@ -113,9 +117,66 @@ fn nonsense_is_refused_with_the_files_name() {
     ] {
         std::fs::write(layout.0.path().join("index.json"), json!({ "manifests": manifests }).to_string())
             .unwrap();
-        let error = read(layout.0.path()).unwrap_err().to_string();
+        let error = read(&layout.files(), &Choice::default()).unwrap_err().to_string();
         assert!(error.contains("index.json"), "{error}");
     }
     std::fs::write(layout.0.path().join("index.json"), "[").unwrap();
-    assert!(read(layout.0.path()).unwrap_err().to_string().contains("not JSON"));
+    assert!(read(&layout.files(), &Choice::default()).unwrap_err().to_string().contains("not JSON"));
+}
+
+/// The same files, packed.
+fn packed(layout: &Layout) -> Files {
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_dir_all(".", layout.0.path()).unwrap();
+    let bytes = tar.into_inner().unwrap();
+    Files::Archive(Archive::receive(bytes.as_slice(), Path::new("image.tar")).unwrap())
+}
+
+#[test]
+fn a_layout_in_an_archive_is_the_same_image() {
+    let layout = Layout::new();
+    let plain = layout.read(&[layout.index(&[layout.image("a"), layout.image("b")])]).unwrap();
+    let packed = read(&packed(&layout), &Choice::default()).unwrap();
+    assert_eq!(packed.root.digest, plain.root.digest);
+    for (one, other) in packed.blobs.iter().zip(&plain.blobs) {
+        assert_eq!((&one.digest, one.content(100).unwrap()), (&other.digest, other.content(100).unwrap()));
+    }
+}
+
+#[test]
+fn one_of_several_is_chosen_by_name_or_platform() {
+    let layout = Layout::new();
+    let described = |content: &str, name: &str, platform: &str| {
+        let mut image = layout.image(content);
+        image["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
+        if !platform.is_empty() {
+            image["platform"] = Platform::parse(platform).unwrap().to_json();
+        }
+        image
+    };
+    let (one, two) = (described("1", "app:v1", "linux/amd64"), described("2", "v2", "linux/arm64/v8"));
+    let config = layout.put("x", br#"{"os":"linux","architecture":"s390x"}"#);
+    let manifest = json!({ "config": config, "layers": [] });
+    let configured = layout.put(OCI_MANIFEST, manifest.to_string().as_bytes());
+    let nested = layout.index(&[one.clone(), two.clone(), configured.clone()]);
+    layout.read(&[one.clone(), two.clone(), nested.clone()]).unwrap();
+    let choose = |name: Option<&str>, platform: Option<&str>| {
+        let choice = Choice {
+            name: name.map(str::to_owned),
+            platform: platform.map(|text| Platform::parse(text).unwrap()),
+        };
+        read(&layout.files(), &choice)
+            .map(|image| image.root.digest.to_string())
+            .map_err(|error| error.to_string())
+    };
+    let digest = |image: &Value| Ok(image["digest"].as_str().unwrap().to_owned());
+    assert_eq!(choose(Some("app:v1"), None), digest(&one));
+    assert_eq!(choose(Some("v1"), None), digest(&one));
+    assert_eq!(choose(two["digest"].as_str(), None), digest(&two));
+    assert_eq!(choose(None, Some("linux/arm64")), digest(&two));
+    assert_eq!(choose(None, Some("linux/s390x")), digest(&configured));
+    let error = choose(Some("v3"), None).unwrap_err();
+    assert!(error.contains("has no image named `v3`: there are `app:v1`, `v2`"), "{error}");
+    let error = choose(Some("v2"), Some("linux/amd64")).unwrap_err();
+    assert!(error.contains("no image for linux/amd64: there is `linux/arm64/v8`"), "{error}");
 }

@@ -143,6 +143,22 @@ impl RegistryError {
         }
     }
 
+    /// Whether the login was good and isn't any more: ECR's words for it, or a plain 401 after a login.
+    pub fn is_ended_login(&self) -> bool {
+        match self {
+            Self::Refused { status, errors, .. } => {
+                *status == StatusCode::UNAUTHORIZED
+                    || errors.iter().any(|error| error.code == "DENIED" && error.message.contains("expired"))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether there is no such repository.
+    pub fn is_missing_repository(&self) -> bool {
+        matches!(self, Self::Refused { errors, .. } if errors.iter().any(|error| error.code == "NAME_UNKNOWN"))
+    }
+
     fn kind(&self) -> FailureKind {
         match self {
             Self::Refused { .. } | Self::NoLogin { .. } => FailureKind::Refused,
@@ -178,7 +194,9 @@ impl From<RegistryError> for Failure {
 
 fn help(error: &OciError) -> Option<&'static str> {
     match error.code.as_str() {
-        "NAME_UNKNOWN" => Some("the repository has to exist before the push, in this account and region"),
+        "NAME_UNKNOWN" => Some(
+            "the repository has to exist before the push, in this account and region; --create-repository makes it",
+        ),
         "TAG_INVALID" if error.message.contains("immutable") => {
             Some("tags of this repository can't be moved: push under a new tag, such as the commit's")
         }

@@ -111,6 +111,39 @@ pub async fn impatient(
     Server { address, requests: Arc::clone(&server.requests) }
 }
 
+/// A server whose line breaks in the first PATCH, once `length` bytes of its body have arrived; they are
+/// kept in `kept`.
+pub async fn cutting(
+    length: usize,
+    kept: Arc<Mutex<Vec<u8>>>,
+    answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> Server {
+    let server = Server::start(answer).await;
+    let (inner, listener) = (server.address, TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let kept = Arc::clone(&kept);
+            tokio::spawn(async move {
+                let mut first = [0; 5];
+                stream.peek(&mut first).await.unwrap();
+                if first == *b"PATCH" && kept.lock().unwrap().is_empty() {
+                    let mut bytes = Vec::new();
+                    while bytes.len() < length {
+                        stream.read_buf(&mut bytes).await.unwrap();
+                    }
+                    let body = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+                    *kept.lock().unwrap() = bytes.split_off(body);
+                    return;
+                }
+                let mut onward = TcpStream::connect(inner).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut onward).await;
+            });
+        }
+    });
+    Server { address, requests: Arc::clone(&server.requests) }
+}
+
 async fn converse(
     stream: TcpStream,
     seen: &Mutex<Vec<Request>>,

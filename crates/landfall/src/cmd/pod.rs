@@ -107,15 +107,13 @@ pub async fn run(args: PodArgs, environment: &Environment) -> Result<u8, Failure
         }
     }
     let endpoint = endpoint(&args, environment);
-    let facts = PodFacts::ask(&endpoint, &args.pod).await?;
-    let identity = Identity::of(&args, &facts);
-    let folder = tempfile::Builder::new().prefix("landfall-pod-").tempdir().map_err(|error| {
-        Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
-    })?;
-    let token = Projected::of(&args, &facts, &identity, &endpoint, folder.path());
-    if let Some(token) = &token {
-        token.write().await?;
-    }
+    // From here on a signal leaves no token behind, also before there is a command that it could be passed to.
+    let Prepared { facts, identity, folder, token } = tokio::select! {
+        prepared = Prepared::make(&args, &endpoint) => prepared?,
+        () = serve::stop_signal() => {
+            return Err(Failure::new(FailureKind::Refused, "stopped before the command was started"));
+        }
+    };
     explain(&args, &facts, &identity, &endpoint);
     let agent_url = match args.netns {
         true => format!("http://{}{}", pod_network::AGENT, agent::PATH),
@@ -139,6 +137,29 @@ pub async fn run(args: PodArgs, environment: &Environment) -> Result<u8, Failure
         renewing.abort();
     }
     code
+}
+
+/// What a pod needs before its command can start.
+struct Prepared {
+    facts: PodFacts,
+    identity: Identity,
+    folder: tempfile::TempDir,
+    token: Option<Projected>,
+}
+
+impl Prepared {
+    async fn make(args: &PodArgs, endpoint: &str) -> Result<Self, Failure> {
+        let facts = PodFacts::ask(endpoint, &args.pod).await?;
+        let identity = Identity::of(args, &facts);
+        let folder = tempfile::Builder::new().prefix("landfall-pod-").tempdir().map_err(|error| {
+            Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
+        })?;
+        let token = Projected::of(args, &facts, &identity, endpoint, folder.path());
+        if let Some(token) = &token {
+            token.write().await?;
+        }
+        Ok(Self { facts, identity, folder, token })
+    }
 }
 
 /// The container's own variables come after EKS's.

@@ -141,6 +141,11 @@ impl Archive {
         PathBuf::from(format!("{}:{name}", self.shown.display()))
     }
 
+    /// The file that it is in.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// What messages call the archive.
     pub fn shown(&self) -> &Path {
         &self.shown

@@ -116,3 +116,32 @@ fn what_is_damaged_or_no_archive_of_images_is_said() {
         assert!(error.contains("saved.tar"), "{list}: {error}");
     }
 }
+
+#[test]
+fn no_damage_to_an_archive_ends_in_more_than_an_error() {
+    let diff_id = digest_of(PLAIN).to_string();
+    let whole = archive(PLAIN, &[&diff_id]);
+    let bytes = std::fs::read(whole.path()).unwrap();
+    let mut state = 1u32;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % below
+    };
+    let mut read_count = 0;
+    for _ in 0..DAMAGED_ARCHIVES {
+        let mut damaged = bytes.clone();
+        for _ in 0..=next(4) {
+            let at = next(damaged.len());
+            damaged[at] = u8::try_from(next(256)).unwrap();
+        }
+        damaged.truncate(bytes.len() - next(2) * next(bytes.len()));
+        if let Ok(archive) = Archive::receive(damaged.as_slice(), Path::new("damaged.tar")) {
+            read_count += usize::from(read(&archive, &named("app:v1")).is_ok());
+        }
+    }
+    // Most of an archive is padding: some of the damage changes nothing.
+    assert!((1..DAMAGED_ARCHIVES).contains(&read_count), "{read_count}");
+}
+
+/// Enough to reach every field of the headers, few enough for a debug build.
+const DAMAGED_ARCHIVES: usize = 1_000;

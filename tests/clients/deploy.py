@@ -187,6 +187,7 @@ def _(bench):
     run = lambda *flags, **more: deploy(bench, "--service", "api", *flags, **more)
     contains(deploy(bench, "--service", "none", expect=1), ["has no service `none`"])
     contains(deploy(bench, "--service", "api", cluster="none", expect=1), ["Cluster not found.", "help: check --cluster and --region"])
+    contains(run("--family", "none", expect=1), ["Unable to describe task definition.", "help: there is no such revision, or no active one of the family, in ap-northeast-2"])
     contains(run(pair=("", ""), expect=2), ["no AWS credentials were found"])
     contains(run(AWS_REGION="", AWS_DEFAULT_REGION="", expect=2), ["no region: --region REGION or the variable AWS_REGION is expected"])
     contains(run("--max-retries", "0", AWS_ENDPOINT_URL="http://127.0.0.1:1", expect=3), ["127.0.0.1:1 can't be reached"])

@@ -171,10 +171,23 @@ fn about_cluster(error: CallError, cluster: &str) -> Failure {
     }
 }
 
-async fn describe(caller: &Caller, name: &str) -> Result<(String, Definition), Failure> {
-    ecs::describe_definition(caller, name)
-        .await
-        .map_err(|error| denied::failure(error, &format!("looking at task definition `{}`", short(name))))
+/// A task definition that has to be there, with its ARN.
+///
+/// # Errors
+/// ECS's refusal, with what AWS leaves out of its sentence.
+pub async fn describe(caller: &Caller, name: &str) -> Result<(String, Definition), Failure> {
+    ecs::describe_definition(caller, name).await.map_err(|error| {
+        let is_absent = error.answer().is_some_and(|answer| answer.code == "ClientException");
+        let failure = denied::failure(error, &format!("looking at task definition `{}`", short(name)));
+        if is_absent {
+            failure.help(format!(
+                "there is no such revision, or no active one of the family, in {}: check name and --region",
+                caller.region()
+            ))
+        } else {
+            failure
+        }
+    })
 }
 
 /// As [`describe`], but only for comparing: without the permission, or without such a family, there is nothing

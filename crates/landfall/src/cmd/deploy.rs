@@ -544,7 +544,7 @@ async fn render(args: &RenderArgs, env: &Environment) -> Result<(), Failure> {
     let (source, _) = args.source.read()?;
     let base = match source {
         Source::Document(definition) => definition,
-        Source::Named(name) => named(&args.place.caller(env)?, &name).await?,
+        Source::Named(name) => plan::describe(&args.place.caller(env)?, &name).await?.1,
         Source::Running => {
             let service = args.service.as_ref().ok_or_else(|| {
                 Failure::usage(
@@ -553,7 +553,7 @@ async fn render(args: &RenderArgs, env: &Environment) -> Result<(), Failure> {
             })?;
             let caller = args.place.caller(env)?;
             let service = find_service(&caller, &args.place.cluster, service).await?;
-            named(&caller, service.running_definition()).await?
+            plan::describe(&caller, service.running_definition()).await?.1
         }
     };
     let edits = args.edits.edits(&base.containers())?;
@@ -566,16 +566,6 @@ async fn render(args: &RenderArgs, env: &Environment) -> Result<(), Failure> {
         None => writeln!(std::io::stdout(), "{text}")
             .map_err(|error| Failure::usage("writing to standard output").caused_by(error)),
     }
-}
-
-async fn named(
-    caller: &Caller,
-    name: &str,
-) -> Result<landfall_deliver::deploy::definition::Definition, Failure> {
-    let described = ecs::describe_definition(caller, name).await;
-    described.map(|(_, definition)| definition).map_err(|error| {
-        landfall_deliver::deploy::denied::failure(error, &format!("looking at task definition `{name}`"))
-    })
 }
 
 /// A service that is there and active.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use landfall_deliver::deploy::definition::short;
 use landfall_deliver::deploy::rollback::{self, Target};
 use landfall_deliver::deploy::watch::{self, Patience};
-use landfall_deliver::deploy::{denied, ecs, roll, words};
+use landfall_deliver::deploy::{plan, roll, words};
 use landfall_deliver::{Environment, Failure};
 
 use super::{PlaceArgs, exit_code, find_service, is_codedeploy};
@@ -61,9 +61,7 @@ pub async fn run(args: RollbackArgs, env: &Environment) -> Result<u8, Failure> {
         Some(to) => Target { definition: to.clone(), how: "as --to says".to_owned() },
         None => rollback::target(&caller, cluster, &service).await?,
     };
-    let (arn, definition) = ecs::describe_definition(&caller, &target.definition).await.map_err(|error| {
-        denied::failure(error, &format!("looking at task definition `{}`", short(&target.definition)))
-    })?;
+    let (arn, definition) = plan::describe(&caller, &target.definition).await?;
     if args.place.format == super::DeployFormat::Text {
         let name = ui::styled(ui::BOLD, &service.service_name);
         let now = short(service.running_definition());

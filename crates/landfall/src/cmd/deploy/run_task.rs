@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use landfall_deliver::deploy::definition::{Definition, Object, short};
+use landfall_deliver::deploy::definition::{Definition, Object};
 use landfall_deliver::deploy::diff::Values;
 use landfall_deliver::deploy::plan::{self, Request, Source};
 use landfall_deliver::deploy::run_task::{self, End};
 use landfall_deliver::deploy::view::Service;
-use landfall_deliver::deploy::{ecs, words};
+use landfall_deliver::deploy::words;
 use landfall_deliver::{Environment, Failure, FailureKind};
 use serde_json::{Value, json};
 
@@ -132,8 +132,8 @@ pub async fn run(args: RunTaskArgs, env: &Environment) -> Result<u8, Failure> {
         None => None,
     };
     let (arn, definition) = match (source, &service) {
-        (Source::Named(name), _) => described(&caller, &name).await?,
-        (Source::Running, Some(service)) => described(&caller, service.running_definition()).await?,
+        (Source::Named(name), _) => plan::describe(&caller, &name).await?,
+        (Source::Running, Some(service)) => plan::describe(&caller, service.running_definition()).await?,
         (Source::Running, None) => {
             return Err(Failure::usage(
                 "which task definition? --task-definition FILE, --family NAME or --service NAME says it",
@@ -203,18 +203,6 @@ async fn follow(
             .map_err(|error| error.into_failure("stopping the task"))?;
     }
     Err(show::stopped_watching(&left, &format!("{why}; the task was told to stop")))
-}
-
-async fn described(
-    caller: &landfall_deliver::aws_json::Caller,
-    name: &str,
-) -> Result<(String, Definition), Failure> {
-    ecs::describe_definition(caller, name).await.map_err(|error| {
-        landfall_deliver::deploy::denied::failure(
-            error,
-            &format!("looking at task definition `{}`", short(name)),
-        )
-    })
 }
 
 fn input(

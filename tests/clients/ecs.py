@@ -5,7 +5,7 @@ import json
 import time
 
 import aws
-from harness import ACCOUNT, REGION, Wrong, check, contains, program, same
+from harness import ACCOUNT, REGION, Server, Wrong, check, contains, program, same
 
 ROOT_KEYS = ("test", "test")
 CLUSTER = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/shop"
@@ -364,3 +364,25 @@ def fabfuel(bench):
     now = service(client, "shop", "fabfuel")
     image = client.describe_task_definition(taskDefinition=now["taskDefinition"])["taskDefinition"]["containerDefinitions"][0]["image"]
     same(image, "nginx:1.28")
+
+
+@check("services that Terraform describes are there as they ran before: steady, on images that were never pushed here")
+def before(bench):
+    server = Server(bench, "--infra", "examples/github-ecs/infra")
+    try:
+        there = lambda: None
+        there.server, there.environment = server, bench.environment
+        client = aws.client(there, "ecs", ROOT_KEYS, "ap-northeast-1")
+        described = service(client, "shop", "orders")
+        same(completed(described), True)
+        same((described["runningCount"], described["desiredCount"]), (1, 1))
+        same(described["events"][0]["message"], "(service orders) has reached a steady state.")
+        [task] = client.describe_tasks(cluster="shop", tasks=client.list_tasks(cluster="shop")["taskArns"])["tasks"]
+        same(task["lastStatus"], "RUNNING")
+        contains(json.dumps(task, default=str), ["not run: it stands for what ran before"])
+        # What is deployed on top of it stands on its own feet.
+        number = client.update_service(cluster="shop", service="orders", taskDefinition="orders:1", forceNewDeployment=True)
+        same(number["service"]["deployments"][1]["rolloutState"], "COMPLETED")
+        until(lambda: service(client, "shop", "orders"), completed)
+    finally:
+        server.stop()

@@ -53,6 +53,7 @@ import ecs_docker  # noqa: F401
 import deploy_docker  # noqa: F401
 import infra_again  # noqa: F401
 import rehearsals  # noqa: F401
+import ecs_rehearsals  # noqa: F401
 import gitlab  # noqa: F401
 
 # What may be missing in CI: an engine, or a network namespace, because not every machine lets one be had.

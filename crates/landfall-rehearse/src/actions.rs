@@ -1,6 +1,10 @@
 //! The actions that belong to the crossing, as the `landfall` commands that they are here. Inputs
 //! and defaults are those of the originals' `action.yml`.
 
+pub mod clean;
+pub mod deploy;
+pub mod render;
+
 /// An action that a rehearsal knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Builtin {
@@ -10,6 +14,10 @@ pub enum Builtin {
     ConfigureAwsCredentials,
     /// `aws-actions/amazon-ecr-login`.
     EcrLogin,
+    /// `aws-actions/amazon-ecs-render-task-definition`.
+    EcsRender,
+    /// `aws-actions/amazon-ecs-deploy-task-definition`.
+    EcsDeploy,
 }
 
 /// The action of a step's `uses`, whatever its version.
@@ -19,6 +27,8 @@ pub fn builtin(uses: &str) -> Option<Builtin> {
         "actions/checkout" => Some(Builtin::Checkout),
         "aws-actions/configure-aws-credentials" => Some(Builtin::ConfigureAwsCredentials),
         "aws-actions/amazon-ecr-login" => Some(Builtin::EcrLogin),
+        "aws-actions/amazon-ecs-render-task-definition" => Some(Builtin::EcsRender),
+        "aws-actions/amazon-ecs-deploy-task-definition" => Some(Builtin::EcsDeploy),
         _ => None,
     }
 }
@@ -26,7 +36,7 @@ pub fn builtin(uses: &str) -> Option<Builtin> {
 /// What is said of an action that a rehearsal doesn't know.
 pub fn unknown(uses: &str) -> String {
     format!(
-        "`{uses}` is not rehearsed yet: of all actions, checkout, configure-aws-credentials and amazon-ecr-login are"
+        "`{uses}` is not rehearsed yet: of all actions, checkout, configure-aws-credentials, amazon-ecr-login, amazon-ecs-render-task-definition and amazon-ecs-deploy-task-definition are"
     )
 }
 
@@ -37,6 +47,8 @@ pub struct Invocation {
     pub args: Vec<String>,
     /// Variables beside the step's own: secrets go here.
     pub env: Vec<(String, String)>,
+    /// Commands that follow when it went well; they may name its outputs.
+    pub then: Vec<Vec<String>>,
     /// The command that runs after the job's last step, if there is one.
     pub post: Option<Vec<String>>,
     /// Lines that the action would warn with.
@@ -124,21 +136,23 @@ fn boolean(name: &str, value: &str) -> Result<bool, String> {
     }
 }
 
-fn translate(action: &str, table: &[(&str, Becomes)], inputs: &Inputs) -> Result<Invocation, String> {
-    let mut invocation = Invocation::default();
+/// The runner's warning about inputs that an action doesn't have.
+fn unexpected<'k>(known: impl Iterator<Item = &'k str>, inputs: &Inputs) -> Option<String> {
+    let known: Vec<&str> = known.collect();
     let unexpected: Vec<&str> = inputs
         .iter()
         .map(|(name, _)| name.as_str())
-        .filter(|name| !table.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)))
+        .filter(|name| !known.iter().any(|known| known.eq_ignore_ascii_case(name)))
         .collect();
-    if !unexpected.is_empty() {
-        let quoted =
-            |names: Vec<&str>| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
-        let valid = quoted(table.iter().map(|(name, _)| *name).collect());
-        invocation
-            .warnings
-            .push(format!("Unexpected input(s) {}, valid inputs are [{valid}]", quoted(unexpected)));
-    }
+    let quoted = |names: &[&str]| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    (!unexpected.is_empty()).then(|| {
+        format!("Unexpected input(s) {}, valid inputs are [{}]", quoted(&unexpected), quoted(&known))
+    })
+}
+
+fn translate(action: &str, table: &[(&str, Becomes)], inputs: &Inputs) -> Result<Invocation, String> {
+    let mut invocation = Invocation::default();
+    invocation.warnings.extend(unexpected(table.iter().map(|(name, _)| *name), inputs));
     for (name, becomes) in table {
         let Some(value) = input(inputs, name) else { continue };
         match becomes {

@@ -145,6 +145,8 @@ pub struct Summary {
     /// Whether no job was started because of what was asked for: a called workflow that is missing or can't be
     /// read, a job that isn't there.
     pub unreadable: bool,
+    /// Services that were deployed to and whose tasks nothing ran: what depends on them was not shown.
+    pub not_run: Vec<String>,
     /// Jobs that ran.
     pub jobs: usize,
     /// Steps that ran.
@@ -157,8 +159,22 @@ pub struct Summary {
     pub sessions: Vec<SessionMade>,
     /// The images that there are now.
     pub images: Vec<ImageMade>,
+    /// ECS services as they stand.
+    pub services: Vec<ServiceNow>,
     /// How long it took.
     pub took: Duration,
+}
+
+impl Summary {
+    /// Whether the crossing was shown to work.
+    pub fn works(&self) -> bool {
+        self.success && self.not_run.is_empty()
+    }
+
+    /// Whether all went well, and yet something that depends on it was not run.
+    pub fn is_unfinished(&self) -> bool {
+        self.success && !self.not_run.is_empty()
+    }
 }
 
 /// A session that an exchange gave.
@@ -168,6 +184,29 @@ pub struct SessionMade {
     pub role: String,
     /// The token's subject.
     pub subject: String,
+}
+
+/// An ECS service in the end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServiceNow {
+    /// `CLUSTER/NAME`.
+    pub name: String,
+    /// `FAMILY:REVISION` of its primary deployment.
+    pub definition: String,
+    /// How many tasks it should have.
+    pub desired: u32,
+    /// How many it has.
+    pub running: u32,
+    /// `rolloutState` of its primary deployment.
+    pub state: String,
+    /// `status` of the service deployment, where the rehearsal made one.
+    pub deployed: Option<String>,
+    /// Its events since the rehearsal began, oldest first.
+    pub events: Vec<String>,
+    /// Where its containers are, and whether they answer: `127.0.0.1:8080 answers HTTP 200`.
+    pub addresses: Vec<String>,
+    /// Why its tasks were not run.
+    pub not_run: Option<String>,
 }
 
 /// An image that was pushed.

@@ -16,6 +16,7 @@ pub mod hash_files;
 pub mod home;
 pub mod job;
 pub mod library;
+mod loopback;
 pub mod process;
 pub mod run;
 pub mod scratch;
@@ -27,7 +28,9 @@ mod cancel;
 mod flow;
 mod protocol;
 mod readiness;
+mod services;
 mod step;
+mod task_definition;
 mod teach;
 mod voices;
 

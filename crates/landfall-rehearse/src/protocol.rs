@@ -178,6 +178,12 @@ fn environment(
     Ok(env)
 }
 
+/// A variable that a step has, by whoever said it last.
+pub(crate) fn variable(run: &JobRun<'_>, step_env: &[(String, String)], name: &str) -> Option<String> {
+    let said = run.variables(step_env).filter(|(known, _)| known == name).last().map(|(_, value)| value);
+    said.or_else(|| run.base_env.get(name)).filter(|value| !value.is_empty()).cloned()
+}
+
 /// The `PATH` that a step has.
 pub(crate) fn path_of(run: &JobRun<'_>, step_env: &[(String, String)]) -> String {
     let said = run.variables(step_env).filter(|(name, _)| name == "PATH").last().map(|(_, value)| value);

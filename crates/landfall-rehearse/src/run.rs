@@ -19,6 +19,7 @@ use crate::event::{Event, ImageMade, Observer, Outcome, Ready, SessionMade, Summ
 use crate::flow::{Flow, Frame, combined, pairs};
 use crate::library::{Folders, Remotes};
 use crate::readiness::{chosen, leads_to, not_rehearsed};
+use crate::services;
 use crate::snapshot::Snapshot;
 use crate::voices::{Voice, Voices};
 
@@ -88,6 +89,7 @@ pub async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> Summary 
             groups: Groups::default(),
         }),
     };
+    let before = services::before(&rehearsal.world);
     for (file, workflow) in &rehearsal.workflows {
         run.workflow(file, workflow).await;
     }
@@ -98,6 +100,7 @@ pub async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> Summary 
     // Where nothing ran, nothing was shown to work.
     summary.success &= summary.jobs > 0;
     summary.images = images(&rehearsal.world);
+    services::add(&rehearsal.world, &before, &mut summary).await;
     summary.took = started.elapsed();
     voices.event(Event::Ended(&summary));
     summary

@@ -14,6 +14,7 @@ use crate::protocol::{self, Done, Failed, What};
 use crate::run::Executor;
 use crate::script;
 use crate::snapshot;
+use crate::task_definition;
 use crate::teach::Asked;
 
 /// Longest time that undoing something may take.
@@ -118,10 +119,11 @@ async fn carry_out(
         StepBody::Run { script } => run_script(executor, run, step, script, step_env),
         StepBody::Uses { uses, with } => match evaluated(executor, run, with, step_env) {
             Err(error) => Err(error),
-            Ok(inputs) => match invocation(run, &uses.value, with, &inputs, asked) {
+            Ok(inputs) => match work(run, &uses.value, with, &inputs, asked) {
                 Err(error) => Err(error),
-                Ok(None) => return Done::without_a_process(check_out(executor, run, &inputs)),
-                Ok(Some(invocation)) => {
+                Ok(Work::CheckOut) => return Done::without_a_process(check_out(executor, run, &inputs)),
+                Ok(Work::Render) => return task_definition::run(executor, run, &inputs, step_env).await,
+                Ok(Work::Landfall(invocation)) => {
                     return run_landfall(executor, run, step, invocation, step_env, name).await;
                 }
             },
@@ -134,22 +136,33 @@ async fn carry_out(
     }
 }
 
-/// The `landfall` command of an action; none for a checkout, which is a copy.
-fn invocation(
+/// What a step's action is here.
+enum Work {
+    /// A copy of the repository.
+    CheckOut,
+    /// A file is written.
+    Render,
+    /// A command.
+    Landfall(Invocation),
+}
+
+fn work(
     run: &mut JobRun<'_>,
     uses: &str,
     with: &Pairs,
     inputs: &[(String, String)],
     asked: &mut Asked,
-) -> Result<Option<Invocation>, Failed> {
+) -> Result<Work, Failed> {
     match actions::builtin(uses) {
-        Some(Builtin::Checkout) => Ok(None),
+        Some(Builtin::Checkout) => Ok(Work::CheckOut),
         Some(Builtin::ConfigureAwsCredentials) => {
             asked.is_login(with, inputs);
             run.login = Some(asked.clone());
-            actions::login(inputs).map(Some)
+            actions::login(inputs).map(Work::Landfall)
         }
-        Some(Builtin::EcrLogin) => actions::ecr_login(inputs).map(Some),
+        Some(Builtin::EcrLogin) => actions::ecr_login(inputs).map(Work::Landfall),
+        Some(Builtin::EcsRender) => Ok(Work::Render),
+        Some(Builtin::EcsDeploy) => task_definition::deployment(run, inputs).map(Work::Landfall),
         None => Err(actions::unknown(uses)),
     }
 }
@@ -234,15 +247,25 @@ async fn run_landfall(
         let line = run.masks.mask(&format!("Warning: {warning}"));
         executor.observer.event(Event::Output { line: &line });
     }
-    let what = What {
-        program: run.folders.bin.join("landfall"),
-        args: invocation.args,
-        dir: run.folders.workspace.clone(),
-        step_env,
-        further: invocation.env,
-        limit: Duration::ZERO,
-    };
-    let done = with_limit(executor, run, step, what, name).await;
+    let mut done = Done::without_a_process(Ok(()));
+    for args in std::iter::once(invocation.args).chain(invocation.then) {
+        let named = |args: Vec<String>| task_definition::named(args, &done.outputs);
+        let what = What {
+            program: run.folders.bin.join("landfall"),
+            args: named(args),
+            dir: run.folders.workspace.clone(),
+            step_env,
+            further: invocation.env.clone(),
+            limit: Duration::ZERO,
+        };
+        let next = with_limit(executor, run, step, what, name).await;
+        let mut outputs = std::mem::take(&mut done.outputs);
+        outputs.extend(next.outputs);
+        done = Done { outputs, ..next };
+        if done.result.is_err() {
+            break;
+        }
+    }
     if let (Ok(()), Some(args)) = (&done.result, invocation.post) {
         let name = format!("Post {name}");
         run.posts.push(Post { name, args, span: step.span, step_env: step_env.clone() });

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use landfall_check::render;
-use landfall_rehearse::event::{JobStarted, Ready, StepEnded, Summary};
+use landfall_rehearse::event::{JobStarted, Ready, ServiceNow, StepEnded, Summary};
 use landfall_rehearse::{Event, Observer, Outcome};
 use landfall_serve::log::{self, Record};
 use landfall_types::{Finding, SourceMap};
@@ -183,8 +183,19 @@ impl<'a> Tree<'a> {
         self.blank = false;
     }
 
+    fn service(&mut self, service: &ServiceNow) {
+        self.line(format!("  service {}", service.name));
+        self.line(format!("          {}", standing(service)));
+        for address in &service.addresses {
+            self.line(format!("          {address}"));
+        }
+        if let Some(why) = &service.not_run {
+            self.line(styled(DIM, format!("          {why}")));
+        }
+    }
+
     fn ended(&mut self, summary: &Summary) {
-        if !summary.sessions.is_empty() || !summary.images.is_empty() {
+        if !summary.sessions.is_empty() || !summary.images.is_empty() || !summary.services.is_empty() {
             self.gap();
             self.line(styled(BOLD, "What there is now"));
         }
@@ -198,6 +209,9 @@ impl<'a> Tree<'a> {
             self.line(format!("          {}", image.digest));
             self.line(styled(DIM, format!("          tags {tags}; {}", ui::size(image.size_in_bytes))));
         }
+        for service in &summary.services {
+            self.service(service);
+        }
         let counts = format!(
             "{}, {}, {}{} in {}",
             many(summary.jobs, "job"),
@@ -206,16 +220,27 @@ impl<'a> Tree<'a> {
             if summary.refused > 0 { format!(" ({} refused)", summary.refused) } else { String::new() },
             seconds(summary.took)
         );
-        let verdict = if summary.success {
+        let verdict = if summary.works() {
             styled(GOOD.bold(), "✓ the crossing works")
         } else if summary.jobs == 0 {
             styled(BAD.bold(), "✗ no job ran")
+        } else if summary.is_unfinished() {
+            styled(BAD.bold(), format!("✗ not shown to work: nothing ran {}", summary.not_run.join(", ")))
         } else {
             styled(BAD.bold(), "✗ the crossing does not work")
         };
         self.gap();
         self.line(format!("{verdict}  {}", styled(DIM, counts)));
     }
+}
+
+/// How a service stands, in a line.
+fn standing(service: &ServiceNow) -> String {
+    let state = match service.deployed.as_deref() {
+        Some(status) => format!("deployment {}", status.to_ascii_lowercase().replace('_', " ")),
+        None => "not deployed to".to_owned(),
+    };
+    format!("{}, {} of {} running, {state}", service.definition, service.running, service.desired)
 }
 
 fn output(text: &str) {
@@ -388,9 +413,21 @@ fn ended_json(summary: &Summary) -> serde_json::Value {
             })
         })
         .collect();
+    let services: Vec<_> = summary
+        .services
+        .iter()
+        .map(|service| {
+            serde_json::json!({
+                "service": service.name, "task_definition": service.definition, "desired": service.desired,
+                "running": service.running, "rollout": service.state, "deployment": service.deployed,
+                "events": service.events, "addresses": service.addresses, "not_run": service.not_run,
+            })
+        })
+        .collect();
     serde_json::json!({
-        "event": "ended", "success": summary.success, "jobs": summary.jobs, "steps": summary.steps,
+        "event": "ended", "success": summary.works(), "jobs": summary.jobs, "steps": summary.steps,
         "calls": summary.calls, "refused": summary.refused, "sessions": sessions, "images": images,
+        "services": services, "not_run": summary.not_run,
         "seconds": summary.took.as_secs_f64(),
     })
 }

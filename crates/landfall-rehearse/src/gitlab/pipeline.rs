@@ -15,6 +15,7 @@ use super::job;
 use super::library::{Folders, paths};
 use crate::event::{Event, Observer, Outcome, Summary};
 use crate::run::{count, images};
+use crate::services;
 
 /// Pipelines inside of each other, GitLab's own limit.
 const LEVELS_MAX: usize = 2;
@@ -68,12 +69,14 @@ pub(super) async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> S
         folders: 0,
         stretched: BTreeSet::new(),
     };
+    let before = services::before(&rehearsal.world);
     executor.pipeline(&rehearsal.config, &rehearsal.facts, String::new(), 0).await;
     executor.tell_unused();
     let Executor { mut summary, .. } = executor;
     // Where nothing ran, nothing was shown to work.
     summary.success &= summary.jobs > 0;
     summary.images = images(&rehearsal.world);
+    services::add(&rehearsal.world, &before, &mut summary).await;
     summary.took = started.elapsed();
     observer.event(Event::Ended(&summary));
     summary

@@ -202,7 +202,17 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
     if summary.unreadable {
         return Err(usage("no job was started"));
     }
-    Ok(summary.success)
+    verdict(&summary)
+}
+
+/// Whether the crossing works; where nothing ran what was deployed, an outside party is missing.
+fn verdict(summary: &Summary) -> Result<bool, Failure> {
+    if summary.is_unfinished() {
+        let names = summary.not_run.join(", ");
+        return Err(Failure::new(FailureKind::Outside, format!("nothing ran the tasks of {names}"))
+            .help("start Docker or Podman, or name its socket in DOCKER_HOST"));
+    }
+    Ok(summary.works())
 }
 
 async fn rehearse(rehearsal: &Rehearsal, sources: &SourceMap, format: Format) -> Summary {

@@ -1,0 +1,126 @@
+//! The step that renders a task definition: reads it from the workspace or, with the job's own session,
+//! from ECS, and writes the changed one for the steps that follow.
+
+use landfall_types::Secret;
+use serde_json::Value;
+
+use crate::actions::{Inputs, Invocation, clean, deploy, render};
+use crate::event::Event;
+use crate::job::JobRun;
+use crate::loopback::{self, Session};
+use crate::protocol::{self, Done, Failed};
+use crate::run::Executor;
+
+/// Largest task definition file, in bytes; ECS takes 64 KiB.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Renders; the output `task-definition` is the new file.
+pub(crate) async fn run(
+    executor: &mut Executor<'_>,
+    run: &mut JobRun<'_>,
+    inputs: &Inputs,
+    step_env: &[(String, String)],
+) -> Done {
+    match rendered(executor, run, inputs, step_env).await {
+        Ok(file) => {
+            Done { outputs: vec![("task-definition".to_owned(), file)], ..Done::without_a_process(Ok(())) }
+        }
+        Err(error) => Done::without_a_process(Err(error)),
+    }
+}
+
+async fn rendered(
+    executor: &mut Executor<'_>,
+    run: &mut JobRun<'_>,
+    inputs: &Inputs,
+    step_env: &[(String, String)],
+) -> Result<String, Failed> {
+    let definition = match render::from(inputs)? {
+        render::From::File(file) => read(run, &file)?,
+        render::From::Registered(name) => registered(executor, run, &name, step_env).await?,
+    };
+    let rendered = render::render(definition, inputs)?;
+    for warning in &rendered.warnings {
+        let line = run.masks.mask(&format!("Warning: {warning}"));
+        executor.observer.event(Event::Output { line: &line });
+    }
+    let number = run.next_number();
+    let file = run.folders.temp.join(format!("task-definition-{number}.json"));
+    let text = serde_json::to_string_pretty(&rendered.definition).map_err(|error| error.to_string())?;
+    std::fs::write(&file, text).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    Ok(file.display().to_string())
+}
+
+fn read(run: &JobRun<'_>, file: &str) -> Result<Value, Failed> {
+    let path = run.folders.workspace.join(file);
+    let length =
+        std::fs::metadata(&path).map_err(|_| format!("Task definition file does not exist: {file}"))?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(format!("{file} has {length} bytes; at most {FILE_BYTES_MAX} are read"));
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {file}: {error}"))?;
+    serde_json::from_str(&text)
+        .map_err(|error| format!("{file} is not JSON ({error}), and the action reads nothing else"))
+}
+
+/// `DescribeTaskDefinition`, as the action calls it: the tags go into the definition.
+async fn registered(
+    executor: &Executor<'_>,
+    run: &JobRun<'_>,
+    name: &str,
+    step_env: &[(String, String)],
+) -> Result<Value, Failed> {
+    let variable = |name: &str| protocol::variable(run, step_env, name);
+    let region = variable("AWS_REGION").ok_or("Region is missing")?;
+    let none = "Could not load credentials from any providers";
+    let session = Session {
+        access_key_id: variable("AWS_ACCESS_KEY_ID").ok_or(none)?,
+        secret: Secret::new(variable("AWS_SECRET_ACCESS_KEY").ok_or(none)?),
+        token: variable("AWS_SESSION_TOKEN"),
+        region,
+    };
+    let input = serde_json::json!({ "taskDefinition": name, "include": ["TAGS"] });
+    let now = executor.rehearsal.world.clock.wall();
+    let mut answer = loopback::ecs(executor.registry(), &session, "DescribeTaskDefinition", &input, now)
+        .await
+        .map_err(|message| format!("Failed to describe task definition in ECS: {message}"))?;
+    let mut definition = answer["taskDefinition"].take();
+    let tags = answer["tags"].take();
+    if let (Some(members), false) = (definition.as_object_mut(), tags.is_null()) {
+        members.insert("tags".to_owned(), tags);
+    }
+    Ok(definition)
+}
+
+/// The commands of a step that deploys: its file is read and cleaned first, as the action does it.
+pub(crate) fn deployment(run: &mut JobRun<'_>, inputs: &Inputs) -> Result<Invocation, Failed> {
+    let (file, keep) = deploy::file(inputs)?;
+    let path = run.folders.workspace.join(&file);
+    // YAML is taken as it is: what it says is registered to the letter.
+    let (path, warnings) = match read(run, &file) {
+        Ok(definition) => {
+            let (cleaned, warnings) = clean::clean(&definition, &keep);
+            let number = run.next_number();
+            let path = run.folders.temp.join(format!("registered-{number}.json"));
+            std::fs::write(&path, cleaned.to_string())
+                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+            (path, warnings)
+        }
+        Err(_) if path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml") => {
+            (path, Vec::new())
+        }
+        Err(error) => return Err(error),
+    };
+    let mut invocation = deploy::invocation(inputs, &path.display().to_string())?;
+    invocation.warnings.extend(warnings);
+    Ok(invocation)
+}
+
+/// A command's words, with the ARN that a command before has put out.
+pub(crate) fn named(args: Vec<String>, outputs: &[(String, String)]) -> Vec<String> {
+    let arn = outputs.iter().rev().find(|(name, _)| name == "task-definition-arn");
+    match arn {
+        Some((_, arn)) => args.into_iter().map(|word| word.replace(deploy::REGISTERED, arn)).collect(),
+        None => args,
+    }
+}

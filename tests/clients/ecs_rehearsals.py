@@ -1,0 +1,72 @@
+"""`landfall rehearse examples/github-ecs`: it works, with and without Docker, and each fault is told truly."""
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+from docker_engine import engine
+from harness import ROOT, Wrong, add, check, contains, lacks, program, table
+from rehearsals import nothing_left, points_at, rehearsing, temporary_files
+
+EXAMPLE = ROOT / "examples/github-ecs"
+
+
+def environment(bench, host=None):
+    """Somebody who has an engine, or none; Rust is needed to build the program."""
+    program("rustc")
+    more = {name: os.environ[name] for name in ("RUSTUP_HOME", "RUSTUP_TOOLCHAIN") if name in os.environ}
+    more.setdefault("RUSTUP_HOME", os.path.expanduser("~/.rustup"))
+    return rehearsing(bench, DOCKER_HOST=host or f"unix://{bench.dir}/no-engine", DOCKER_BUILDKIT="0", **more)
+
+
+def example(bench, edits):
+    """A copy of the example with some texts replaced, each of which stands there exactly once."""
+    place = pathlib.Path(tempfile.mkdtemp(prefix="example-", dir=bench.dir)) / "example"
+    shutil.copytree(EXAMPLE, place)
+    for name, old, new in edits:
+        text = (place / name).read_text()
+        if text.count(old) != 1:
+            raise Wrong(f"{name} has {text.count(old)} times {old!r}; the row needs it exactly once")
+        (place / name).write_text(text.replace(old, new))
+    return place
+
+
+def fault(row):
+    def run(bench):
+        host = engine(bench) if row.get("engine") else None
+        place, before = example(bench, row.get("edits", [])), temporary_files(bench)
+        command = [bench.landfall, "rehearse", "example", *row.get("flags", [])]
+        said = bench.run(*command, cwd=place.parent, env=environment(bench, host), expect=row.get("exit", 1))
+        output = said.stdout + said.stderr
+        contains(output, row["says"])
+        lacks(output, ["the crossing works", "panicked", *row.get("never", [])])
+        points_at(output, place, row.get("places", []))
+        nothing_left(bench, before)
+
+    return run
+
+
+for each in table("ecs_faults.toml", "fault"):
+    add(__name__, f"told: {each['name']}", fault(each))
+
+
+@check("with an engine the example works: the container runs, and answers on its port")
+def _(bench):
+    said = bench.run(bench.landfall, "rehearse", "examples/github-ecs", cwd=ROOT, env=environment(bench, engine(bench)))
+    contains(said.stdout, ["the crossing works", "service shop/orders", "1 of 1 running, deployment successful", "answers HTTP 200"])
+
+
+@check("the image is built and pushed with Docker as well")
+def _(bench):
+    workflow = EXAMPLE / "service/.github/workflows/deploy-docker.yml"
+    said = bench.run(bench.landfall, "rehearse", workflow, env=environment(bench, engine(bench)))
+    contains(said.stdout, ["the crossing works", "answers HTTP 200"])
+
+
+@check("without an engine the end says that nothing ran the container, and the exit code is another one")
+def _(bench):
+    said = bench.run(bench.landfall, "rehearse", "examples/github-ecs", cwd=ROOT, env=environment(bench), expect=3)
+    contains(said.stdout, ["not run, no container engine at", "not shown to work: nothing ran shop/orders"])
+    contains(said.stderr, ["nothing ran the tasks of shop/orders", "DOCKER_HOST"])
+    lacks(said.stdout, ["the crossing works"])

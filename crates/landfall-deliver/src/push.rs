@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use landfall_types::{Digest, ImageRef, RepositoryName, Tag};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::blob::Blob;
@@ -263,25 +264,38 @@ impl One<'_> {
 }
 
 /// Says how each came to be there. The first failure ends the others.
+///
+/// The first blob goes alone until the registry lets it in: who may not push is told so once, and not by as
+/// many refusals as there are blobs on their way.
 async fn push_blobs(
     repository: &Repository,
     blobs: &[Blob],
     sources: &[RepositoryName],
     progress: &Progress,
 ) -> Result<Vec<Arrival>, RegistryError> {
-    let sources: Arc<[RepositoryName]> = sources.into();
+    let (sources, begun): (Arc<[RepositoryName]>, _) = (sources.into(), Arc::new(Notify::new()));
     let mut running = JoinSet::new();
     let mut waiting = blobs.iter();
-    let mut arrivals = Vec::new();
+    let (mut arrivals, mut parallel) = (Vec::new(), 1);
     loop {
-        while running.len() < PARALLEL_BLOBS_MAX
+        while running.len() < parallel
             && let Some(blob) = waiting.next()
         {
             let (repository, blob) = (repository.clone(), blob.clone());
-            let (sources, sent) = (Arc::clone(&sources), Arc::clone(&progress.sent));
-            running.spawn(async move { (repository.ensure_blob(&blob, &sources, &sent).await, blob.size) });
+            let (sources, begun) = (Arc::clone(&sources), Arc::clone(&begun));
+            let sent = Arc::clone(&progress.sent);
+            running.spawn(async move {
+                (repository.ensure_blob(&blob, &sources, &sent, &begun).await, blob.size)
+            });
         }
-        let Some(finished) = running.join_next().await else { return Ok(arrivals) };
+        let finished = tokio::select! {
+            () = begun.notified(), if parallel == 1 => {
+                parallel = PARALLEL_BLOBS_MAX;
+                continue;
+            }
+            finished = running.join_next() => finished,
+        };
+        let Some(finished) = finished else { return Ok(arrivals) };
         let (outcome, size) = finished.map_err(|error| RegistryError::Unexpected {
             doing: format!("pushing to {}", repository.full_name()),
             what: error.to_string(),
@@ -291,6 +305,7 @@ async fn push_blobs(
             progress.present.fetch_add(size, Ordering::Relaxed);
         }
         arrivals.push(arrival);
+        parallel = PARALLEL_BLOBS_MAX;
     }
 }
 

@@ -13,6 +13,7 @@ use reqwest::header::{
     WWW_AUTHENTICATE,
 };
 use reqwest::{Client, Method, Response, StatusCode, Url};
+use tokio::sync::Notify;
 
 use crate::blob::Blob;
 use crate::docker_config::Login;
@@ -196,7 +197,8 @@ impl Repository {
     }
 
     /// Makes sure that a blob is there: it is looked for, then mounted from one of the repositories of
-    /// this registry that `sources` names, then sent. `sent` counts the bytes.
+    /// this registry that `sources` names, then sent. `sent` counts the bytes; `begun` is told when the
+    /// registry has agreed to an upload.
     ///
     /// An upload that breaks is continued where the registry says it stands; where it doesn't (ECR), a new
     /// one begins.
@@ -208,10 +210,11 @@ impl Repository {
         blob: &Blob,
         sources: &[RepositoryName],
         sent: &Arc<AtomicU64>,
+        begun: &Notify,
     ) -> Result<Arrival, RegistryError> {
         let (mut attempt, mut resumed, mut reached) = (1, None, 0);
         loop {
-            let error = match self.try_blob(blob, sources, sent, resumed.take()).await {
+            let error = match self.try_blob(blob, sources, sent, begun, resumed.take()).await {
                 Ok(arrival) => return Ok(arrival),
                 Err(broken) => broken,
             };
@@ -236,6 +239,7 @@ impl Repository {
         blob: &Blob,
         sources: &[RepositoryName],
         sent: &Arc<AtomicU64>,
+        begun: &Notify,
         resumed: Option<(Target, u64)>,
     ) -> Result<Arrival, Broken> {
         if let Some((session, start)) = resumed {
@@ -260,7 +264,10 @@ impl Repository {
             }
         }
         match session {
-            Some(session) => self.fill(blob, session, 0, sent).await,
+            Some(session) => {
+                begun.notify_one();
+                self.fill(blob, session, 0, sent).await
+            }
             None => Err(RegistryError::Unexpected {
                 doing: format!("POST upload of {} to {}", short(&blob.digest), self.full_name()),
                 what: "no upload began".to_owned(),

@@ -112,6 +112,8 @@ pub struct Job {
     pub artifacts: Artifacts,
     /// `image`
     pub image: Option<Spanned<String>>,
+    /// The service that brings a Docker engine along, `docker:dind`.
+    pub docker: Option<Spanned<String>>,
     /// `parallel`
     pub parallel: Option<Parallel>,
     /// `retry`

@@ -147,6 +147,7 @@ pub(super) fn read(
         environment: tree.field("environment").and_then(|tree| environment(&path, tree, findings)),
         artifacts: artifacts(&path, keys.get("artifacts"), findings),
         image: keys.get("image").and_then(|image| spanned(image.field("name").unwrap_or(image))),
+        docker: services(&keys).into_iter().find(|service| is_docker(&service.value)),
         parallel: tree.field("parallel").and_then(|tree| parallel(&path, tree, findings)),
         retry: keys.get("retry").map(retry).unwrap_or_default(),
         timeout_seconds: keys.get("timeout").and_then(|tree| timeout(&path, tree, findings)),
@@ -173,11 +174,26 @@ fn check_keys(path: &str, tree: &Tree, findings: &mut Findings) {
     }
 }
 
+/// The images of a job's services.
+fn services(keys: &Keywords<'_>) -> Vec<Spanned<String>> {
+    let items = keys.get("services").map(Tree::items).unwrap_or_default();
+    items.iter().filter_map(|item| spanned(item.field("name").unwrap_or(item))).collect()
+}
+
+/// Whether an image is a Docker engine inside of a container.
+fn is_docker(image: &str) -> bool {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    name.starts_with("docker:") && name.contains("dind")
+}
+
 fn unmodelled(keys: &Keywords<'_>) -> Vec<Spanned<&'static str>> {
+    let services = services(keys);
+    let only_docker = !services.is_empty() && services.iter().all(|service| is_docker(&service.value));
     let is_said =
         |tree: &&Tree| tree.scalar().is_some() || !tree.items().is_empty() || !tree.entries().is_empty();
     UNMODELLED
         .iter()
+        .filter(|key| **key != "services" || !only_docker)
         .filter_map(|key| keys.get(key).filter(is_said).map(|tree| Spanned::new(*key, tree.span)))
         .collect()
 }

@@ -121,6 +121,9 @@ fn job_lines(job: &PlannedJob, sources: &SourceMap, shown: &[&str]) -> String {
         let TokenEnvironment { name, tier, action, .. } = environment;
         line.push_str(&format!("\n  environment {name}, {tier}, {action}"));
     }
+    if let Some(docker) = &job.job.docker {
+        line.push_str(&format!("\n  Docker engine by {}", docker.value));
+    }
     for what in &job.job.unmodelled {
         line.push_str(&format!("\n  not modelled: {}", what.value));
     }

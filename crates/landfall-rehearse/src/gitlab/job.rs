@@ -28,6 +28,8 @@ use crate::snapshot;
 const TIMEOUT_SECONDS_DEFAULT: u64 = 3600;
 /// How long `after_script` may take (GitLab's own limit).
 const AFTER_LIMIT: Duration = Duration::from_secs(300);
+/// Variables by which jobs find the Docker engine that a service brings along. This machine's own takes its place.
+const OF_DOCKER: &[&str] = &["DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_CERTDIR", "DOCKER_TLS_VERIFY"];
 /// Longest line that is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 8 * 1024;
 
@@ -64,7 +66,6 @@ pub(super) async fn run(
 ) -> JobEnded {
     let failed = || JobEnded { outcome: Outcome::Failure, exit_code: None, handed_on: HandedOn::default() };
     let Body::Script(script) = &job.job.body else { return failed() };
-    executor.summary.jobs += 1;
     let mut attempt = 0;
     loop {
         let mut run = match prepare(executor, facts, job, script, from) {
@@ -74,6 +75,7 @@ pub(super) async fn run(
                 return failed();
             }
         };
+        executor.summary.jobs += usize::from(attempt == 0);
         let title = if attempt == 0 { name.to_owned() } else { format!("{name}  (attempt {})", attempt + 1) };
         executor.observer.event(Event::JobStarted(&started(executor, &run, title)));
         let (outcome, exit_code) = run.scripts(executor).await;
@@ -120,7 +122,8 @@ fn prepare<'j>(
         .map_err(|error| format!("cannot write its registries.conf: {error}"))?;
     env.insert(trusted.0, trusted.1);
     let variables = variables(facts, job, &folders, from);
-    home::extend(&mut env, variables.values().iter(), executor.registry())?;
+    let own = |(name, _): &&(String, String)| job.job.docker.is_none() || !OF_DOCKER.contains(&name.as_str());
+    home::extend(&mut env, variables.values().iter().filter(own), executor.registry())?;
     for (name, value) in secrets(executor, job)? {
         masks.add(&value);
         env.insert(name, value);
@@ -209,6 +212,9 @@ fn started(executor: &Executor<'_>, run: &JobRun<'_>, name: String) -> JobStarte
     if let Some(image) = &job.job.image {
         let image = run.variables.replace(&image.value);
         about.push(format!("image {image}: the tools of this machine take its place"));
+    }
+    if let Some(docker) = &job.job.docker {
+        about.push(format!("service {}: the Docker engine of this machine takes its place", docker.value));
     }
     let path = run.env.get("PATH").map_or("", String::as_str);
     let lines: Vec<Line> = run.script.before.iter().chain(&run.script.script).map(Line::of).collect();

@@ -1,0 +1,256 @@
+//! Deployments against a played ECS: what is sent, what is tried again, and what becomes of answers that are
+//! late, throttled or refused.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use landfall_deliver::FailureKind;
+use landfall_deliver::aws_json::{Caller, ECS, Outside};
+use landfall_deliver::deploy::definition::{Definition, Object};
+use landfall_deliver::deploy::diff::Values;
+use landfall_deliver::deploy::plan::{self, Plan, Request, Source};
+use landfall_deliver::deploy::roll::{self, Begun};
+use landfall_deliver::deploy::verdict::Verdict;
+use landfall_deliver::deploy::watch::{self, End, Outcome, Patience, Told};
+use landfall_deliver::deploy::{ecs, run_task};
+use landfall_types::Timestamp;
+use serde_json::{Value, json};
+use support::{AT_ONCE, Reply, Server, environment, reply};
+
+const OLD: &str = "arn:aws:ecs:eu-west-1:123456789012:task-definition/app:1";
+const NEW: &str = "arn:aws:ecs:eu-west-1:123456789012:task-definition/app:2";
+/// Looks follow each other at once.
+const EAGER: Patience = Patience { timeout: Duration::from_secs(20), pause_max: Duration::from_millis(1) };
+
+fn caller(server: &Server) -> Caller {
+    let url = server.url();
+    let environment = environment(&[
+        ("AWS_ENDPOINT_URL", &url),
+        ("AWS_ACCESS_KEY_ID", "AKID"),
+        ("AWS_SECRET_ACCESS_KEY", "SECRET"),
+        ("AWS_SESSION_TOKEN", "SESSION"),
+    ]);
+    let outside =
+        Outside { clock: || Timestamp::from_seconds(1_700_000_000), fill_random: |bytes| bytes.fill(7) };
+    Caller::new(&environment, "eu-west-1", AT_ONCE, outside)
+}
+
+fn operation(request: &support::Request) -> String {
+    let target = request.header("x-amz-target").unwrap_or_default();
+    target.rsplit('.').next().unwrap_or_default().to_owned()
+}
+
+fn answer(value: &Value) -> Reply {
+    reply(200, value.to_string())
+}
+
+fn refusal(code: &str, message: &str) -> Reply {
+    reply(400, json!({ "__type": code, "message": message }).to_string())
+}
+
+/// A service whose deployments are `(number, status, task definition, running, state)`.
+fn service(definition: &str, deployments: &[(u32, &str, &str, u32, &str)]) -> Value {
+    let deployment = |(number, status, definition, running, state): &(u32, &str, &str, u32, &str)| {
+        json!({
+            "id": format!("ecs-svc/{number}"), "status": status, "taskDefinition": definition, "desiredCount": 1,
+            "runningCount": running, "pendingCount": 0, "failedTasks": 0, "rolloutState": state, "createdAt": number,
+        })
+    };
+    json!({
+        "serviceName": "web", "serviceArn": "arn:web", "status": "ACTIVE", "desiredCount": 1, "runningCount": 1,
+        "taskDefinition": definition, "deploymentController": { "type": "ECS" },
+        "deployments": deployments.iter().map(deployment).collect::<Vec<_>>(), "events": [],
+    })
+}
+
+fn before() -> Value {
+    service(OLD, &[(1, "PRIMARY", OLD, 1, "COMPLETED")])
+}
+
+fn after() -> Value {
+    service(NEW, &[(2, "PRIMARY", NEW, 0, "IN_PROGRESS"), (1, "ACTIVE", OLD, 1, "COMPLETED")])
+}
+
+fn document() -> Value {
+    json!({
+        "family": "app", "someday": { "empty": {}, "list": [] }, "cpu": "256",
+        "containerDefinitions": [{ "name": "web", "image": "r/app:v1", "memory": 64, "command": [],
+            "logConfiguration": { "logDriver": "json-file", "options": { "tag": "" } } }],
+    })
+}
+
+/// Answers of an ECS that has the service `web`; `looks` answers `DescribeServices` after the update.
+fn played(looks: impl Fn(usize) -> Reply + Send + Sync + 'static) -> impl Fn(&support::Request) -> Reply {
+    let (is_updated, count) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    move |request| match operation(request).as_str() {
+        "DescribeServices" if is_updated.load(Ordering::SeqCst) == 0 => {
+            answer(&json!({ "services": [before()], "failures": [] }))
+        }
+        "DescribeServices" => looks(count.fetch_add(1, Ordering::SeqCst)),
+        "DescribeTaskDefinition" => {
+            let mut known = document();
+            known["taskDefinitionArn"] = json!(OLD);
+            answer(&json!({ "taskDefinition": known, "tags": [] }))
+        }
+        "RegisterTaskDefinition" => answer(&json!({ "taskDefinition": { "taskDefinitionArn": NEW } })),
+        "UpdateService" => {
+            is_updated.store(1, Ordering::SeqCst);
+            answer(&json!({ "service": after() }))
+        }
+        other => refusal("AccessDeniedException", &format!("no {other}")),
+    }
+}
+
+fn look(service: &Value) -> Reply {
+    answer(&json!({ "services": [service], "failures": [] }))
+}
+
+async fn begin(caller: &Caller) -> (Plan, Begun) {
+    let mut wanted = document();
+    wanted["containerDefinitions"][0]["image"] = json!("r/app:v2");
+    let request = Request {
+        cluster: "prod".to_owned(),
+        services: vec!["web".to_owned()],
+        source: Source::Document(Definition::from_document(wanted).unwrap().definition),
+        edits: Box::new(|_| Ok(Vec::new())),
+        update: Object::new(),
+        rules: Object::new(),
+        force: false,
+        values: Values::Shown,
+    };
+    let plan = plan::make(caller, &request).await.unwrap();
+    let arns = roll::register(caller, &plan, |_| {}).await.unwrap();
+    let part = &plan.parts[0];
+    let begun = roll::update(caller, part, part.service.as_ref().unwrap(), &arns[0]).await.unwrap();
+    (plan, begun)
+}
+
+async fn watched(server: &Server, patience: Patience) -> (Outcome, Vec<Told>) {
+    let caller = caller(server);
+    let (_, begun) = begin(&caller).await;
+    let mut told = Vec::new();
+    let mut outcomes = watch::all(&caller, "prod", &[begun], patience, &mut |one| told.push(one)).await;
+    (outcomes.pop().unwrap(), told)
+}
+
+fn bodies(server: &Server, name: &str) -> Vec<Value> {
+    let requests = server.requests();
+    let of = requests.iter().filter(|request| operation(request) == name);
+    of.map(|request| serde_json::from_str(&request.text()).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_is_sent_is_what_was_asked_for_and_nothing_else() {
+    let stable = service(NEW, &[(2, "PRIMARY", NEW, 1, "COMPLETED")]);
+    let server = Server::start(played(move |_| look(&stable))).await;
+    let (outcome, _) = watched(&server, EAGER).await;
+    assert_eq!(outcome.end, End::Verdict(Verdict::Stable { running: 1 }));
+    assert_eq!(
+        bodies(&server, "UpdateService"),
+        [json!({ "cluster": "prod", "service": "web", "taskDefinition": NEW })]
+    );
+    let mut wanted = document();
+    wanted["containerDefinitions"][0]["image"] = json!("r/app:v2");
+    // Fields that nobody knows, and what is empty, to the letter.
+    assert_eq!(bodies(&server, "RegisterTaskDefinition"), [wanted]);
+    let first = server.requests().remove(0);
+    let signature = first.header("authorization").unwrap();
+    assert!(
+        signature.starts_with("AWS4-HMAC-SHA256 Credential=AKID/20231114/eu-west-1/ecs/aws4_request"),
+        "{signature}"
+    );
+    assert_eq!(first.header("x-amz-target"), Some("AmazonEC2ContainerServiceV20141113.DescribeServices"));
+    assert_eq!(first.header("x-amz-security-token"), Some("SESSION"));
+}
+
+#[tokio::test]
+async fn an_answer_from_before_the_update_is_no_rollback() {
+    let looks = [before(), after(), before(), service(NEW, &[(2, "PRIMARY", NEW, 1, "COMPLETED")])];
+    let server = Server::start(played(move |at| look(&looks[at.min(3)]))).await;
+    let (outcome, _) = watched(&server, EAGER).await;
+    assert_eq!(outcome.end, End::Verdict(Verdict::Stable { running: 1 }));
+    assert_eq!(bodies(&server, "DescribeServices").len(), 5);
+}
+
+#[tokio::test]
+async fn throttling_is_waited_for_and_a_refusal_is_told_at_once() {
+    let count = AtomicUsize::new(0);
+    let server = Server::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => refusal("ThrottlingException", "Rate exceeded"),
+        1 => reply(503, ""),
+        2 => look(&before()),
+        _ => refusal("AccessDeniedException", "no"),
+    })
+    .await;
+    let caller = caller(&server);
+    let names = ["web".to_owned()];
+    assert_eq!(ecs::describe_services(&caller, "prod", &names).await.unwrap().0.len(), 1);
+    assert_eq!(server.lines().len(), 3);
+    let error = ecs::describe_services(&caller, "prod", &names).await.unwrap_err();
+    assert_eq!(error.kind(), FailureKind::Refused);
+    assert_eq!(server.lines().len(), 4, "asked once");
+}
+
+#[tokio::test]
+async fn an_ecs_that_is_throttled_throughout_is_said_and_the_time_has_an_end() {
+    let server = Server::start(played(|_| refusal("ThrottlingException", "Rate exceeded"))).await;
+    let patience = Patience { timeout: Duration::from_millis(300), ..EAGER };
+    let (outcome, told) = watched(&server, patience).await;
+    assert_eq!(outcome.end, End::Timeout);
+    let wanted = Told::Note { text: "ECS can't be asked just now: Rate exceeded".to_owned() };
+    assert_eq!(told.iter().filter(|one| **one == wanted).count(), 1, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_watching_is_told_as_that() {
+    let server =
+        Server::start(played(|_| refusal("ExpiredTokenException", "The security token is expired"))).await;
+    let (outcome, _) = watched(&server, EAGER).await;
+    let End::Lost(failure) = outcome.end else { panic!("{:?}", outcome.end) };
+    assert!(
+        failure.message.starts_with("the deployment goes on, but can't be watched any more"),
+        "{failure:?}"
+    );
+    assert!(failure.details.iter().any(|line| line.contains("`landfall exec`")), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_service_that_is_deleted_meanwhile_is_told_as_that() {
+    let server = Server::start(played(|_| {
+        answer(&json!({ "services": [], "failures": [{ "arn": "a", "reason": "MISSING" }] }))
+    }))
+    .await;
+    let (outcome, _) = watched(&server, EAGER).await;
+    assert_eq!(outcome.end, End::Verdict(Verdict::Deleted { status: "MISSING".to_owned() }));
+}
+
+#[tokio::test]
+async fn a_task_that_finds_no_place_is_told_with_the_reason() {
+    let server = Server::start(|_| {
+        answer(&json!({ "tasks": [], "failures": [{ "arn": "arn:i", "reason": "RESOURCE:MEMORY", "detail": "d" }] }))
+    })
+    .await;
+    let input = Object::from_iter([("taskDefinition".to_owned(), json!("app:2"))]);
+    let failure = run_task::start(&caller(&server), input).await.unwrap_err();
+    assert_eq!(failure.message, "running app:2: no task was started");
+    assert_eq!(failure.details, ["caused by: RESOURCE:MEMORY (no instance has that much left): d at arn:i"]);
+    assert_eq!(bodies(&server, "RunTask")[0]["clientToken"], "07".repeat(16));
+}
+
+#[tokio::test]
+async fn a_call_that_must_not_happen_twice_is_sent_once() {
+    let server = Server::start(|_| {
+        let mut broken = reply(200, "{");
+        broken.closes = true;
+        broken
+    })
+    .await;
+    let caller = caller(&server);
+    let _ = caller.call_once(ECS, "X", &json!({})).await.unwrap_err();
+    assert_eq!(server.lines().len(), 1);
+    let _ = caller.call(ECS, "X", &json!({})).await.unwrap_err();
+    assert_eq!(server.lines().len(), 4, "three attempts more");
+}

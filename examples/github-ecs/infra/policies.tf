@@ -34,6 +34,13 @@ data "aws_iam_policy_document" "deploy" {
     actions   = ["ecs:DescribeServices", "ecs:UpdateService"]
     resources = ["arn:aws:ecs:${local.region}:${local.account}:service/shop/orders"]
   }
+
+  # So that a deployment that fails says why: stopped reasons, exit codes, the last log lines.
+  statement {
+    sid       = "TellWhy"
+    actions   = ["ecs:DescribeTasks", "ecs:ListTasks", "logs:GetLogEvents"]
+    resources = ["*"]
+  }
 }
 
 data "aws_iam_policy_document" "pass_role" {

@@ -13,7 +13,21 @@ import tempfile
 import threading
 import time
 
-from harness import EXAMPLE, ROOT, SERVER_SECONDS_MAX, Wrong, add, check, contains, lacks, processes, same, table
+from harness import (
+    EXAMPLE,
+    ROOT,
+    SERVER_SECONDS_MAX,
+    Skip,
+    Wrong,
+    add,
+    check,
+    contains,
+    lacks,
+    processes,
+    program,
+    same,
+    table,
+)
 
 
 def rehearsing(bench, **more):
@@ -250,3 +264,72 @@ def _(bench):
     server = Server(bench, "--infra", str(EXAMPLE / "infra"))
     same(server.stop(), 0, "exit code")
     same(temporary_files(bench), before, "temporary files that are left")
+
+
+# Brings loopback up and runs the rest of the words: in a network namespace that has nothing else.
+ONLY_LOOPBACK = "ip link set lo up && exec \"$@\""
+
+
+@check("nothing leaves the machine: it works in a network namespace with loopback alone and no route")
+def _(bench):
+    unshare, before = program("unshare"), temporary_files(bench)
+    program("ip")
+    alone = [unshare, "--net", "sh", "-c", ONLY_LOOPBACK, "sh"]
+    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+        alone.insert(1, "--map-root-user")
+    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+        raise Skip("this user may not make a network namespace")
+    same(bench.run(*alone, "ip", "route", "show", "table", "main").stdout, "", "routes in the namespace")
+    links = bench.run(*alone, "ip", "-brief", "link").stdout.splitlines()
+    same([line.split()[0] for line in links], ["lo"], "interfaces in the namespace")
+    for words in (["examples/github-ecr"], ["examples/static-keys"]):
+        said = bench.run(*alone, bench.landfall, "rehearse", *words, cwd=ROOT, env=rehearsing(bench))
+        contains(said.stdout, ["the crossing works", "ecr:PutImage"])
+    nothing_left(bench, before)
+
+
+@check("an action from a folder: JavaScript on GitHub's own @actions/core takes inputs, sets outputs, keeps state")
+def _(bench):
+    import javascript
+
+    packages, place = javascript.packages(), example(bench)
+    action = place / "notify"
+    action.mkdir()
+    (action / "action.yml").write_text(
+        "name: Notify\n"
+        "inputs: { who-to: { required: true }, loud: { default: 'false' } }\n"
+        "runs: { using: node20, main: index.mjs, post: index.mjs }\n"
+    )
+    (action / "index.mjs").write_text(
+        "import * as core from '@actions/core';\n"
+        "if (core.getState('told')) { core.info(`after ${core.getState('told')}`); }\n"
+        "else {\n"
+        "  core.saveState('told', core.getInput('who-to', { required: true }));\n"
+        "  core.setOutput('told', `${core.getInput('who-to')} ${core.getBooleanInput('loud')}`);\n"
+        "  core.exportVariable('NOTIFIED', 'line one\\nline two');\n"
+        "  core.setSecret('swordfish');\n"
+        "  core.info('the word is swordfish');\n"
+        "  const token = await core.getIDToken('sts.amazonaws.com');\n"
+        "  core.notice(`a token of ${token.split('.').length} parts`);\n"
+        "  await core.summary.addHeading('Notified').write();\n"
+        "}\n"
+    )
+    (action / "node_modules").symlink_to(packages / "node_modules")
+    workflow = place / "service/.github/workflows/notify.yml"
+    workflow.write_text(
+        "on: push\n"
+        "permissions: { id-token: write }\n"
+        "jobs:\n"
+        "  notify:\n"
+        "    runs-on: ubuntu-latest\n"
+        "    steps:\n"
+        "      - { id: it, uses: acme/notify@v1, with: { who-to: the team, loud: true } }\n"
+        "      - run: echo \"told ${{ steps.it.outputs.told }}, $(echo \"$NOTIFIED\" | wc -l) lines\"\n"
+    )
+    command = [bench.landfall, "rehearse", workflow, "--action", f"acme/notify@v1={action}"]
+    said = bench.run(*command, cwd=place.parent, env=rehearsing(bench))
+    contains(
+        said.stdout,
+        ["told the team true, 2 lines", "the word is ***", "after the team", "a token of 3 parts", "<h1>Notified</h1>"],
+    )
+    lacks(said.stdout, ["swordfish"])

@@ -35,9 +35,7 @@ pub fn builtin(uses: &str) -> Option<Builtin> {
 
 /// What is said of an action that a rehearsal doesn't know.
 pub fn unknown(uses: &str) -> String {
-    format!(
-        "`{uses}` is not rehearsed yet: of all actions, checkout, configure-aws-credentials, amazon-ecr-login, amazon-ecs-render-task-definition and amazon-ecs-deploy-task-definition are"
-    )
+    format!("the action `{uses}` is not on this machine: say where it is with --action {uses}=DIR")
 }
 
 /// A `landfall` command that stands for an action.

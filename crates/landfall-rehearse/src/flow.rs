@@ -274,6 +274,8 @@ impl<'a> Flow<'_, 'a> {
                 Box::pin(self.call(due, call, part, group)).await
             }
             PlannedBody::Steps(steps) => {
+                // Whoever else is in the group, or waits for it, has asked before this one is done.
+                tokio::task::yield_now().await;
                 // INVARIANT: the semaphore is never closed.
                 let _place = tokio::select! {
                     place = self.run.shared.places.acquire() => place.ok(),

@@ -46,6 +46,33 @@ pub fn hash_files(workspace: &Path, arguments: &[String]) -> Result<String, Stri
     Ok(if all.is_empty() { String::new() } else { sha256_hex(&all) })
 }
 
+/// The files of a workspace that lines of patterns name, and the folder that all of them lie in, as
+/// `actions/upload-artifact` sees it: where the patterns begin to differ.
+///
+/// # Errors
+/// As [`hash_files`].
+pub fn matching(workspace: &Path, lines: &str) -> Result<(PathBuf, Vec<PathBuf>), String> {
+    let patterns = lines
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| Pattern::parse(workspace, line))
+        .filter_map(Result::transpose)
+        .collect::<Result<Vec<_>, _>>()?;
+    let files = find(workspace, &patterns, false)?;
+    let mut places = search_paths(&patterns).into_iter();
+    let mut root = places.next().unwrap_or_default();
+    for place in places {
+        while !place.starts_with(&root) {
+            root.pop();
+        }
+    }
+    if workspace.join(&root).is_file() {
+        root.pop();
+    }
+    Ok((root, files))
+}
+
 /// The 32 bytes of a file's SHA-256.
 fn digest(file: &Path) -> std::io::Result<Vec<u8>> {
     let (mut file, mut hasher) = (std::fs::File::open(file)?, Hasher::new(Algorithm::Sha256));

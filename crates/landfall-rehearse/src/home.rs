@@ -53,6 +53,8 @@ pub struct Folders {
     pub bin: PathBuf,
     /// Files of the runner's protocol.
     pub commands: PathBuf,
+    /// Copies of the actions that are not in the workspace.
+    pub actions: PathBuf,
 }
 
 impl Folders {
@@ -68,6 +70,7 @@ impl Folders {
             home: dir.join("home"),
             bin: dir.join("bin"),
             commands: dir.join("commands"),
+            actions: dir.join("work/_actions"),
         };
         for folder in [&folders.workspace, &folders.temp, &folders.home, &folders.bin, &folders.commands] {
             std::fs::create_dir_all(folder)?;
@@ -245,6 +248,7 @@ mod tests {
             home: "/h".into(),
             bin: "/b".into(),
             commands: "/c".into(),
+            actions: "/a".into(),
         };
         let user = |name: &str| {
             let value = match name {

@@ -14,6 +14,7 @@ use landfall_types::Span;
 use landfall_types::claims::GITHUB_ISSUER;
 use landfall_wire::hash::hex;
 
+use crate::action::{self, Scope};
 use crate::event::{Event, JobStarted, Outcome, StepEnded};
 use crate::flow::{Frame, Leg, pairs};
 use crate::hash_files::hash_files;
@@ -82,6 +83,10 @@ pub(crate) struct JobRun<'j> {
     pub(crate) environment: Option<(String, Span)>,
     /// Where the role was asked for last: what later refusals are traced back to.
     pub(crate) login: Option<Asked>,
+    /// The composite actions that the running step is inside of.
+    pub(crate) scopes: Vec<Scope>,
+    /// What actions kept before the first step, by the place of their step.
+    pub(crate) pre_states: BTreeMap<u32, Vec<(String, String)>>,
     /// Commands that run after the last step, in the order in which they were asked for.
     pub(crate) posts: Vec<Post>,
     pub(crate) leftovers: Leftovers,
@@ -98,7 +103,12 @@ pub(crate) struct JobRun<'j> {
 /// Something that runs after a job's last step.
 pub(crate) struct Post {
     pub(crate) name: String,
+    pub(crate) program: std::path::PathBuf,
     pub(crate) args: Vec<String>,
+    /// Variables beside the step's own: inputs and what was kept.
+    pub(crate) further: Vec<(String, String)>,
+    /// Whether it runs; without a condition it does.
+    pub(crate) condition: Option<Template>,
     pub(crate) span: Span,
     /// The environment of the step that asked for it.
     pub(crate) step_env: Vec<(String, String)>,
@@ -122,6 +132,9 @@ pub(crate) async fn run(
     };
     executor.count(|summary| summary.jobs += 1);
     executor.observer.event(Event::JobStarted(&started(executor, &run, name, group)));
+    for step in &body.steps {
+        action::run_pre(executor, &mut run, step).await;
+    }
     for step in &body.steps {
         run.look_at_the_clock(executor);
         step::run(executor, &mut run, step).await;
@@ -176,6 +189,8 @@ fn prepare<'j>(
         endpoint: None,
         environment: None,
         login: None,
+        scopes: Vec::new(),
+        pre_states: BTreeMap::new(),
         posts: Vec::new(),
         leftovers: Leftovers::of(format!("github_{}", hex(&rehearsal.world.random::<16>()))),
         hash_files: Box::new(move |patterns| hash_files(&workspace, patterns)),
@@ -326,7 +341,8 @@ impl JobRun<'_> {
         &'v self,
         step_env: &'v [(String, String)],
     ) -> impl Iterator<Item = &'v (String, String)> {
-        self.file_env.iter().chain(&self.written_env).chain(step_env)
+        let scopes = self.scopes.iter().flat_map(|scope| &scope.env);
+        self.file_env.iter().chain(&self.written_env).chain(scopes).chain(step_env)
     }
 
     /// Takes over a variable from `GITHUB_ENV`.
@@ -376,12 +392,28 @@ impl JobRun<'_> {
         self.cancelled
     }
 
+    /// Notes that a step failed: for the composite action that it is a step of, or for the job.
+    pub(crate) fn fail(&mut self) {
+        match self.scopes.last_mut() {
+            Some(scope) => scope.failed = true,
+            None => self.failed = true,
+        }
+    }
+
+    /// The `steps` context of the running step.
+    pub(crate) fn steps_mut(&mut self) -> &mut Object {
+        match self.scopes.last_mut() {
+            Some(scope) => &mut scope.steps,
+            None => &mut self.steps,
+        }
+    }
+
     fn status(&self) -> Status {
-        let outcome = self.outcome();
+        let failed = self.scopes.last().map_or(self.failed, |scope| scope.failed);
         Status {
-            success: outcome == Outcome::Success,
-            failure: outcome == Outcome::Failure,
-            cancelled: outcome == Outcome::Cancelled,
+            success: !self.cancelled && !failed,
+            failure: !self.cancelled && failed,
+            cancelled: self.cancelled,
         }
     }
 
@@ -410,15 +442,27 @@ impl JobRun<'_> {
             .with("action", Value::from(self.action.as_str()))
             .with("event_path", path(&self.event_file()))
             .with("workspace", path(&self.folders.workspace));
+        let scope = self.scopes.last();
+        let github = match scope {
+            None => github,
+            Some(scope) => github
+                .with("action_path", path(&scope.path))
+                .with("action_repository", Value::from(scope.repository.as_str()))
+                .with("action_ref", Value::from(scope.reference.as_str())),
+        };
+        let (inputs, steps) = match scope {
+            None => (&self.frame.inputs, &self.steps),
+            Some(scope) => (&scope.inputs, &scope.steps),
+        };
         let job = Object::new().with("status", Value::from(self.outcome().as_str()));
         let mut contexts = Contexts::new()
             .with("github", Value::from(github))
-            .with("inputs", self.frame.inputs.clone())
+            .with("inputs", inputs.clone())
             .with("secrets", self.frame.secrets.clone())
             .with("vars", pairs(&executor.rehearsal.vars))
             .with("needs", self.needs.clone())
             .with("env", Value::from(env))
-            .with("steps", Value::from(self.steps.clone()))
+            .with("steps", Value::from(steps.clone()))
             .with("job", Value::from(job))
             .with("runner", Value::from(self.runner()))
             .with("matrix", self.leg.matrix())

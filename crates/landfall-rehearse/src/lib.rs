@@ -24,11 +24,13 @@ pub mod script;
 pub mod snapshot;
 pub mod world;
 
+mod action;
 mod cancel;
 mod flow;
 mod protocol;
 mod readiness;
 mod services;
+mod stand_ins;
 mod step;
 mod task_definition;
 mod teach;

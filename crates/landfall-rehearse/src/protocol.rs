@@ -26,6 +26,9 @@ const ALLOW_UNSECURE: &str = "ACTIONS_ALLOW_UNSECURE_COMMANDS";
 /// in the open-source runner).
 const EXPORTED: &[&str] = &[
     "action",
+    "action_path",
+    "action_ref",
+    "action_repository",
     "actor",
     "actor_id",
     "api_url",
@@ -75,13 +78,15 @@ pub(crate) struct What<'w> {
 pub(crate) struct Done {
     pub(crate) result: Result<(), Failed>,
     pub(crate) outputs: Vec<(String, String)>,
+    /// What it keeps for the action's later scripts.
+    pub(crate) states: Vec<(String, String)>,
     pub(crate) timed_out: bool,
 }
 
 impl Done {
     /// The end of something that needed no process, or never came to it.
     pub(crate) fn without_a_process(result: Result<(), Failed>) -> Self {
-        Self { result, outputs: Vec::new(), timed_out: false }
+        Self { result, outputs: Vec::new(), states: Vec::new(), timed_out: false }
     }
 }
 
@@ -117,7 +122,7 @@ pub(crate) async fn execute(executor: &mut Executor<'_>, run: &mut JobRun<'_>, w
         Ended::TimedOut => Err("The operation was canceled.".to_owned()),
         Ended::NotStarted(why) => Err(format!("cannot start: {why}")),
     };
-    Done { result, outputs: heard.outputs, timed_out }
+    Done { result, outputs: heard.outputs, states: heard.states, timed_out }
 }
 
 fn shortened(mut line: String) -> String {
@@ -240,6 +245,7 @@ fn read(file: &Path, name: &str) -> Result<String, Failed> {
 struct Heard {
     reader: CommandReader,
     outputs: Vec<(String, String)>,
+    states: Vec<(String, String)>,
     env: Vec<(String, String)>,
     paths: Vec<String>,
     /// Whether commands are carried out that are refused since 2020.
@@ -300,9 +306,12 @@ impl Heard {
                 }
                 None
             }
+            Some(Command::SaveState { name, value }) => {
+                self.states.push((name, value));
+                None
+            }
             Some(
-                Command::SaveState { .. }
-                | Command::Debug(_)
+                Command::Debug(_)
                 | Command::EndGroup
                 | Command::Echo(_)
                 | Command::Stop
@@ -329,6 +338,8 @@ impl Heard {
         };
         let outputs = read(&files.output, "GITHUB_OUTPUT")
             .and_then(|text| files::assignments(&text).map_err(in_file("output")));
+        let states = read(&files.state, "GITHUB_STATE")
+            .and_then(|text| files::assignments(&text).map_err(in_file("state")));
         let env =
             read(&files.env, "GITHUB_ENV").and_then(|text| files::environment(&text).map_err(in_file("env")));
         let paths = read(&files.path, "GITHUB_PATH").map(|text| files::paths(&text));
@@ -339,6 +350,10 @@ impl Heard {
         };
         match outputs {
             Ok(outputs) => self.outputs.extend(outputs),
+            Err(error) => note(error),
+        }
+        match states {
+            Ok(states) => self.states.extend(states),
             Err(error) => note(error),
         }
         match env {

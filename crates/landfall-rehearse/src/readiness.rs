@@ -9,8 +9,9 @@ use landfall_check::github::model::{JobBody, Step, StepBody};
 use landfall_check::github::{PlannedBody, PlannedJob, Workflow};
 use landfall_types::{Finding, Span};
 
-use crate::actions;
+use crate::action;
 use crate::flow::ancestors;
+use crate::run::Rehearsal;
 
 /// Whether a job is the wanted one, lies inside of it, or leads to it.
 pub(crate) fn leads_to(job: &PlannedJob, wanted: &str) -> bool {
@@ -42,7 +43,11 @@ pub(crate) fn chosen<'p>(jobs: &'p [PlannedJob], wanted: Option<&str>) -> Vec<&'
 }
 
 /// What a workflow asks for that a rehearsal does not do yet, at its places.
-pub(crate) fn not_rehearsed(workflow: &Workflow, jobs: &[&PlannedJob]) -> Vec<Finding> {
+pub(crate) fn not_rehearsed(
+    rehearsal: &Rehearsal,
+    workflow: &Workflow,
+    jobs: &[&PlannedJob],
+) -> Vec<Finding> {
     let mut said = Said::default();
     for what in &workflow.unmodelled {
         said.key(what.value, what.span);
@@ -56,7 +61,7 @@ pub(crate) fn not_rehearsed(workflow: &Workflow, jobs: &[&PlannedJob]) -> Vec<Fi
             for label in body.runs_on.labels.iter().filter(|label| windows(&label.text)) {
                 said.key(&format!("runs-on: {}", label.text), label.span);
             }
-            body.steps.iter().for_each(|step| said.step(step));
+            body.steps.iter().for_each(|step| said.step(rehearsal, step));
         }
     }
     said.0.into_values().collect()
@@ -73,11 +78,11 @@ impl Said {
     }
 
     /// A step that certainly runs. One with an `if` may be left out by it, and fails where it isn't.
-    fn step(&mut self, step: &Step) {
+    fn step(&mut self, rehearsal: &Rehearsal, step: &Step) {
         if let (StepBody::Uses { uses, .. }, None) = (&step.body, &step.condition)
-            && actions::builtin(&uses.value).is_none()
+            && let Some(why) = action::unready(rehearsal, &uses.value, 0)
         {
-            self.say(actions::unknown(&uses.value), uses.span);
+            self.say(why, uses.span);
         }
     }
 

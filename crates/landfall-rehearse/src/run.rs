@@ -49,6 +49,8 @@ pub struct Rehearsal {
     pub snapshot: Snapshot,
     /// Other repositories.
     pub remotes: Remotes,
+    /// Actions: `OWNER/NAME` or `OWNER/NAME@REF`, and where they are.
+    pub actions: Remotes,
     /// The `landfall` that the steps use.
     pub landfall: PathBuf,
     /// A folder for the jobs.
@@ -182,7 +184,7 @@ impl<'a> Run<'a> {
             }
             None => {}
         }
-        let unready = not_rehearsed(workflow, &chosen(&plan.jobs, rehearsal.only_job.as_deref()));
+        let unready = not_rehearsed(rehearsal, workflow, &chosen(&plan.jobs, rehearsal.only_job.as_deref()));
         if !unready.is_empty() {
             return self.refused(file, &unready);
         }
@@ -247,7 +249,9 @@ impl<'a> Run<'a> {
         let facts = &self.rehearsal.facts;
         let event = facts.event.name.as_str();
         let of_fork = facts.from_fork && event.starts_with("pull_request") && event != "pull_request_target";
-        let secrets = self.rehearsal.secrets.iter().filter(|_| !of_fork);
+        // Dependabot has secrets of its own, which nobody has named here.
+        let of_dependabot = facts.is_by_dependabot();
+        let secrets = self.rehearsal.secrets.iter().filter(|_| !of_fork && !of_dependabot);
         let mut secrets: Object =
             secrets.map(|(name, value)| (name.clone(), Value::Text(value.clone()))).collect();
         secrets.set("GITHUB_TOKEN", Value::Text(self.github_token()));

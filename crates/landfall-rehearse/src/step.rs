@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use landfall_check::github::model::{Step, StepBody};
-use landfall_check::github::{Contexts, Object, Pairs, Template, Value};
+use landfall_check::github::model::{Defaults, Step, StepBody};
+use landfall_check::github::{Contexts, Object, Pairs, Runs, Template, Value};
 
+use crate::action::{self, Local};
 use crate::actions::{self, Builtin, Invocation};
 use crate::event::{Event, Outcome};
 use crate::flow::pairs;
@@ -14,6 +15,7 @@ use crate::protocol::{self, Done, Failed, What};
 use crate::run::Executor;
 use crate::script;
 use crate::snapshot;
+use crate::stand_ins;
 use crate::task_definition;
 use crate::teach::Asked;
 
@@ -21,7 +23,7 @@ use crate::teach::Asked;
 const POST_LIMIT: Duration = Duration::from_secs(60);
 
 /// A step's own environment, evaluated.
-type StepEnv = Vec<(String, String)>;
+pub(crate) type StepEnv = Vec<(String, String)>;
 
 /// Runs a step and tells about it.
 pub(crate) async fn run(executor: &mut Executor<'_>, run: &mut JobRun<'_>, step: &Step) {
@@ -40,15 +42,28 @@ pub(crate) async fn run(executor: &mut Executor<'_>, run: &mut JobRun<'_>, step:
             return;
         }
         Err(error) => {
-            run.failed = true;
+            run.fail();
             note(run, step, Outcome::Failure, Outcome::Failure, &[]);
             executor.observer.event(Event::StepStarted { name: &name });
             run.tell_end(executor, &name, &asked, (Outcome::Failure, Some(error)), began);
             return;
         }
     };
-    executor.observer.event(Event::StepStarted { name: &name });
-    let done = carry_out(executor, run, step, &step_env, &name, &mut asked).await;
+    let local = local(executor, run, step);
+    // The steps of a composite action are told before it.
+    let is_composite =
+        matches!(&local, Some(Ok(local)) if matches!(local.action.runs, Runs::Composite { .. }));
+    if !is_composite {
+        executor.observer.event(Event::StepStarted { name: &name });
+    }
+    let done = match local {
+        Some(Err(error)) => Done::without_a_process(Err(error)),
+        Some(Ok(local)) => use_local(executor, run, step, &local, &step_env, &name).await,
+        None => carry_out(executor, run, step, &step_env, &name, &mut asked).await,
+    };
+    if is_composite {
+        executor.observer.event(Event::StepStarted { name: &name });
+    }
     run.look_at_the_clock(executor);
     let outcome = match done.result {
         Ok(()) => Outcome::Success,
@@ -56,16 +71,50 @@ pub(crate) async fn run(executor: &mut Executor<'_>, run: &mut JobRun<'_>, step:
         Err(_) => Outcome::Failure,
     };
     let forgiven = outcome == Outcome::Failure && is_forgiven(executor, run, step, &step_env);
-    run.failed |= outcome == Outcome::Failure && !forgiven;
+    if outcome == Outcome::Failure && !forgiven {
+        run.fail();
+    }
     note(run, step, outcome, if forgiven { Outcome::Success } else { outcome }, &done.outputs);
     run.tell_end(executor, &name, &asked, (outcome, done.result.err()), began);
     executor.stretch(step, &name);
 }
 
-fn title(executor: &Executor<'_>, run: &JobRun<'_>, step: &Step, step_env: &[(String, String)]) -> String {
+/// The action of a step that is not Landfall's own.
+fn local(executor: &Executor<'_>, run: &mut JobRun<'_>, step: &Step) -> Option<Result<Local, Failed>> {
+    let StepBody::Uses { uses, .. } = &step.body else { return None };
+    let is_own = action::is_own(executor.rehearsal, &uses.value);
+    (!is_own).then(|| action::find(executor, run, &uses.value))
+}
+
+async fn use_local(
+    executor: &mut Executor<'_>,
+    run: &mut JobRun<'_>,
+    step: &Step,
+    local: &Local,
+    step_env: &StepEnv,
+    name: &str,
+) -> Done {
+    let StepBody::Uses { with, .. } = &step.body else { return Done::without_a_process(Ok(())) };
+    match evaluated(executor, run, with, step_env) {
+        Ok(inputs) => action::run(executor, run, step, local, (&inputs, step_env), name).await,
+        Err(error) => Done::without_a_process(Err(error)),
+    }
+}
+
+/// A step's name, behind those of the composite actions that it is a step of.
+pub(crate) fn title(
+    executor: &Executor<'_>,
+    run: &JobRun<'_>,
+    step: &Step,
+    step_env: &[(String, String)],
+) -> String {
     let contexts = run.contexts(executor, step_env);
     let named = step.name.as_ref().and_then(|name| name.evaluate_text(&contexts).ok());
-    run.masks.mask(&named.unwrap_or_else(|| step.title()))
+    let title = run.masks.mask(&named.unwrap_or_else(|| step.title()));
+    match run.scopes.last() {
+        Some(scope) => format!("{}{title}", scope.title),
+        None => title,
+    }
 }
 
 fn is_due(
@@ -104,7 +153,7 @@ fn note(
         .with("outputs", pairs(outputs))
         .with("outcome", Value::from(outcome.as_str()))
         .with("conclusion", Value::from(conclusion.as_str()));
-    run.steps.set(id.value.as_str(), Value::from(object));
+    run.steps_mut().set(id.value.as_str(), Value::from(object));
 }
 
 async fn carry_out(
@@ -119,6 +168,9 @@ async fn carry_out(
         StepBody::Run { script } => run_script(executor, run, step, script, step_env),
         StepBody::Uses { uses, with } => match evaluated(executor, run, with, step_env) {
             Err(error) => Err(error),
+            Ok(inputs) if let Some(stand_in) = stand_ins::of(&uses.value) => {
+                return stand_ins::run(executor, run, step, stand_in, (&inputs, step_env), name).await;
+            }
             Ok(inputs) => match work(run, &uses.value, with, &inputs, asked) {
                 Err(error) => Err(error),
                 Ok(Work::CheckOut) => return Done::without_a_process(check_out(executor, run, &inputs)),
@@ -167,7 +219,7 @@ fn work(
     }
 }
 
-fn evaluated(
+pub(crate) fn evaluated(
     executor: &Executor<'_>,
     run: &JobRun<'_>,
     templates: &Pairs,
@@ -215,7 +267,12 @@ fn run_script<'w>(
     let text = protocol::text(script, &contexts)?;
     let text = home::bring_home(&text, executor.registry())
         .map_err(|host| format!("the script would reach {host}: a rehearsal never talks to the real AWS"))?;
-    let (job, workflow) = (&run.body.defaults, &run.job.workflow.defaults);
+    // What the job says by default is not for the steps of an action.
+    let nothing = Defaults::default();
+    let (job, workflow) = match run.scopes.is_empty() {
+        true => (&run.body.defaults, &run.job.workflow.defaults),
+        false => (&nothing, &nothing),
+    };
     let shell = first([&step.shell, &job.shell, &workflow.shell], &contexts)?;
     let dirs = [&step.working_directory, &job.working_directory, &workflow.working_directory];
     let dir = run.folders.workspace.join(first(dirs, &contexts)?.unwrap_or_default());
@@ -268,13 +325,21 @@ async fn run_landfall(
     }
     if let (Ok(()), Some(args)) = (&done.result, invocation.post) {
         let name = format!("Post {name}");
-        run.posts.push(Post { name, args, span: step.span, step_env: step_env.clone() });
+        run.posts.push(Post {
+            name,
+            program: run.folders.bin.join("landfall"),
+            args,
+            further: Vec::new(),
+            condition: None,
+            span: step.span,
+            step_env: step_env.clone(),
+        });
     }
     done
 }
 
 /// Runs a command within the step's time and the job's.
-async fn with_limit(
+pub(crate) async fn with_limit(
     executor: &mut Executor<'_>,
     run: &mut JobRun<'_>,
     step: &Step,
@@ -293,20 +358,26 @@ async fn with_limit(
     done
 }
 
-/// Runs what undoes a step after the job's last one. It runs whatever happened before.
+/// Runs what undoes a step after the job's last one. It runs whatever happened before, unless the action says
+/// otherwise.
 pub(crate) async fn run_post(executor: &mut Executor<'_>, run: &mut JobRun<'_>, post: &Post) {
     let began = Instant::now();
+    let asked = Asked::at(post.span);
+    if !action::is_due(executor, run, post.condition.as_ref(), &post.step_env) {
+        run.tell_end(executor, &post.name, &asked, (Outcome::Skipped, None), began);
+        return;
+    }
     executor.observer.event(Event::StepStarted { name: &post.name });
     let what = What {
-        program: run.folders.bin.join("landfall"),
+        program: post.program.clone(),
         args: post.args.clone(),
         dir: run.folders.workspace.clone(),
         step_env: &post.step_env,
-        further: Vec::new(),
+        further: post.further.clone(),
         limit: POST_LIMIT,
     };
     let done = protocol::execute(executor, run, what).await;
     run.failed |= done.result.is_err();
     let outcome = if done.result.is_ok() { Outcome::Success } else { Outcome::Failure };
-    run.tell_end(executor, &post.name, &Asked::at(post.span), (outcome, done.result.err()), began);
+    run.tell_end(executor, &post.name, &asked, (outcome, done.result.err()), began);
 }

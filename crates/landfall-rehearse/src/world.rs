@@ -19,9 +19,9 @@ use landfall_serve::ecs::before;
 use landfall_serve::iam::{self, DocumentInput};
 use landfall_serve::store::ecs::Place;
 use landfall_serve::store::{
-    AttachedPolicy, ProviderSpans, RegistryId, RepositorySettings, Role, TagMutability,
+    AttachedPolicy, ProviderSpans, RegistryId, RepositorySettings, Role, TagMutability, User,
 };
-use landfall_types::{AccountId, Arn, Finding, Issuer, Node, RepositoryName, Span, Spanned, Tree};
+use landfall_types::{AccountId, Arn, Finding, Issuer, Node, RepositoryName, Secret, Span, Spanned, Tree};
 use landfall_wire::error::{AwsError, Protocol};
 use serde_json::Value;
 
@@ -32,10 +32,25 @@ pub use again::Tally;
 pub struct Seeded {
     /// `1 provider`, `2 roles`, …, without the kinds of which there is none.
     pub made: Vec<String>,
+    /// The access keys that were made for users.
+    pub keys: Vec<Key>,
     /// How many of them are new, and of how many there was something already.
     pub tally: Tally,
     /// What AWS would refuse to create, with the place in the Terraform and AWS's own sentence.
     pub refused: Vec<Finding>,
+}
+
+/// An access key of a user.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// The user's name.
+    pub user: String,
+    /// The access key id.
+    pub id: String,
+    /// Its secret.
+    pub secret: Secret<String>,
+    /// Where it is written.
+    pub written: Span,
 }
 
 /// Makes everything that the Terraform describes. What is there already, from the start before, is brought up to
@@ -50,8 +65,13 @@ pub fn adopt(world: &World, infra: &Infra, account: AccountId, region: &str) -> 
     make(&Seeder::new(world, account, region, true), infra)
 }
 
+fn counted(keys: &[Key]) -> Option<String> {
+    let noun = if keys.len() == 1 { "key" } else { "keys" };
+    (!keys.is_empty()).then(|| format!("{} access {noun}", keys.len()))
+}
+
 fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
-    let mut refused = Vec::new();
+    let (mut refused, mut keys) = (Vec::new(), Vec::new());
     let mut count = |kind: (&str, &str), results: Vec<Result<(), Finding>>| {
         let made = results.iter().filter(|result| result.is_ok()).count();
         refused.extend(results.into_iter().filter_map(Result::err));
@@ -61,6 +81,7 @@ fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
         count(("provider", "providers"), infra.providers.iter().map(|it| seeder.provider(it)).collect()),
         count(("policy", "policies"), infra.policies.iter().map(|it| seeder.policy(it)).collect()),
         count(("role", "roles"), infra.roles.iter().map(|it| seeder.role(it)).collect()),
+        count(("user", "users"), infra.users.iter().map(|it| seeder.user(it, &mut keys)).collect()),
         count(
             ("repository", "repositories"),
             infra.repositories.iter().map(|it| seeder.repository(it)).collect(),
@@ -115,7 +136,8 @@ fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
     }
     refused.extend(seeder.aside.take());
     refused.extend(infra.ecr_calls.iter().filter_map(|it| seeder.ecr(it).err()));
-    Seeded { made: made.into_iter().flatten().collect(), tally: seeder.tally(), refused }
+    let made = made.into_iter().flatten().chain(counted(&keys)).collect();
+    Seeded { made, keys, tally: seeder.tally(), refused }
 }
 
 /// Makes a role out of one document: its trust policy, or its permissions with a trust policy that
@@ -336,6 +358,45 @@ impl Seeder<'_> {
             AttachedPolicy { arn: attached.policy_arn.value.clone(), written: attached.policy_arn.span };
         iam::attach::<Role>(self.world, &permit, &role.name.value, policy)
             .map_err(|error| refusal(&error, "AttachRolePolicy", attached.policy_arn.span))
+    }
+
+    fn user(&self, user: &terraform::User, keys: &mut Vec<Key>) -> Result<(), Finding> {
+        let name = &user.name.value;
+        let arn = Arn::user(self.account, &user.path, name).to_string();
+        let input = iam::users::CreateUser {
+            path: user.path.clone(),
+            name: name.clone(),
+            boundary: None,
+            tags: user.tags.clone(),
+        };
+        let permit = self.permit(arn.clone(), user.span)?;
+        let there = self.world.store.users(self.account).into_iter().find(|known| known.name == *name);
+        if there.is_none() {
+            iam::users::create_user(self.world, &permit, input)
+                .map_err(|error| refusal(&error, "CreateUser", user.name.span))?;
+        }
+        for inline in &user.inline {
+            let permit = self.permit(arn.clone(), inline.span)?;
+            let document = self.document(&inline.document)?;
+            iam::put_policy::<User>(self.world, &permit, name, &inline.name, document)
+                .map_err(|error| refusal(&error, "PutUserPolicy", inline.document.span))?;
+        }
+        for attached in &user.attached {
+            let permit = self.permit(arn.clone(), attached.span)?;
+            let policy =
+                AttachedPolicy { arn: attached.policy_arn.value.clone(), written: attached.policy_arn.span };
+            iam::attach::<User>(self.world, &permit, name, policy)
+                .map_err(|error| refusal(&error, "AttachUserPolicy", attached.policy_arn.span))?;
+        }
+        // The secret of a key that was there before was told then, and to nobody since.
+        let kept = there.map_or(0, |user| self.world.store.access_keys_of(&user).len());
+        for written in user.keys.iter().skip(kept) {
+            let permit = self.permit(arn.clone(), *written)?;
+            let (key, secret) = iam::keys::create_key(self.world, &permit, name)
+                .map_err(|error| refusal(&error, "CreateAccessKey", *written))?;
+            keys.push(Key { user: name.clone(), id: key.id, secret, written: *written });
+        }
+        Ok(())
     }
 
     fn repository(&self, repository: &terraform::Repository) -> Result<(), Finding> {

@@ -48,6 +48,9 @@ pub struct Config {
     /// Other repositories, `OWNER/NAME` or `OWNER/NAME@REF`, and where they are.
     #[serde(default)]
     pub remote: BTreeMap<String, PathBuf>,
+    /// Actions, `OWNER/NAME` or `OWNER/NAME@REF`, and where they are.
+    #[serde(default)]
+    pub action: BTreeMap<String, PathBuf>,
     /// Inputs of `workflow_dispatch`.
     #[serde(default)]
     pub inputs: BTreeMap<String, String>,

@@ -96,6 +96,7 @@ fn merge(all: &mut Infra, more: Infra) {
     all.policies.extend(more.policies);
     all.repositories.extend(more.repositories);
     all.ecr_calls.extend(more.ecr_calls);
+    all.users.extend(more.users);
     all.ecs_clusters.extend(more.ecs_clusters);
     all.ecs_task_definitions.extend(more.ecs_task_definitions);
     all.ecs_services.extend(more.ecs_services);

@@ -65,7 +65,33 @@ pub fn event(run: &RunFacts) -> Object {
             event.set("forced", Value::Bool(false));
         }
         "release" => {
-            event.set("release", Object::new().with("tag_name", text(facts.ref_name())).into());
+            let release = Object::new()
+                .with("tag_name", text(facts.ref_name()))
+                .with("name", text(facts.ref_name()))
+                .with("draft", Value::Bool(false))
+                .with("prerelease", Value::Bool(false))
+                .with("target_commitish", text(&run.default_branch));
+            event.set("release", release.into());
+        }
+        "workflow_run" => {
+            let ended = Object::new()
+                .with("conclusion", text("success"))
+                .with("event", text("push"))
+                .with("head_branch", text(&run.default_branch))
+                .with("head_sha", text(&run.sha))
+                .with("status", text("completed"));
+            event.set("workflow_run", ended.into());
+        }
+        "create" | "delete" => {
+            event.set("ref", text(facts.ref_name()));
+            event.set("ref_type", text(facts.ref_type()));
+        }
+        "merge_group" => {
+            let group = Object::new()
+                .with("head_ref", text(&facts.git_ref))
+                .with("head_sha", text(&run.sha))
+                .with("base_ref", Value::from(format!("refs/heads/{}", run.default_branch)));
+            event.set("merge_group", group.into());
         }
         "workflow_dispatch" => {
             let inputs: Object = run.inputs.iter().map(|(name, value)| (name.clone(), text(value))).collect();

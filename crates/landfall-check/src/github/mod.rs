@@ -7,6 +7,7 @@
 //!
 //! Nothing here does IO or reads a clock.
 
+pub mod action;
 pub mod claims;
 pub mod commands;
 pub mod context;
@@ -29,6 +30,7 @@ mod read;
 mod read_job;
 mod read_on;
 
+pub use action::{Action, ActionInput, Runs, load_action};
 pub use call::{CalledInput, CalledSecrets};
 pub use claims::{TokenFacts, Visibility, claims, customised_subject, subject, token_claims};
 pub use expr::{Contexts, ExprError, Object, Outcome, Status, Value};

@@ -67,9 +67,10 @@ impl RunFacts {
         self.repository.split_once('/').map_or(&self.repository, |(owner, _)| owner)
     }
 
-    /// Who cuts the token to read: a fork's pull request always, Dependabot where no file names permissions.
-    fn read_only(&self, origin: Origin) -> Option<ReadOnly> {
-        const DEPENDABOT_EVENTS: [&str; 7] = [
+    /// Whether Dependabot started it with an event that keeps the repository's secrets from it.
+    /// <https://docs.github.com/code-security/dependabot/troubleshooting-dependabot/troubleshooting-dependabot-on-github-actions>
+    pub fn is_by_dependabot(&self) -> bool {
+        const EVENTS: [&str; 7] = [
             "pull_request",
             "pull_request_review",
             "pull_request_review_comment",
@@ -78,12 +79,16 @@ impl RunFacts {
             "deployment",
             "deployment_status",
         ];
+        self.actor == "dependabot[bot]" && EVENTS.contains(&self.event.name.as_str())
+    }
+
+    /// Who cuts the token to read: a fork's pull request always, Dependabot where no file names permissions.
+    fn read_only(&self, origin: Origin) -> Option<ReadOnly> {
         let event = self.event.name.as_str();
         if self.from_fork && event.starts_with("pull_request") && event != "pull_request_target" {
             return Some(ReadOnly::Fork);
         }
-        let by_dependabot = self.actor == "dependabot[bot]" && DEPENDABOT_EVENTS.contains(&event);
-        (by_dependabot && matches!(origin, Origin::Default(_))).then_some(ReadOnly::Dependabot)
+        (self.is_by_dependabot() && matches!(origin, Origin::Default(_))).then_some(ReadOnly::Dependabot)
     }
 }
 

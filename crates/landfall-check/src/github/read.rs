@@ -20,13 +20,16 @@ const RULE: &str = "workflow-syntax";
 /// Reads a workflow. The workflow is absent when `on` or `jobs` cannot be made out; whenever a finding is
 /// an error, GitHub would refuse the file.
 pub fn read(source: SourceId, path: &str, tree: &Tree) -> (Option<Workflow>, Vec<Finding>) {
-    let mut reader = Reader { findings: Vec::new(), unmodelled: Vec::new() };
+    let mut reader = Reader::default();
     reader.keys_once(tree);
     let workflow = reader.workflow(source, path, tree);
     (workflow, reader.findings)
 }
 
+#[derive(Default)]
 pub(super) struct Reader {
+    /// Whether the steps of a composite action are read.
+    pub in_action: bool,
     pub findings: Vec<Finding>,
     /// What the part that is being read holds beyond the model.
     pub unmodelled: Vec<Spanned<&'static str>>,
@@ -98,8 +101,13 @@ impl Reader {
         None
     }
 
+    /// The places of a step and of its `if`.
+    pub fn step_slots(&self) -> (Slot, Slot) {
+        if self.in_action { (Slot::Action, Slot::ActionIf) } else { (Slot::Step, Slot::StepIf) }
+    }
+
     /// Reports keys that stand twice (GitHub compares without case) and merge keys, everywhere.
-    fn keys_once(&mut self, tree: &Tree) {
+    pub fn keys_once(&mut self, tree: &Tree) {
         let mut pending = vec![tree];
         while let Some(tree) = pending.pop() {
             match &tree.node {

@@ -242,7 +242,7 @@ fn environment(reader: &mut Reader, tree: &Tree) -> Option<Environment> {
     Some(Environment { name: name?, url, deployment, span })
 }
 
-fn steps(reader: &mut Reader, tree: &Tree) -> Option<Vec<Step>> {
+pub(super) fn steps(reader: &mut Reader, tree: &Tree) -> Option<Vec<Step>> {
     let items = match &tree.node {
         Node::List(items) => items,
         Node::Map(_) => {
@@ -289,6 +289,7 @@ fn step(reader: &mut Reader, tree: &Tree) -> Option<Step> {
     let kind = entries.iter().find_map(|(key, _)| match key.text.as_str() {
         "run" | "working-directory" | "shell" => Some(RUN_STEP),
         "uses" | "with" => Some(USES_STEP),
+        _ if reader.in_action => None,
         "wait" | "wait-all" | "cancel" | "parallel" => Some(OTHER_STEP),
         _ => None,
     });
@@ -302,16 +303,18 @@ fn step(reader: &mut Reader, tree: &Tree) -> Option<Step> {
         );
         return None;
     };
-    reader.only(tree, keys, "a step of this kind");
+    let of_jobs = |key: &&&str| !reader.in_action || !matches!(**key, "timeout-minutes" | "background");
+    let known: Vec<&str> = keys.iter().filter(of_jobs).copied().collect();
+    reader.only(tree, &known, "a step of this kind");
     if let Some(value) = tree.field("background") {
         reader.unmodelled.push(Spanned::new("background steps", value.span));
     }
-    let slot = Slot::Step;
+    let (slot, slot_if) = reader.step_slots();
     let body = step_body(reader, tree, keys);
     let id = tree.field("id").and_then(|tree| reader.plain_filled(tree));
     let name = reader.field_template(tree, "name", slot);
     let condition =
-        tree.field("if").and_then(|tree| Template::read_condition(tree, Slot::StepIf, &mut reader.findings));
+        tree.field("if").and_then(|tree| Template::read_condition(tree, slot_if, &mut reader.findings));
     let env = reader.field_pairs(tree, "env", slot);
     let continue_on_error = reader.bool_template(tree, "continue-on-error", slot);
     let timeout_minutes = reader.number_template(tree, "timeout-minutes", slot);
@@ -333,9 +336,13 @@ fn step(reader: &mut Reader, tree: &Tree) -> Option<Step> {
 }
 
 fn step_body(reader: &mut Reader, tree: &Tree, keys: &[&str]) -> Option<StepBody> {
+    let (slot, _) = reader.step_slots();
     if keys == RUN_STEP {
+        if reader.in_action && tree.field("shell").is_none() {
+            return reader.missing(tree, "shell");
+        }
         return match tree.field("run") {
-            Some(run) => Some(StepBody::Run { script: reader.template(run, Slot::Step)? }),
+            Some(run) => Some(StepBody::Run { script: reader.template(run, slot)? }),
             None => reader.missing(tree, "run"),
         };
     }
@@ -343,7 +350,7 @@ fn step_body(reader: &mut Reader, tree: &Tree, keys: &[&str]) -> Option<StepBody
         let Some(uses) = tree.field("uses") else { return reader.missing(tree, "uses") };
         let uses = reader.plain_filled(uses)?;
         check_uses(reader, &uses);
-        let with = reader.field_pairs(tree, "with", Slot::Step);
+        let with = reader.field_pairs(tree, "with", slot);
         return Some(StepBody::Uses { uses, with });
     }
     let (key, value) = tree

@@ -1,7 +1,7 @@
 //! Which contexts an expression may use, by the key it stands under.
 //!
 //! GitHub, "Contexts reference", Context availability; exact lists as in GitHub's published schema
-//! `workflow-v1.0.json` (actions/languageservices).
+//! `workflow-v1.0.json`, for actions `action-v1.0.json` (actions/languageservices).
 
 use super::expr::Availability;
 use super::expr::StatusCalls;
@@ -38,6 +38,12 @@ pub enum Slot {
     StepIf,
     /// Everything else of a step.
     Step,
+    /// The default of an action's input.
+    ActionInput,
+    /// `if` of a step of a composite action, and `pre-if` and `post-if`.
+    ActionIf,
+    /// Everything else of a composite action's steps and outputs, and a Docker action's `args` and `env`.
+    Action,
 }
 
 const JOB: &[&str] = &["github", "inputs", "vars", "needs", "strategy", "matrix"];
@@ -46,6 +52,8 @@ const STEP_IF: &[&str] =
     &["github", "inputs", "vars", "needs", "strategy", "matrix", "steps", "job", "runner", "env"];
 const STEP: &[&str] =
     &["github", "inputs", "vars", "needs", "strategy", "matrix", "secrets", "steps", "job", "runner", "env"];
+
+const ACTION: &[&str] = &["github", "inputs", "strategy", "matrix", "steps", "job", "runner", "env"];
 
 impl Slot {
     /// What an expression may use here.
@@ -62,12 +70,16 @@ impl Slot {
             Self::Credentials => &["github", "inputs", "vars", "secrets", "env"],
             Self::EnvironmentUrl | Self::StepIf => STEP_IF,
             Self::JobOutputs | Self::Step => STEP,
+            Self::ActionInput => &["github", "strategy", "matrix", "job", "runner"],
+            Self::ActionIf | Self::Action => ACTION,
         };
         let status = match self {
             Self::JobIf => StatusCalls::WithJobs,
-            Self::StepIf => StatusCalls::Bare,
+            Self::StepIf | Self::ActionIf => StatusCalls::Bare,
             _ => StatusCalls::Never,
         };
-        Availability { contexts, status, hash_files: matches!(self, Self::StepIf | Self::Step) }
+        let hash_files =
+            matches!(self, Self::StepIf | Self::Step | Self::ActionInput | Self::ActionIf | Self::Action);
+        Availability { contexts, status, hash_files }
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn build(evaluator: &Evaluator) -> Infra {
     super::ecr::read(&reader, &mut infra);
     super::ecs::read(&reader, &mut infra);
     super::eks::read(&reader, &mut infra);
+    super::users::read(&reader, &mut infra);
     reader.inline_policies(&mut infra);
     reader.attachments(&mut infra);
     reader.repository_policies(&mut infra);
@@ -110,7 +111,7 @@ impl<'e, 'a> Reader<'e, 'a> {
     }
 
     /// A value as text; when it is unknown, that is noted.
-    fn known_text(&self, value: &Value, what: impl Fn() -> String) -> Option<Spanned<String>> {
+    pub(super) fn known_text(&self, value: &Value, what: impl Fn() -> String) -> Option<Spanned<String>> {
         match (value.as_text(), value.cause()) {
             (Some(text), _) => Some(Spanned::new(text.to_string(), value.span)),
             (None, Some(cause)) => {
@@ -166,7 +167,7 @@ impl<'e, 'a> Reader<'e, 'a> {
         arn.unwrap_or_else(|| resource(&name.name.value))
     }
 
-    fn path(&self, object: &Object) -> String {
+    pub(super) fn path(&self, object: &Object) -> String {
         let path = self.text(object, "path").map(|path| path.value);
         path.unwrap_or_else(|| "/".to_owned())
     }
@@ -274,7 +275,7 @@ impl<'e, 'a> Reader<'e, 'a> {
         policies
     }
 
-    fn attached(&self, arns: &Value, policies: &[CustomerPolicy], span: Span) -> Vec<Attachment> {
+    pub(super) fn attached(&self, arns: &Value, policies: &[CustomerPolicy], span: Span) -> Vec<Attachment> {
         let items = arns.items().map_or_else(|| vec![arns.clone()], <[Value]>::to_vec);
         let arns = items.iter().filter_map(|item| self.policy_arn(item, policies));
         arns.map(|policy_arn| Attachment { policy_arn, span }).collect()
@@ -349,7 +350,7 @@ impl<'e, 'a> Reader<'e, 'a> {
         }
     }
 
-    fn inline_name(&self, object: &Object) -> String {
+    pub(super) fn inline_name(&self, object: &Object) -> String {
         let name = self.text(object, "name").map(|name| name.value);
         let prefix = || self.text(object, "name_prefix").map(|prefix| format!("{}landfall", prefix.value));
         name.or_else(prefix).unwrap_or_else(|| stand_in(&object.address))

@@ -25,6 +25,7 @@ mod syntax;
 mod template;
 mod types;
 mod unclosed;
+mod users;
 mod value;
 
 #[cfg(test)]
@@ -33,7 +34,7 @@ mod tests;
 pub use json_text::to_json;
 pub use model::{
     Attachment, CustomerPolicy, EcrCall, EcsCluster, EcsService, EcsSetting, EcsTaskDefinition, EksCluster,
-    Infra, InlinePolicy, OidcProvider, Output, PodIdentityAssociation, Repository, Role, Settings,
+    Infra, InlinePolicy, OidcProvider, Output, PodIdentityAssociation, Repository, Role, Settings, User,
 };
 
 use landfall_types::{Finding, SourceId, SourceMap};

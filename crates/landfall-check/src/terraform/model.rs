@@ -31,6 +31,8 @@ pub struct Infra {
     pub looked_up_providers: Vec<OidcProvider>,
     /// `aws_iam_role` resources, each with all that is attached to it.
     pub roles: Vec<Role>,
+    /// `aws_iam_user` resources, each with all that is attached to it and its access keys.
+    pub users: Vec<User>,
     /// `aws_iam_policy` resources.
     pub policies: Vec<CustomerPolicy>,
     /// `aws_ecr_repository` resources.
@@ -105,7 +107,28 @@ pub struct Role {
     pub span: Span,
 }
 
-/// A policy that lives in a role.
+/// An IAM user with everything that belongs to it.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// `aws_iam_user.ci`, with `[0]` or `["key"]` behind it for one of many.
+    pub address: String,
+    /// The user's name.
+    pub name: Spanned<String>,
+    /// `/` or `/x/`.
+    pub path: String,
+    /// Inline policies, from `aws_iam_user_policy`.
+    pub inline: Vec<InlinePolicy>,
+    /// Attached managed policies.
+    pub attached: Vec<Attachment>,
+    /// `aws_iam_access_key` resources, each by its block's header.
+    pub keys: Vec<Span>,
+    /// Tags with the provider's `default_tags`, in the order of their keys.
+    pub tags: Vec<(String, String)>,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// A policy that lives in a role or a user.
 #[derive(Clone, Debug)]
 pub struct InlinePolicy {
     /// Its name.

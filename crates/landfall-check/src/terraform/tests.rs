@@ -208,6 +208,17 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
     for role in &infra.roles {
         role_summary(&mut out, sources, role);
     }
+    for user in &infra.users {
+        line(&mut out, format!("user {} {} {}", user.address, user.name.value, at(user.span)));
+        let keys: Vec<String> = user.keys.iter().map(|key| at(*key)).collect();
+        line(&mut out, format!("  path {} tags {:?} keys {keys:?}", user.path, user.tags));
+        for policy in &user.inline {
+            line(&mut out, format!("  inline {} {}", policy.name, to_json(&policy.document)));
+        }
+        for attached in &user.attached {
+            line(&mut out, format!("  attached {}", attached.policy_arn.value));
+        }
+    }
     for policy in &infra.policies {
         line(&mut out, format!("policy {} {}", policy.address, at(policy.span)));
         name_line(&mut out, sources, &policy.name, policy.name_unknown.as_deref(), &policy.arn);

@@ -28,6 +28,9 @@ pub struct Given {
     pub secrets: Vec<(String, String)>,
     pub vars: Vec<(String, String)>,
     pub only_job: Option<String>,
+    pub actor: Option<String>,
+    /// Actions, and their folders in the repository.
+    pub actions: Vec<(String, String)>,
     pub stretch: Vec<(String, u32)>,
 }
 
@@ -93,7 +96,7 @@ impl Stage {
             immutable_subject: given.immutable_subject,
             event: given.event.clone().unwrap_or_else(|| EventFacts::push("refs/heads/main")),
             sha: "0123456789012345678901234567890123456789".to_owned(),
-            actor: "acme".to_owned(),
+            actor: given.actor.clone().unwrap_or_else(|| "acme".to_owned()),
             actor_id: 65,
             visibility: Visibility::Private,
             default_permissions: DefaultPermissions::Restricted,
@@ -123,6 +126,9 @@ impl Stage {
             facts,
             repository: repository.to_owned(),
             remotes: Remotes::default(),
+            actions: Remotes::new(
+                given.actions.iter().map(|(name, dir)| (name.clone(), repository.join(dir))),
+            ),
             landfall: PathBuf::from("/bin/false"),
             dir: dir.path().to_owned(),
             user: Box::new(|name| (name == "PATH").then(|| "/usr/local/bin:/usr/bin:/bin".to_owned())),
@@ -137,6 +143,7 @@ impl Stage {
         let summary = landfall_rehearse::run(&rehearsal, &mut transcript).await;
         let base = self.server.url().trim_start_matches("http://");
         let scrub = |line: &String| {
+            let line = line.replace(&repository.display().to_string(), "@@REPOSITORY@@");
             line.replace(&dir.path().display().to_string(), "@@DIR@@").replace(base, "@@REGISTRY@@")
         };
         (summary, transcript.lines.iter().map(scrub).collect())

@@ -1,6 +1,6 @@
 //! Each `cases/workflows/*.yml` is rehearsed, and its transcript is compared with the file of the same name
 //! that ends in `.snap`. Lines that begin with `#:` say how: `event`, `fork`, `input`, `secret`, `var`, `job`,
-//! `stretch`; what follows them is the workflow. All files lie in one repository and can call each other.
+//! `action`, `stretch`; what follows them is the workflow. All files lie in one repository and can call each other.
 
 use std::path::Path;
 
@@ -29,6 +29,8 @@ fn given(text: &str) -> Given {
             "fork" => given.from_fork = true,
             "input" => given.inputs.push(pair()),
             "secret" => given.secrets.push(pair()),
+            "actor" => given.actor = Some(value.to_owned()),
+            "action" => given.actions.push(pair()),
             "var" => given.vars.push(pair()),
             "job" => given.only_job = Some(value.to_owned()),
             "stretch" => given.stretch.push((pair().0, pair().1.parse().unwrap())),
@@ -36,6 +38,21 @@ fn given(text: &str) -> Given {
         }
     }
     given
+}
+
+/// The files below `cases/actions`, at their places in the repository.
+fn actions() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for action in std::fs::read_dir(Path::new(CASES).with_file_name("actions")).unwrap() {
+        let action = action.unwrap();
+        for file in std::fs::read_dir(action.path()).unwrap() {
+            let file = file.unwrap();
+            let name = |entry: &std::fs::DirEntry| entry.file_name().into_string().unwrap();
+            let path = format!(".github/actions/{}/{}", name(&action), name(&file));
+            files.push((path, std::fs::read_to_string(file.path()).unwrap()));
+        }
+    }
+    files
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,6 +69,8 @@ async fn every_workflow_runs_as_its_transcript_says() {
         names.iter().map(|name| (format!(".github/workflows/{name}"), read(name))).collect();
     let mut files: Vec<(&str, &str)> =
         texts.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let actions = actions();
+    files.extend(actions.iter().map(|(path, text)| (path.as_str(), text.as_str())));
     files.extend([("package-lock.json", "{}\n"), ("a b/hello.sh", "echo hello from \"$PWD\"\n")]);
     let repository = stage.folder("my repository", &files);
     let mut settings = insta::Settings::clone_current();

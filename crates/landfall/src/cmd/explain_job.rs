@@ -119,6 +119,7 @@ pub fn ask(
         event: args.event.as_deref(),
         git_ref: args.git_ref.as_deref(),
         fork: args.fork,
+        actor: None,
         ids: args.ids,
         immutable_subject: args.immutable_subject,
         input: &args.input,

@@ -15,6 +15,7 @@ use landfall_rehearse::event::Ready;
 use landfall_rehearse::library::Remotes;
 use landfall_rehearse::scratch::Scratch;
 use landfall_rehearse::snapshot::{self, Snapshot};
+use landfall_rehearse::world::Key;
 use landfall_rehearse::{Rehearsal, Summary};
 use landfall_serve::issuer::Signer;
 use landfall_types::{Finding, Severity, SourceMap};
@@ -57,6 +58,9 @@ pub struct RehearseArgs {
     /// Where another repository is on this machine; may be repeated
     #[arg(long, value_name = "OWNER/NAME[@REF]=DIR", value_parser = key_value)]
     remote: Vec<(String, String)>,
+    /// Where an action is on this machine, in place of Landfall's own where it has one; may be repeated
+    #[arg(long, value_name = "OWNER/NAME[@REF]=DIR", value_parser = key_value)]
+    action: Vec<(String, String)>,
     /// A folder with Terraform; may be repeated [default: from landfall.toml]
     #[arg(long, value_name = "DIR")]
     pub infra: Vec<PathBuf>,
@@ -82,6 +86,9 @@ pub struct RehearseArgs {
     /// The GitLab whose tokens the jobs get [default: the one that the Terraform has a provider for, or gitlab.com]
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
+    /// Who started the run: `dependabot[bot]` sees no secrets and has a read-only token [default: the owner]
+    #[arg(long, value_name = "NAME")]
+    actor: Option<String>,
     /// A secret (of GitLab: a masked variable of the project); with the name alone it is taken from the environment, where it can't be seen by others
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub secret: Vec<String>,
@@ -112,6 +119,7 @@ Examples:
   landfall rehearse examples/eks-pod                               a Kubernetes manifest
   landfall rehearse . --event pull_request                         of GitLab: merge_request, tag, …
   landfall rehearse .github/workflows/deploy.yml --infra infra --remote acme/ci-templates@main=../ci-templates
+  landfall rehearse . --action acme/notify@v1=../notify             an action from a folder
   landfall rehearse . --stretch 'Configure AWS credentials=2h'     what if the job outlives its session
   landfall rehearse . --signed-by stranger                         what if someone forges a token
 
@@ -156,7 +164,7 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
     let workflows = workflows(&sources, &args, &found, &repository)?;
     let repo = repo_name(args.repo.as_deref(), &found, &repository)?;
     let mut facts = facts(&args.words(), &found, &repo)?;
-    let secrets = secrets(&args, environment)?;
+    let mut secrets = secrets(&args, environment)?;
     let infra = infra(&args, &found)?;
     let mut stop = pin!(serve::stop_signal());
     let scratch = Scratch::make("landfall-rehearsal-").map_err(|error| {
@@ -173,15 +181,18 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
     if !served.seeded.refused.is_empty() {
         return Ok(not_created(&served.seeded.refused, &sources, args.format));
     }
+    let mut ready = ready(&served, &facts);
+    adopt_key(&served.seeded.keys, &mut secrets, &mut ready);
     let rehearsal = Rehearsal {
         world: Arc::clone(&served.server.world),
-        ready: ready(&served, &facts),
+        ready,
         sources: sources.clone(),
         workflows,
         facts,
         repository,
         snapshot,
         remotes: remotes(&args.remote, &found),
+        actions: actions(&args.action, &found)?,
         landfall: own_file()?,
         dir: scratch.path().to_owned(),
         user: {
@@ -454,6 +465,39 @@ pub fn remotes(said: &[(String, String)], found: &Found) -> Remotes {
     Remotes::new(configured.chain(said))
 }
 
+/// The secrets by which workflows with static keys hand them to configure-aws-credentials.
+const KEY_SECRETS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+
+/// Where the Terraform makes an access key and nobody has said these secrets, they hold that key: somebody has
+/// carried it over by hand.
+fn adopt_key(keys: &[Key], secrets: &mut Vec<(String, String)>, ready: &mut Ready) {
+    let is_said = |name: &&str| secrets.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+    if let ([key], false) = (keys, KEY_SECRETS.iter().any(is_said)) {
+        let values = [key.id.clone(), key.secret.expose().clone()];
+        secrets.extend(KEY_SECRETS.map(str::to_owned).into_iter().zip(values));
+        ready.made.push(format!("secrets {} from the key of {}", KEY_SECRETS.join(" and "), key.user));
+    }
+    ready.warnings.extend(keys.iter().map(|key| {
+        Finding::warning(
+            "long-lived-key",
+            format!("the access key of `{}` does not end: whoever reads it once has it until it is deleted", key.user),
+        )
+        .at(key.written, "made here, and kept in a secret of the repository")
+        .help("let the job take a role with its ID token: the session ends within the hour, and nothing is kept")
+    }));
+}
+
+/// Where actions are.
+fn actions(said: &[(String, String)], found: &Found) -> Result<Remotes, Failure> {
+    let configured = found.config.action.iter().map(|(name, dir)| (name.clone(), found.path(dir)));
+    let said = said.iter().map(|(name, dir)| (name.clone(), PathBuf::from(dir)));
+    let all: Vec<(String, PathBuf)> = configured.chain(said).collect();
+    match all.iter().find(|(_, dir)| !dir.is_dir()) {
+        Some((name, dir)) => Err(usage(format!("{}, the action {name}, is not a folder", shown(dir)))),
+        None => Ok(Remotes::new(all)),
+    }
+}
+
 fn secrets(args: &RehearseArgs, environment: &Environment) -> Result<Vec<(String, String)>, Failure> {
     let secret = |text: &String| match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
@@ -475,6 +519,8 @@ pub struct RunWords<'w> {
     pub git_ref: Option<&'w str>,
     /// `--fork`
     pub fork: bool,
+    /// `--actor`
+    pub actor: Option<&'w str>,
     /// `--ids`
     pub ids: Option<(u64, u64)>,
     /// `--immutable-subject`
@@ -507,6 +553,7 @@ impl RehearseArgs {
             event: self.event.as_deref(),
             git_ref: self.git_ref.as_deref(),
             fork: self.fork,
+            actor: self.actor.as_deref(),
             ids: self.ids,
             immutable_subject: self.immutable_subject,
             input: &self.input,
@@ -546,7 +593,7 @@ pub fn facts(args: &RunWords<'_>, found: &Found, repo: &str) -> Result<RunFacts,
             || found.config.immutable_subject == Some(true),
         event: token::event(event, git_ref),
         sha: String::new(),
-        actor: owner,
+        actor: args.actor.map_or(owner, str::to_owned),
         actor_id: owner_id,
         visibility: Visibility::Private,
         default_permissions: DefaultPermissions::Restricted,

@@ -39,7 +39,7 @@ impl Bench {
         self.dir.path().join("work")
     }
 
-    /// Copies the example to `work/example`, with an edit.
+    /// Copies the example that the README begins with to `work/example`, with an edit.
     pub fn example(self, edit: Option<&Edit>) -> Self {
         self.example_of(EXAMPLE, edit)
     }
@@ -142,7 +142,10 @@ impl Bench {
             (r"sha256:[0-9a-f]{64}", "@@DIGEST@@"),
             (r"\b[0-9a-f]{40}\b", "@@COMMIT@@"),
             (r"\b[0-9a-f]{7}, latest", "@@TAG@@, latest"),
-            (r"/web:[0-9a-f]{7}\b", "/web:@@TAG@@"),
+            (r"\b(web:|tags )[0-9a-f]{7}\b", "$1@@TAG@@"),
+            (r"\([0-9a-f]{7}\)", "(@@TAG@@)"),
+            (r"/tmp\.[A-Za-z0-9]{10}/", "/tmp.@@ID@@/"),
+            (r"\bA(KI|SI|ID)A[A-Z0-9]{16,17}\b", "@@KEY ID@@"),
             (r"`[A-Za-z0-9_-]{43}`", "`@@KEY@@`"),
             (r"\bport [0-9]+", "port @@PORT@@"),
             (r"[0-9]+\.[0-9]{2} s\b", "@@TIME@@"),

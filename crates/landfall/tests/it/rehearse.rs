@@ -11,6 +11,39 @@ fn the_example_works() {
     bench::snapshot("rehearse-example", &done.shown);
 }
 
+/// The action and the workflow of `templates/github`, each used by a repository of its own.
+#[test]
+fn the_templates_push_with_landfall_alone() {
+    const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../templates/github");
+    let with = "      role: arn:aws:iam::123456789012:role/github-action-role
+      region: ap-northeast-2
+      image: 123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/web
+      tags: v1 latest
+      dir: site
+      entrypoint: /start.sh
+";
+    let head = "on: push\npermissions: { contents: read, id-token: write }\njobs:\n  push:\n";
+    let action = format!(
+        "name: By action\n{head}    runs-on: ubuntu-latest\n    steps:
+    - uses: actions/checkout@v4
+    - id: push
+      uses: acme/landfall/push@v1
+      with:\n{}    - run: echo \"${{{{ steps.push.outputs.image }}}}\"\n",
+        with.replace("      ", "        ")
+    );
+    let workflow = format!(
+        "name: By workflow\n{head}    uses: acme/landfall/.github/workflows/ecr-push.yml@v1\n    with:\n{with}"
+    );
+    let remote = format!("acme/landfall@v1={TEMPLATES}");
+    for (name, text) in [("templates-action", action), ("templates-workflow", workflow)] {
+        let file = format!("example/service/.github/workflows/{name}.yml");
+        let bench = Bench::new().example_of("static-keys", None).file(&file, &text);
+        let done = bench.landfall(&["rehearse", &file, "--remote", &remote]);
+        assert_eq!(done.code, Some(0), "{name}: {}", done.shown);
+        bench::snapshot(name, &done.shown.replace(TEMPLATES, "@@TEMPLATES@@"));
+    }
+}
+
 #[test]
 fn each_refusal_says_the_line() {
     bench::compare(&bench::rows(include_str!("refusals.toml")), 1);

@@ -11,6 +11,72 @@ fn the_example_works() {
     bench::snapshot("rehearse-example", &done.shown);
 }
 
+/// The delivery with a stored key, the same one without, and what breaks each of them.
+#[test]
+fn a_stored_key_works_until_it_is_given_away_and_a_role_needs_none() {
+    let edit = |file: &str, old: &str, new: &str| Some((file.to_owned(), old.to_owned(), new.to_owned()));
+    let keys_workflow_path = "example/service/.github/workflows/deploy-with-keys.yml";
+    let keys = vec![keys_workflow_path, "--infra", "example/keys"];
+    let oidc = vec!["example"];
+    let with = |first: &[&'static str], more: &[&'static str]| [first, more].concat();
+    let rows = [
+        ("static-keys", keys.clone(), None, 0),
+        ("static-keys-oidc", oidc.clone(), None, 0),
+        ("static-keys-of-a-fork", with(&keys, &["--event", "pull_request", "--fork"]), None, 1),
+        ("static-keys-of-another-owner", with(&keys, &["--repo", "other/web"]), None, 0),
+        (
+            "static-keys-revoked",
+            with(
+                &keys,
+                &[
+                    "--secret",
+                    "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE",
+                    "--secret",
+                    "AWS_SECRET_ACCESS_KEY=deleted-long-ago",
+                ],
+            ),
+            None,
+            1,
+        ),
+        (
+            "static-keys-without-put-image",
+            keys.clone(),
+            edit("keys/main.tf", "      \"ecr:PutImage\",\n", ""),
+            1,
+        ),
+        (
+            "static-keys-only-half",
+            keys,
+            edit(
+                "service/.github/workflows/deploy-with-keys.yml",
+                "          aws-secret-access-key: ${{ secrets.AWS_SECRET_ACCESS_KEY }}\n",
+                "",
+            ),
+            1,
+        ),
+        ("static-keys-oidc-of-a-fork", with(&oidc, &["--event", "pull_request", "--fork"]), None, 1),
+        ("static-keys-oidc-of-another-owner", with(&oidc, &["--repo", "other/web"]), None, 1),
+        (
+            "static-keys-oidc-string-equals",
+            oidc.clone(),
+            edit("oidc/main.tf", "test     = \"StringLike\"", "test     = \"StringEquals\""),
+            1,
+        ),
+        (
+            "static-keys-oidc-without-permission",
+            oidc,
+            edit("service/.github/workflows/deploy-with-oidc.yml", "  id-token: write\n", ""),
+            1,
+        ),
+    ];
+    for (name, words, edit, code) in rows {
+        let command = [vec!["rehearse"], words].concat();
+        let done = Bench::new().example_of("static-keys", edit.as_ref()).landfall(&command);
+        assert_eq!(done.code, Some(code), "{name}: {}", done.shown);
+        bench::snapshot(name, &done.shown);
+    }
+}
+
 /// The action and the workflow of `templates/github`, each used by a repository of its own.
 #[test]
 fn the_templates_push_with_landfall_alone() {

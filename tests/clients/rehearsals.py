@@ -15,6 +15,7 @@ import time
 
 from harness import (
     EXAMPLE,
+    HERE,
     ROOT,
     SERVER_SECONDS_MAX,
     Skip,
@@ -292,7 +293,7 @@ def _(bench):
 def _(bench):
     import javascript
 
-    packages, place = javascript.packages(), example(bench)
+    packages, place = javascript.packages(HERE / "javascript"), example(bench)
     action = place / "notify"
     action.mkdir()
     (action / "action.yml").write_text(

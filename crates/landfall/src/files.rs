@@ -90,18 +90,37 @@ pub fn terraform(
 }
 
 fn merge(all: &mut Infra, more: Infra) {
-    all.providers.extend(more.providers);
-    all.looked_up_providers.extend(more.looked_up_providers);
-    all.roles.extend(more.roles);
-    all.policies.extend(more.policies);
-    all.repositories.extend(more.repositories);
-    all.ecr_calls.extend(more.ecr_calls);
-    all.users.extend(more.users);
-    all.ecs_clusters.extend(more.ecs_clusters);
-    all.ecs_task_definitions.extend(more.ecs_task_definitions);
-    all.ecs_services.extend(more.ecs_services);
-    all.eks_clusters.extend(more.eks_clusters);
-    all.pod_identity_associations.extend(more.pod_identity_associations);
-    all.outputs.extend(more.outputs);
-    all.region = all.region.take().or(more.region);
+    // Every field by its name: one that is new has to be thought of here.
+    let Infra {
+        providers,
+        looked_up_providers,
+        roles,
+        users,
+        policies,
+        repositories,
+        ecr_calls,
+        ecs_clusters,
+        ecs_settings,
+        ecs_task_definitions,
+        ecs_services,
+        eks_clusters,
+        pod_identity_associations,
+        region,
+        outputs,
+    } = more;
+    all.providers.extend(providers);
+    all.looked_up_providers.extend(looked_up_providers);
+    all.roles.extend(roles);
+    all.users.extend(users);
+    all.policies.extend(policies);
+    all.repositories.extend(repositories);
+    all.ecr_calls.extend(ecr_calls);
+    all.ecs_clusters.extend(ecs_clusters);
+    all.ecs_settings.extend(ecs_settings);
+    all.ecs_task_definitions.extend(ecs_task_definitions);
+    all.ecs_services.extend(ecs_services);
+    all.eks_clusters.extend(eks_clusters);
+    all.pod_identity_associations.extend(pod_identity_associations);
+    all.region = all.region.take().or(region);
+    all.outputs.extend(outputs);
 }

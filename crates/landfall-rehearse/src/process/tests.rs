@@ -24,7 +24,7 @@ async fn shell(leftovers: &mut Leftovers, script: &str, limit: Duration) -> (End
 
 const LONG: Duration = Duration::from_secs(20);
 /// Passes in full; long enough for a shell to say its first word on a busy machine.
-const SHORT: Duration = Duration::from_secs(2);
+const SHORT: Duration = Duration::from_secs(4);
 
 /// Waits until no process of this number is there; fails after a while.
 async fn gone(pid: &str) {

@@ -41,8 +41,15 @@ pub fn of(tasks: &[Task]) -> Vec<Cause> {
     causes
 }
 
-fn without_ids(reason: &str, task: &str) -> String {
-    reason.replace(task, "")
+/// A reason without what differs from task to task: the task's own id, and the ids of requests.
+pub fn without_ids(reason: &str, task: &str) -> String {
+    let is_id = |word: &&str| {
+        word.len() == REQUEST_ID_CHARS
+            && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+            && word.bytes().filter(|b| *b == b'-').count() == 4
+    };
+    let words = reason.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    words.filter(is_id).fold(reason.replace(task, ""), |text, id| text.replace(id, ""))
 }
 
 /// One line about a task that stopped, and the container that is to blame.
@@ -71,6 +78,9 @@ pub fn reason(task: &Task) -> (String, Option<String>) {
     }
     (text, container.map(|container| container.name.clone()))
 }
+
+/// `8-4-4-4-12` hexadecimal digits.
+const REQUEST_ID_CHARS: usize = 36;
 
 fn fallback(task: &Task) -> String {
     task.stop_code.clone().unwrap_or_else(|| "ECS gives no reason".to_owned())

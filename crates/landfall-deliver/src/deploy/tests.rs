@@ -103,9 +103,12 @@ fn the_same_reason_is_told_once() {
         task("a1", "assumed-role/x/ID failed", 1.0),
         task("b2", "other", 2.0),
         task("c3", "assumed-role/x/ID failed", 3.0),
+        task("d4", "refused, request id: 36ecc12a-1901-49df-8352-30b072436839", 4.0),
+        task("e5", "refused, request id: ffc8efae-c980-4b03-bc34-fc6b0935c9b3", 5.0),
+        task("f6", "refused, request id: 1-2-3-4-5", 6.0),
     ]);
     let told: Vec<_> = causes.iter().map(|cause| (cause.count, cause.task.id())).collect();
-    assert_eq!(told, [(2, "c3"), (1, "b2")]);
+    assert_eq!(told, [(2, "c3"), (2, "e5"), (1, "b2"), (1, "f6")]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use landfall_deliver::deploy::cause;
 use landfall_deliver::deploy::codedeploy;
 use landfall_deliver::deploy::definition::short;
 use landfall_deliver::deploy::diff::{HIDDEN, Row};
@@ -154,7 +155,7 @@ impl Screen {
             }
             Told::Event { service, message } => self.at(service, &styled(DIM, message)),
             Told::TaskStopped { service, task, reason } => {
-                let is_new = self.reasons.insert(reason.replace(task.as_str(), ""));
+                let is_new = self.reasons.insert(cause::without_ids(reason, task));
                 let reason = if is_new { reason } else { "as the one before" };
                 self.at(service, &format!("{} task {} stopped: {reason}", styled(BAD, "✗"), start(task)));
             }

@@ -78,11 +78,13 @@ def _(bench):
 
 @check("two jobs with `ecr login --isolated` don't log each other out")
 def _(bench):
-    temp = bench.folder("runner-temp")
+    # A home of their own: other checks log in as people do.
+    temp, home = bench.folder("runner-temp"), bench.folder("isolated-home")
     places = []
     for job in "one", "two":
         variables = bench.dir / f"env-{job}"
-        own = bench.environment(**keys(session(bench), GITHUB_ACTIONS="true", GITHUB_ENV=str(variables), RUNNER_TEMP=str(temp)))
+        more = {"GITHUB_ACTIONS": "true", "GITHUB_ENV": str(variables), "RUNNER_TEMP": str(temp), "HOME": str(home)}
+        own = bench.environment(**keys(session(bench), **more))
         bench.run(bench.landfall, "ecr", "login", "--isolated", env=own)
         name, _, rest = variables.read_text().partition("<<")
         same(name, "DOCKER_CONFIG", "variable")
@@ -91,7 +93,7 @@ def _(bench):
     bench.run(bench.landfall, "ecr", "logout", env=first[1] | {"DOCKER_CONFIG": first[0]})
     skopeo = [program("skopeo"), "login", "--get-login", "--authfile", f"{second[0]}/config.json", bench.server.address]
     same(bench.run(*skopeo).stdout.strip(), "AWS", "the second job's login")
-    same((bench.home / ".docker/config.json").exists(), False, "a config.json at home")
+    same((home / ".docker/config.json").exists(), False, "a config.json at home")
     line = bench.run("sh", "-c", f"eval \"$('{bench.landfall}' ecr login --isolated)\" && echo $DOCKER_CONFIG", env=bench.environment(**keys(session(bench))))
     contains(line.stdout, ["landfall-docker-"], "DOCKER_CONFIG in a shell")
 

@@ -8,7 +8,6 @@ from ecs import ROOT_KEYS, definition, ecs, service, until
 from harness import ACCOUNT, check, contains, same
 
 
-
 def place(bench, name, managed="AWSCodeDeployRoleForECS", **more):
     """A service that CodeDeploy controls, and the group that deploys to it; the clients of both."""
     client, deploy, iam = ecs(bench), aws.client(bench, "codedeploy", ROOT_KEYS), aws.client(bench, "iam", ROOT_KEYS)

@@ -157,7 +157,7 @@ def _(bench):
     same(service(client, CLUSTER, "back")["taskDefinition"].rpartition("/")[2], "back:1")
 
 
-@check("the role of the fifth report is enough, and each missing permission is told with its statement")
+@check("a role with the permissions of the AWS actions is enough, and each missing permission is told with its statement")
 def _(bench):
     served(bench, "narrow")
     service_arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/{CLUSTER}/narrow"
@@ -233,19 +233,19 @@ def _(bench):
 
 @check("a service of CodeDeploy is deployed by it: its lifecycle is told, and nothing new is no deployment")
 def _(bench):
-    client, _ = blue_green(bench, "colours")
-    folder, outputs = bench.folder("colours"), bench.temporary / "codedeploy-outputs"
+    client, _ = blue_green(bench, "hues")
+    folder, outputs = bench.folder("hues"), bench.temporary / "codedeploy-outputs"
     (folder / "appspec.yaml").write_text(
         "version: 0.0\nResources:\n  - TargetService:\n      Type: AWS::ECS::Service\n      Properties:\n"
         "        TaskDefinition: <TASK_DEFINITION>\n        LoadBalancerInfo: {ContainerName: web, ContainerPort: 80}\n"
     )
-    flags = ["--service", "colours", "--codedeploy-appspec", folder / "appspec.yaml"]
+    flags = ["--service", "hues", "--codedeploy-appspec", folder / "appspec.yaml"]
     run = lambda *more, expect=0: deploy(bench, *flags, *more, cluster="shop", expect=expect, GITHUB_OUTPUT=str(outputs))
-    contains(run("--image", "nginx:1.29", expect=1), ["looking at deployment group `DgpECS-shop-colours` of `AppECS-shop-colours`"])
-    flags += ["--codedeploy-application", "colours", "--codedeploy-deployment-group", "group"]
+    contains(run("--image", "nginx:1.29", expect=1), ["looking at deployment group `DgpECS-shop-hues` of `AppECS-shop-hues`"])
+    flags += ["--codedeploy-application", "hues", "--codedeploy-deployment-group", "group"]
     told = run("--image", "nginx:1.29")
     contains(told, ["CodeDeploy deployment d-", "AfterAllowTraffic Succeeded", "is deployed: CodeDeploy says Succeeded"])
-    [primary] = [one for one in service(client, "shop", "colours")["taskSets"] if one["status"] == "PRIMARY"]
+    [primary] = [one for one in service(client, "shop", "hues")["taskSets"] if one["status"] == "PRIMARY"]
     same(client.describe_task_definition(taskDefinition=primary["taskDefinition"])["taskDefinition"]["containerDefinitions"][0]["image"], "nginx:1.29")
     contains(outputs.read_text(), ["codedeploy-deployment-id<<"])
     contains(run("--image", "nginx:1.29"), ["nothing to deploy; --force deploys it all the same"])

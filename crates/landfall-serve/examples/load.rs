@@ -276,7 +276,11 @@ fn measure(addr: SocketAddr, clients: usize, load: &Load<'_>) -> Vec<Duration> {
             }
         };
         let running: Vec<_> = (0..clients).map(|number| scope.spawn(one(number))).collect();
-        std::thread::park_timeout(MEASURED);
+        // Threads of the round before wake this one as they end: parking alone may be over at once.
+        let began = Instant::now();
+        while let Some(left) = MEASURED.checked_sub(began.elapsed()) {
+            std::thread::park_timeout(left);
+        }
         is_over.store(true, Ordering::Relaxed);
         running.into_iter().flat_map(|client| client.join().unwrap()).collect()
     })

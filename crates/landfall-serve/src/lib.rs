@@ -38,5 +38,6 @@ mod testing;
 pub mod vault;
 pub mod world;
 
+pub use http::answer;
 pub use server::{Config, Limits, Place, Running, StartError, start, world};
 pub use world::World;

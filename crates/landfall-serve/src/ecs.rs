@@ -30,21 +30,17 @@ pub(crate) mod task_sets;
 mod tasks;
 mod update_service;
 
-use landfall_wire::error::{AwsError, Protocol, internal, unknown_operation};
-use landfall_wire::json::{Document, Input};
-use serde_json::{Map, Value, json};
+use landfall_wire::error::{AwsError, Protocol};
+use landfall_wire::json::Input;
+use serde_json::{Value, json};
 
 use crate::authn::Identified;
-use crate::authz::{self, Asked, Permit};
+use crate::called::{self, Called, Fault, Keys, Operations, seconds};
 use crate::store::ecs::{Body, Cluster, Place, Tags};
-use crate::store::{StoreError, Writing};
 use crate::world::World;
 
 /// The name of the cluster that is meant where none is named.
 const DEFAULT_CLUSTER: &str = "default";
-
-/// Condition keys of a call.
-type Keys = Vec<(String, Vec<String>)>;
 
 /// Answers one operation.
 ///
@@ -57,117 +53,26 @@ pub fn handle(
     operation: &str,
     input: &Value,
 ) -> Result<Value, AwsError> {
-    let document = Document::parse(input.to_string().as_bytes(), missing)?;
-    let empty = Map::new();
-    let call = EcsCall {
-        world,
-        identified,
-        request_id,
-        operation,
-        input: document.input(),
-        members: input.as_object().unwrap_or(&empty),
-    };
-    call.answer().unwrap_or_else(|| Err(unknown_operation(operation, "", Protocol::Json11)))
+    let operations: [Operations; 9] = [
+        clusters::answer,
+        capacity::answer,
+        task_definitions::answer,
+        services::answer,
+        deployments::answer,
+        tasks::answer,
+        task_sets::answer,
+        tags::answer,
+        settings::answer,
+    ];
+    let service = called::Service { protocol: Protocol::Json11, missing, operations: &operations };
+    service.answer(world, identified, request_id, operation, input)
 }
 
-/// A call before its decision.
-struct EcsCall<'a> {
-    world: &'a World,
-    identified: &'a Identified,
-    request_id: &'a str,
-    operation: &'a str,
-    input: Input<'a>,
-    members: &'a Body,
-}
-
-impl EcsCall<'_> {
-    fn answer(&self) -> Option<Result<Value, AwsError>> {
-        let known = [
-            clusters::answer,
-            capacity::answer,
-            task_definitions::answer,
-            services::answer,
-            deployments::answer,
-            tasks::answer,
-            task_sets::answer,
-            tags::answer,
-            settings::answer,
-        ];
-        known.into_iter().find_map(|answer| answer(self))
-    }
-
-    /// The caller's account, in the region of the call.
-    fn place(&self) -> Result<Place, AwsError> {
-        let account = self.identified.caller.account().ok_or_else(|| internal(Protocol::Json11))?;
-        Ok(Place { account, region: self.identified.region.clone() })
-    }
-
-    fn now_ms(&self) -> i64 {
-        self.world.clock.now().0
-    }
-
-    fn authorize<C: authz::Call>(
-        &self,
-        place: &Place,
-        resource: String,
-        more: Keys,
-    ) -> Result<Permit<C>, AwsError> {
-        let mut keys = self.identified.connection.keys();
-        keys.extend(more);
-        let asked = Asked {
-            caller: &self.identified.caller,
-            region: &self.identified.region,
-            resource,
-            resource_account: place.account.to_string(),
-            resource_policy: None,
-            keys,
-            request_id: self.request_id,
-        };
-        authz::authorize(self.world, &asked, Protocol::Json11)
-    }
-
-    /// Changes records: nobody changes any without a permit.
-    fn write<C, T>(
-        &self,
-        _permit: &Permit<C>,
-        change: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
-    ) -> Result<T, AwsError> {
-        self.world.store.write(change).map_err(Fault::told)
-    }
-
-    /// The cluster that the call names, by its name.
-    fn cluster_name(&self, place: &Place) -> Result<String, AwsError> {
-        match self.input.text("cluster")? {
-            None | Some("") => Ok(DEFAULT_CLUSTER.to_owned()),
-            Some(text) => names::cluster(place, text),
-        }
-    }
-}
-
-/// Why a change did not happen.
-enum Fault {
-    Aws(AwsError),
-    Store,
-}
-
-impl From<AwsError> for Fault {
-    fn from(error: AwsError) -> Self {
-        Self::Aws(error)
-    }
-}
-
-impl From<StoreError> for Fault {
-    fn from(_: StoreError) -> Self {
-        Self::Store
-    }
-}
-
-impl Fault {
-    fn told(self) -> AwsError {
-        match self {
-            Self::Aws(error) => error,
-            Self::Store => internal(Protocol::Json11),
-        }
+/// The cluster that the call names, by its name.
+fn cluster_name(call: &Called<'_>) -> Result<String, AwsError> {
+    match call.input.text("cluster")? {
+        None | Some("") => Ok(DEFAULT_CLUSTER.to_owned()),
+        Some(text) => names::cluster(&call.place, text),
     }
 }
 
@@ -199,12 +104,6 @@ fn missing(member: &str, constraint: &str) -> AwsError {
         return invalid(format!("{words} cannot be empty."));
     }
     invalid(format!("{member}: {constraint}"))
-}
-
-/// Seconds since 1970 with milliseconds, as ECS writes times.
-#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^53")]
-fn seconds(at_ms: i64) -> Value {
-    Value::from(at_ms as f64 / 1000.0)
 }
 
 /// The condition key that most decisions have.
@@ -245,8 +144,5 @@ fn includes(input: Input<'_>, word: &str) -> Result<bool, AwsError> {
 
 /// `aws:ResourceTag/…` of what is there.
 fn resource_tag_keys(tags: &Tags) -> Keys {
-    let both = |(key, value): &(String, String)| {
-        ["aws:ResourceTag", "ecs:ResourceTag"].map(|prefix| (format!("{prefix}/{key}"), vec![value.clone()]))
-    };
-    tags.iter().flat_map(both).collect()
+    crate::tags::prefixed_keys(tags, &["aws:ResourceTag", "ecs:ResourceTag"])
 }

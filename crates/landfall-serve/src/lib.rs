@@ -10,6 +10,7 @@
 pub mod authn;
 pub mod authz;
 pub mod blobs;
+mod called;
 pub mod caller;
 pub mod clock;
 pub mod codedeploy;
@@ -33,6 +34,7 @@ pub mod registry;
 mod server;
 pub mod store;
 pub mod sts;
+mod tags;
 #[cfg(test)]
 mod testing;
 pub mod vault;

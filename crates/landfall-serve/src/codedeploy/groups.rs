@@ -6,7 +6,7 @@ use landfall_wire::ids;
 use serde_json::{Value, json};
 
 use super::{Called, Fault, applications, configs, error};
-use crate::authz::{calls as all_calls, codedeploy_calls as calls};
+use crate::authz::codedeploy_calls as calls;
 use crate::store::codedeploy::{Group, arn, group_arn};
 use crate::store::ecs::Body;
 
@@ -46,8 +46,7 @@ fn pass_role(call: &Called<'_>, role: &str) -> Result<(), AwsError> {
     if !is_own {
         return Err(error("InvalidRoleException", format!("The role {role} is not one of this account")));
     }
-    let keys = vec![("iam:PassedToService".to_owned(), vec!["codedeploy.amazonaws.com".to_owned()])];
-    call.authorize::<all_calls::PassRole>(role.to_owned(), keys).map(|_| ())
+    call.authorize_pass_role(role.to_owned(), "codedeploy.amazonaws.com", Vec::new())
 }
 
 /// Application and group of a call.

@@ -12,13 +12,12 @@ use landfall_wire::error::{AwsError, Protocol, internal};
 use super::{EcrCall, Face, PUBLIC_REGION};
 use crate::authn::Identified;
 use crate::authz::{self, Asked, Call, Permit};
+use crate::called::Keys;
 use crate::caller::Caller;
 use crate::connection::Connection;
 use crate::store::{Document, RegistryId, Repository};
+use crate::tags::prefixed_keys;
 use crate::world::World;
-
-/// Keys that a call adds to its context.
-type Keys = Vec<(String, Vec<String>)>;
 
 impl EcrCall<'_> {
     /// Decides the call on a resource.
@@ -123,16 +122,14 @@ fn asked_on<'a>(
     policy: Option<&'a Document>,
     more: Keys,
 ) -> Asked<'a> {
-    let tags = repository.into_iter().flat_map(|repository| &repository.tags);
+    let tags = repository.map_or(&[][..], |repository| &repository.tags);
     let prefixes: &[&str] = match registry.region.as_str() {
         PUBLIC_REGION => &["aws:ResourceTag", "ecr-public:ResourceTag"],
         // Both spellings are defined for repositories.
         // <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html>
         _ => &["aws:ResourceTag", "ecr:ResourceTag"],
     };
-    let tag_keys = tags.flat_map(|(key, value)| {
-        prefixes.iter().map(move |prefix| (format!("{prefix}/{key}"), vec![value.clone()]))
-    });
+    let tag_keys = prefixed_keys(tags, prefixes);
     Asked {
         caller: asking.caller,
         region: asking.region,

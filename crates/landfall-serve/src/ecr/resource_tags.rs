@@ -10,16 +10,12 @@ use super::access::repository_of_arn;
 use super::{Answer, EcrCall, Face, Found, PUBLIC_REGION};
 use crate::authz::Call;
 use crate::store::RegistryId;
+use crate::store::ecs::Tags;
+pub(super) use crate::tags::request_keys;
+use crate::tags::{
+    KEY_CHARS_MAX, TAGS_MAX, VALUE_CHARS_MAX, is_key_length, is_reserved, is_value_length, merge,
+};
 use crate::world::World;
-
-/// Tags of one repository.
-const TAGS_MAX: usize = 50;
-/// Longest key of a tag, in characters.
-const KEY_CHARS_MAX: usize = 128;
-/// Longest value of a tag, in characters.
-const VALUE_CHARS_MAX: usize = 256;
-
-type Tags = Vec<(String, String)>;
 
 /// Reads a list of `Key` and `Value`.
 pub(super) fn read(input: &Value, member: &str) -> Result<Tags, AwsError> {
@@ -47,10 +43,10 @@ fn check_count(count: usize) -> Result<(), AwsError> {
 fn check(key: &str, value: &str) -> Result<(), AwsError> {
     let is_allowed =
         |c: char| c.is_alphanumeric() || matches!(c, ' ' | '+' | '-' | '=' | '.' | '_' | ':' | '/' | '@');
-    if key.is_empty() || key.chars().count() > KEY_CHARS_MAX {
+    if !is_key_length(key) {
         return Err(invalid(format!("Tag keys must have 1 to {KEY_CHARS_MAX} characters.")));
     }
-    if value.chars().count() > VALUE_CHARS_MAX {
+    if !is_value_length(value) {
         return Err(invalid(format!("Tag values must have at most {VALUE_CHARS_MAX} characters.")));
     }
     if !key.chars().chain(value.chars()).all(is_allowed) {
@@ -58,7 +54,7 @@ fn check(key: &str, value: &str) -> Result<(), AwsError> {
             "The tag '{key}' has characters other than letters, numbers, white space and + - = . _ : / @."
         )));
     }
-    if key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
+    if is_reserved(key) {
         return Err(invalid("Tag keys must not begin with aws:, which is reserved.".to_owned()));
     }
     Ok(())
@@ -66,16 +62,6 @@ fn check(key: &str, value: &str) -> Result<(), AwsError> {
 
 fn invalid(message: String) -> AwsError {
     AwsError::bad_request("InvalidTagParameterException", message)
-}
-
-/// The condition keys of tags that a request brings.
-pub(super) fn request_keys(tags: &Tags) -> Vec<(String, Vec<String>)> {
-    let mut keys: Vec<(String, Vec<String>)> =
-        tags.iter().map(|(key, value)| (format!("aws:RequestTag/{key}"), vec![value.clone()])).collect();
-    if !tags.is_empty() {
-        keys.push(("aws:TagKeys".to_owned(), tags.iter().map(|(key, _)| key.clone()).collect()));
-    }
-    keys
 }
 
 /// The repository that `resourceArn` names.
@@ -110,16 +96,6 @@ fn add<C>(world: &World, found: &Found<C>, tags: Tags) -> Result<(), AwsError> {
     merge(&mut all, &tags);
     check_count(all.len())?;
     found.change(world, |repository| merge(&mut repository.tags, &tags))
-}
-
-/// Adds tags; one that is there gets the new value and keeps its place.
-fn merge(all: &mut Tags, more: &Tags) {
-    for (key, value) in more {
-        match all.iter_mut().find(|(known, _)| known == key) {
-            Some((_, known)) => known.clone_from(value),
-            None => all.push((key.clone(), value.clone())),
-        }
-    }
 }
 
 pub(super) fn untag<C: Call>(call: &EcrCall<'_>) -> Answer {

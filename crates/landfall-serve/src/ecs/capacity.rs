@@ -5,14 +5,14 @@ use landfall_wire::error::AwsError;
 use serde_json::{Value, json};
 
 use super::page::Page;
-use super::{EcsCall, Fault, cluster_key, failure, invalid, members, names, tags};
+use super::{Called, Fault, cluster_key, cluster_name, failure, invalid, members, names, tags};
 use crate::authz::ecs_calls as calls;
 use crate::store::ecs::{CapacityProvider, Place};
 
 /// What a client may write of a capacity provider.
 const MEMBERS: [&str; 3] = ["autoScalingGroupProvider", "managedInstancesProvider", "cluster"];
 
-pub(super) fn answer(call: &EcsCall<'_>) -> Option<Result<Value, AwsError>> {
+pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
         "CreateCapacityProvider" => create(call),
         "UpdateCapacityProvider" => update(call),
@@ -34,14 +34,13 @@ fn render(provider: &CapacityProvider, status: &str, with_tags: bool) -> Value {
     Value::Object(answer)
 }
 
-fn create(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn create(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let name = call.input.required_text("name")?.to_owned();
     let given = tags::given(call.input)?;
     let arn = place.arn(&format!("capacity-provider/{name}"));
-    let permit =
-        call.authorize::<calls::CreateCapacityProvider>(&place, arn.clone(), tags::request_keys(&given))?;
-    tags::authorize_on_create(call, &place, &arn, &given)?;
+    let permit = call.authorize::<calls::CreateCapacityProvider>(arn.clone(), tags::request_keys(&given))?;
+    tags::authorize_on_create(call, &arn, &given)?;
     let reserved = ["aws", "ecs", "fargate"].iter().any(|word| name.to_ascii_lowercase().starts_with(word));
     if !names::is_name(&name) || reserved {
         return Err(invalid(
@@ -68,11 +67,11 @@ fn named(place: &Place, text: &str) -> String {
     name.unwrap_or_else(|| text.to_owned())
 }
 
-fn update(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    let name = named(&place, call.input.required_text("name")?);
+fn update(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    let name = named(place, call.input.required_text("name")?);
     let arn = place.arn(&format!("capacity-provider/{name}"));
-    let permit = call.authorize::<calls::UpdateCapacityProvider>(&place, arn, Vec::new())?;
+    let permit = call.authorize::<calls::UpdateCapacityProvider>(arn, Vec::new())?;
     let given = members(call.members, &MEMBERS);
     let provider = call.write(&permit, |writing| {
         let known = writing.get::<CapacityProvider>(&place.key(&[&name]));
@@ -88,11 +87,11 @@ fn not_found() -> AwsError {
     invalid("The specified capacity provider does not exist. Specify a valid name or ARN and try again.")
 }
 
-fn delete(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    let name = named(&place, call.input.required_text("capacityProvider")?);
+fn delete(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    let name = named(place, call.input.required_text("capacityProvider")?);
     let arn = place.arn(&format!("capacity-provider/{name}"));
-    let permit = call.authorize::<calls::DeleteCapacityProvider>(&place, arn, Vec::new())?;
+    let permit = call.authorize::<calls::DeleteCapacityProvider>(arn, Vec::new())?;
     let provider = call.write(&permit, |writing| {
         let key = place.key(&[&name]);
         let known = writing.get::<CapacityProvider>(&key).ok_or_else(not_found)?;
@@ -102,8 +101,8 @@ fn delete(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({ "capacityProvider": render(&provider, "INACTIVE", false) }))
 }
 
-fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn describe(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let with_tags = super::includes(call.input, "TAGS")?;
     let built_in = |name: &str| CapacityProvider {
         place: place.clone(),
@@ -114,7 +113,7 @@ fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     let asked = call.input.texts("capacityProviders")?;
     if asked.is_empty() {
         let all = place.arn("capacity-provider/*");
-        call.authorize::<calls::DescribeCapacityProviders>(&place, all, Vec::new())?;
+        call.authorize::<calls::DescribeCapacityProviders>(all, Vec::new())?;
         let page = Page::read(call.input, 10, 10)?;
         let mut providers = vec![built_in("FARGATE"), built_in("FARGATE_SPOT")];
         let known = call.world.store.list::<CapacityProvider>(&place.all());
@@ -125,9 +124,9 @@ fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     }
     let (mut providers, mut failures) = (Vec::new(), Vec::new());
     for text in asked {
-        let name = named(&place, text);
+        let name = named(place, text);
         let arn = place.arn(&format!("capacity-provider/{name}"));
-        call.authorize::<calls::DescribeCapacityProviders>(&place, arn.clone(), Vec::new())?;
+        call.authorize::<calls::DescribeCapacityProviders>(arn.clone(), Vec::new())?;
         let known = call.world.store.get::<CapacityProvider>(&place.key(&[&name]));
         match (known, name.as_str()) {
             (Some(provider), _) => providers.push(render(&provider, "ACTIVE", with_tags)),
@@ -140,21 +139,17 @@ fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({ "capacityProviders": providers, "failures": failures }))
 }
 
-fn list_instances(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    let cluster = call.cluster_name(&place)?;
-    call.authorize::<calls::ListContainerInstances>(
-        &place,
-        place.arn(&format!("cluster/{cluster}")),
-        Vec::new(),
-    )?;
-    super::active_cluster(call.world, &place, &cluster)?;
+fn list_instances(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    let cluster = cluster_name(call)?;
+    call.authorize::<calls::ListContainerInstances>(place.arn(&format!("cluster/{cluster}")), Vec::new())?;
+    super::active_cluster(call.world, place, &cluster)?;
     Ok(json!({ "containerInstanceArns": [] }))
 }
 
-fn describe_instances(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    let cluster = call.cluster_name(&place)?;
+fn describe_instances(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    let cluster = cluster_name(call)?;
     let named = call.input.texts("containerInstances")?;
     if named.is_empty() {
         return Err(super::missing("containerInstances", "Member must not be null"));
@@ -163,18 +158,18 @@ fn describe_instances(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     for text in named {
         let id = text.rsplit('/').next().unwrap_or(text);
         let arn = place.arn(&format!("container-instance/{cluster}/{id}"));
-        let keys = vec![cluster_key(&place, &cluster)];
-        call.authorize::<calls::DescribeContainerInstances>(&place, arn.clone(), keys)?;
+        let keys = vec![cluster_key(place, &cluster)];
+        call.authorize::<calls::DescribeContainerInstances>(arn.clone(), keys)?;
         failures.push(failure(&arn, "MISSING"));
     }
-    super::active_cluster(call.world, &place, &cluster)?;
+    super::active_cluster(call.world, place, &cluster)?;
     Ok(json!({ "containerInstances": [], "failures": failures }))
 }
 
-fn list_attributes(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    let cluster = call.cluster_name(&place)?;
-    call.authorize::<calls::ListAttributes>(&place, place.arn(&format!("cluster/{cluster}")), Vec::new())?;
-    super::active_cluster(call.world, &place, &cluster)?;
+fn list_attributes(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    let cluster = cluster_name(call)?;
+    call.authorize::<calls::ListAttributes>(place.arn(&format!("cluster/{cluster}")), Vec::new())?;
+    super::active_cluster(call.world, place, &cluster)?;
     Ok(json!({ "attributes": [] }))
 }

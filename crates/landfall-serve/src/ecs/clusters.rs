@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::page::Page;
 use super::{
-    EcsCall, Fault, cluster_key, failure, includes, invalid, load, members, names, no_cluster,
+    Called, Fault, cluster_key, failure, includes, invalid, load, members, names, no_cluster,
     resource_tag_keys, tags,
 };
 use crate::authz::ecs_calls as calls;
@@ -23,7 +23,7 @@ const MEMBERS: [&str; 5] = [
     "serviceConnectDefaults",
 ];
 
-pub(super) fn answer(call: &EcsCall<'_>) -> Option<Result<Value, AwsError>> {
+pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
         "CreateCluster" => create(call),
         "DescribeClusters" => describe(call),
@@ -36,15 +36,15 @@ pub(super) fn answer(call: &EcsCall<'_>) -> Option<Result<Value, AwsError>> {
     })
 }
 
-fn create(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn create(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let name = call.input.text("clusterName")?.unwrap_or(super::DEFAULT_CLUSTER).to_owned();
     let given = tags::given(call.input)?;
     let arn = place.arn(&format!("cluster/{name}"));
     let mut keys = tags::request_keys(&given);
     keys.extend(capacity_provider_keys(call)?);
-    let permit = call.authorize::<calls::CreateCluster>(&place, arn.clone(), keys)?;
-    tags::authorize_on_create(call, &place, &arn, &given)?;
+    let permit = call.authorize::<calls::CreateCluster>(arn.clone(), keys)?;
+    tags::authorize_on_create(call, &arn, &given)?;
     if !names::is_name(&name) {
         return Err(invalid("Invalid cluster name"));
     }
@@ -66,7 +66,7 @@ fn create(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({ "cluster": render(call.world, &cluster, &["SETTINGS", "CONFIGURATIONS", "TAGS"]) }))
 }
 
-fn capacity_provider_keys(call: &EcsCall<'_>) -> Result<super::Keys, AwsError> {
+fn capacity_provider_keys(call: &Called<'_>) -> Result<super::Keys, AwsError> {
     let named = call.input.texts("capacityProviders")?;
     if named.is_empty() {
         return Ok(Vec::new());
@@ -74,8 +74,8 @@ fn capacity_provider_keys(call: &EcsCall<'_>) -> Result<super::Keys, AwsError> {
     Ok(vec![("ecs:capacity-provider".to_owned(), named.into_iter().map(str::to_owned).collect())])
 }
 
-fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn describe(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let mut named = call.input.texts("clusters")?;
     if named.is_empty() {
         named.push(super::DEFAULT_CLUSTER);
@@ -89,11 +89,11 @@ fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
         .collect::<Result<_, _>>()?;
     let (mut clusters, mut failures) = (Vec::new(), Vec::new());
     for text in named {
-        let name = names::cluster(&place, text)?;
+        let name = names::cluster(place, text)?;
         let arn = place.arn(&format!("cluster/{name}"));
         let known = call.world.store.get::<Cluster>(&place.key(&[&name]));
         let keys = known.as_ref().map(|cluster| resource_tag_keys(&cluster.tags)).unwrap_or_default();
-        call.authorize::<calls::DescribeClusters>(&place, arn.clone(), keys)?;
+        call.authorize::<calls::DescribeClusters>(arn.clone(), keys)?;
         match known {
             Some(cluster) => clusters.push(render(call.world, &cluster, &wanted)),
             None => failures.push(failure(&arn, "MISSING")),
@@ -102,9 +102,9 @@ fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({ "clusters": clusters, "failures": failures }))
 }
 
-fn list(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    call.authorize::<calls::ListClusters>(&place, "*".to_owned(), Vec::new())?;
+fn list(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    call.authorize::<calls::ListClusters>("*".to_owned(), Vec::new())?;
     let page = Page::read(call.input, 100, 100)?;
     let all = call.world.store.list::<Cluster>(&place.all());
     let active: Vec<_> = all.into_iter().filter(|cluster| cluster.is_active).collect();
@@ -113,18 +113,18 @@ fn list(call: &EcsCall<'_>) -> Result<Value, AwsError> {
 
 /// Decides a call on the cluster that it names.
 fn named<C: crate::authz::Call>(
-    call: &EcsCall<'_>,
+    call: &Called<'_>,
 ) -> Result<(Place, String, crate::authz::Permit<C>), AwsError> {
-    let place = call.place()?;
-    let name = names::cluster(&place, call.input.required_text("cluster")?)?;
+    let place = &call.place;
+    let name = names::cluster(place, call.input.required_text("cluster")?)?;
     let known = call.world.store.get::<Cluster>(&place.key(&[&name]));
     let mut keys = known.map(|cluster| resource_tag_keys(&cluster.tags)).unwrap_or_default();
-    keys.push(cluster_key(&place, &name));
-    let permit = call.authorize(&place, place.arn(&format!("cluster/{name}")), keys)?;
-    Ok((place, name, permit))
+    keys.push(cluster_key(place, &name));
+    let permit = call.authorize(place.arn(&format!("cluster/{name}")), keys)?;
+    Ok((place.clone(), name, permit))
 }
 
-fn delete(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn delete(call: &Called<'_>) -> Result<Value, AwsError> {
     let (place, name, permit) = named::<calls::DeleteCluster>(call)?;
     let cluster = call.write(&permit, |writing| {
         let known = writing.get::<Cluster>(&place.key(&[&name])).filter(|known| known.is_active);
@@ -151,7 +151,7 @@ fn delete(call: &EcsCall<'_>) -> Result<Value, AwsError> {
 }
 
 fn change<C>(
-    call: &EcsCall<'_>,
+    call: &Called<'_>,
     (place, name, permit): &(Place, String, crate::authz::Permit<C>),
     names: &[&str],
 ) -> Result<Value, AwsError> {
@@ -173,17 +173,17 @@ fn merge(body: &mut Body, given: Body) {
     }
 }
 
-fn update(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn update(call: &Called<'_>) -> Result<Value, AwsError> {
     let named = named::<calls::UpdateCluster>(call)?;
     change(call, &named, &["settings", "configuration", "serviceConnectDefaults"])
 }
 
-fn update_settings(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn update_settings(call: &Called<'_>) -> Result<Value, AwsError> {
     let named = named::<calls::UpdateClusterSettings>(call)?;
     change(call, &named, &["settings"])
 }
 
-fn put_capacity_providers(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn put_capacity_providers(call: &Called<'_>) -> Result<Value, AwsError> {
     let named = named::<calls::PutClusterCapacityProviders>(call)?;
     for required in ["capacityProviders", "defaultCapacityProviderStrategy"] {
         if call.input.value(required).is_none() {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::page::Page;
 use super::rollout::{Event, RolloutState, Stage, Status};
 use super::{
-    EcsCall, Fault, Keys, active_cluster, cluster_key, controller, failure, invalid, load, members, names,
+    Called, Fault, Keys, active_cluster, cluster_key, controller, failure, invalid, load, members, names,
     no_service, seconds, service_input, services,
 };
 use crate::authz::ecs_calls as calls;
@@ -20,7 +20,7 @@ use crate::world::World;
 /// Deployments or revisions that one call describes.
 const DESCRIBED_MAX: usize = 20;
 
-pub(super) fn answer(call: &EcsCall<'_>) -> Option<Result<Value, AwsError>> {
+pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
         "DescribeServiceDeployments" => describe(call),
         "ListServiceDeployments" => list(call),
@@ -33,7 +33,7 @@ pub(super) fn answer(call: &EcsCall<'_>) -> Option<Result<Value, AwsError>> {
 
 /// Decides a call on a service and on one of its deployments or revisions.
 fn authorize<C: Call>(
-    call: &EcsCall<'_>,
+    call: &Called<'_>,
     place: &Place,
     (cluster, service): (&str, &str),
     arn: &str,
@@ -41,18 +41,18 @@ fn authorize<C: Call>(
     let is_long = load::service(call.world, place, cluster, service).is_none_or(|known| known.long_arn);
     let of = place.arn(&service_resource(cluster, service, is_long));
     let keys: Keys = vec![cluster_key(place, cluster), ("ecs:service".to_owned(), vec![of.clone()])];
-    call.authorize::<C>(place, of, keys.clone())?;
-    call.authorize::<C>(place, arn.to_owned(), keys)
+    call.authorize::<C>(of, keys.clone())?;
+    call.authorize::<C>(arn.to_owned(), keys)
 }
 
-fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn describe(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let arns = call.input.texts("serviceDeploymentArns")?;
     check_number(arns.len(), "ServiceDeploymentArns")?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for arn in arns {
-        let [cluster, service, id] = names::of_service(&place, "service-deployment", arn)?;
-        authorize::<calls::DescribeServiceDeployments>(call, &place, (&cluster, &service), arn)?;
+        let [cluster, service, id] = names::of_service(place, "service-deployment", arn)?;
+        authorize::<calls::DescribeServiceDeployments>(call, place, (&cluster, &service), arn)?;
         match call.world.store.get::<ServiceDeployment>(&place.key(&[&cluster, &service, &id])) {
             Some(known) => found.push(render(call.world, &known)),
             None => failures.push(failure(arn, "MISSING")),
@@ -152,7 +152,7 @@ fn summary(service: &Service, number: &str) -> Value {
     answer
 }
 
-fn list(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn list(call: &Called<'_>) -> Result<Value, AwsError> {
     let named = services::named(call, call.input.required_text("service")?)?;
     services::authorize::<calls::ListServiceDeployments>(call, &named, Vec::new())?;
     let page = Page::read(call.input, 20, 100)?;
@@ -198,16 +198,16 @@ fn moment_ms(value: Option<&Value>) -> Option<i64> {
     value.and_then(Value::as_f64).map(|seconds| (seconds * 1000.0) as i64)
 }
 
-fn describe_revisions(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn describe_revisions(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let arns = call.input.texts("serviceRevisionArns")?;
     check_number(arns.len(), "ServiceRevisionArns")?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for arn in arns {
-        let [cluster, service, number] = names::of_service(&place, "service-revision", arn)?;
-        authorize::<calls::DescribeServiceRevisions>(call, &place, (&cluster, &service), arn)?;
+        let [cluster, service, number] = names::of_service(place, "service-revision", arn)?;
+        authorize::<calls::DescribeServiceRevisions>(call, place, (&cluster, &service), arn)?;
         let known = call.world.store.get::<ServiceRevision>(&place.key(&[&cluster, &service, &number]));
-        let of = load::service(call.world, &place, &cluster, &service);
+        let of = load::service(call.world, place, &cluster, &service);
         match (known, of) {
             (Some(known), Some(of)) => found.push(render_revision(call.world, &of, &known)),
             _ => failures.push(failure(arn, "MISSING")),
@@ -269,14 +269,14 @@ fn container_images(
 
 /// A running deployment that a call changes, and what happens to it.
 fn change<C: Call>(
-    call: &EcsCall<'_>,
+    call: &Called<'_>,
     event: impl FnOnce(&Service) -> Result<Event, AwsError>,
     status: Option<Status>,
 ) -> Result<Value, AwsError> {
-    let place = call.place()?;
+    let place = &call.place;
     let arn = call.input.required_text("serviceDeploymentArn")?;
-    let [cluster, name, id] = names::of_service(&place, "service-deployment", arn)?;
-    let permit = authorize::<C>(call, &place, (&cluster, &name), arn)?;
+    let [cluster, name, id] = names::of_service(place, "service-deployment", arn)?;
+    let permit = authorize::<C>(call, place, (&cluster, &name), arn)?;
     call.write(&permit, |writing| {
         let key = place.key(&[&cluster, &name, &id]);
         let known = writing.get::<ServiceDeployment>(&key).ok_or_else(|| {
@@ -304,7 +304,7 @@ fn change<C: Call>(
     Ok(json!({ "serviceDeploymentArn": arn }))
 }
 
-fn stop(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn stop(call: &Called<'_>) -> Result<Value, AwsError> {
     let rollback = match call.input.text("stopType")? {
         None | Some("ROLLBACK") => true,
         Some("ABORT") => false,
@@ -314,7 +314,7 @@ fn stop(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     change::<calls::StopServiceDeployment>(call, |_| Ok(Event::StopDeployment { rollback }), Some(status))
 }
 
-fn go_on(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn go_on(call: &Called<'_>) -> Result<Value, AwsError> {
     let go_on = match call.input.text("action")? {
         None | Some("CONTINUE") => true,
         Some("ROLLBACK") => false,

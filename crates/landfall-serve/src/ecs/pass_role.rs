@@ -1,12 +1,10 @@
 //! `iam:PassRole`: who hands a role to ECS or to a task has to be allowed to.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
 
-use landfall_policy::catalogue::{Need, ResourceKind};
 use landfall_types::Arn;
 use landfall_wire::error::AwsError;
 
-use super::{EcsCall, client};
-use crate::authz::{Call, Needs};
+use super::{Called, client};
 use crate::store::ecs::Place;
 
 /// To whom a role is passed.
@@ -27,22 +25,10 @@ impl PassedTo {
     }
 }
 
-/// The permission, as a call of its own.
-struct PassRole;
-
-impl Call for PassRole {
-    const SERVICE: &'static str = "iam";
-    const NAME: &'static str = "PassRole";
-    fn needs() -> Needs {
-        Needs::Permission(Need { action: "iam:PassRole", resource: ResourceKind::Role })
-    }
-}
-
 /// Decides whether the caller may pass a role, which has to be one of its own account.
-pub(super) fn authorize(call: &EcsCall<'_>, place: &Place, role: &str, to: PassedTo) -> Result<(), AwsError> {
+pub(super) fn authorize(call: &Called<'_>, place: &Place, role: &str, to: PassedTo) -> Result<(), AwsError> {
     let arn = arn(place, role)?;
-    let keys = vec![("iam:PassedToService".to_owned(), vec![to.service().to_owned()])];
-    call.authorize::<PassRole>(place, arn, keys).map(|_| ())
+    call.authorize_pass_role(arn, to.service(), Vec::new())
 }
 
 /// A role's ARN, from its ARN or its name.

@@ -4,7 +4,7 @@ use landfall_wire::error::AwsError;
 use serde_json::{Map, Value, json};
 
 use super::rollout::{Breaker, Controller, Hook, Rules, SETTLE_MS, Stage, Strategy, Threshold};
-use super::{EcsCall, client, invalid, load, names};
+use super::{Called, client, invalid, load, names};
 use crate::store::ecs::{Body, DefinitionStatus, Place, TaskDefinition};
 
 /// What belongs to a revision: a change of any of it makes a new deployment.
@@ -41,7 +41,7 @@ pub(super) const SETTINGS: [&str; 9] = [
 pub(super) const DESIRED_MAX: i64 = 5_000;
 
 /// A whole number of tasks.
-pub(super) fn desired_count(call: &EcsCall<'_>) -> Result<Option<u32>, AwsError> {
+pub(super) fn desired_count(call: &Called<'_>) -> Result<Option<u32>, AwsError> {
     let Some(count) = call.input.integer("desiredCount")? else { return Ok(None) };
     if count < 0 {
         return Err(invalid("Desired count must be 0 or a positive number."));
@@ -54,7 +54,7 @@ pub(super) fn desired_count(call: &EcsCall<'_>) -> Result<Option<u32>, AwsError>
 
 /// The task definition that a service or a task is made of.
 pub(super) fn usable_definition(
-    call: &EcsCall<'_>,
+    call: &Called<'_>,
     place: &Place,
     text: &str,
 ) -> Result<std::sync::Arc<TaskDefinition>, AwsError> {
@@ -68,7 +68,7 @@ pub(super) fn usable_definition(
 }
 
 /// `launchType` and `capacityProviderStrategy`: one of them, and `EC2` when there is neither.
-pub(super) fn check_launch(call: &EcsCall<'_>, definition: Option<&TaskDefinition>) -> Result<(), AwsError> {
+pub(super) fn check_launch(call: &Called<'_>, definition: Option<&TaskDefinition>) -> Result<(), AwsError> {
     let launch = call.input.text("launchType")?;
     let strategy = call.input.objects("capacityProviderStrategy")?;
     if launch.is_some() && !strategy.is_empty() {
@@ -99,7 +99,7 @@ pub(super) fn check_launch(call: &EcsCall<'_>, definition: Option<&TaskDefinitio
 }
 
 /// A task with a network interface of its own is told where to put it.
-fn check_network(call: &EcsCall<'_>, definition: &TaskDefinition) -> Result<(), AwsError> {
+fn check_network(call: &Called<'_>, definition: &TaskDefinition) -> Result<(), AwsError> {
     let is_awsvpc = definition.text("networkMode") == Some("awsvpc");
     let network = call.input.object("networkConfiguration")?;
     let has_network = match network {

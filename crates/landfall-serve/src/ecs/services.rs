@@ -7,8 +7,9 @@ use super::page::Page;
 use super::pass_role::{self, PassedTo};
 use super::rollout::{Event, Rollout, Target};
 use super::{
-    EcsCall, Fault, Keys, active_cluster, cluster_key, controller, failure, includes, invalid, load, members,
-    names, no_service, resource_tag_keys, service_input, service_json, settings, tags, update_service,
+    Called, Fault, Keys, active_cluster, cluster_key, cluster_name, controller, failure, includes, invalid,
+    load, members, names, no_service, resource_tag_keys, service_input, service_json, settings, tags,
+    update_service,
 };
 use crate::authz::ecs_calls as calls;
 use crate::authz::{self, Permit};
@@ -19,7 +20,7 @@ use crate::store::ecs::{
 /// Services that one call describes.
 const DESCRIBED_MAX: usize = 10;
 
-pub(super) fn answer(call: &EcsCall<'_>) -> Option<Result<Value, AwsError>> {
+pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
         "CreateService" => create(call),
         "UpdateService" => update_service::update(call),
@@ -46,18 +47,18 @@ impl Named {
 }
 
 /// The service that a call names in a member.
-pub(super) fn named(call: &EcsCall<'_>, text: &str) -> Result<Named, AwsError> {
-    let place = call.place()?;
-    let cluster = call.cluster_name(&place)?;
-    let name = names::service(&place, &cluster, text)?;
-    let is_long = load::service(call.world, &place, &cluster, &name).is_none_or(|service| service.long_arn);
+pub(super) fn named(call: &Called<'_>, text: &str) -> Result<Named, AwsError> {
+    let place = &call.place;
+    let cluster = cluster_name(call)?;
+    let name = names::service(place, &cluster, text)?;
+    let is_long = load::service(call.world, place, &cluster, &name).is_none_or(|service| service.long_arn);
     let arn = place.arn(&service_resource(&cluster, &name, is_long));
-    Ok(Named { place, cluster, name, arn })
+    Ok(Named { place: place.clone(), cluster, name, arn })
 }
 
 /// Decides a call on a service, with the keys that all of them have.
 pub(super) fn authorize<C: authz::Call>(
-    call: &EcsCall<'_>,
+    call: &Called<'_>,
     named: &Named,
     more: Keys,
 ) -> Result<Permit<C>, AwsError> {
@@ -65,12 +66,12 @@ pub(super) fn authorize<C: authz::Call>(
     keys.push(cluster_key(&named.place, &named.cluster));
     let known = load::service(call.world, &named.place, &named.cluster, &named.name);
     keys.extend(known.map(|service| resource_tag_keys(&service.tags)).unwrap_or_default());
-    call.authorize(&named.place, named.arn.clone(), keys)
+    call.authorize(named.arn.clone(), keys)
 }
 
 /// The condition keys of what a call says about a service.
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html>
-pub(super) fn input_keys(call: &EcsCall<'_>, place: &Place) -> Result<Keys, AwsError> {
+pub(super) fn input_keys(call: &Called<'_>, place: &Place) -> Result<Keys, AwsError> {
     let mut keys = Keys::new();
     let mut add = |name: &str, values: Vec<String>| keys.push((format!("ecs:{name}"), values));
     if let Some(text) = call.input.text("taskDefinition")? {
@@ -125,26 +126,26 @@ pub(super) fn input_keys(call: &EcsCall<'_>, place: &Place) -> Result<Keys, AwsE
     Ok(keys)
 }
 
-fn create(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    let cluster = call.cluster_name(&place)?;
+fn create(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    let cluster = cluster_name(call)?;
     let name = call.input.required_text("serviceName")?.to_owned();
-    let is_long = settings::has_long_arns(call, &place, "serviceLongArnFormat");
+    let is_long = settings::has_long_arns(call, place, "serviceLongArnFormat");
     let given = tags::given(call.input)?;
     let arn = place.arn(&service_resource(&cluster, &name, is_long));
     let named = Named { place: place.clone(), cluster: cluster.clone(), name: name.clone(), arn };
-    let mut keys = input_keys(call, &place)?;
+    let mut keys = input_keys(call, place)?;
     keys.extend(tags::request_keys(&given));
     let permit = authorize::<calls::CreateService>(call, &named, keys)?;
     for role in service_input::passed_roles(call.members) {
-        pass_role::authorize(call, &place, &role, PassedTo::Ecs)?;
+        pass_role::authorize(call, place, &role, PassedTo::Ecs)?;
     }
-    tags::authorize_on_create(call, &place, &named.arn, &given)?;
+    tags::authorize_on_create(call, &named.arn, &given)?;
     if !names::is_name(&name) {
         return Err(invalid("Invalid service name"));
     }
-    active_cluster(call.world, &place, &cluster)?;
-    let new = NewService::read(call, &place)?;
+    active_cluster(call.world, place, &cluster)?;
+    let new = NewService::read(call, place)?;
     let service = call.write(&permit, |writing| {
         let known = writing.get::<Service>(&named.key());
         let mut service = new.build(call, &named, is_long, given);
@@ -173,7 +174,7 @@ fn is_same(known: &Service, new: &Service) -> bool {
 
 /// The first deployment of a service, or its first task set.
 fn begin(
-    call: &EcsCall<'_>,
+    call: &Called<'_>,
     writing: &mut crate::store::Writing<'_>,
     service: &mut Service,
     definition: Option<&TaskDefinition>,
@@ -212,7 +213,7 @@ struct NewService {
 }
 
 impl NewService {
-    fn read(call: &EcsCall<'_>, place: &Place) -> Result<Self, AwsError> {
+    fn read(call: &Called<'_>, place: &Place) -> Result<Self, AwsError> {
         let mut body = members(call.members, &service_input::REVISION);
         body.extend(members(call.members, &service_input::SETTINGS));
         body.extend(members(call.members, &["schedulingStrategy", "role"]));
@@ -262,7 +263,7 @@ impl NewService {
         Ok(Self { body, desired, definition })
     }
 
-    fn build(&self, call: &EcsCall<'_>, named: &Named, long_arn: bool, tags: Tags) -> Service {
+    fn build(&self, call: &Called<'_>, named: &Named, long_arn: bool, tags: Tags) -> Service {
         let rules = service_input::rules(&self.body);
         Service {
             place: named.place.clone(),
@@ -282,7 +283,7 @@ impl NewService {
     }
 }
 
-fn check_daemon(call: &EcsCall<'_>, is_daemon: bool, controller: &str) -> Result<(), AwsError> {
+fn check_daemon(call: &Called<'_>, is_daemon: bool, controller: &str) -> Result<(), AwsError> {
     if !is_daemon {
         return Ok(());
     }
@@ -338,7 +339,7 @@ fn add_defaults(
     Ok(())
 }
 
-fn delete(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn delete(call: &Called<'_>) -> Result<Value, AwsError> {
     let named = named(call, call.input.required_text("service")?)?;
     let permit = authorize::<calls::DeleteService>(call, &named, Vec::new())?;
     active_cluster(call.world, &named.place, &named.cluster)?;
@@ -364,7 +365,7 @@ fn delete(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({ "service": service_json::render(call.world, &service, false) }))
 }
 
-fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn describe(call: &Called<'_>) -> Result<Value, AwsError> {
     let asked = call.input.texts("services")?;
     if asked.is_empty() {
         return Err(invalid("Services cannot be empty."));
@@ -389,12 +390,12 @@ fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({ "services": found, "failures": failures }))
 }
 
-fn list(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    let cluster = call.cluster_name(&place)?;
-    call.authorize::<calls::ListServices>(&place, "*".to_owned(), vec![cluster_key(&place, &cluster)])?;
+fn list(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    let cluster = cluster_name(call)?;
+    call.authorize::<calls::ListServices>("*".to_owned(), vec![cluster_key(place, &cluster)])?;
     let page = Page::read(call.input, 10, 100)?;
-    active_cluster(call.world, &place, &cluster)?;
+    active_cluster(call.world, place, &cluster)?;
     let (launch, scheduling) = (call.input.text("launchType")?, call.input.text("schedulingStrategy")?);
     let all = call.world.store.list::<Service>(&place.in_cluster(&cluster));
     let wanted: Vec<_> = all
@@ -406,12 +407,12 @@ fn list(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(page.answer("serviceArns", &wanted, |service| Value::from(service.arn())))
 }
 
-fn list_by_namespace(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn list_by_namespace(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let namespace = call.input.text("namespace")?;
     let keys =
         namespace.map(|name| ("ecs:namespace".to_owned(), vec![name.to_owned()])).into_iter().collect();
-    call.authorize::<calls::ListServicesByNamespace>(&place, "*".to_owned(), keys)?;
+    call.authorize::<calls::ListServicesByNamespace>("*".to_owned(), keys)?;
     let namespace = call.input.required_text("namespace")?;
     let page = Page::read(call.input, 10, 100)?;
     let all = call.world.store.list::<Service>(&place.all());

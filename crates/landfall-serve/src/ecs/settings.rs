@@ -5,7 +5,7 @@ use landfall_wire::error::AwsError;
 use serde_json::{Value, json};
 
 use super::page::Page;
-use super::{EcsCall, invalid};
+use super::{Called, invalid};
 use crate::authz::ecs_calls as calls;
 use crate::store::ecs::{Place, Setting};
 use crate::world::World;
@@ -24,7 +24,7 @@ const KNOWN: [(&str, &str); 10] = [
     ("taskLongArnFormat", "enabled"),
 ];
 
-pub(super) fn answer(call: &EcsCall<'_>) -> Option<Result<Value, AwsError>> {
+pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
         "PutAccountSetting" => put(call),
         "PutAccountSettingDefault" => put_default(call),
@@ -43,19 +43,19 @@ pub(super) fn effective(world: &World, place: &Place, name: &str, principal: &st
 }
 
 /// Whether new services and tasks have the cluster's name in their ARNs.
-pub(super) fn has_long_arns(call: &EcsCall<'_>, place: &Place, name: &str) -> bool {
+pub(super) fn has_long_arns(call: &Called<'_>, place: &Place, name: &str) -> bool {
     effective(call.world, place, name, &principal(call)) != "disabled"
 }
 
 /// Whose setting it is: a role's for all of its sessions.
-fn principal(call: &EcsCall<'_>) -> String {
+fn principal(call: &Called<'_>) -> String {
     match &call.identified.caller {
         crate::caller::Caller::Session(session) => session.role_arn().to_string(),
         other => other.arn(),
     }
 }
 
-fn name_and_value(call: &EcsCall<'_>) -> Result<(String, String), AwsError> {
+fn name_and_value(call: &Called<'_>) -> Result<(String, String), AwsError> {
     let name = known_name(call.input.required_text("name")?)?;
     let value = call.input.required_text("value")?;
     let allowed: &[&str] = match name.as_str() {
@@ -86,9 +86,9 @@ fn render(setting: &Setting, place: &Place) -> Value {
     })
 }
 
-fn put(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    let permit = call.authorize::<calls::PutAccountSetting>(&place, "*".to_owned(), setting_key(call)?)?;
+fn put(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    let permit = call.authorize::<calls::PutAccountSetting>("*".to_owned(), setting_key(call)?)?;
     let (name, value) = name_and_value(call)?;
     let whose = call.input.text("principalArn")?.map_or_else(|| principal(call), str::to_owned);
     let root = landfall_types::Arn::root(place.account).to_string();
@@ -98,30 +98,29 @@ fn put(call: &EcsCall<'_>) -> Result<Value, AwsError> {
         writing.put(setting.clone());
         Ok(())
     })?;
-    Ok(json!({ "setting": render(&setting, &place) }))
+    Ok(json!({ "setting": render(&setting, place) }))
 }
 
-fn setting_key(call: &EcsCall<'_>) -> Result<super::Keys, AwsError> {
+fn setting_key(call: &Called<'_>) -> Result<super::Keys, AwsError> {
     let name = call.input.text("name")?.unwrap_or_default();
     Ok(vec![("ecs:account-setting".to_owned(), vec![name.to_owned()])])
 }
 
-fn put_default(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    let permit =
-        call.authorize::<calls::PutAccountSettingDefault>(&place, "*".to_owned(), setting_key(call)?)?;
+fn put_default(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    let permit = call.authorize::<calls::PutAccountSettingDefault>("*".to_owned(), setting_key(call)?)?;
     let (name, value) = name_and_value(call)?;
     let setting = Setting { place: place.clone(), principal: None, name, value };
     call.write(&permit, |writing| {
         writing.put(setting.clone());
         Ok(())
     })?;
-    Ok(json!({ "setting": render(&setting, &place) }))
+    Ok(json!({ "setting": render(&setting, place) }))
 }
 
-fn delete(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    let permit = call.authorize::<calls::DeleteAccountSetting>(&place, "*".to_owned(), setting_key(call)?)?;
+fn delete(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    let permit = call.authorize::<calls::DeleteAccountSetting>("*".to_owned(), setting_key(call)?)?;
     let name = known_name(call.input.required_text("name")?)?;
     let whose = call.input.text("principalArn")?.map_or_else(|| principal(call), str::to_owned);
     let root = landfall_types::Arn::root(place.account).to_string();
@@ -132,14 +131,14 @@ fn delete(call: &EcsCall<'_>) -> Result<Value, AwsError> {
         }
         Ok(())
     })?;
-    let value = effective(call.world, &place, &name, "");
+    let value = effective(call.world, place, &name, "");
     let setting = Setting { place: place.clone(), principal: (whose != root).then_some(whose), name, value };
-    Ok(json!({ "setting": render(&setting, &place) }))
+    Ok(json!({ "setting": render(&setting, place) }))
 }
 
-fn list(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    call.authorize::<calls::ListAccountSettings>(&place, "*".to_owned(), Vec::new())?;
+fn list(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    call.authorize::<calls::ListAccountSettings>("*".to_owned(), Vec::new())?;
     let page = Page::read(call.input, 10, 10)?;
     let (name, value) = (call.input.text("name")?, call.input.text("value")?);
     let whose = call.input.text("principalArn")?.map_or_else(|| principal(call), str::to_owned);
@@ -149,7 +148,7 @@ fn list(call: &EcsCall<'_>) -> Result<Value, AwsError> {
             place: place.clone(),
             principal: Some(whose.clone()),
             name: (*name).to_owned(),
-            value: effective(call.world, &place, name, &whose),
+            value: effective(call.world, place, name, &whose),
         };
         KNOWN.iter().map(effective).collect()
     } else {
@@ -163,5 +162,5 @@ fn list(call: &EcsCall<'_>) -> Result<Value, AwsError> {
         .filter(|setting| name.is_none_or(|name| setting.name == name))
         .filter(|setting| value.is_none_or(|value| setting.value == value))
         .collect();
-    Ok(page.answer("settings", &wanted, |setting| render(setting, &place)))
+    Ok(page.answer("settings", &wanted, |setting| render(setting, place)))
 }

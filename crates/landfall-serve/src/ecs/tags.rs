@@ -5,21 +5,16 @@ use landfall_wire::error::AwsError;
 use landfall_wire::json::Input;
 use serde_json::{Value, json};
 
-use super::{EcsCall, Fault, Keys, invalid, no_cluster, no_service, resource_tag_keys};
+use super::{Called, Fault, invalid, no_cluster, no_service, resource_tag_keys};
 use crate::authz::ecs_calls as calls;
 use crate::store::ecs::{
     CapacityProvider, Cluster, Place, Service, ServiceStatus, Tags, Task, TaskDefinition, TaskSet,
 };
 use crate::store::{Record, Writing};
+pub(super) use crate::tags::request_keys;
+use crate::tags::{TAGS_MAX, Tagged, check_lengths, gone_keys, is_reserved, merge};
 
-/// Tags of one resource.
-const TAGS_MAX: usize = 50;
-/// Longest key of a tag, in characters.
-const KEY_CHARS_MAX: usize = 128;
-/// Longest value of a tag, in characters.
-const VALUE_CHARS_MAX: usize = 256;
-
-pub(super) fn answer(call: &EcsCall<'_>) -> Option<Result<Value, AwsError>> {
+pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
         "TagResource" => tag(call),
         "UntagResource" => untag(call),
@@ -34,12 +29,8 @@ pub(super) fn given(input: Input<'_>) -> Result<Tags, AwsError> {
     for tag in input.objects("tags")? {
         let key = tag.text("key")?.unwrap_or_default();
         let value = tag.text("value")?.unwrap_or_default();
-        if key.is_empty() || key.chars().count() > KEY_CHARS_MAX || value.chars().count() > VALUE_CHARS_MAX {
-            return Err(invalid(format!(
-                "Tag keys must have 1 to {KEY_CHARS_MAX} characters and values at most {VALUE_CHARS_MAX}."
-            )));
-        }
-        if key.to_ascii_lowercase().starts_with("aws:") {
+        check_lengths(key, value).map_err(invalid)?;
+        if is_reserved(key) {
             return Err(invalid(
                 "Some tags contain invalid characters. Valid characters: UTF-8 letters, spaces, numbers and _ . / = + - : @; keys must not begin with 'aws:'.",
             ));
@@ -55,54 +46,21 @@ pub(super) fn given(input: Input<'_>) -> Result<Tags, AwsError> {
     Ok(tags)
 }
 
-/// `aws:RequestTag/…` and `aws:TagKeys`.
-pub(super) fn request_keys(tags: &Tags) -> Keys {
-    if tags.is_empty() {
-        return Vec::new();
-    }
-    let mut keys: Keys =
-        tags.iter().map(|(key, value)| (format!("aws:RequestTag/{key}"), vec![value.clone()])).collect();
-    keys.push(("aws:TagKeys".to_owned(), tags.iter().map(|(key, _)| key.clone()).collect()));
-    keys
-}
-
 /// Setting tags while something is made needs `ecs:TagResource` on it.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/supported-iam-actions-tagging.html>
-pub(super) fn authorize_on_create(
-    call: &EcsCall<'_>,
-    place: &Place,
-    arn: &str,
-    tags: &Tags,
-) -> Result<(), AwsError> {
+pub(super) fn authorize_on_create(call: &Called<'_>, arn: &str, tags: &Tags) -> Result<(), AwsError> {
     if tags.is_empty() {
         return Ok(());
     }
     let mut keys = request_keys(tags);
     keys.push(("ecs:CreateAction".to_owned(), vec![call.operation.to_owned()]));
-    call.authorize::<calls::TagResource>(place, arn.to_owned(), keys).map(|_| ())
+    call.authorize::<calls::TagResource>(arn.to_owned(), keys).map(|_| ())
 }
 
 /// Tags as an answer has them.
 pub(super) fn render(tags: &Tags) -> Value {
     tags.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
 }
-
-/// Something that has tags.
-trait Tagged: Record {
-    fn tags(&mut self) -> &mut Tags;
-}
-
-macro_rules! tagged {
-    ($($record:ty),+) => {$(
-        impl Tagged for $record {
-            fn tags(&mut self) -> &mut Tags {
-                &mut self.tags
-            }
-        }
-    )+};
-}
-
-tagged!(Cluster, TaskDefinition, Service, Task, TaskSet, CapacityProvider);
 
 /// What an ARN names, by the key of its record.
 enum Resource {
@@ -114,7 +72,7 @@ enum Resource {
     Provider(String),
 }
 
-fn resource(call: &EcsCall<'_>, place: &Place, text: &str) -> Result<Resource, AwsError> {
+fn resource(call: &Called<'_>, place: &Place, text: &str) -> Result<Resource, AwsError> {
     let wrong =
         || invalid("The specified resource ARN is not valid. Specify a valid ARN for a taggable resource.");
     Arn::parse(text).map_err(|_| wrong())?;
@@ -153,7 +111,7 @@ fn change<R: Tagged>(
 ) -> Result<Tags, Fault> {
     let mut record = R::clone(&*writing.get::<R>(key).ok_or_else(absent)?);
     let before = record.tags().clone();
-    change(record.tags())?;
+    change(record.tags_mut())?;
     let after = record.tags().clone();
     if before != after {
         writing.put(record);
@@ -187,7 +145,7 @@ fn change_any(
 }
 
 /// The tags that are there, for a decision on them.
-fn known_tags(call: &EcsCall<'_>, resource: &Resource) -> Tags {
+fn known_tags(call: &Called<'_>, resource: &Resource) -> Tags {
     let store = &call.world.store;
     let tags = match resource {
         Resource::Cluster(key) => store.get::<Cluster>(key).map(|known| known.tags.clone()),
@@ -200,22 +158,17 @@ fn known_tags(call: &EcsCall<'_>, resource: &Resource) -> Tags {
     tags.unwrap_or_default()
 }
 
-fn tag(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn tag(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let arn = call.input.required_text("resourceArn")?;
-    let resource = resource(call, &place, arn)?;
+    let resource = resource(call, place, arn)?;
     let given = given(call.input)?;
     let mut keys = resource_tag_keys(&known_tags(call, &resource));
     keys.extend(request_keys(&given));
-    let permit = call.authorize::<calls::TagResource>(&place, arn.to_owned(), keys)?;
+    let permit = call.authorize::<calls::TagResource>(arn.to_owned(), keys)?;
     call.write(&permit, |writing| {
         change_any(writing, &resource, &|tags| {
-            for (key, value) in &given {
-                match tags.iter_mut().find(|(known, _)| known == key) {
-                    Some(tag) => tag.1.clone_from(value),
-                    None => tags.push((key.clone(), value.clone())),
-                }
-            }
+            merge(tags, &given);
             if tags.len() > TAGS_MAX {
                 return Err(invalid(format!("Tags can not have more than {TAGS_MAX} elements.")));
             }
@@ -225,14 +178,14 @@ fn tag(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({}))
 }
 
-fn untag(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn untag(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let arn = call.input.required_text("resourceArn")?;
-    let resource = resource(call, &place, arn)?;
+    let resource = resource(call, place, arn)?;
     let gone = call.input.texts("tagKeys")?;
     let mut keys = resource_tag_keys(&known_tags(call, &resource));
-    keys.push(("aws:TagKeys".to_owned(), gone.iter().map(|key| (*key).to_owned()).collect()));
-    let permit = call.authorize::<calls::UntagResource>(&place, arn.to_owned(), keys)?;
+    keys.push(gone_keys(&gone));
+    let permit = call.authorize::<calls::UntagResource>(arn.to_owned(), keys)?;
     call.write(&permit, |writing| {
         change_any(writing, &resource, &|tags| {
             tags.retain(|(key, _)| !gone.contains(&key.as_str()));
@@ -242,12 +195,12 @@ fn untag(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({}))
 }
 
-fn list(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn list(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let arn = call.input.required_text("resourceArn")?;
-    let resource = resource(call, &place, arn)?;
+    let resource = resource(call, place, arn)?;
     let keys = resource_tag_keys(&known_tags(call, &resource));
-    let permit = call.authorize::<calls::ListTagsForResource>(&place, arn.to_owned(), keys)?;
+    let permit = call.authorize::<calls::ListTagsForResource>(arn.to_owned(), keys)?;
     let tags = call.write(&permit, |writing| change_any(writing, &resource, &|_| Ok(())))?;
     Ok(json!({ "tags": render(&tags) }))
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::pass_role::{self, PassedTo};
 use super::{
-    EcsCall, Fault, Keys, client, failure, includes, invalid, load, names, resource_tag_keys, seconds, tags,
+    Called, Fault, Keys, client, failure, includes, invalid, load, names, resource_tag_keys, seconds, tags,
     task_checks,
 };
 use crate::authz::ecs_calls as calls;
@@ -37,7 +37,7 @@ const MEMBERS: [&str; 17] = [
 /// Task definitions that one call deletes.
 const DELETED_MAX: usize = 10;
 
-pub(super) fn answer(call: &EcsCall<'_>) -> Option<Result<Value, AwsError>> {
+pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
         "RegisterTaskDefinition" => register(call),
         "DescribeTaskDefinition" => describe(call),
@@ -49,20 +49,20 @@ pub(super) fn answer(call: &EcsCall<'_>) -> Option<Result<Value, AwsError>> {
     })
 }
 
-fn register(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn register(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let family = call.input.text("family")?.unwrap_or_default().to_owned();
     let given = tags::given(call.input)?;
     let arn = place.arn(&format!("task-definition/{family}:*"));
     let mut keys = tags::request_keys(&given);
     keys.extend(definition_keys(call)?);
-    let permit = call.authorize::<calls::RegisterTaskDefinition>(&place, arn.clone(), keys)?;
+    let permit = call.authorize::<calls::RegisterTaskDefinition>(arn.clone(), keys)?;
     for role in ["taskRoleArn", "executionRoleArn"] {
         if let Some(role) = call.input.text(role)?.filter(|role| !role.is_empty()) {
-            pass_role::authorize(call, &place, role, PassedTo::Tasks)?;
+            pass_role::authorize(call, place, role, PassedTo::Tasks)?;
         }
     }
-    tags::authorize_on_create(call, &place, &arn, &given)?;
+    tags::authorize_on_create(call, &arn, &given)?;
     if family.is_empty() {
         return Err(client("Family should not be null or empty"));
     }
@@ -97,7 +97,7 @@ fn register(call: &EcsCall<'_>) -> Result<Value, AwsError> {
 }
 
 /// `ecs:task-cpu`, `ecs:task-memory`, `ecs:privileged`, `ecs:compute-compatibility`.
-fn definition_keys(call: &EcsCall<'_>) -> Result<Keys, AwsError> {
+fn definition_keys(call: &Called<'_>) -> Result<Keys, AwsError> {
     let mut keys = Keys::new();
     for (member, key) in [("cpu", "ecs:task-cpu"), ("memory", "ecs:task-memory")] {
         if let Some(value) = call.input.text(member)? {
@@ -196,21 +196,21 @@ fn render(definition: &TaskDefinition) -> Value {
     Value::Object(answer)
 }
 
-fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    call.authorize::<calls::DescribeTaskDefinition>(&place, "*".to_owned(), Vec::new())?;
+fn describe(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    call.authorize::<calls::DescribeTaskDefinition>("*".to_owned(), Vec::new())?;
     let text = call.input.required_text("taskDefinition")?;
-    let name = names::definition(&place, text);
-    let known = name.and_then(|name| load::definition(call.world, &place, &name));
+    let name = names::definition(place, text);
+    let known = name.and_then(|name| load::definition(call.world, place, &name));
     let known = known.ok_or_else(|| client("Unable to describe task definition."))?;
     Ok(with_tags(&known, includes(call.input, "TAGS")?))
 }
 
-fn deregister(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    let permit = call.authorize::<calls::DeregisterTaskDefinition>(&place, "*".to_owned(), Vec::new())?;
+fn deregister(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    let permit = call.authorize::<calls::DeregisterTaskDefinition>("*".to_owned(), Vec::new())?;
     let text = call.input.required_text("taskDefinition")?;
-    let known = known_revision(call, &place, text)?;
+    let known = known_revision(call, place, text)?;
     let known = known.ok_or_else(|| client("Unable to deregister task definition."))?;
     let now = call.now_ms();
     let changed = call.write(&permit, |writing| {
@@ -227,7 +227,7 @@ fn deregister(call: &EcsCall<'_>) -> Result<Value, AwsError> {
 
 /// A task definition that is named with its revision.
 fn known_revision(
-    call: &EcsCall<'_>,
+    call: &Called<'_>,
     place: &Place,
     text: &str,
 ) -> Result<Option<Arc<TaskDefinition>>, AwsError> {
@@ -238,8 +238,8 @@ fn known_revision(
     Ok(load::definition(call.world, place, &name))
 }
 
-fn delete(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn delete(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let named = call.input.texts("taskDefinitions")?;
     if named.is_empty() || named.len() > DELETED_MAX {
         return Err(invalid(format!("TaskDefinitions must have between 1 and {DELETED_MAX} elements.")));
@@ -247,14 +247,14 @@ fn delete(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     let now = call.now_ms();
     let (mut deleted, mut failures) = (Vec::new(), Vec::new());
     for text in named {
-        let known = known_revision(call, &place, text)?;
+        let known = known_revision(call, place, text)?;
         let arn = match &known {
             Some(known) => known.arn(),
             None if text.starts_with("arn:") => text.to_owned(),
             None => place.arn(&format!("task-definition/{text}")),
         };
         let keys = known.as_ref().map(|known| resource_tag_keys(&known.tags)).unwrap_or_default();
-        let permit = call.authorize::<calls::DeleteTaskDefinitions>(&place, arn.clone(), keys)?;
+        let permit = call.authorize::<calls::DeleteTaskDefinitions>(arn.clone(), keys)?;
         let Some(known) = known else {
             failures.push(failure(&arn, "The specified task definition does not exist. Specify a valid account, family, revision and try again."));
             continue;
@@ -275,7 +275,7 @@ fn delete(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({ "taskDefinitions": deleted, "failures": failures }))
 }
 
-fn status_asked(call: &EcsCall<'_>) -> Result<Option<DefinitionStatus>, AwsError> {
+fn status_asked(call: &Called<'_>) -> Result<Option<DefinitionStatus>, AwsError> {
     Ok(match call.input.text("status")? {
         None | Some("ACTIVE") => Some(DefinitionStatus::Active),
         Some("INACTIVE") => Some(DefinitionStatus::Inactive),
@@ -285,9 +285,9 @@ fn status_asked(call: &EcsCall<'_>) -> Result<Option<DefinitionStatus>, AwsError
     })
 }
 
-fn list(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    call.authorize::<calls::ListTaskDefinitions>(&place, "*".to_owned(), Vec::new())?;
+fn list(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    call.authorize::<calls::ListTaskDefinitions>("*".to_owned(), Vec::new())?;
     let status = status_asked(call)?;
     let family = call.input.text("familyPrefix")?;
     let all = call.world.store.list::<TaskDefinition>(&place.all());
@@ -317,7 +317,7 @@ fn list(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(answer)
 }
 
-fn size(call: &EcsCall<'_>) -> Result<usize, AwsError> {
+fn size(call: &Called<'_>) -> Result<usize, AwsError> {
     match call.input.integer("maxResults")? {
         None => Ok(100),
         Some(count) => usize::try_from(count)
@@ -327,9 +327,9 @@ fn size(call: &EcsCall<'_>) -> Result<usize, AwsError> {
     }
 }
 
-fn list_families(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    call.authorize::<calls::ListTaskDefinitionFamilies>(&place, "*".to_owned(), Vec::new())?;
+fn list_families(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    call.authorize::<calls::ListTaskDefinitionFamilies>("*".to_owned(), Vec::new())?;
     let status = call.input.text("status")?.unwrap_or("ALL");
     if !matches!(status, "ACTIVE" | "INACTIVE" | "ALL") {
         return Err(invalid(format!("Invalid status: {status}")));

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::rollout::{Event, Target};
 use super::services::{self, Named};
 use super::{
-    EcsCall, Fault, active_cluster, cluster_key, controller, failure, includes, invalid, load, members,
-    names, no_service, resource_tag_keys, service_input, service_json, tags, update_service,
+    Called, Fault, active_cluster, cluster_key, controller, failure, includes, invalid, load, members, names,
+    no_service, resource_tag_keys, service_input, service_json, tags, update_service,
 };
 use crate::authz::ecs_calls as calls;
 use crate::authz::{Call, Permit};
@@ -16,7 +16,7 @@ use crate::store::Writing;
 use crate::store::ecs::{Body, Service, ServiceStatus, TaskDefinition, TaskSet};
 use crate::world::World;
 
-pub(super) fn answer(call: &EcsCall<'_>) -> Option<Result<Value, AwsError>> {
+pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
         "CreateTaskSet" => create(call),
         "DescribeTaskSets" => describe(call),
@@ -89,7 +89,7 @@ pub(crate) fn retire(world: &World, writing: &mut Writing<'_>, service: &mut Ser
     controller::feed(world, writing, service, Event::DeleteTaskSet(number.to_owned()));
 }
 
-fn scale(call: &EcsCall<'_>) -> Result<Option<f64>, AwsError> {
+fn scale(call: &Called<'_>) -> Result<Option<f64>, AwsError> {
     let Some(scale) = call.input.object("scale")? else { return Ok(None) };
     let value = scale.value("value").and_then(Value::as_f64).unwrap_or(100.0);
     if !(0.0..=100.0).contains(&value) {
@@ -98,7 +98,7 @@ fn scale(call: &EcsCall<'_>) -> Result<Option<f64>, AwsError> {
     Ok(Some(value))
 }
 
-fn create(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn create(call: &Called<'_>) -> Result<Value, AwsError> {
     let named = services::named(call, call.input.required_text("service")?)?;
     let place = &named.place;
     let number = controller::fresh_number(call.world);
@@ -108,8 +108,8 @@ fn create(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     keys.push(cluster_key(place, &named.cluster));
     keys.push(("ecs:service".to_owned(), vec![named.arn.clone()]));
     keys.extend(tags::request_keys(&given));
-    let permit = call.authorize::<calls::CreateTaskSet>(place, arn.clone(), keys)?;
-    tags::authorize_on_create(call, place, &arn, &given)?;
+    let permit = call.authorize::<calls::CreateTaskSet>(arn.clone(), keys)?;
+    tags::authorize_on_create(call, &arn, &given)?;
     active_cluster(call.world, place, &named.cluster)?;
     let definition =
         service_input::usable_definition(call, place, call.input.required_text("taskDefinition")?)?;
@@ -143,28 +143,28 @@ fn create(call: &EcsCall<'_>) -> Result<Value, AwsError> {
 }
 
 /// Decides a call on a task set, and finds its number.
-fn named_set<C: Call>(call: &EcsCall<'_>) -> Result<(Named, String, Permit<C>), AwsError> {
+fn named_set<C: Call>(call: &Called<'_>) -> Result<(Named, String, Permit<C>), AwsError> {
     let named = services::named(call, call.input.required_text("service")?)?;
     let number = names::task_set(call.input.required_text("taskSet")?);
     let permit = authorize_set(call, &named, &number)?;
     Ok((named, number, permit))
 }
 
-fn authorize_set<C: Call>(call: &EcsCall<'_>, named: &Named, number: &str) -> Result<Permit<C>, AwsError> {
+fn authorize_set<C: Call>(call: &Called<'_>, named: &Named, number: &str) -> Result<Permit<C>, AwsError> {
     let place = &named.place;
     let arn = place.arn(&format!("task-set/{}/{}/ecs-svc/{number}", named.cluster, named.name));
     let mut keys =
         vec![cluster_key(place, &named.cluster), ("ecs:service".to_owned(), vec![named.arn.clone()])];
     let known = call.world.store.get::<TaskSet>(&place.key(&[&named.cluster, &named.name, number]));
     keys.extend(known.map(|known| resource_tag_keys(&known.tags)).unwrap_or_default());
-    call.authorize(place, arn, keys)
+    call.authorize(arn, keys)
 }
 
 fn no_set() -> AwsError {
     AwsError::bad_request("TaskSetNotFoundException", "The specified task set does not exist.")
 }
 
-fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn describe(call: &Called<'_>) -> Result<Value, AwsError> {
     let named = services::named(call, call.input.required_text("service")?)?;
     let place = &named.place;
     let with_tags = includes(call.input, "TAGS")?;
@@ -174,7 +174,7 @@ fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
         let arn = place.arn(&format!("task-set/{}/{}/*", named.cluster, named.name));
         let keys =
             vec![cluster_key(place, &named.cluster), ("ecs:service".to_owned(), vec![named.arn.clone()])];
-        call.authorize::<calls::DescribeTaskSets>(place, arn, keys)?;
+        call.authorize::<calls::DescribeTaskSets>(arn, keys)?;
         call.world.store.list::<TaskSet>(&prefix).iter().map(|set| set.number.clone()).collect()
     } else {
         let numbers: Vec<String> = asked.into_iter().map(names::task_set).collect();
@@ -201,7 +201,7 @@ fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({ "taskSets": found, "failures": failures }))
 }
 
-fn update(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn update(call: &Called<'_>) -> Result<Value, AwsError> {
     let (named, number, permit) = named_set::<calls::UpdateTaskSet>(call)?;
     active_cluster(call.world, &named.place, &named.cluster)?;
     let scale = scale(call)?.ok_or_else(|| super::missing("scale", "Member must not be null"))?;
@@ -225,7 +225,7 @@ fn known_set(writing: &Writing<'_>, named: &Named, number: &str) -> Result<TaskS
     set.filter(|set| !set.is_draining).map(|set| (*set).clone()).ok_or_else(no_set)
 }
 
-fn delete(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn delete(call: &Called<'_>) -> Result<Value, AwsError> {
     let (named, number, permit) = named_set::<calls::DeleteTaskSet>(call)?;
     active_cluster(call.world, &named.place, &named.cluster)?;
     let force = call.input.boolean("force")?.unwrap_or(false);
@@ -243,7 +243,7 @@ fn delete(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({ "taskSet": answer }))
 }
 
-fn make_primary(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn make_primary(call: &Called<'_>) -> Result<Value, AwsError> {
     let named = services::named(call, call.input.required_text("service")?)?;
     let permit = services::authorize::<calls::UpdateServicePrimaryTaskSet>(call, &named, Vec::new())?;
     active_cluster(call.world, &named.place, &named.cluster)?;

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::page::Page;
 use super::pass_role::{self, PassedTo};
 use super::{
-    EcsCall, Fault, Keys, active_cluster, cluster_key, controller, failure, includes, invalid, load, members,
-    names, resource_tag_keys, service_input, services, settings, tags, task_json,
+    Called, Fault, Keys, active_cluster, cluster_key, cluster_name, controller, failure, includes, invalid,
+    load, members, names, resource_tag_keys, service_input, services, settings, tags, task_json,
 };
 use crate::authz::ecs_calls as calls;
 use crate::store::ecs::{
@@ -26,7 +26,7 @@ const DESCRIBED_MAX: usize = 100;
 /// Longest `reason`, in characters.
 const REASON_CHARS_MAX: usize = 1_024;
 
-pub(super) fn answer(call: &EcsCall<'_>) -> Option<Result<Value, AwsError>> {
+pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
         "RunTask" => run(call),
         "StartTask" => start(call),
@@ -100,7 +100,7 @@ impl NewTask<'_> {
 
 /// The task definition of a call, and its ARN for the decision: it need not be there.
 fn asked_definition(
-    call: &EcsCall<'_>,
+    call: &Called<'_>,
     place: &Place,
 ) -> Result<(String, Option<Arc<TaskDefinition>>), AwsError> {
     let text = call.input.required_text("taskDefinition")?;
@@ -122,21 +122,21 @@ struct Asked {
     given: Tags,
 }
 
-fn read_asked(call: &EcsCall<'_>) -> Result<Asked, AwsError> {
-    let place = call.place()?;
-    let cluster = call.cluster_name(&place)?;
-    let (arn, known) = asked_definition(call, &place)?;
+fn read_asked(call: &Called<'_>) -> Result<Asked, AwsError> {
+    let place = &call.place;
+    let cluster = cluster_name(call)?;
+    let (arn, known) = asked_definition(call, place)?;
     let given = tags::given(call.input)?;
-    let mut keys = services::input_keys(call, &place)?;
+    let mut keys = services::input_keys(call, place)?;
     keys.retain(|(name, _)| name != "ecs:task-definition");
-    keys.push(cluster_key(&place, &cluster));
+    keys.push(cluster_key(place, &cluster));
     keys.extend(tags::request_keys(&given));
     keys.extend(known.map(|known| resource_tag_keys(&known.tags)).unwrap_or_default());
-    Ok(Asked { place, cluster, arn, keys, given })
+    Ok(Asked { place: place.clone(), cluster, arn, keys, given })
 }
 
 /// Roles of the overrides are passed on by whoever runs the task.
-fn pass_overridden_roles(call: &EcsCall<'_>, place: &Place) -> Result<(), AwsError> {
+fn pass_overridden_roles(call: &Called<'_>, place: &Place) -> Result<(), AwsError> {
     let Some(overrides) = call.input.object("overrides")? else { return Ok(()) };
     for member in ["taskRoleArn", "executionRoleArn"] {
         if let Some(role) = overrides.text(member)?.filter(|role| !role.is_empty()) {
@@ -146,9 +146,9 @@ fn pass_overridden_roles(call: &EcsCall<'_>, place: &Place) -> Result<(), AwsErr
     Ok(())
 }
 
-fn run(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn run(call: &Called<'_>) -> Result<Value, AwsError> {
     let asked = read_asked(call)?;
-    let permit = call.authorize::<calls::RunTask>(&asked.place, asked.arn.clone(), asked.keys)?;
+    let permit = call.authorize::<calls::RunTask>(asked.arn.clone(), asked.keys)?;
     let (place, cluster) = (&asked.place, &asked.cluster);
     pass_overridden_roles(call, place)?;
     let count = call.input.integer("count")?.unwrap_or(1);
@@ -159,7 +159,7 @@ fn run(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     let new_ids: Vec<String> = (0..count).map(|_| controller::fresh_task_id(call.world)).collect();
     for id in &new_ids {
         let resource = if long_arn { format!("task/{cluster}/{id}") } else { format!("task/{id}") };
-        tags::authorize_on_create(call, place, &place.arn(&resource), &asked.given)?;
+        tags::authorize_on_create(call, &place.arn(&resource), &asked.given)?;
     }
     active_cluster(call.world, place, cluster)?;
     let definition =
@@ -208,7 +208,7 @@ fn run(call: &EcsCall<'_>) -> Result<Value, AwsError> {
 }
 
 /// The token of a call and a digest of everything else in it.
-fn run_token(call: &EcsCall<'_>) -> Result<Option<(String, String)>, AwsError> {
+fn run_token(call: &Called<'_>) -> Result<Option<(String, String)>, AwsError> {
     let Some(token) = call.input.text("clientToken")? else { return Ok(None) };
     if token.is_empty() || token.len() > 64 {
         return Err(invalid("clientToken must have between 1 and 64 characters."));
@@ -240,7 +240,7 @@ fn repeated(
 }
 
 /// What is kept of the call for the task.
-fn task_body(call: &EcsCall<'_>) -> Result<Body, AwsError> {
+fn task_body(call: &Called<'_>) -> Result<Body, AwsError> {
     let mut body = members(
         call.members,
         &[
@@ -277,7 +277,7 @@ fn task_body(call: &EcsCall<'_>) -> Result<Body, AwsError> {
 }
 
 fn task_tags(
-    call: &EcsCall<'_>,
+    call: &Called<'_>,
     cluster: &str,
     definition: &TaskDefinition,
     given: &Tags,
@@ -296,7 +296,7 @@ fn task_tags(
     Ok(tags)
 }
 
-fn check_overrides(call: &EcsCall<'_>, definition: &TaskDefinition) -> Result<(), AwsError> {
+fn check_overrides(call: &Called<'_>, definition: &TaskDefinition) -> Result<(), AwsError> {
     let Some(overrides) = call.input.object("overrides")? else { return Ok(()) };
     let known: Vec<&str> = definition
         .containers()
@@ -314,9 +314,9 @@ fn check_overrides(call: &EcsCall<'_>, definition: &TaskDefinition) -> Result<()
 }
 
 /// There are no container instances, so that none of those that are named is there.
-fn start(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn start(call: &Called<'_>) -> Result<Value, AwsError> {
     let asked = read_asked(call)?;
-    call.authorize::<calls::StartTask>(&asked.place, asked.arn.clone(), asked.keys)?;
+    call.authorize::<calls::StartTask>(asked.arn.clone(), asked.keys)?;
     pass_overridden_roles(call, &asked.place)?;
     active_cluster(call.world, &asked.place, &asked.cluster)?;
     service_input::usable_definition(call, &asked.place, call.input.required_text("taskDefinition")?)?;
@@ -343,16 +343,16 @@ struct Named {
     known: Option<Arc<Task>>,
 }
 
-fn named(call: &EcsCall<'_>, text: &str) -> Result<Named, AwsError> {
-    let place = call.place()?;
-    let cluster = call.cluster_name(&place)?;
-    let id = names::task(&place, &cluster, text)?;
+fn named(call: &Called<'_>, text: &str) -> Result<Named, AwsError> {
+    let place = &call.place;
+    let cluster = cluster_name(call)?;
+    let id = names::task(place, &cluster, text)?;
     let known = call.world.store.get::<Task>(&place.key(&[&cluster, &id]));
     let arn = match &known {
         Some(task) => task.arn(),
         None => place.arn(&format!("task/{cluster}/{id}")),
     };
-    Ok(Named { place, cluster, id, arn, known })
+    Ok(Named { place: place.clone(), cluster, id, arn, known })
 }
 
 fn task_keys(named: &Named) -> Keys {
@@ -361,9 +361,9 @@ fn task_keys(named: &Named) -> Keys {
     keys
 }
 
-fn stop(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn stop(call: &Called<'_>) -> Result<Value, AwsError> {
     let named = named(call, call.input.required_text("task")?)?;
-    let permit = call.authorize::<calls::StopTask>(&named.place, named.arn.clone(), task_keys(&named))?;
+    let permit = call.authorize::<calls::StopTask>(named.arn.clone(), task_keys(&named))?;
     active_cluster(call.world, &named.place, &named.cluster)?;
     let reason = call.input.text("reason")?.unwrap_or("Task stopped by user");
     if reason.chars().count() > REASON_CHARS_MAX {
@@ -382,7 +382,7 @@ fn stop(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({ "task": task_json::render(&task, true) }))
 }
 
-fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn describe(call: &Called<'_>) -> Result<Value, AwsError> {
     let asked = call.input.texts("tasks")?;
     if asked.is_empty() {
         return Err(invalid("Tasks cannot be empty."));
@@ -394,7 +394,7 @@ fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     let (mut tasks, mut failures, mut at) = (Vec::new(), Vec::new(), None);
     for text in asked {
         let named = named(call, text)?;
-        call.authorize::<calls::DescribeTasks>(&named.place, named.arn.clone(), task_keys(&named))?;
+        call.authorize::<calls::DescribeTasks>(named.arn.clone(), task_keys(&named))?;
         match &named.known {
             Some(task) => tasks.push(task_json::render(task, with_tags)),
             None => failures.push(failure(&named.arn, "MISSING")),
@@ -407,22 +407,22 @@ fn describe(call: &EcsCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({ "tasks": tasks, "failures": failures }))
 }
 
-fn list(call: &EcsCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    let cluster = call.cluster_name(&place)?;
+fn list(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    let cluster = cluster_name(call)?;
     let instance = call.input.text("containerInstance")?;
     let id = instance.map_or("*", |text| text.rsplit('/').next().unwrap_or(text));
     let arn = place.arn(&format!("container-instance/{cluster}/{id}"));
-    call.authorize::<calls::ListTasks>(&place, arn, vec![cluster_key(&place, &cluster)])?;
+    call.authorize::<calls::ListTasks>(arn, vec![cluster_key(place, &cluster)])?;
     let page = Page::read(call.input, 100, 100)?;
-    active_cluster(call.world, &place, &cluster)?;
+    active_cluster(call.world, place, &cluster)?;
     if let Some(instance) = instance {
         return Err(invalid(format!("Container instance {instance} was not found.")));
     }
     let service =
-        call.input.text("serviceName")?.map(|text| names::service(&place, &cluster, text)).transpose()?;
+        call.input.text("serviceName")?.map(|text| names::service(place, &cluster, text)).transpose()?;
     if let Some(name) = &service
-        && load::service(call.world, &place, &cluster, name).is_none()
+        && load::service(call.world, place, &cluster, name).is_none()
     {
         return Err(super::no_service());
     }
@@ -455,14 +455,14 @@ fn family_of(task: &Task) -> &str {
 }
 
 /// A shell in a container goes through the SSM service, which isn't here.
-fn execute(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+fn execute(call: &Called<'_>) -> Result<Value, AwsError> {
     let named = named(call, call.input.required_text("task")?)?;
     let mut keys: Keys = task_keys(&named);
     let container = call.members.get("container").and_then(Value::as_str);
     keys.extend(container.map(|name| ("ecs:container-name".to_owned(), vec![name.to_owned()])));
     let cluster = named.place.arn(&format!("cluster/{}", named.cluster));
-    call.authorize::<calls::ExecuteCommand>(&named.place, cluster, keys.clone())?;
-    call.authorize::<calls::ExecuteCommand>(&named.place, named.arn.clone(), keys)?;
+    call.authorize::<calls::ExecuteCommand>(cluster, keys.clone())?;
+    call.authorize::<calls::ExecuteCommand>(named.arn.clone(), keys)?;
     active_cluster(call.world, &named.place, &named.cluster)?;
     if named.known.is_none() {
         return Err(invalid("The referenced task was not found."));

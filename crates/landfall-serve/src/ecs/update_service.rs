@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::pass_role::{self, PassedTo};
 use super::rollout::Event;
 use super::{
-    EcsCall, Fault, active_cluster, controller, invalid, members, no_service, service_input, service_json,
+    Called, Fault, active_cluster, controller, invalid, members, no_service, service_input, service_json,
     services,
 };
 use crate::authz::ecs_calls as calls;
@@ -18,7 +18,7 @@ pub(super) fn not_active() -> AwsError {
     AwsError::bad_request("ServiceNotActiveException", "Service was not ACTIVE.")
 }
 
-pub(super) fn update(call: &EcsCall<'_>) -> Result<Value, AwsError> {
+pub(super) fn update(call: &Called<'_>) -> Result<Value, AwsError> {
     let named = services::named(call, call.input.required_text("service")?)?;
     let keys = services::input_keys(call, &named.place)?;
     let permit = services::authorize::<calls::UpdateService>(call, &named, keys)?;

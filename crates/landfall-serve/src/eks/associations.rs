@@ -10,7 +10,8 @@ use landfall_wire::error::AwsError;
 use serde_json::{Map, Value, json};
 
 use super::{
-    EksCall, Fault, PODS, clusters, invalid, malformed, no_cluster, resource_tag_keys, seconds, tags,
+    Called, Fault, PODS, authorize_pass_role, cluster_and_keys, clusters, invalid, malformed, no_cluster,
+    resource_tag_keys, seconds, tags,
 };
 use crate::authz::eks_calls as calls;
 use crate::iam::DocumentInput;
@@ -32,7 +33,7 @@ const ASSOCIATIONS_MAX: usize = 5_000;
 /// Characters of an id behind `a-`.
 const ID_CHARS: usize = 17;
 
-pub(super) fn answer(call: &EksCall<'_>) -> Option<Result<Value, AwsError>> {
+pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
         "CreatePodIdentityAssociation" => create(call),
         "DescribePodIdentityAssociation" => describe(call),
@@ -43,18 +44,18 @@ pub(super) fn answer(call: &EksCall<'_>) -> Option<Result<Value, AwsError>> {
     })
 }
 
-fn create(call: &EksCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn create(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let cluster = call.input.required_text("clusterName")?;
     let given = tags::given(call.input)?;
-    let (known, mut keys) = call.cluster(&place, cluster);
+    let (known, mut keys) = cluster_and_keys(call, cluster);
     keys.extend(tags::request_keys(&given));
-    let on = arn(&place, &format!("cluster/{cluster}"));
-    let permit = call.authorize::<calls::CreatePodIdentityAssociation>(&place, on.clone(), keys)?;
-    let any = arn(&place, &format!("podidentityassociation/{cluster}/*"));
-    tags::authorize_on_create(call, &place, &any, &given)?;
+    let on = arn(place, &format!("cluster/{cluster}"));
+    let permit = call.authorize::<calls::CreatePodIdentityAssociation>(on.clone(), keys)?;
+    let any = arn(place, &format!("podidentityassociation/{cluster}/*"));
+    tags::authorize_on_create(call, &any, &given)?;
     let role = call.input.required_text("roleArn")?.to_owned();
-    call.authorize_pass_role(&place, &role, PODS, &on)?;
+    authorize_pass_role(call, &role, PODS, &on)?;
     let known = known.ok_or_else(|| no_cluster(cluster))?;
     let mut association = PodIdentityAssociation {
         place: place.clone(),
@@ -121,7 +122,7 @@ fn new_id(world: &World) -> String {
     format!("a-{}", letters.map(char::from).iter().collect::<String>())
 }
 
-fn name(call: &EksCall<'_>, member: &str) -> Result<String, AwsError> {
+fn name(call: &Called<'_>, member: &str) -> Result<String, AwsError> {
     let text = call.input.required_text(member)?;
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
@@ -134,7 +135,7 @@ fn name(call: &EksCall<'_>, member: &str) -> Result<String, AwsError> {
     Err(malformed(member, NAME_PATTERN))
 }
 
-fn client_token(call: &EksCall<'_>) -> Result<Option<String>, AwsError> {
+fn client_token(call: &Called<'_>) -> Result<Option<String>, AwsError> {
     let token = call.input.text("clientRequestToken")?;
     if token.is_some_and(|token| !CLIENT_TOKEN_CHARS.contains(&token.chars().count())) {
         return Err(invalid("The client request token parameter must be between 33 and 126 characters."));
@@ -143,7 +144,7 @@ fn client_token(call: &EksCall<'_>) -> Result<Option<String>, AwsError> {
 }
 
 /// What creation and update have in common: the role, the target role, tags of sessions, the policy.
-fn apply(call: &EksCall<'_>, association: &mut PodIdentityAssociation) -> Result<(), AwsError> {
+fn apply(call: &Called<'_>, association: &mut PodIdentityAssociation) -> Result<(), AwsError> {
     if let Some(role) = call.input.text("roleArn")? {
         role.clone_into(&mut association.role);
     }
@@ -220,20 +221,20 @@ pub(super) fn trusts(world: &World, place: &Place, arn: &str, service: &str) -> 
 
 /// The association that a call names, decided on.
 fn named<C: crate::authz::Call>(
-    call: &EksCall<'_>,
+    call: &Called<'_>,
 ) -> Result<(Place, PodIdentityAssociation, crate::authz::Permit<C>), AwsError> {
-    let place = call.place()?;
+    let place = &call.place;
     let (cluster, id) =
         (call.input.required_text("clusterName")?, call.input.required_text("associationId")?);
     let known = call.world.store.get::<PodIdentityAssociation>(&place.key(&[cluster, id]));
     let keys = known.as_ref().map(|known| resource_tag_keys(&known.tags)).unwrap_or_default();
-    let resource = arn(&place, &format!("podidentityassociation/{cluster}/{id}"));
-    let permit = call.authorize(&place, resource, keys)?;
+    let resource = arn(place, &format!("podidentityassociation/{cluster}/{id}"));
+    let permit = call.authorize(resource, keys)?;
     if call.world.store.get::<EksCluster>(&place.key(&[cluster])).is_none() {
         return Err(no_cluster(cluster));
     }
     let known = known.ok_or_else(|| no_association(cluster, id))?;
-    Ok((place, (*known).clone(), permit))
+    Ok((place.clone(), (*known).clone(), permit))
 }
 
 fn no_association(cluster: &str, id: &str) -> AwsError {
@@ -241,18 +242,18 @@ fn no_association(cluster: &str, id: &str) -> AwsError {
     AwsError::new("ResourceNotFoundException", 404, message).member("clusterName", cluster)
 }
 
-fn describe(call: &EksCall<'_>) -> Result<Value, AwsError> {
+fn describe(call: &Called<'_>) -> Result<Value, AwsError> {
     let (_, association, _) = named::<calls::DescribePodIdentityAssociation>(call)?;
     Ok(json!({ "association": render(&association) }))
 }
 
-fn list(call: &EksCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn list(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let cluster = call.input.required_text("clusterName")?;
-    let (known, _) = call.cluster(&place, cluster);
+    let (known, _) = cluster_and_keys(call, cluster);
     let keys = known.as_deref().map(clusters::keys).unwrap_or_default();
-    let on = arn(&place, &format!("cluster/{cluster}"));
-    call.authorize::<calls::ListPodIdentityAssociations>(&place, on, keys)?;
+    let on = arn(place, &format!("cluster/{cluster}"));
+    call.authorize::<calls::ListPodIdentityAssociations>(on, keys)?;
     known.ok_or_else(|| no_cluster(cluster))?;
     let page = Page::read(call.input, 100, 100)?;
     let (namespace, account) = (call.input.text("namespace")?, call.input.text("serviceAccount")?);
@@ -264,12 +265,12 @@ fn list(call: &EksCall<'_>) -> Result<Value, AwsError> {
     Ok(page.answer("associations", &all, |association| summary(association)))
 }
 
-fn update(call: &EksCall<'_>) -> Result<Value, AwsError> {
+fn update(call: &Called<'_>) -> Result<Value, AwsError> {
     let (place, mut association, permit) = named::<calls::UpdatePodIdentityAssociation>(call)?;
     client_token(call)?;
     if let Some(role) = call.input.text("roleArn")? {
         let on = arn(&place, &format!("cluster/{}", association.cluster));
-        call.authorize_pass_role(&place, role, PODS, &on)?;
+        authorize_pass_role(call, role, PODS, &on)?;
     }
     apply(call, &mut association)?;
     association.modified_ms = call.now_ms();
@@ -283,7 +284,7 @@ fn update(call: &EksCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({ "association": render(&association) }))
 }
 
-fn delete(call: &EksCall<'_>) -> Result<Value, AwsError> {
+fn delete(call: &Called<'_>) -> Result<Value, AwsError> {
     let (place, association, permit) = named::<calls::DeletePodIdentityAssociation>(call)?;
     call.write(&permit, |writing| {
         let key = place.key(&[&association.cluster, &association.id]);

@@ -16,7 +16,7 @@ use landfall_wire::ids;
 use landfall_wire::jwt::{self, Token};
 use serde_json::{Value, json};
 
-use super::{EksCall, PODS, associations, seconds};
+use super::{Called, PODS, associations, cluster_and_keys, seconds};
 use crate::authz::{self, eks_auth_calls as calls};
 use crate::caller::{Caller, PassedPolicies, Session};
 use crate::connection::SECURE_TRANSPORT;
@@ -35,16 +35,16 @@ const SESSION_NAME_PART_CHARS: usize = 10;
 const CANNOT_ASSUME: &str =
     "Unauthorized Exception! EKS does not have permissions to assume the associated role.";
 
-pub(super) fn answer(call: &EksCall<'_>) -> Option<Result<Value, AwsError>> {
+pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     (call.operation == "AssumeRoleForPodIdentity").then(|| assume_role_for_pod_identity(call))
 }
 
-fn assume_role_for_pod_identity(call: &EksCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn assume_role_for_pod_identity(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let name = call.input.required_text("clusterName")?;
-    let (cluster, keys) = call.cluster(&place, name);
-    let on = arn(&place, &format!("cluster/{name}"));
-    call.authorize::<calls::AssumeRoleForPodIdentity>(&place, on, keys)?;
+    let (cluster, keys) = cluster_and_keys(call, name);
+    let on = arn(place, &format!("cluster/{name}"));
+    call.authorize::<calls::AssumeRoleForPodIdentity>(on, keys)?;
     let token = call.input.required_text("token")?;
     let cluster = cluster.ok_or_else(|| {
         AwsError::new("ResourceNotFoundException", 404, format!("No cluster found for name: {name}."))

@@ -5,7 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use landfall_wire::error::AwsError;
 use serde_json::{Map, Value, json};
 
-use super::{EksCall, Keys, invalid, issuer_of, malformed, no_cluster, resource_tag_keys, seconds, tags};
+use super::{
+    Called, Keys, authorize_pass_role, cluster_and_keys, invalid, issuer_of, malformed, no_cluster,
+    resource_tag_keys, seconds, tags,
+};
 use crate::authz::eks_calls as calls;
 use crate::page::Page;
 use crate::store::Writing;
@@ -38,7 +41,7 @@ const MEMBERS: [&str; 12] = [
 const NO_AUTHORITY: &str =
     "this cluster is a name, an issuer and its associations: no Kubernetes runs here\n";
 
-pub(super) fn answer(call: &EksCall<'_>) -> Option<Result<Value, AwsError>> {
+pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
         "CreateCluster" => create(call),
         "DescribeCluster" => describe(call),
@@ -48,22 +51,22 @@ pub(super) fn answer(call: &EksCall<'_>) -> Option<Result<Value, AwsError>> {
     })
 }
 
-fn create(call: &EksCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn create(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let name = call.input.required_text("name")?.to_owned();
     let role = call.input.required_text("roleArn")?.to_owned();
     let given = tags::given(call.input)?;
-    let arn = arn(&place, &format!("cluster/{name}"));
+    let arn = arn(place, &format!("cluster/{name}"));
     let mut keys = tags::request_keys(&given);
     keys.extend(version_key(call)?);
-    let permit = call.authorize::<calls::CreateCluster>(&place, arn.clone(), keys)?;
-    tags::authorize_on_create(call, &place, &arn, &given)?;
-    call.authorize_pass_role(&place, &role, EKS, &arn)?;
+    let permit = call.authorize::<calls::CreateCluster>(arn.clone(), keys)?;
+    tags::authorize_on_create(call, &arn, &given)?;
+    authorize_pass_role(call, &role, EKS, &arn)?;
     check_name(&name)?;
     if call.input.object("resourcesVpcConfig")?.is_none() {
         return Err(invalid("The parameter resourcesVpcConfig must be specified."));
     }
-    if !super::associations::trusts(call.world, &place, &role, EKS).unwrap_or(false) {
+    if !super::associations::trusts(call.world, place, &role, EKS).unwrap_or(false) {
         return Err(invalid(format!(
             "Role with arn: {role}, could not be assumed because it does not exist or the trusted entity is \
              not correct"
@@ -75,7 +78,7 @@ fn create(call: &EksCall<'_>) -> Result<Value, AwsError> {
         client_token: call.input.text("clientRequestToken")?.map(str::to_owned),
         created_ms: call.now_ms(),
         tags: given,
-        place,
+        place: place.clone(),
         name,
     };
     let cluster = call.write(&permit, |writing| {
@@ -106,13 +109,13 @@ fn check_name(name: &str) -> Result<(), AwsError> {
     Err(malformed("name", NAME_PATTERN))
 }
 
-fn version_key(call: &EksCall<'_>) -> Result<Keys, AwsError> {
+fn version_key(call: &Called<'_>) -> Result<Keys, AwsError> {
     let version = call.input.text("version")?.unwrap_or(VERSION_DEFAULT);
     Ok(vec![("eks:kubernetesVersion".to_owned(), vec![version.to_owned()])])
 }
 
 /// What was written, with EKS's defaults.
-fn body(call: &EksCall<'_>) -> Body {
+fn body(call: &Called<'_>) -> Body {
     let mut body = Body::new();
     body.insert("version".to_owned(), json!(VERSION_DEFAULT));
     body.insert("accessConfig".to_owned(), json!({ "authenticationMode": "CONFIG_MAP" }));
@@ -149,36 +152,36 @@ fn over(default: Value, given: Option<&Value>) -> Value {
     Value::Object(all)
 }
 
-fn describe(call: &EksCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn describe(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let name = call.input.required_text("name")?;
-    let (cluster, keys) = call.cluster(&place, name);
-    call.authorize::<calls::DescribeCluster>(&place, arn(&place, &format!("cluster/{name}")), keys)?;
+    let (cluster, keys) = cluster_and_keys(call, name);
+    call.authorize::<calls::DescribeCluster>(arn(place, &format!("cluster/{name}")), keys)?;
     let cluster = cluster.ok_or_else(|| no_cluster(name))?;
     Ok(json!({ "cluster": render(&cluster, "ACTIVE") }))
 }
 
-fn list(call: &EksCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
-    call.authorize::<calls::ListClusters>(&place, arn(&place, "cluster/*"), Vec::new())?;
+fn list(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
+    call.authorize::<calls::ListClusters>(arn(place, "cluster/*"), Vec::new())?;
     let page = Page::read(call.input, 100, 100)?;
     let all = call.world.store.list::<EksCluster>(&place.all());
     Ok(page.answer("clusters", &all, |cluster| Value::from(cluster.name.as_str())))
 }
 
-fn delete(call: &EksCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn delete(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let name = call.input.required_text("name")?;
-    let (_, keys) = call.cluster(&place, name);
-    let resource = arn(&place, &format!("cluster/{name}"));
-    let permit = call.authorize::<calls::DeleteCluster>(&place, resource, keys)?;
+    let (_, keys) = cluster_and_keys(call, name);
+    let resource = arn(place, &format!("cluster/{name}"));
+    let permit = call.authorize::<calls::DeleteCluster>(resource, keys)?;
     let cluster = call.write(&permit, |writing| {
         let known = writing.get::<EksCluster>(&place.key(&[name])).ok_or_else(|| no_cluster(name))?;
         if known.body.get("deletionProtection") == Some(&Value::Bool(true)) {
             let message = format!("Cluster {name} has deletion protection enabled, disable it to delete it.");
             return Err(AwsError::bad_request("InvalidRequestException", message).into());
         }
-        remove(writing, &place, name)?;
+        remove(writing, place, name)?;
         Ok((*known).clone())
     })?;
     Ok(json!({ "cluster": render(&cluster, "DELETING") }))

@@ -5,20 +5,15 @@ use landfall_wire::error::AwsError;
 use landfall_wire::json::Input;
 use serde_json::{Map, Value, json};
 
-use super::{EksCall, Fault, Keys, invalid, resource_tag_keys};
+use super::{Called, Fault, invalid, resource_tag_keys};
 use crate::authz::eks_calls as calls;
+use crate::store::Writing;
 use crate::store::ecs::{Place, Tags};
 use crate::store::eks::{EksCluster, PodIdentityAssociation, arn};
-use crate::store::{Record, Writing};
+pub(super) use crate::tags::request_keys;
+use crate::tags::{TAGS_MAX, Tagged, check_lengths, gone_keys, is_reserved, merge};
 
-/// Tags of one resource.
-const TAGS_MAX: usize = 50;
-/// Longest key of a tag, in characters.
-const KEY_CHARS_MAX: usize = 128;
-/// Longest value of a tag, in characters.
-const VALUE_CHARS_MAX: usize = 256;
-
-pub(super) fn answer(call: &EksCall<'_>) -> Option<Result<Value, AwsError>> {
+pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
         "TagResource" => tag(call),
         "UntagResource" => untag(call),
@@ -34,12 +29,8 @@ pub(super) fn given(input: Input<'_>) -> Result<Tags, AwsError> {
     let mut tags = Tags::new();
     for (key, value) in map.as_object().ok_or_else(wrong)? {
         let value = value.as_str().ok_or_else(wrong)?;
-        if key.is_empty() || key.chars().count() > KEY_CHARS_MAX || value.chars().count() > VALUE_CHARS_MAX {
-            return Err(invalid(format!(
-                "Tag keys must have 1 to {KEY_CHARS_MAX} characters and values at most {VALUE_CHARS_MAX}."
-            )));
-        }
-        if key.to_ascii_lowercase().starts_with("aws:") {
+        check_lengths(key, value).map_err(invalid)?;
+        if is_reserved(key) {
             return Err(invalid(format!("Tag keys must not begin with 'aws:': {key}")));
         }
         tags.push((key.clone(), value.to_owned()));
@@ -54,50 +45,17 @@ fn too_many() -> AwsError {
     invalid(format!("A resource has at most {TAGS_MAX} tags."))
 }
 
-/// `aws:RequestTag/…` and `aws:TagKeys`.
-pub(super) fn request_keys(tags: &Tags) -> Keys {
-    if tags.is_empty() {
-        return Vec::new();
-    }
-    let mut keys: Keys =
-        tags.iter().map(|(key, value)| (format!("aws:RequestTag/{key}"), vec![value.clone()])).collect();
-    keys.push(("aws:TagKeys".to_owned(), tags.iter().map(|(key, _)| key.clone()).collect()));
-    keys
-}
-
 /// Setting tags while something is made needs `eks:TagResource` on it.
-pub(super) fn authorize_on_create(
-    call: &EksCall<'_>,
-    place: &Place,
-    arn: &str,
-    tags: &Tags,
-) -> Result<(), AwsError> {
+pub(super) fn authorize_on_create(call: &Called<'_>, arn: &str, tags: &Tags) -> Result<(), AwsError> {
     if tags.is_empty() {
         return Ok(());
     }
-    call.authorize::<calls::TagResource>(place, arn.to_owned(), request_keys(tags)).map(|_| ())
+    call.authorize::<calls::TagResource>(arn.to_owned(), request_keys(tags)).map(|_| ())
 }
 
 /// Tags as the API tells them.
 pub(super) fn render(tags: &Tags) -> Value {
     Value::Object(tags.iter().map(|(key, value)| (key.clone(), json!(value))).collect::<Map<_, _>>())
-}
-
-/// What can have tags.
-trait Tagged: Record {
-    fn tags(&mut self) -> &mut Tags;
-}
-
-impl Tagged for EksCluster {
-    fn tags(&mut self) -> &mut Tags {
-        &mut self.tags
-    }
-}
-
-impl Tagged for PodIdentityAssociation {
-    fn tags(&mut self) -> &mut Tags {
-        &mut self.tags
-    }
 }
 
 /// What an ARN names, by the key of its record.
@@ -125,7 +83,7 @@ fn resource(place: &Place, text: &str) -> Result<Resource, AwsError> {
 }
 
 impl Resource {
-    fn tags(&self, call: &EksCall<'_>) -> Option<Tags> {
+    fn tags(&self, call: &Called<'_>) -> Option<Tags> {
         let store = &call.world.store;
         match self {
             Self::Cluster(key) => store.get::<EksCluster>(key).map(|known| known.tags.clone()),
@@ -155,7 +113,7 @@ fn change<R: Tagged>(
     absent: AwsError,
 ) -> Result<(), Fault> {
     let mut record = R::clone(&*writing.get::<R>(key).ok_or(absent)?);
-    with(record.tags());
+    with(record.tags_mut());
     if record.tags().len() > TAGS_MAX {
         return Err(too_many().into());
     }
@@ -163,36 +121,29 @@ fn change<R: Tagged>(
     Ok(())
 }
 
-fn tag(call: &EksCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn tag(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let arn = call.input.required_text("resourceArn")?;
-    let resource = resource(&place, arn)?;
+    let resource = resource(place, arn)?;
     let given = given(call.input)?;
     let mut keys = resource_tag_keys(&resource.tags(call).unwrap_or_default());
     keys.extend(request_keys(&given));
-    let permit = call.authorize::<calls::TagResource>(&place, arn.to_owned(), keys)?;
+    let permit = call.authorize::<calls::TagResource>(arn.to_owned(), keys)?;
     call.write(&permit, |writing| {
-        let set = |tags: &mut Tags| {
-            for (key, value) in given {
-                match tags.iter_mut().find(|(known, _)| *known == key) {
-                    Some(tag) => tag.1 = value,
-                    None => tags.push((key, value)),
-                }
-            }
-        };
+        let set = |tags: &mut Tags| merge(tags, &given);
         resource.change(writing, set, not_found(arn))
     })?;
     Ok(json!({}))
 }
 
-fn untag(call: &EksCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn untag(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let arn = call.input.required_text("resourceArn")?;
-    let resource = resource(&place, arn)?;
+    let resource = resource(place, arn)?;
     let gone = call.input.texts("tagKeys")?;
     let mut keys = resource_tag_keys(&resource.tags(call).unwrap_or_default());
-    keys.push(("aws:TagKeys".to_owned(), gone.iter().map(|key| (*key).to_owned()).collect()));
-    let permit = call.authorize::<calls::UntagResource>(&place, arn.to_owned(), keys)?;
+    keys.push(gone_keys(&gone));
+    let permit = call.authorize::<calls::UntagResource>(arn.to_owned(), keys)?;
     call.write(&permit, |writing| {
         let remove = |tags: &mut Tags| tags.retain(|(key, _)| !gone.contains(&key.as_str()));
         resource.change(writing, remove, not_found(arn))
@@ -200,13 +151,13 @@ fn untag(call: &EksCall<'_>) -> Result<Value, AwsError> {
     Ok(json!({}))
 }
 
-fn list(call: &EksCall<'_>) -> Result<Value, AwsError> {
-    let place = call.place()?;
+fn list(call: &Called<'_>) -> Result<Value, AwsError> {
+    let place = &call.place;
     let arn = call.input.required_text("resourceArn")?;
-    let resource = resource(&place, arn)?;
+    let resource = resource(place, arn)?;
     let tags = resource.tags(call);
     let keys = resource_tag_keys(tags.as_ref().unwrap_or(&Tags::new()));
-    call.authorize::<calls::ListTagsForResource>(&place, arn.to_owned(), keys)?;
+    call.authorize::<calls::ListTagsForResource>(arn.to_owned(), keys)?;
     let tags = tags.ok_or_else(|| not_found(arn))?;
     Ok(json!({ "tags": render(&tags) }))
 }

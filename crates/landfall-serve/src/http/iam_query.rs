@@ -22,10 +22,12 @@ use landfall_wire::query::Params;
 use super::query::{Answer, QueryCall};
 use crate::authn::Identified;
 use crate::authz::{self, Asked, Call, Permit};
+use crate::called::Keys;
 use crate::iam::DocumentInput;
 use crate::iam::entity::{Entity, look_up};
 use crate::iam::holders::Holder;
 use crate::log::{Entry, Verdict};
+use crate::tags::{prefixed_keys, request_keys as request_tag_keys};
 use crate::world::World;
 
 /// A call whose signature was verified, before its decision.
@@ -71,8 +73,6 @@ fn run_of(operation: &str) -> Option<Run> {
 }
 
 /// Condition keys.
-type Keys = Vec<(String, Vec<String>)>;
-
 impl<'a> IamCall<'a> {
     fn begin(query: &'a QueryCall<'a>, operation: &str) -> Result<Self, AwsError> {
         let identified = query.identify("iam", operation, Protocol::IAM)?;
@@ -146,7 +146,7 @@ impl IamCall<'_> {
         let found = look_up::<E>(self.world(), self.account, name);
         let found = found.filter(|entity| !E::IS_BY_ARN || entity.arn().to_string() == named);
         let Some(found) = found else { return self.permit(named, more) };
-        let mut keys = tag_keys(found.tags(), &["aws:ResourceTag", "iam:ResourceTag"]);
+        let mut keys = prefixed_keys(found.tags(), &["aws:ResourceTag", "iam:ResourceTag"]);
         keys.extend(more);
         self.permit(found.arn().to_string(), keys)
     }
@@ -200,21 +200,4 @@ impl IamCall<'_> {
 
 fn boundary_key(boundary: Option<&str>) -> Keys {
     boundary.map(|arn| ("iam:PermissionsBoundary".to_owned(), vec![arn.to_owned()])).into_iter().collect()
-}
-
-/// One key for each tag, under each prefix.
-fn tag_keys(tags: &[(String, String)], prefixes: &[&str]) -> Keys {
-    let each = |(key, value): &(String, String)| {
-        prefixes.iter().map(|prefix| (format!("{prefix}/{key}"), vec![value.clone()])).collect::<Vec<_>>()
-    };
-    tags.iter().flat_map(each).collect()
-}
-
-/// The keys of the tags that a call gives what it makes or changes.
-fn request_tag_keys(tags: &[(String, String)]) -> Keys {
-    let mut keys = tag_keys(tags, &["aws:RequestTag"]);
-    if !tags.is_empty() {
-        keys.push(("aws:TagKeys".to_owned(), tags.iter().map(|(key, _)| key.clone()).collect()));
-    }
-    keys
 }

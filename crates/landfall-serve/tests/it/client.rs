@@ -72,10 +72,12 @@ impl Request {
         Self::json("ecr", operation, input)
     }
 
-    /// A call of ECR or ECR Public.
+    /// A call of a service whose operation stands in a header.
     pub fn json(service: &str, operation: &str, input: &str) -> Self {
         let prefix = match service {
+            "codedeploy" => "CodeDeploy_20141006",
             "ecr-public" => "SpencerFrontendService",
+            "ecs" => "AmazonEC2ContainerServiceV20141113",
             _ => "AmazonEC2ContainerRegistry_V20150921",
         };
         let target = format!("{prefix}.{operation}");
@@ -176,7 +178,12 @@ impl Reply {
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         match oci.is_object() {
             true => (text(&oci["code"]), text(&oci["message"])),
-            false => (text(&body["__type"]), format!("{}{}", text(&body["message"]), text(&body["Message"]))),
+            false => {
+                // EKS has the code in a header.
+                let code =
+                    self.header("x-amzn-errortype").map_or_else(|| text(&body["__type"]), str::to_owned);
+                (code, format!("{}{}", text(&body["message"]), text(&body["Message"])))
+            }
         }
     }
 }

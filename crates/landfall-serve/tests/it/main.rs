@@ -8,6 +8,7 @@ mod client;
 mod codedeploy_doors;
 mod decisions;
 mod discovery;
+mod door_table;
 mod doors;
 mod ecr_doors;
 mod ecs_doors;

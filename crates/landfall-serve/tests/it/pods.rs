@@ -6,7 +6,8 @@ use landfall_types::{AccountId, Issuer};
 
 use crate::bench::{ACCOUNT, Bench, NOW, REGION, allow, root};
 use crate::client::{Reply, Request};
-use crate::eks_doors::{Furnished, eks, fault, trust, works};
+use crate::door_table::works;
+use crate::eks_doors::{Furnished, eks, trust};
 
 const CANNOT_ASSUME: &str =
     "Unauthorized Exception! EKS does not have permissions to assume the associated role.";
@@ -95,7 +96,7 @@ fn a_trust_policy_that_does_not_admit_pods_refuses_with_one_sentence() {
         let token = token(bench, &facts("build", "pusher"));
         let reply = assume(bench, &token);
         assert_eq!(reply.status, 400);
-        assert_eq!(fault(&reply), ("AccessDeniedException".to_owned(), CANNOT_ASSUME.to_owned()), "{trust}");
+        assert_eq!(reply.fault(), ("AccessDeniedException".to_owned(), CANNOT_ASSUME.to_owned()), "{trust}");
         assert_eq!(bench.newest().action.as_deref(), Some(action), "{trust}");
         let by_agent = agent(bench, &token);
         assert_eq!(by_agent.status, 400);
@@ -147,7 +148,7 @@ fn a_token_is_the_clusters_own_for_this_audience_and_alive() {
         ("another namespace's", minted(facts("prod", "pusher")), 404, "ResourceNotFoundException"),
     ] {
         let reply = assume(bench, &token);
-        assert_eq!((reply.status, fault(&reply).0.as_str()), (status, code), "{what}");
+        assert_eq!((reply.status, reply.fault().0.as_str()), (status, code), "{what}");
         assert!(bench.newest().finding.is_some(), "{what}");
     }
 }
@@ -182,7 +183,7 @@ fn a_target_role_is_taken_with_the_external_id_and_the_tags() {
     let wrong = target_trust.replace("/shop/", "/other/");
     let params = [("RoleName", "target"), ("PolicyDocument", wrong.as_str())];
     assert_eq!(bench.iam("UpdateAssumeRolePolicy", &params).status, 200);
-    assert_eq!(fault(&assume(bench, &token)).1, CANNOT_ASSUME);
+    assert_eq!(assume(bench, &token).fault().1, CANNOT_ASSUME);
     assert_eq!(bench.rule(), "target-role");
     // An empty target role takes it away again.
     let cleared = works(&eks(bench, "POST", &path, r#"{"targetRoleArn":""}"#));
@@ -198,7 +199,7 @@ fn a_session_policy_narrows_what_a_pod_may_do() {
     let path = format!("/clusters/shop/pod-identity-associations/{}", furnished.association);
     let policy = allow(&["ecr:GetAuthorizationToken"], "*");
     let alone = serde_json::json!({ "policy": policy }).to_string();
-    let (code, message) = fault(&eks(bench, "POST", &path, &alone));
+    let (code, message) = eks(bench, "POST", &path, &alone).fault();
     assert_eq!(code, "InvalidParameterException");
     assert_eq!(message, "A policy can be specified only when disableSessionTags is true.");
     let body = serde_json::json!({ "policy": policy, "disableSessionTags": true }).to_string();

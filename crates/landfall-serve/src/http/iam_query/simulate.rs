@@ -11,6 +11,7 @@ use super::{IamCall, Keys, Run};
 use crate::authz::{Call, Permit};
 use crate::iam::entity::Entity;
 use crate::iam::simulate::{self, Evaluated, Excluded, Matched, Simulate};
+use crate::tags::prefixed_keys;
 
 pub(super) fn operation(name: &str) -> Option<Run> {
     Some(match name {
@@ -32,7 +33,7 @@ fn permit_on_source<C: Call>(call: &IamCall<'_>) -> Result<Permit<C>, AwsError> 
         Some(_) => store.user(call.account, &name).map(|user| user.tags().to_vec()),
         None => None,
     };
-    call.permit(arn, super::tag_keys(&tags.unwrap_or_default(), &["aws:ResourceTag", "iam:ResourceTag"]))
+    call.permit(arn, prefixed_keys(&tags.unwrap_or_default(), &["aws:ResourceTag", "iam:ResourceTag"]))
 }
 
 fn custom(call: &IamCall<'_>) -> Answer {

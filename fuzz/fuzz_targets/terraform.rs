@@ -14,7 +14,7 @@ fuzz_target!(|text: &str| {
         region: "eu-west-1".to_owned(),
         variables: Default::default(),
     };
-    let (infra, _) = terraform::read(&sources, &[main], &settings);
+    let (infra, _) = terraform::read(&sources, &[vec![main]], &settings);
     for role in &infra.roles {
         let _ = terraform::to_json(&role.trust);
     }

@@ -2,6 +2,7 @@
 //! operations that an API call would reach, as the account's root user.
 
 mod again;
+mod looked_up;
 mod registry;
 mod services;
 
@@ -71,73 +72,89 @@ fn counted(keys: &[Key]) -> Option<String> {
 }
 
 fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
-    let (mut refused, mut keys) = (Vec::new(), Vec::new());
-    let mut count = |kind: (&str, &str), results: Vec<Result<(), Finding>>| {
-        let made = results.iter().filter(|result| result.is_ok()).count();
+    let (mut refused, mut made, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    let turns = identities(seeder, infra, &mut keys).into_iter().chain(containers(seeder, infra));
+    for (one, many, results) in turns {
+        let count = results.iter().filter(|result| result.is_ok()).count();
         refused.extend(results.into_iter().filter_map(Result::err));
-        (made > 0).then(|| format!("{made} {}", if made == 1 { kind.0 } else { kind.1 }))
-    };
-    let made = [
-        count(("provider", "providers"), infra.providers.iter().map(|it| seeder.provider(it)).collect()),
-        count(("policy", "policies"), infra.policies.iter().map(|it| seeder.policy(it)).collect()),
-        count(("role", "roles"), infra.roles.iter().map(|it| seeder.role(it)).collect()),
-        count(("user", "users"), infra.users.iter().map(|it| seeder.user(it, &mut keys)).collect()),
-        count(
-            ("repository", "repositories"),
-            infra.repositories.iter().map(|it| seeder.repository(it)).collect(),
+        made.extend((count > 0).then(|| format!("{count} {}", if count == 1 { one } else { many })));
+    }
+    if let Err(error) = landfall_serve::ecs::before::settle(seeder.world) {
+        refused.push(Finding::error("not-stored", format!("the services can't be written down: {error:?}")));
+    }
+    refused.extend(seeder.aside.take());
+    refused.extend(infra.ecr_calls.iter().filter_map(|it| seeder.ecr(it).err()));
+    made.extend(counted(&keys));
+    Seeded { made, keys, tally: seeder.tally(), refused }
+}
+
+/// What became of all resources of a kind: its name for one and for many of them, and each one's result.
+type Turn = (&'static str, &'static str, Vec<Result<(), Finding>>);
+
+/// IAM, and the repositories.
+fn identities(seeder: &Seeder<'_>, infra: &Infra, keys: &mut Vec<Key>) -> [Turn; 5] {
+    let made = infra.providers.iter().map(|it| seeder.provider(it));
+    let looked_up = infra.looked_up_providers.iter().filter_map(|it| seeder.looked_up_provider(it));
+    let providers = made.chain(looked_up).collect();
+    let policies = infra.policies.iter().map(|it| seeder.policy(it)).collect();
+    let roles = infra.roles.iter().map(|it| seeder.role(it)).collect();
+    let users = infra.users.iter().map(|it| seeder.user(it, keys)).collect();
+    let made = infra.repositories.iter().map(|it| seeder.repository(it));
+    let looked_up = infra.looked_up_repositories.iter().filter_map(|it| seeder.looked_up_repository(it));
+    [
+        ("provider", "providers", providers),
+        ("policy", "policies", policies),
+        ("role", "roles", roles),
+        ("user", "users", users),
+        ("repository", "repositories", made.chain(looked_up).collect()),
+    ]
+}
+
+/// ECS and EKS.
+fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 6] {
+    let ecs =
+        |operation, region: &str, input: &Tree, span| seeder.ecs(operation, region, input, span).map(|_| ());
+    let settings = infra.ecs_settings.iter();
+    let clusters = infra.ecs_clusters.iter().chain(&infra.looked_up_ecs_clusters);
+    let services = infra.ecs_services.iter();
+    let pods = infra.pod_identity_associations.iter();
+    [
+        (
+            "ECS setting",
+            "ECS settings",
+            settings.map(|it| ecs("PutAccountSettingDefault", &it.region, &it.input, it.span)).collect(),
         ),
-        count(
-            ("ECS setting", "ECS settings"),
-            infra
-                .ecs_settings
-                .iter()
-                .map(|it| seeder.ecs("PutAccountSettingDefault", &it.region, &it.input, it.span).map(|_| ()))
-                .collect(),
+        (
+            "ECS cluster",
+            "ECS clusters",
+            clusters.map(|it| ecs("CreateCluster", &it.region, &it.input, it.span)).collect(),
         ),
-        count(
-            ("ECS cluster", "ECS clusters"),
-            infra
-                .ecs_clusters
-                .iter()
-                .map(|it| seeder.ecs("CreateCluster", &it.region, &it.input, it.span).map(|_| ()))
-                .collect(),
-        ),
-        count(
-            ("task definition", "task definitions"),
+        (
+            "task definition",
+            "task definitions",
             infra.ecs_task_definitions.iter().map(|it| seeder.task_definition(it)).collect(),
         ),
-        count(
-            ("ECS service", "ECS services"),
-            infra
-                .ecs_services
-                .iter()
-                .map(|it| seeder.ecs("CreateService", &it.region, &it.input, it.span).map(|_| ()))
-                .collect(),
+        (
+            "ECS service",
+            "ECS services",
+            services.map(|it| ecs("CreateService", &it.region, &it.input, it.span)).collect(),
         ),
-        count(
-            ("EKS cluster", "EKS clusters"),
+        (
+            "EKS cluster",
+            "EKS clusters",
             infra
                 .eks_clusters
                 .iter()
                 .map(|it| seeder.eks("CreateCluster", &it.region, &it.input, it.span))
                 .collect(),
         ),
-        count(
-            ("Pod Identity association", "Pod Identity associations"),
-            infra
-                .pod_identity_associations
-                .iter()
-                .map(|it| seeder.eks("CreatePodIdentityAssociation", &it.region, &it.input, it.span))
+        (
+            "Pod Identity association",
+            "Pod Identity associations",
+            pods.map(|it| seeder.eks("CreatePodIdentityAssociation", &it.region, &it.input, it.span))
                 .collect(),
         ),
-    ];
-    if let Err(error) = landfall_serve::ecs::before::settle(seeder.world) {
-        refused.push(Finding::error("not-stored", format!("the services can't be written down: {error:?}")));
-    }
-    refused.extend(seeder.aside.take());
-    refused.extend(infra.ecr_calls.iter().filter_map(|it| seeder.ecr(it).err()));
-    let made = made.into_iter().flatten().chain(counted(&keys)).collect();
-    Seeded { made, keys, tally: seeder.tally(), refused }
+    ]
 }
 
 /// Makes a role out of one document: its trust policy, or its permissions with a trust policy that

@@ -1,10 +1,12 @@
 //! Which files a command is about, and reading them into the source map.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use landfall_check::terraform::{self, Infra};
+use landfall_check::yaml;
 use landfall_deliver::Failure;
-use landfall_types::{Finding, SourceId, SourceMap};
+use landfall_types::{Finding, Node, SourceId, SourceMap, Tree};
 
 use crate::cmd::usage;
 
@@ -53,6 +55,41 @@ pub fn in_folder(dir: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failure> 
     Ok(files)
 }
 
+/// The region that pipeline files speak of, where they speak of just one: as the value of a key such as
+/// `aws-region` or `AWS_DEFAULT_REGION`.
+pub fn region_of_pipeline(sources: &SourceMap, files: &[SourceId]) -> Option<String> {
+    let mut regions = BTreeSet::new();
+    for id in files {
+        // A file that can't be read is told by who reads it for its own sake.
+        let trees = yaml::parse_all_keeping(*id, &sources.text(*id), &["!reference"]).unwrap_or_default();
+        trees.iter().for_each(|tree| collect_regions(tree, &mut regions));
+    }
+    if regions.len() == 1 { regions.pop_first() } else { None }
+}
+
+fn collect_regions(tree: &Tree, regions: &mut BTreeSet<String>) {
+    for (key, value) in tree.entries() {
+        match &value.node {
+            Node::Text(text) if key.text.to_ascii_lowercase().ends_with("region") && is_region(text) => {
+                regions.insert(text.clone());
+            }
+            _ => collect_regions(value, regions),
+        }
+    }
+    tree.items().iter().for_each(|item| collect_regions(item, regions));
+}
+
+/// Whether a text looks like `eu-west-1` or `us-gov-east-1`.
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let Some((number, words)) = parts.split_last() else { return false };
+    let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    words.len() >= 2
+        && words.iter().all(is_word)
+        && number.len() == 1
+        && number.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// What the Terraform of one or more root modules describes.
 #[derive(Clone, Default, Debug)]
 pub struct ReadInfra {
@@ -71,7 +108,7 @@ pub fn terraform(
     paths: &[PathBuf],
     settings: &terraform::Settings,
 ) -> Result<ReadInfra, Failure> {
-    let mut all = ReadInfra::default();
+    let mut modules = Vec::new();
     for path in paths {
         let files = if path.is_dir() {
             in_folder(path, &[".tf", ".tf.json", ".tfvars"])?
@@ -81,46 +118,8 @@ pub fn terraform(
         if files.is_empty() {
             return Err(usage(format!("{} has no Terraform files (*.tf)", shown(path))));
         }
-        let ids = files.iter().map(|file| read(sources, file)).collect::<Result<Vec<_>, _>>()?;
-        let (infra, findings) = terraform::read(sources, &ids, settings);
-        all.findings.extend(findings);
-        merge(&mut all.infra, infra);
+        modules.push(files.iter().map(|file| read(sources, file)).collect::<Result<Vec<_>, _>>()?);
     }
-    Ok(all)
-}
-
-fn merge(all: &mut Infra, more: Infra) {
-    // Every field by its name: one that is new has to be thought of here.
-    let Infra {
-        providers,
-        looked_up_providers,
-        roles,
-        users,
-        policies,
-        repositories,
-        ecr_calls,
-        ecs_clusters,
-        ecs_settings,
-        ecs_task_definitions,
-        ecs_services,
-        eks_clusters,
-        pod_identity_associations,
-        region,
-        outputs,
-    } = more;
-    all.providers.extend(providers);
-    all.looked_up_providers.extend(looked_up_providers);
-    all.roles.extend(roles);
-    all.users.extend(users);
-    all.policies.extend(policies);
-    all.repositories.extend(repositories);
-    all.ecr_calls.extend(ecr_calls);
-    all.ecs_clusters.extend(ecs_clusters);
-    all.ecs_settings.extend(ecs_settings);
-    all.ecs_task_definitions.extend(ecs_task_definitions);
-    all.ecs_services.extend(ecs_services);
-    all.eks_clusters.extend(eks_clusters);
-    all.pod_identity_associations.extend(pod_identity_associations);
-    all.region = all.region.take().or(region);
-    all.outputs.extend(outputs);
+    let (infra, findings) = terraform::read(sources, &modules, settings);
+    Ok(ReadInfra { infra, findings })
 }

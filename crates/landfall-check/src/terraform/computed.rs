@@ -94,6 +94,9 @@ pub(super) fn data(evaluator: &Evaluator, kind: &str, object: &Object, block: &B
         "aws_iam_role" => with_path(&at, "role", object),
         "aws_iam_policy" => policy_by_name_or_arn(evaluator, &at, object),
         "aws_ecr_repository" => repository(&at, object),
+        "aws_ecs_cluster" => named_attributes(object, "cluster_name", true, |name| {
+            at.arn("ecs", &at.region, &at.account, &format!("cluster/{name}"))
+        }),
         "aws_eks_cluster" => eks_cluster(&at, evaluator, object),
         _ => Vec::new(),
     }

@@ -44,6 +44,9 @@ pub(super) fn read(reader: &Reader<'_, '_>, infra: &mut Infra) {
     for (block, object) in reader.instances("aws_ecs_cluster") {
         infra.ecs_clusters.push(cluster(reader, &object, block));
     }
+    for (block, object) in reader.looked_up("aws_ecs_cluster") {
+        infra.looked_up_ecs_clusters.extend(looked_up_cluster(reader, &object, block));
+    }
     for (block, object) in reader.instances("aws_ecs_task_definition") {
         infra.ecs_task_definitions.extend(task_definition(reader, &object, block));
     }
@@ -64,6 +67,13 @@ fn cluster(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> EcsCluste
         input: input.done(),
         span: object.span,
     }
+}
+
+fn looked_up_cluster(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> Option<EcsCluster> {
+    let name = reader.text(object, "cluster_name")?;
+    let mut input = Input::new(reader, object);
+    input.text("clusterName", &name);
+    Some(EcsCluster { name, region: reader.region(object, block), input: input.done(), span: object.span })
 }
 
 fn setting(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> Option<EcsSetting> {

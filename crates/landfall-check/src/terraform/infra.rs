@@ -6,6 +6,7 @@ use landfall_types::{Finding, Span, Spanned, Tree};
 
 use super::eval::Evaluator;
 use super::json_text;
+use super::loose::{Loose, Part};
 use super::model::{Attachment, CustomerPolicy, Infra, InlinePolicy, OidcProvider, Output, Repository, Role};
 use super::scope::Scope;
 use super::syntax::Block;
@@ -20,6 +21,9 @@ pub(super) fn build(evaluator: &Evaluator) -> Infra {
     }
     for (_, object) in reader.looked_up("aws_iam_openid_connect_provider") {
         infra.looked_up_providers.extend(reader.provider(&object, None));
+    }
+    for (block, object) in reader.looked_up("aws_ecr_repository") {
+        infra.looked_up_repositories.push(reader.repository(&object, block));
     }
     for (_, object) in reader.instances("aws_iam_policy") {
         infra.policies.push(reader.policy(&object));
@@ -60,6 +64,21 @@ pub(super) struct Reader<'e, 'a> {
     pub(super) evaluator: &'e Evaluator<'a>,
 }
 
+/// Whom a part belongs to.
+pub(super) enum Owner<T> {
+    /// It is in the same root module.
+    Here(T),
+    /// Another root module may make it: the name as it is written.
+    Elsewhere(Spanned<String>),
+    /// It can't be told, and that was reported.
+    Nowhere,
+}
+
+/// A part whose owner another root module may make.
+pub(super) fn loose(object: &Object, owner: Spanned<String>, part: Part) -> Loose {
+    Loose { address: object.address.to_string(), owner, part }
+}
+
 /// A resource's own name.
 pub(super) struct Name {
     pub(super) name: Spanned<String>,
@@ -80,7 +99,8 @@ impl<'e, 'a> Reader<'e, 'a> {
             .collect()
     }
 
-    fn looked_up(&self, kind: &str) -> Vec<(&'a Block, Rc<Object>)> {
+    /// All instances of the data sources of a type, in written order.
+    pub(super) fn looked_up(&self, kind: &str) -> Vec<(&'a Block, Rc<Object>)> {
         let module = self.evaluator.module;
         let of_kind = module.data_order.iter().filter(|(other, _)| *other == kind);
         let blocks = of_kind.filter_map(|key| module.data.get(key).map(|block| (key.1, *block)));
@@ -344,8 +364,10 @@ impl<'e, 'a> Reader<'e, 'a> {
                 document: self.document(&object, "policy"),
                 span: object.span,
             };
-            if let Some(role) = self.role_of(role, &object, &mut infra.roles) {
-                role.inline.push(policy);
+            match self.role_of(role, &object, &mut infra.roles) {
+                Owner::Here(role) => role.inline.push(policy),
+                Owner::Elsewhere(name) => infra.loose.push(loose(&object, name, Part::RolePolicy(policy))),
+                Owner::Nowhere => {}
             }
         }
     }
@@ -371,13 +393,12 @@ impl<'e, 'a> Reader<'e, 'a> {
                 let attached = self.attached(arns, &infra.policies, object.span);
                 let roles = roles.items().map_or_else(|| vec![roles.clone()], <[Value]>::to_vec);
                 for role in &roles {
-                    let Some(role) = self.role_of(role, &object, &mut infra.roles) else { continue };
-                    for attachment in &attached {
-                        let known =
-                            role.attached.iter().any(|it| it.policy_arn.value == attachment.policy_arn.value);
-                        if !known {
-                            role.attached.push(attachment.clone());
+                    match self.role_of(role, &object, &mut infra.roles) {
+                        Owner::Here(role) => role.attach(attached.clone()),
+                        Owner::Elsewhere(name) => {
+                            infra.loose.push(loose(&object, name, Part::RoleAttached(attached.clone())));
                         }
+                        Owner::Nowhere => {}
                     }
                 }
             }
@@ -385,33 +406,27 @@ impl<'e, 'a> Reader<'e, 'a> {
     }
 
     /// The role that an argument names.
-    fn role_of<'r>(&self, value: &Value, object: &Object, roles: &'r mut [Role]) -> Option<&'r mut Role> {
+    fn role_of<'r>(&self, value: &Value, object: &Object, roles: &'r mut [Role]) -> Owner<&'r mut Role> {
         if let Some(of) = value.as_unknown().and_then(|unknown| unknown.of.clone()) {
-            return roles.iter_mut().find(|role| *role.address == *of);
+            let found = roles.iter_mut().find(|role| *role.address == *of);
+            return found.map_or(Owner::Nowhere, Owner::Here);
         }
-        let name = self.known_text(value, || format!("the role of `{}`", object.address))?;
-        let found =
-            roles.iter().position(|role| role.name_unknown.is_none() && role.name.value == name.value);
-        if let Some(position) = found {
-            return roles.get_mut(position);
-        }
-        let finding = if name.value.contains([':', '/']) {
+        let Some(name) = self.known_text(value, || format!("the role of `{}`", object.address)) else {
+            return Owner::Nowhere;
+        };
+        if name.value.contains([':', '/']) {
             let message = format!(
                 "`{}` names its role with `{}`: a role's name was expected, which has neither `:` nor `/`",
                 object.address, name.value
             );
-            Finding::error("terraform-role-name", message)
+            let finding = Finding::error("terraform-role-name", message)
                 .at(name.span, "AWS refuses this as a role name")
-                .help("give the name alone, such as `aws_iam_role.deploy.name`")
-        } else {
-            let message = format!(
-                "`{}` belongs to the role `{}`, which is not among these files; it is left out",
-                object.address, name.value
-            );
-            Finding::warning("terraform-unknown", message).at(name.span, "no role here has this name")
-        };
-        self.evaluator.report(finding);
-        None
+                .help("give the name alone, such as `aws_iam_role.deploy.name`");
+            self.evaluator.report(finding);
+            return Owner::Nowhere;
+        }
+        let is_it = |role: &&mut Role| role.name_unknown.is_none() && role.name.value == name.value;
+        roles.iter_mut().find(is_it).map_or(Owner::Elsewhere(name), Owner::Here)
     }
 
     fn repository_policies(&self, infra: &mut Infra) {
@@ -434,14 +449,8 @@ impl<'e, 'a> Reader<'e, 'a> {
             };
             match (infra.repositories.iter_mut().find(is_it), text) {
                 (Some(repository), _) => repository.policy = Some(document),
-                (None, Some(text)) => {
-                    let message = format!(
-                        "`{}` belongs to the repository `{}`, which is not among these files; it is left out",
-                        object.address, text.value
-                    );
-                    let finding = Finding::warning("terraform-unknown", message)
-                        .at(text.span, "no repository here has this name");
-                    self.evaluator.report(finding);
+                (None, Some(name)) => {
+                    infra.loose.push(loose(&object, name, Part::RepositoryPolicy(document)));
                 }
                 (None, None) => {}
             }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use landfall_types::{AccountId, Span, Spanned, Tree};
 
+use super::loose::Loose;
+
 /// What Terraform would learn from outside the files.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -26,8 +28,8 @@ pub struct Settings {
 pub struct Infra {
     /// `aws_iam_openid_connect_provider` resources.
     pub providers: Vec<OidcProvider>,
-    /// Providers that the module only looks up (`data "aws_iam_openid_connect_provider"`): they
-    /// exist, but their client ids are not to be seen here.
+    /// Providers that the modules only look up (`data "aws_iam_openid_connect_provider"`): they exist. Their
+    /// client ids are worked out from the trust policies.
     pub looked_up_providers: Vec<OidcProvider>,
     /// `aws_iam_role` resources, each with all that is attached to it.
     pub roles: Vec<Role>,
@@ -37,10 +39,14 @@ pub struct Infra {
     pub policies: Vec<CustomerPolicy>,
     /// `aws_ecr_repository` resources.
     pub repositories: Vec<Repository>,
+    /// Repositories that are only looked up: they exist.
+    pub looked_up_repositories: Vec<Repository>,
     /// What else is said of ECR: tag mutability, scanning, lifecycle policies, and registries.
     pub ecr_calls: Vec<EcrCall>,
     /// `aws_ecs_cluster` resources.
     pub ecs_clusters: Vec<EcsCluster>,
+    /// Clusters that are only looked up: they exist.
+    pub looked_up_ecs_clusters: Vec<EcsCluster>,
     /// `aws_ecs_account_setting_default`.
     pub ecs_settings: Vec<EcsSetting>,
     /// `aws_ecs_task_definition` resources.
@@ -51,6 +57,8 @@ pub struct Infra {
     pub eks_clusters: Vec<EksCluster>,
     /// `aws_eks_pod_identity_association` resources.
     pub pod_identity_associations: Vec<PodIdentityAssociation>,
+    /// Parts whose owner was not in their own root module; empty once all modules are read together.
+    pub loose: Vec<Loose>,
     /// The region of the default `provider "aws"` block, where it says one.
     pub region: Option<Spanned<String>>,
     /// The module's outputs.

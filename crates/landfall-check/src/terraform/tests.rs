@@ -153,7 +153,7 @@ fn settings(variables: BTreeMap<String, String>) -> Settings {
 fn read_text(text: &str) -> (SourceMap, Infra, Vec<Finding>) {
     let sources = SourceMap::new();
     let id = sources.add("main.tf", text);
-    let (infra, findings) = read(&sources, &[id], &settings(BTreeMap::new()));
+    let (infra, findings) = read(&sources, &[vec![id]], &settings(BTreeMap::new()));
     (sources, infra, findings)
 }
 
@@ -170,12 +170,18 @@ fn subject(role: &Role) -> &Tree {
 fn summary_of(case: &str) -> String {
     let sources = SourceMap::new();
     let mut variables = BTreeMap::new();
-    let mut files: Vec<(String, String)> = Vec::new();
+    // Root modules of files; `#! module` begins a further one.
+    let mut modules: Vec<Vec<(String, String)>> = vec![Vec::new()];
     for line in case.split_inclusive('\n') {
         if let Some(variable) = line.strip_prefix("#! var ") {
             let (name, value) = variable.trim_end().split_once('=').unwrap();
             variables.insert(name.to_owned(), value.to_owned());
         }
+        if line.trim_end() == "#! module" {
+            modules.push(Vec::new());
+            continue;
+        }
+        let files = modules.last_mut().unwrap();
         if let Some(name) = line.strip_prefix("#! file ") {
             files.push((name.trim().to_owned(), String::new()));
             continue;
@@ -185,8 +191,11 @@ fn summary_of(case: &str) -> String {
         }
         files.last_mut().unwrap().1.push_str(line);
     }
-    let ids: Vec<_> = files.into_iter().map(|(name, text)| sources.add(name, text)).collect();
-    let (infra, findings) = read(&sources, &ids, &settings(variables));
+    let ids = |files: Vec<(String, String)>| -> Vec<_> {
+        files.into_iter().map(|(name, text)| sources.add(name, text)).collect()
+    };
+    let modules: Vec<_> = modules.into_iter().map(ids).collect();
+    let (infra, findings) = read(&sources, &modules, &settings(variables));
     summary(&sources, &infra, &findings)
 }
 
@@ -224,7 +233,7 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
         name_line(&mut out, sources, &policy.name, policy.name_unknown.as_deref(), &policy.arn);
         line(&mut out, format!("  document {}", to_json(&policy.document)));
     }
-    for repository in &infra.repositories {
+    for repository in infra.repositories.iter().chain(&infra.looked_up_repositories) {
         line(&mut out, format!("repository {} {}", repository.address, at(repository.span)));
         name_line(&mut out, sources, &repository.name, repository.name_unknown.as_deref(), &repository.arn);
         line(&mut out, format!("  immutable {} tags {:?}", repository.immutable_tags, repository.tags));
@@ -246,7 +255,7 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
         line(&mut out, format!("setting {} in {} {}", setting.name.value, setting.region, at(setting.span)));
         line(&mut out, format!("  {}", to_json(&setting.input)));
     }
-    for cluster in &infra.ecs_clusters {
+    for cluster in infra.ecs_clusters.iter().chain(&infra.looked_up_ecs_clusters) {
         line(&mut out, format!("cluster {} in {} {}", cluster.name.value, cluster.region, at(cluster.span)));
         line(&mut out, format!("  {}", to_json(&cluster.input)));
     }

@@ -1,11 +1,10 @@
 //! IAM users and their access keys: the static credentials that a keyless delivery makes unnecessary, and
 //! that many deliveries still have.
 
-use landfall_types::Finding;
-
-use super::infra::Reader;
+use super::infra::{Owner, Reader, loose};
+use super::loose::Part;
 use super::model::{Infra, InlinePolicy, User};
-use super::value::{Object, Value};
+use super::value::Object;
 
 /// Reads the users, with their policies and keys.
 pub(super) fn read(reader: &Reader<'_, '_>, infra: &mut Infra) {
@@ -29,50 +28,40 @@ pub(super) fn read(reader: &Reader<'_, '_>, infra: &mut Infra) {
             document: reader.document(&object, "policy"),
             span: object.span,
         };
-        if let Some(user) = user_of(reader, &object, "user", &mut users) {
-            user.inline.push(policy);
+        match user_of(reader, &object, &mut users) {
+            Owner::Here(user) => user.inline.push(policy),
+            Owner::Elsewhere(name) => infra.loose.push(loose(&object, name, Part::UserPolicy(policy))),
+            Owner::Nowhere => {}
         }
     }
     for (_, object) in reader.instances("aws_iam_user_policy_attachment") {
         let Some(arn) = object.written("policy_arn") else { continue };
         let attached = reader.attached(arn, &infra.policies, object.span);
-        if let Some(user) = user_of(reader, &object, "user", &mut users) {
-            user.attached.extend(attached);
+        match user_of(reader, &object, &mut users) {
+            Owner::Here(user) => user.attached.extend(attached),
+            Owner::Elsewhere(name) => infra.loose.push(loose(&object, name, Part::UserAttached(attached))),
+            Owner::Nowhere => {}
         }
     }
     for (_, object) in reader.instances("aws_iam_access_key") {
-        if let Some(user) = user_of(reader, &object, "user", &mut users) {
-            user.keys.push(object.span);
+        match user_of(reader, &object, &mut users) {
+            Owner::Here(user) => user.keys.push(object.span),
+            Owner::Elsewhere(name) => infra.loose.push(loose(&object, name, Part::UserKey(object.span))),
+            Owner::Nowhere => {}
         }
     }
     infra.users = users;
 }
 
-/// The user that an argument names.
-fn user_of<'u>(
-    reader: &Reader<'_, '_>,
-    object: &Object,
-    argument: &str,
-    users: &'u mut [User],
-) -> Option<&'u mut User> {
-    let value: &Value = object.written(argument)?;
-    let of = value.as_unknown().and_then(|unknown| unknown.of.clone());
-    let name = match &of {
-        Some(_) => None,
-        None => Some(reader.known_text(value, || format!("the user of `{}`", object.address))?),
-    };
-    let is_it = |user: &User| match (&of, &name) {
-        (Some(of), _) => *user.address == **of,
-        (None, Some(name)) => user.name.value == name.value,
-        (None, None) => false,
-    };
-    if let Some(position) = users.iter().position(is_it) {
-        return users.get_mut(position);
+/// The user that the argument `user` names.
+fn user_of<'u>(reader: &Reader<'_, '_>, object: &Object, users: &'u mut [User]) -> Owner<&'u mut User> {
+    let Some(value) = object.written("user") else { return Owner::Nowhere };
+    if let Some(of) = value.as_unknown().and_then(|unknown| unknown.of.clone()) {
+        return users.iter_mut().find(|user| *user.address == *of).map_or(Owner::Nowhere, Owner::Here);
     }
-    let message =
-        format!("`{}` belongs to a user that is not among these files; it is left out", object.address);
-    reader
-        .evaluator
-        .report(Finding::warning("terraform-unknown", message).at(value.span, "no user here is meant"));
-    None
+    let Some(name) = reader.known_text(value, || format!("the user of `{}`", object.address)) else {
+        return Owner::Nowhere;
+    };
+    let found = users.iter_mut().find(|user| user.name.value == name.value);
+    found.map_or(Owner::Elsewhere(name), Owner::Here)
 }

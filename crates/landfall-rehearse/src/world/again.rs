@@ -54,7 +54,7 @@ impl Seeder<'_> {
     }
 
     /// A resource as it is kept, without when it was looked at.
-    fn snapshot(&self, arn: &str) -> Option<String> {
+    pub(super) fn snapshot(&self, arn: &str) -> Option<String> {
         let parsed = Arn::parse(arn).ok()?;
         let (kind, name) = parsed.resource.split_once('/')?;
         let store = &self.world.store;

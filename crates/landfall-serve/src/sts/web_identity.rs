@@ -229,7 +229,7 @@ fn find_provider(
         finding = finding.note("there is no provider at all in that account");
     }
     let help = format!(
-        "create an aws_iam_openid_connect_provider with url = \"{}\" in account {account}, and name it in the role's trust policy",
+        "create an aws_iam_openid_connect_provider with url = \"{}\" in account {account}, and name it in the role's trust policy; where it is made elsewhere, look it up with a data source",
         identity.issuer
     );
     Err(because(web_identity::no_provider(&identity.issuer), finding.help(help)))

@@ -95,7 +95,7 @@ pub struct RehearseArgs {
     /// The account that the Terraform is applied in [default: from landfall.toml, or 123456789012]
     #[arg(long, value_name = "ACCOUNT_ID")]
     pub account: Option<String>,
-    /// The region, where the Terraform doesn't say one
+    /// The region [default: the Terraform's, else the one that the pipeline names, else us-east-1]
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
     /// Who signs the jobs' tokens
@@ -172,7 +172,9 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
     })?;
     let snapshot = copy(&repository, &scratch, stop.as_mut()).await?;
     facts.sha.clone_from(&snapshot.sha);
-    let served = serve::start(&sources, setup(&args, &found, &infra)?).await?;
+    let files: Vec<_> = workflows.iter().map(|(_, workflow)| workflow.source).collect();
+    let region = files::region_of_pipeline(&sources, &files);
+    let served = serve::start(&sources, setup(&args, &found, &infra, region)?).await?;
     let errors: Vec<&Finding> =
         served.read.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     if !errors.is_empty() {
@@ -262,7 +264,12 @@ async fn copy(
     }
 }
 
-fn setup<'a>(args: &RehearseArgs, found: &Found, infra: &'a [PathBuf]) -> Result<serve::Setup<'a>, Failure> {
+fn setup<'a>(
+    args: &RehearseArgs,
+    found: &Found,
+    infra: &'a [PathBuf],
+    spare_region: Option<String>,
+) -> Result<serve::Setup<'a>, Failure> {
     let account = args.account.as_deref().or(found.config.account.as_deref());
     let mut variables: Vec<(String, String)> = found.config.variables.clone().into_iter().collect();
     variables.extend(args.variables.clone());
@@ -271,6 +278,7 @@ fn setup<'a>(args: &RehearseArgs, found: &Found, infra: &'a [PathBuf]) -> Result
         agent_addr: None,
         account: serve::account(account.unwrap_or(serve::ACCOUNT_DEFAULT))?,
         region: args.region.clone().or_else(|| found.config.region.clone()),
+        spare_region,
         infra,
         variables,
         registry: landfall_serve::world::RegistryMode::default(),

@@ -127,6 +127,7 @@ fn setup<'a>(args: &RehearseArgs, infra: &'a [PathBuf]) -> Result<serve::Setup<'
         agent_addr: None,
         account: serve::account(args.account.as_deref().unwrap_or(serve::ACCOUNT_DEFAULT))?,
         region: args.region.clone(),
+        spare_region: None,
         infra,
         variables: args.variables.clone(),
         registry: landfall_serve::world::RegistryMode::default(),

@@ -110,6 +110,7 @@ pub fn find(
         agent_addr: None,
         account,
         region: None,
+        spare_region: None,
         infra: &source.infra,
         variables: source.variables.clone(),
         registry: landfall_serve::world::RegistryMode::default(),

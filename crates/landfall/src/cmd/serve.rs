@@ -156,6 +156,8 @@ pub struct Setup<'a> {
     pub account: AccountId,
     /// The region, when it was said.
     pub region: Option<String>,
+    /// The region that is meant when neither that nor the Terraform says one.
+    pub spare_region: Option<String>,
     /// Folders with Terraform.
     pub infra: &'a [PathBuf],
     /// Terraform variables.
@@ -282,16 +284,17 @@ fn play(world: &World, setup: &Setup<'_>, read: &files::ReadInfra) {
     }
 }
 
-/// The Terraform, and the region: as it was said, else the Terraform's.
+/// The Terraform, and the region: as it was said, else the Terraform's, else the pipeline's.
 fn read(sources: &SourceMap, setup: &Setup<'_>) -> Result<(files::ReadInfra, String), Failure> {
+    let spare = || setup.spare_region.clone().unwrap_or_else(|| REGION_DEFAULT.to_owned());
     let settings = terraform::Settings {
         account: setup.account,
-        region: setup.region.clone().unwrap_or_else(|| REGION_DEFAULT.to_owned()),
+        region: setup.region.clone().unwrap_or_else(spare),
         variables: setup.variables.iter().cloned().collect(),
     };
     let read = files::terraform(sources, setup.infra, &settings)?;
     let written = read.infra.region.as_ref().map(|region| region.value.clone());
-    let region = setup.region.clone().or(written).unwrap_or_else(|| REGION_DEFAULT.to_owned());
+    let region = setup.region.clone().or(written).unwrap_or_else(spare);
     Ok((read, region))
 }
 
@@ -357,6 +360,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         agent_addr: args.agent_addr,
         account: account(&args.account)?,
         region: args.region.clone(),
+        spare_region: None,
         infra: &args.infra,
         variables: args.variables.clone(),
         registry: args.registry.mode(),

@@ -184,6 +184,48 @@ fn it_may_be_called_by_a_link() {
     assert_eq!(done.code, Some(0), "{}", done.shown);
 }
 
+/// The service's own module only looks up the provider, names the role that the platform's makes, and leaves the region
+/// to the pipeline.
+#[test]
+fn the_terraform_may_lie_in_several_folders() {
+    let app = "resource \"aws_iam_role_policy_attachment\" \"ecr\" {
+  role       = \"github-oidc-role\"
+  policy_arn = \"arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser\"
+}
+
+data \"aws_ecr_repository\" \"web\" {
+  name = \"web\"
+}
+";
+    let base = "data \"aws_iam_openid_connect_provider\" \"github\" {
+  url = \"https://token.actions.githubusercontent.com\"
+}
+
+resource \"aws_iam_role\" \"github_oidc\" {
+  name = \"github-oidc-role\"
+  assume_role_policy = jsonencode({
+    Statement = [{
+      Effect    = \"Allow\"
+      Principal = { Federated = data.aws_iam_openid_connect_provider.github.arn }
+      Action    = \"sts:AssumeRoleWithWebIdentity\"
+      Condition = { StringEquals = { \"token.actions.githubusercontent.com:sub\" = \"repo:acme/web:ref:refs/heads/main\" } }
+    }]
+  })
+}
+";
+    let bench =
+        Bench::new().example(None).file("example/app/main.tf", app).file("example/base/main.tf", base);
+    for (name, folders, code) in [
+        ("folders-both", vec!["--infra", "example/app", "--infra", "example/base"], 0),
+        ("folders-one-alone", vec!["--infra", "example/base"], 1),
+        ("folders-the-other-alone", vec!["--infra", "example/app"], 1),
+    ] {
+        let done = bench.landfall(&[vec!["rehearse", "example"], folders].concat());
+        assert_eq!(done.code, Some(code), "{name}: {}", done.shown);
+        bench::snapshot(name, &done.shown);
+    }
+}
+
 const SAYS: &str = "jobs: { say: { runs-on: ubuntu-latest, steps: [{ run: echo hello }] } }\n";
 
 #[test]

@@ -70,7 +70,8 @@ pub async fn run(
         Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
     })?;
     let snapshot = copy(repository, &scratch, stop.as_mut()).await?;
-    let served = serve::start(&sources, setup(args, found, &infra)?).await?;
+    let region = files::region_of_pipeline(&sources, &[files::read(&sources, file)?]);
+    let served = serve::start(&sources, setup(args, found, &infra, region)?).await?;
     let errors: Vec<&Finding> =
         served.read.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     if !errors.is_empty() {

@@ -1,0 +1,82 @@
+//! What the modules only look up: it exists, made by somebody else, and is not made a second time where another
+//! root module of these makes it.
+
+use landfall_types::{Finding, Node, Severity, Spanned, Tree};
+
+use super::model::{Infra, OidcProvider};
+
+/// The audience of tokens that are meant for AWS, as AWS's own action and EKS's webhook ask for them.
+const USUAL_AUDIENCE: &str = "sts.amazonaws.com";
+
+impl Infra {
+    /// Leaves what is looked up and not made by any module, once each; and works out the audiences of such a
+    /// provider, which no data source tells.
+    pub(super) fn settle_looked_up(&mut self) -> Vec<Finding> {
+        let mut known: Vec<String> = self.providers.iter().map(|it| it.arn.clone()).collect();
+        self.looked_up_providers.retain(|it| is_new(&mut known, &it.arn));
+        let mut known: Vec<String> = self.repositories.iter().map(|it| it.arn.clone()).collect();
+        self.looked_up_repositories.retain(|it| it.name_unknown.is_none() && is_new(&mut known, &it.arn));
+        let place = |cluster: &super::EcsCluster| format!("{}/{}", cluster.region, cluster.name.value);
+        let mut known: Vec<String> = self.ecs_clusters.iter().map(place).collect();
+        self.looked_up_ecs_clusters.retain(|it| is_new(&mut known, &place(it)));
+
+        let trusts: Vec<&Tree> = self.roles.iter().map(|role| &role.trust).collect();
+        let mut findings = Vec::new();
+        for provider in &mut self.looked_up_providers {
+            provider.client_ids = audiences(provider, &trusts);
+            let ids: Vec<String> = provider.client_ids.iter().map(|id| format!("`{}`", id.value)).collect();
+            let message = format!(
+                "`{}` is made elsewhere, so its audiences are not in these files; they are taken to be {}",
+                provider.address,
+                ids.join(", ")
+            );
+            let mut note = Finding::warning("terraform-looked-up", message)
+                .at(provider.span, "only looked up here")
+                .help("where another root module makes it, name that folder with a further --infra");
+            note.severity = Severity::Note;
+            findings.push(note);
+        }
+        findings
+    }
+}
+
+fn is_new(known: &mut Vec<String>, name: &str) -> bool {
+    let is_new = !known.iter().any(|it| it == name);
+    if is_new {
+        known.push(name.to_owned());
+    }
+    is_new
+}
+
+/// The audiences that the trust policies compare the provider's tokens with, and the usual one.
+fn audiences(provider: &OidcProvider, trusts: &[&Tree]) -> Vec<Spanned<String>> {
+    let host = provider.arn.split_once(":oidc-provider/").map_or("", |(_, host)| host);
+    let mut found: Vec<Spanned<String>> = Vec::new();
+    trusts.iter().for_each(|trust| compared(trust, &format!("{host}:aud"), &mut found));
+    let is_usual = host == "token.actions.githubusercontent.com" || host.starts_with("oidc.eks.");
+    let usual = if is_usual { USUAL_AUDIENCE.to_owned() } else { format!("https://{host}") };
+    if (is_usual || found.is_empty()) && !found.iter().any(|it| it.value == usual) {
+        found.push(Spanned::new(usual, provider.span));
+    }
+    found
+}
+
+/// The whole texts that a key is compared with, anywhere in a document.
+fn compared(tree: &Tree, wanted: &str, found: &mut Vec<Spanned<String>>) {
+    for (key, value) in tree.entries() {
+        if key.text.eq_ignore_ascii_case(wanted) {
+            let values = if value.items().is_empty() { std::slice::from_ref(value) } else { value.items() };
+            for value in values {
+                if let Node::Text(text) = &value.node
+                    && !text.contains(['*', '?', '$'])
+                    && !found.iter().any(|it| it.value == *text)
+                {
+                    found.push(Spanned::new(text.clone(), value.span));
+                }
+            }
+        } else if !key.text.contains("Not") {
+            compared(value, wanted, found);
+        }
+    }
+    tree.items().iter().for_each(|item| compared(item, wanted, found));
+}

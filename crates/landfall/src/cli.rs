@@ -31,9 +31,11 @@ Exit codes: 0 fine; 1 it worked and the answer is bad news; 2 wrong usage or unr
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Run a workflow end to end on this machine, against a local AWS side made from Terraform
+    /// Run a pipeline end to end on this machine (a GitHub workflow, a .gitlab-ci.yml, a Kubernetes manifest), against
+    /// a local AWS side made from Terraform
     Rehearse(Box<cmd::rehearse::RehearseArgs>),
-    /// Be a local AWS side (IAM, STS, ECR and its registry) and GitHub's token issuer, for any client
+    /// Be a local AWS side (IAM, STS, ECR and its registry, ECS, EKS Pod Identity) and the token issuers of GitHub and
+    /// GitLab, for any client
     Serve(Box<cmd::serve::ServeArgs>),
     /// Tell why a token is admitted to a role or not, or a call allowed or not, clause by clause
     Explain(Box<cmd::explain::ExplainArgs>),
@@ -53,7 +55,7 @@ pub enum Command {
     Credentials(Box<cmd::credentials::CredentialsArgs>),
     /// Log in to ECR registries, or out of them
     Ecr(cmd::ecr::EcrArgs),
-    /// Push an image from a directory or an OCI layout, without a container engine
+    /// Push an image without a daemon: an OCI layout, an archive, an image of the engine, or plain directories
     Push(Box<cmd::push::PushArgs>),
     /// Bring a new task definition onto ECS services, and watch until it really is stable
     Deploy(Box<cmd::deploy::DeployArgs>),

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use landfall_check::terraform::{self, Settings};
+use landfall_check::terraform::{self, NoDisk, Root, Settings};
 use landfall_types::{AccountId, SourceMap};
 use libfuzzer_sys::fuzz_target;
 
@@ -14,7 +14,7 @@ fuzz_target!(|text: &str| {
         region: "eu-west-1".to_owned(),
         variables: Default::default(),
     };
-    let (infra, _) = terraform::read(&sources, &[vec![main]], &settings);
+    let (infra, _) = terraform::read(&sources, &[Root { files: vec![main], disk: &NoDisk }], &settings);
     for role in &infra.roles {
         let _ = terraform::to_json(&role.trust);
     }

@@ -1,9 +1,10 @@
 //! Which files a command is about, and reading them into the source map.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use landfall_check::terraform::{self, Infra};
+use landfall_check::terraform::{self, Disk, Infra, Root};
 use landfall_check::yaml;
 use landfall_deliver::Failure;
 use landfall_types::{Finding, Node, SourceId, SourceMap, Tree};
@@ -99,6 +100,31 @@ pub struct ReadInfra {
     pub findings: Vec<Finding>,
 }
 
+/// What lies around a root module's folder. What can't be read isn't there: the Terraform says where it was named.
+struct Around<'a> {
+    sources: &'a SourceMap,
+    folder: &'a Path,
+    /// What was read, so that a file that is named twice is one source.
+    read: RefCell<BTreeMap<PathBuf, Option<SourceId>>>,
+}
+
+impl Around<'_> {
+    fn file(&self, path: PathBuf) -> Option<SourceId> {
+        *self.read.borrow_mut().entry(path).or_insert_with_key(|path| read(self.sources, path).ok())
+    }
+}
+
+impl Disk for Around<'_> {
+    fn configuration(&self, folder: &str) -> Option<Vec<SourceId>> {
+        let files = in_folder(&self.folder.join(folder), &[".tf", ".tf.json"]).ok()?;
+        files.into_iter().map(|file| self.file(file)).collect()
+    }
+
+    fn text(&self, path: &str) -> Option<SourceId> {
+        self.file(self.folder.join(path))
+    }
+}
+
 /// Reads root modules of Terraform: each path is a folder, or one file of which the folder is meant.
 ///
 /// # Errors
@@ -110,6 +136,7 @@ pub fn terraform(
 ) -> Result<ReadInfra, Failure> {
     let mut modules = Vec::new();
     for path in paths {
+        let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new("")) };
         let files = if path.is_dir() {
             in_folder(path, &[".tf", ".tf.json", ".tfvars"])?
         } else {
@@ -118,8 +145,11 @@ pub fn terraform(
         if files.is_empty() {
             return Err(usage(format!("{} has no Terraform files (*.tf)", shown(path))));
         }
-        modules.push(files.iter().map(|file| read(sources, file)).collect::<Result<Vec<_>, _>>()?);
+        let files = files.iter().map(|file| read(sources, file)).collect::<Result<Vec<_>, _>>()?;
+        modules.push((files, Around { sources, folder, read: RefCell::default() }));
     }
-    let (infra, findings) = terraform::read(sources, &modules, settings);
+    let roots: Vec<Root<'_>> =
+        modules.iter().map(|(files, around)| Root { files: files.clone(), disk: around }).collect();
+    let (infra, findings) = terraform::read(sources, &roots, settings);
     Ok(ReadInfra { infra, findings })
 }

@@ -6,21 +6,23 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use landfall_types::tree::Key;
 use landfall_types::{Finding, SourceId, SourceMap, Span};
 
+use super::calls::Instances;
 use super::functions;
+use super::library::Disk;
 use super::model::Settings;
 use super::module::Module;
 use super::scope::Scope;
-use super::syntax::{Binary, Expr, ExprKind, For, ObjectKey, Step, Unary};
+use super::syntax::{Binary, Block, Expr, ExprKind, For, ObjectKey, Step, Unary};
 use super::value::{self, Kind, Object, Value};
 
 /// Expressions inside expressions, references followed, that are entered at most.
 const DEPTH_MAX: u32 = 160;
-/// Evaluation steps for one module; a step is an expression, an element or 64 bytes of text.
+/// Evaluation steps for a root module with all that it calls; a step is an expression, an element or 64 bytes of text.
 const STEPS_MAX: u64 = 4_000_000;
 /// Bytes of one text that is put together.
 pub(super) const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -28,53 +30,97 @@ pub(super) const TEXT_BYTES_MAX: usize = 1 << 20;
 const VALUE_LEVELS_MAX: usize = 60;
 /// Parts of a value that is kept.
 const VALUE_PARTS_MAX: usize = 100_000;
-/// Findings of one module.
+/// Findings of a root module.
 const FINDINGS_MAX: usize = 1_000;
 
 /// Where something is unknown, and what.
 type Place = (Span, String);
 
-/// Evaluates the expressions of one module. Answers to references are kept.
-pub(super) struct Evaluator<'a> {
-    pub module: &'a Module<'a>,
-    pub settings: &'a Settings,
-    pub sources: &'a SourceMap,
-    pub files: &'a [SourceId],
+/// What all modules of one root module have in common.
+#[derive(Default)]
+struct Shared {
     findings: RefCell<Vec<Finding>>,
     /// What is unknown, by cause.
     unknowns: RefCell<BTreeMap<Rc<str>, Vec<Place>>>,
-    answers: RefCell<HashMap<String, Value>>,
-    in_progress: RefCell<Vec<String>>,
     objects: RefCell<Vec<Rc<Object>>>,
     depth: Cell<u32>,
     steps: Cell<u64>,
 }
 
+/// The call that a module is evaluated for.
+pub(super) struct Call<'a> {
+    /// The module that calls.
+    pub caller: Weak<Evaluator<'a>>,
+    pub block: &'a Block,
+    /// `each` or `count` of the instance.
+    pub scope: Scope,
+    /// `module.NAME`, with the key of the instance.
+    pub address: String,
+}
+
+/// What is read of the files around the root module.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub settings: &'a Settings,
+    pub sources: &'a SourceMap,
+    /// The files that were given with the root module.
+    pub files: &'a [SourceId],
+    pub disk: &'a dyn Disk,
+}
+
+/// Evaluates the expressions of one module. Answers to references are kept.
+pub(super) struct Evaluator<'a> {
+    pub module: &'a Module<'a>,
+    pub modules: &'a [Module<'a>],
+    pub settings: &'a Settings,
+    pub sources: &'a SourceMap,
+    pub reading: Reading<'a>,
+    /// None for the root module.
+    pub call: Option<Call<'a>>,
+    pub this: Weak<Evaluator<'a>>,
+    pub called_modules: RefCell<BTreeMap<String, Instances<'a>>>,
+    shared: Rc<Shared>,
+    answers: RefCell<HashMap<String, Value>>,
+    in_progress: RefCell<Vec<String>>,
+}
+
 impl<'a> Evaluator<'a> {
-    pub fn new(
-        module: &'a Module<'a>,
-        settings: &'a Settings,
-        sources: &'a SourceMap,
-        files: &'a [SourceId],
-    ) -> Self {
-        Self {
+    /// The root module, the first of the modules.
+    pub fn root(modules: &'a [Module<'a>], reading: Reading<'a>) -> Option<Rc<Self>> {
+        Self::new(modules, 0, reading, None, Rc::default())
+    }
+
+    /// The module of a call.
+    pub fn of_call(&self, index: usize, call: Call<'a>) -> Option<Rc<Self>> {
+        Self::new(self.modules, index, self.reading, Some(call), Rc::clone(&self.shared))
+    }
+
+    fn new(
+        modules: &'a [Module<'a>],
+        index: usize,
+        reading: Reading<'a>,
+        call: Option<Call<'a>>,
+        shared: Rc<Shared>,
+    ) -> Option<Rc<Self>> {
+        let module = modules.get(index)?;
+        Some(Rc::new_cyclic(|this| Self {
             module,
-            settings,
-            sources,
-            files,
-            findings: RefCell::default(),
-            unknowns: RefCell::default(),
+            modules,
+            settings: reading.settings,
+            sources: reading.sources,
+            reading,
+            call,
+            this: this.clone(),
+            called_modules: RefCell::default(),
+            shared,
             answers: RefCell::default(),
             in_progress: RefCell::default(),
-            objects: RefCell::default(),
-            depth: Cell::new(0),
-            steps: Cell::new(0),
-        }
+        }))
     }
 
     /// The value of an expression.
     pub fn eval(&self, expr: &Expr, scope: &Scope) -> Value {
-        let depth = self.depth.get();
+        let depth = self.shared.depth.get();
         if depth >= DEPTH_MAX {
             let message = format!("expressions and references are nested deeper than {DEPTH_MAX} levels");
             return self.fail("terraform-limit", message, expr.span, "given up here");
@@ -82,9 +128,9 @@ impl<'a> Evaluator<'a> {
         if !self.spend(1) {
             return self.out_of_steps(expr.span);
         }
-        self.depth.set(depth + 1);
+        self.shared.depth.set(depth + 1);
         let value = self.eval_kind(expr, scope);
-        self.depth.set(depth);
+        self.shared.depth.set(depth);
         value
     }
 
@@ -458,7 +504,7 @@ impl<'a> Evaluator<'a> {
 
     /// Keeps an instance.
     pub fn keep(&self, object: Object) -> Value {
-        let mut objects = self.objects.borrow_mut();
+        let mut objects = self.shared.objects.borrow_mut();
         let handle = value::Handle { index: objects.len(), address: object.address.clone() };
         let span = object.span;
         objects.push(Rc::new(object));
@@ -467,7 +513,7 @@ impl<'a> Evaluator<'a> {
 
     /// The instance that a handle names.
     pub fn object(&self, index: usize) -> Option<Rc<Object>> {
-        self.objects.borrow().get(index).cloned()
+        self.shared.objects.borrow().get(index).cloned()
     }
 
     /// The instance behind a value.
@@ -480,14 +526,14 @@ impl<'a> Evaluator<'a> {
 
     /// Takes steps from what is left; false when there are none.
     pub fn spend(&self, steps: usize) -> bool {
-        let spent = self.steps.get().saturating_add(steps as u64);
-        self.steps.set(spent);
+        let spent = self.shared.steps.get().saturating_add(steps as u64);
+        self.shared.steps.set(spent);
         spent <= STEPS_MAX
     }
 
     pub fn out_of_steps(&self, span: Span) -> Value {
         let message = format!("evaluating this module takes more than {STEPS_MAX} steps, which is the limit");
-        if !self.findings.borrow().iter().any(|finding| finding.message == message) {
+        if !self.shared.findings.borrow().iter().any(|finding| finding.message == message) {
             self.report(Finding::error("terraform-limit", message.clone()).at(span, "given up here"));
         }
         Value::failed(message, span)
@@ -502,7 +548,7 @@ impl<'a> Evaluator<'a> {
 
     /// Adds a finding, once.
     pub fn report(&self, finding: Finding) {
-        let mut findings = self.findings.borrow_mut();
+        let mut findings = self.shared.findings.borrow_mut();
         let first = |finding: &Finding| finding.labels.first().map(|label| label.span);
         let known = |other: &Finding| {
             other.rule == finding.rule && other.message == finding.message && first(other) == first(&finding)
@@ -514,17 +560,17 @@ impl<'a> Evaluator<'a> {
 
     /// How many findings there are.
     pub fn finding_count(&self) -> usize {
-        self.findings.borrow().len()
+        self.shared.findings.borrow().len()
     }
 
     /// Forgets the findings after the first `count`: `try` and `can` ask on their own.
     pub fn forget_findings(&self, count: usize) {
-        self.findings.borrow_mut().truncate(count);
+        self.shared.findings.borrow_mut().truncate(count);
     }
 
     /// Notes that something of the model isn't known; all that have one cause become one finding.
     pub fn note_unknown(&self, cause: &Rc<str>, span: Span, what: impl Into<String>) {
-        let mut unknowns = self.unknowns.borrow_mut();
+        let mut unknowns = self.shared.unknowns.borrow_mut();
         let places = unknowns.entry(cause.clone()).or_default();
         let what = what.into();
         if !places.iter().any(|(other, text)| *other == span && *text == what) {
@@ -532,12 +578,12 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Everything that was found.
-    pub fn into_findings(self) -> Vec<Finding> {
+    /// Everything that was found in all modules of the root module.
+    pub fn take_findings(&self) -> Vec<Finding> {
         /// Places of one cause that are shown.
         const PLACES_MAX: usize = 8;
-        let mut findings = self.findings.into_inner();
-        for (cause, places) in self.unknowns.into_inner() {
+        let mut findings = self.shared.findings.take();
+        for (cause, places) in self.shared.unknowns.take() {
             // A mistake that was reported already says it all.
             if findings.iter().any(|finding| *finding.message == *cause) {
                 continue;

@@ -12,37 +12,36 @@ use super::scope::Scope;
 use super::syntax::Block;
 use super::value::{Kind, Object, Value};
 
-/// Builds the model of the evaluator's module.
-pub(super) fn build(evaluator: &Evaluator) -> Infra {
-    let mut infra = Infra { region: region(evaluator), ..Infra::default() };
-    let reader = Reader { evaluator };
-    for (block, object) in reader.instances("aws_iam_openid_connect_provider") {
-        infra.providers.extend(reader.provider(&object, Some(block)));
+/// Builds the model of a root module and all that it calls.
+pub(super) fn build(root: &Rc<Evaluator>) -> Infra {
+    let mut infra = Infra { region: region(root), ..Infra::default() };
+    let modules = root.with_all_called();
+    let readers: Vec<Reader<'_, '_>> = modules.iter().map(|evaluator| Reader { evaluator }).collect();
+    for reader in &readers {
+        reader.providers(&mut infra);
+        infra.policies.extend(reader.instances("aws_iam_policy").iter().map(|(_, it)| reader.policy(it)));
     }
-    for (_, object) in reader.looked_up("aws_iam_openid_connect_provider") {
-        infra.looked_up_providers.extend(reader.provider(&object, None));
+    for reader in &readers {
+        let roles = reader.instances("aws_iam_role");
+        infra.roles.extend(roles.iter().map(|(block, it)| reader.role(it, block, &infra.policies)));
+        let repositories = reader.instances("aws_ecr_repository");
+        infra.repositories.extend(repositories.iter().map(|(block, it)| reader.repository(it, block)));
+        let looked_up = reader.looked_up("aws_ecr_repository");
+        infra.looked_up_repositories.extend(looked_up.iter().map(|(block, it)| reader.repository(it, block)));
     }
-    for (block, object) in reader.looked_up("aws_ecr_repository") {
-        infra.looked_up_repositories.push(reader.repository(&object, block));
+    for reader in &readers {
+        super::ecr::read(reader, &mut infra);
+        super::ecs::read(reader, &mut infra);
+        super::eks::read(reader, &mut infra);
     }
-    for (_, object) in reader.instances("aws_iam_policy") {
-        infra.policies.push(reader.policy(&object));
+    super::users::read(&readers, &mut infra);
+    for reader in &readers {
+        reader.inline_policies(&mut infra);
+        reader.attachments(&mut infra);
+        reader.repository_policies(&mut infra);
+        report_unread_modules(reader.evaluator);
     }
-    for (block, object) in reader.instances("aws_iam_role") {
-        infra.roles.push(reader.role(&object, block, &infra.policies));
-    }
-    for (block, object) in reader.instances("aws_ecr_repository") {
-        infra.repositories.push(reader.repository(&object, block));
-    }
-    super::ecr::read(&reader, &mut infra);
-    super::ecs::read(&reader, &mut infra);
-    super::eks::read(&reader, &mut infra);
-    super::users::read(&reader, &mut infra);
-    reader.inline_policies(&mut infra);
-    reader.attachments(&mut infra);
-    reader.repository_policies(&mut infra);
-    infra.outputs = reader.outputs();
-    report_unread_modules(evaluator);
+    infra.outputs = Reader { evaluator: root }.outputs();
     infra
 }
 
@@ -53,7 +52,12 @@ fn region(evaluator: &Evaluator) -> Option<Spanned<String>> {
 
 fn report_unread_modules(evaluator: &Evaluator) {
     for (name, block) in &evaluator.module.modules {
-        let message = format!("module `{name}` is not read, so what it makes is unknown");
+        let reason = match evaluator.module.calls.and_then(|calls| calls.get(*name)) {
+            Some(Ok(_)) => continue,
+            Some(Err(reason)) => format!(": {reason}"),
+            None => String::new(),
+        };
+        let message = format!("module `{name}` is not read, so what it makes is unknown{reason}");
         let finding = Finding::warning("terraform-module", message)
             .at(block.header, "resources behind this block are not seen");
         evaluator.report(finding);
@@ -199,6 +203,15 @@ impl<'e, 'a> Reader<'e, 'a> {
                 let cause = format!("`{}` has no {name}", object.address);
                 Tree::new(landfall_types::Node::Unknown(cause), object.span)
             }
+        }
+    }
+
+    fn providers(&self, infra: &mut Infra) {
+        for (block, object) in self.instances("aws_iam_openid_connect_provider") {
+            infra.providers.extend(self.provider(&object, Some(block)));
+        }
+        for (_, object) in self.looked_up("aws_iam_openid_connect_provider") {
+            infra.looked_up_providers.extend(self.provider(&object, None));
         }
     }
 
@@ -482,8 +495,25 @@ impl<'e, 'a> Reader<'e, 'a> {
 
 /// A name for a resource whose own is unknown: its label, with the key of its instance behind it.
 fn stand_in(address: &str) -> String {
+    let (_, address) = split_module(address);
     let label = address.split_once('.').map_or(address, |(_, label)| label);
     let name: String =
         label.chars().map(|c| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '-' }).collect();
     name.trim_matches('-').replace("--", "-")
+}
+
+/// The modules before a resource's address, and the rest of it.
+fn split_module(address: &str) -> (&str, &str) {
+    let mut rest = address;
+    while let Some(name) = rest.strip_prefix("module.") {
+        // A key may have dots in it.
+        let mut is_key = false;
+        let end = name.find(|c| {
+            is_key = is_key != (c == '"');
+            c == '.' && !is_key
+        });
+        let Some(after) = end.and_then(|end| name.get(end + 1..)) else { break };
+        rest = after;
+    }
+    address.split_at(address.len() - rest.len())
 }

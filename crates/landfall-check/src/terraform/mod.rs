@@ -6,6 +6,7 @@
 //! `aws_iam_policy_document`; what can't be known carries its cause; what is wrong is reported in
 //! Terraform's own words and stops nothing else.
 
+mod calls;
 mod computed;
 mod document;
 mod ecr;
@@ -15,6 +16,7 @@ mod eval;
 mod functions;
 mod infra;
 pub mod json_text;
+mod library;
 mod looked_up;
 mod loose;
 mod model;
@@ -34,6 +36,7 @@ mod value;
 mod tests;
 
 pub use json_text::to_json;
+pub use library::{Disk, NoDisk};
 pub use loose::{Loose, Part};
 pub use model::{
     Attachment, CustomerPolicy, EcrCall, EcsCluster, EcsService, EcsSetting, EcsTaskDefinition, EksCluster,
@@ -42,15 +45,22 @@ pub use model::{
 
 use landfall_types::{Finding, SourceId, SourceMap};
 
-/// Reads the root modules of one account. The files of each are those of its folder: `*.tf`, `terraform.tfvars`,
-/// `*.auto.tfvars`, and any other text that `file()` or `templatefile()` may name. Sources are named by their paths.
+/// A root module of Terraform.
+pub struct Root<'a> {
+    /// The files of its folder: `*.tf`, `terraform.tfvars`, `*.auto.tfvars`. Sources are named by their paths.
+    pub files: Vec<SourceId>,
+    /// What lies around it: the modules that it calls, and what `file()` and `templatefile()` name.
+    pub disk: &'a dyn Disk,
+}
+
+/// Reads the root modules of one account, with all the modules that they call.
 ///
 /// What could be understood is in the model, everything else in the findings; there is no input for
 /// which there is neither.
-pub fn read(sources: &SourceMap, modules: &[Vec<SourceId>], settings: &Settings) -> (Infra, Vec<Finding>) {
+pub fn read(sources: &SourceMap, roots: &[Root<'_>], settings: &Settings) -> (Infra, Vec<Finding>) {
     let (mut all, mut findings) = (Infra::default(), Vec::new());
-    for files in modules {
-        let (infra, of_module) = read_module(sources, files, settings);
+    for root in roots {
+        let (infra, of_module) = read_root(sources, root, settings);
         all.join(infra);
         findings.extend(of_module);
     }
@@ -59,11 +69,14 @@ pub fn read(sources: &SourceMap, modules: &[Vec<SourceId>], settings: &Settings)
     (all, findings)
 }
 
-fn read_module(sources: &SourceMap, files: &[SourceId], settings: &Settings) -> (Infra, Vec<Finding>) {
-    let (parsed, mut findings, incomplete) = module::parse(sources, files);
-    let module = module::Module::collect(&parsed, incomplete, &mut findings);
-    let evaluator = eval::Evaluator::new(&module, settings, sources, files);
+fn read_root(sources: &SourceMap, root: &Root<'_>, settings: &Settings) -> (Infra, Vec<Finding>) {
+    let (library, mut findings) = library::Library::read(sources, root.disk, &root.files);
+    let modules = library.modules(&mut findings);
+    let reading = eval::Reading { settings, sources, files: &root.files, disk: root.disk };
+    let Some(evaluator) = eval::Evaluator::root(&modules, reading) else {
+        return (Infra::default(), findings);
+    };
     let infra = infra::build(&evaluator);
-    findings.extend(evaluator.into_findings());
+    findings.extend(evaluator.take_findings());
     (infra, findings)
 }

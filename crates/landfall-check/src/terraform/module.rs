@@ -1,4 +1,4 @@
-//! What a root module declares, before anything is evaluated.
+//! What a module declares, before anything is evaluated.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,14 @@ pub(super) struct File {
     role: FileRole,
 }
 
+impl File {
+    /// The blocks of a configuration file.
+    pub fn blocks(&self) -> impl Iterator<Item = &Block> {
+        let is_read = self.role == FileRole::Configuration;
+        self.body.blocks.iter().filter(move |_| is_read)
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum FileRole {
     Configuration,
@@ -22,7 +30,7 @@ enum FileRole {
     AutoValues,
 }
 
-/// Every declaration of a root module by its name.
+/// Every declaration of a module by its name.
 #[derive(Default, Debug)]
 pub(super) struct Module<'a> {
     pub variables: BTreeMap<&'a str, &'a Block>,
@@ -37,6 +45,10 @@ pub(super) struct Module<'a> {
     pub data: BTreeMap<(&'a str, &'a str), &'a Block>,
     pub data_order: Vec<(&'a str, &'a str)>,
     pub modules: BTreeMap<&'a str, &'a Block>,
+    /// Where the called modules stand in the library, or why they aren't read.
+    pub calls: Option<&'a BTreeMap<String, Result<usize, String>>>,
+    /// The module's folder, relative to the root module's; empty for that one.
+    pub folder: &'a str,
     pub outputs: Vec<(&'a str, &'a Block)>,
     pub providers: Vec<&'a Block>,
     /// Some file could not be read whole, so what seems undeclared may stand there.
@@ -89,10 +101,8 @@ impl<'a> Module<'a> {
     /// Collects the declarations; what is declared twice keeps its first place.
     pub fn collect(files: &'a [File], incomplete: bool, findings: &mut Vec<Finding>) -> Self {
         let mut module = Module { incomplete, ..Module::default() };
-        for file in files.iter().filter(|file| file.role == FileRole::Configuration) {
-            for block in &file.body.blocks {
-                module.declare(block, findings);
-            }
+        for block in files.iter().flat_map(File::blocks) {
+            module.declare(block, findings);
         }
         for file in files.iter().filter(|file| file.role != FileRole::Configuration) {
             for attribute in &file.body.attributes {

@@ -3,6 +3,7 @@
 use landfall_types::{Finding, Span};
 
 use super::eval::Evaluator;
+use super::resources::missing_argument;
 use super::scope::Scope;
 use super::syntax::{Expr, ExprKind, Step};
 use super::value::{self, Value};
@@ -24,8 +25,11 @@ impl Evaluator<'_> {
             ("data", [Step::Attribute(kind), Step::Attribute(name), rest @ ..]) => {
                 (self.data(kind, name, span), rest)
             }
-            ("module", [Step::Attribute(name), ..]) => (self.module_output(name, span), &[][..]),
-            ("path", [Step::Attribute(_), rest @ ..]) => (Value::text(".", span), rest),
+            ("module", [Step::Attribute(name), rest @ ..]) => self.called(name, rest, span, scope),
+            ("path", [Step::Attribute(of), rest @ ..]) => {
+                let is_here = of != "module" || self.module.folder.is_empty();
+                (Value::text(if is_here { "." } else { self.module.folder }, span), rest)
+            }
             ("terraform" | "tofu", [Step::Attribute(name), rest @ ..]) if name == "workspace" => {
                 (Value::text("default", span), rest)
             }
@@ -61,12 +65,18 @@ impl Evaluator<'_> {
         };
         let value = self.once(&format!("var.{name}"), span, || {
             let kind = block.body.attribute("type").map(|attribute| &attribute.value);
-            let given = if let Some(text) = self.settings.variables.get(name) {
+            let is_root = self.call.is_none();
+            let given = if let Some(value) = self.argument(name) {
+                value
+            } else if let Some(text) = self.settings.variables.get(name).filter(|_| is_root) {
                 self.command_line_value(name, text, kind)
-            } else if let Some(attribute) = self.module.values.get(name) {
+            } else if let Some(attribute) = self.module.values.get(name).filter(|_| is_root) {
                 self.eval(&attribute.value, &Scope::default())
             } else if let Some(attribute) = block.body.attribute("default") {
                 self.eval(&attribute.value, &Scope::default())
+            } else if let Some(call) = &self.call {
+                self.report(missing_argument(name, call.block.header));
+                return Value::failed(format!("`{}` is not given `{name}`", call.address), block.header);
             } else {
                 let cause = format!("variable `{name}` has no default; give it with --var {name}=…");
                 return Value::unknown(cause, block.header);
@@ -109,10 +119,12 @@ impl Evaluator<'_> {
 
     /// All instances of a managed resource: one, a list (`count`), or a map (`for_each`).
     pub fn managed(&self, kind: &str, name: &str, span: Span) -> Value {
-        let address = format!("{kind}.{name}");
+        let address = format!("{}{kind}.{name}", self.prefix());
         let Some(block) = self.module.resources.get(&(kind, name)) else {
-            let detail =
-                format!("A managed resource \"{kind}\" \"{name}\" has not been declared in the root module.");
+            let detail = format!(
+                "A managed resource \"{kind}\" \"{name}\" has not been declared in {}.",
+                self.place()
+            );
             let same_kind = self.module.resources.keys().filter(|(other, _)| *other == kind);
             return self.undeclared("resource", &detail, name, same_kind.map(|(_, name)| *name), span);
         };
@@ -120,10 +132,10 @@ impl Evaluator<'_> {
     }
 
     fn data(&self, kind: &str, name: &str, span: Span) -> Value {
-        let address = format!("data.{kind}.{name}");
+        let address = format!("{}data.{kind}.{name}", self.prefix());
         let Some(block) = self.module.data.get(&(kind, name)) else {
             let detail =
-                format!("A data resource \"{kind}\" \"{name}\" has not been declared in the root module.");
+                format!("A data resource \"{kind}\" \"{name}\" has not been declared in {}.", self.place());
             let same_kind = self.module.data.keys().filter(|(other, _)| *other == kind);
             return self.undeclared("resource", &detail, name, same_kind.map(|(_, name)| *name), span);
         };
@@ -135,16 +147,7 @@ impl Evaluator<'_> {
         self.data(kind, name, span)
     }
 
-    fn module_output(&self, name: &str, span: Span) -> Value {
-        if self.module.modules.contains_key(name) {
-            return Value::unknown(format!("module `{name}` is not read"), span);
-        }
-        let declared = self.module.modules.keys().copied();
-        let detail = format!("No module call named \"{name}\" is declared in the root module.");
-        self.undeclared("module", &detail, name, declared, span)
-    }
-
-    fn undeclared<'n>(
+    pub(super) fn undeclared<'n>(
         &self,
         what: &str,
         detail: &str,

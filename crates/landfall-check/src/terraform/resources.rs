@@ -224,27 +224,29 @@ impl Evaluator<'_> {
 
     /// What a `provider "aws"` block says as region.
     pub fn provider_region(&self, alias: Option<&str>) -> Option<Value> {
-        let block = provider(self.module, alias)?;
-        let region = block.body.attribute("region")?;
-        let name = format!("provider.aws.{}", alias.unwrap_or("default"));
-        Some(self.once(&name, region.value.span, || {
-            let value = self.eval(&region.value, &Scope::default());
-            if let Some(unknown) = value.as_unknown() {
-                let what = format!("the provider's region; {} is taken", self.settings.region);
-                self.note_unknown(&unknown.cause, region.value.span, what);
-            }
-            value
-        }))
+        self.with_provider(alias, &|evaluator, block| {
+            let region = block.body.attribute("region")?;
+            let name = format!("provider.aws at {}", block.header.start);
+            Some(evaluator.once(&name, region.value.span, || {
+                let value = evaluator.eval(&region.value, &Scope::default());
+                if let Some(unknown) = value.as_unknown() {
+                    let what = format!("the provider's region; {} is taken", evaluator.settings.region);
+                    evaluator.note_unknown(&unknown.cause, region.value.span, what);
+                }
+                value
+            }))
+        })
     }
 
     /// The tags that a resource gets from its provider.
     pub fn default_tags(&self, block: &Block) -> Option<Value> {
         let alias = block.body.attribute("provider").and_then(|provider| provider_alias(&provider.value));
-        let provider = provider(self.module, alias)?;
-        let default_tags = provider.body.blocks.iter().find(|inner| inner.kind == "default_tags")?;
-        let tags = default_tags.body.attribute("tags")?;
-        let name = format!("provider.aws.{}.default_tags", alias.unwrap_or("default"));
-        Some(self.once(&name, tags.value.span, || self.eval(&tags.value, &Scope::default())))
+        self.with_provider(alias, &|evaluator, provider| {
+            let default_tags = provider.body.blocks.iter().find(|inner| inner.kind == "default_tags")?;
+            let tags = default_tags.body.attribute("tags")?;
+            let name = format!("provider.aws at {} (default_tags)", provider.header.start);
+            Some(evaluator.once(&name, tags.value.span, || evaluator.eval(&tags.value, &Scope::default())))
+        })
     }
 }
 
@@ -255,7 +257,7 @@ pub(super) fn missing_argument(name: &str, span: Span) -> Finding {
 }
 
 /// `aws.alias` in a `provider` argument.
-fn provider_alias(expr: &super::syntax::Expr) -> Option<&str> {
+pub(super) fn provider_alias(expr: &super::syntax::Expr) -> Option<&str> {
     use super::syntax::{ExprKind, Step};
     match &expr.kind {
         ExprKind::Traversal(_, steps) => match steps.first() {
@@ -267,7 +269,8 @@ fn provider_alias(expr: &super::syntax::Expr) -> Option<&str> {
     }
 }
 
-fn provider<'a>(module: &Module<'a>, alias: Option<&str>) -> Option<&'a Block> {
+/// The `provider "aws"` block with an alias, or without one.
+pub(super) fn provider<'a>(module: &Module<'a>, alias: Option<&str>) -> Option<&'a Block> {
     use super::syntax::ExprKind;
     module.providers.iter().copied().find(|block| {
         let own = block.body.attribute("alias").and_then(|attribute| match &attribute.value.kind {

@@ -10,9 +10,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use landfall_types::{AccountId, Finding, Node, Severity, SourceMap, Span, Tree};
+use landfall_types::{AccountId, Finding, Node, Severity, SourceId, SourceMap, Span, Tree};
 
-use super::{Infra, Role, Settings, read, to_json};
+use super::library::normal_path;
+use super::{Disk, Infra, NoDisk, Role, Root, Settings, read, to_json};
 
 #[expect(clippy::disallowed_methods, reason = "cases are rewritten when it is asked for")]
 #[test]
@@ -153,7 +154,8 @@ fn settings(variables: BTreeMap<String, String>) -> Settings {
 fn read_text(text: &str) -> (SourceMap, Infra, Vec<Finding>) {
     let sources = SourceMap::new();
     let id = sources.add("main.tf", text);
-    let (infra, findings) = read(&sources, &[vec![id]], &settings(BTreeMap::new()));
+    let (infra, findings) =
+        read(&sources, &[Root { files: vec![id], disk: &NoDisk }], &settings(BTreeMap::new()));
     (sources, infra, findings)
 }
 
@@ -183,6 +185,8 @@ fn summary_of(case: &str) -> String {
         }
         let files = modules.last_mut().unwrap();
         if let Some(name) = line.strip_prefix("#! file ") {
+            // What the case says of itself is no file.
+            files.retain(|(_, text)| text.lines().any(|line| !line.is_empty() && !line.starts_with('#')));
             files.push((name.trim().to_owned(), String::new()));
             continue;
         }
@@ -191,12 +195,51 @@ fn summary_of(case: &str) -> String {
         }
         files.last_mut().unwrap().1.push_str(line);
     }
-    let ids = |files: Vec<(String, String)>| -> Vec<_> {
-        files.into_iter().map(|(name, text)| sources.add(name, text)).collect()
-    };
-    let modules: Vec<_> = modules.into_iter().map(ids).collect();
-    let (infra, findings) = read(&sources, &modules, &settings(variables));
+    let modules: Vec<Files> = modules.into_iter().map(|files| Files::new(&sources, files)).collect();
+    let roots: Vec<Root<'_>> =
+        modules.iter().map(|files| Root { files: files.of_root(), disk: files }).collect();
+    let (infra, findings) = read(&sources, &roots, &settings(variables));
     summary(&sources, &infra, &findings)
+}
+
+/// The files of a case. The root module's folder is that of the first one.
+struct Files {
+    root: String,
+    files: Vec<(String, SourceId)>,
+}
+
+impl Files {
+    fn new(sources: &SourceMap, files: Vec<(String, String)>) -> Self {
+        let files: Vec<_> =
+            files.into_iter().map(|(name, text)| (name.clone(), sources.add(name, text))).collect();
+        Self { root: folder_of(&files.first().unwrap().0).to_owned(), files }
+    }
+
+    fn of_root(&self) -> Vec<SourceId> {
+        let of_root = self.files.iter().filter(|(name, _)| folder_of(name) == self.root);
+        of_root.map(|(_, id)| *id).collect()
+    }
+
+    fn place(&self, path: &str) -> String {
+        normal_path(&format!("{}/{path}", self.root))
+    }
+}
+
+impl Disk for Files {
+    fn configuration(&self, folder: &str) -> Option<Vec<SourceId>> {
+        let folder = self.place(folder);
+        let files = self.files.iter().filter(|(name, _)| folder_of(name) == folder && name.ends_with(".tf"));
+        Some(files.map(|(_, id)| *id).collect())
+    }
+
+    fn text(&self, path: &str) -> Option<SourceId> {
+        let path = self.place(path);
+        self.files.iter().find(|(name, _)| *name == path).map(|(_, id)| *id)
+    }
+}
+
+fn folder_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {

@@ -226,6 +226,60 @@ resource \"aws_iam_role\" \"github_oidc\" {
     }
 }
 
+/// Roles are often made by a module of the repository, and policies kept in files of their own.
+#[test]
+fn the_terraform_may_call_modules_and_read_files() {
+    let root = "module \"github\" {
+  source     = \"./modules/github\"
+  repository = \"acme/web\"
+}
+
+resource \"aws_ecr_repository\" \"web\" {
+  name = \"web\"
+}
+";
+    let module = "variable \"repository\" {}
+
+resource \"aws_iam_openid_connect_provider\" \"github\" {
+  url            = \"https://token.actions.githubusercontent.com\"
+  client_id_list = [\"sts.amazonaws.com\"]
+}
+
+resource \"aws_iam_role\" \"github\" {
+  name               = \"github-oidc-role\"
+  assume_role_policy = templatefile(\"${path.module}/trust.json.tftpl\", { repository = var.repository })
+}
+
+resource \"aws_iam_role_policy\" \"push\" {
+  role   = aws_iam_role.github.name
+  policy = file(\"${path.module}/push.json\")
+}
+";
+    let trust = "{\"Statement\": [{
+  \"Effect\": \"Allow\",
+  \"Principal\": {\"Federated\": \"arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com\"},
+  \"Action\": \"sts:AssumeRoleWithWebIdentity\",
+  \"Condition\": {\"StringEquals\": {
+    \"token.actions.githubusercontent.com:sub\": \"repo:${repository}:ref:refs/heads/main\"
+  }}
+}]}
+";
+    let push = "{\"Statement\": [{\"Effect\": \"Allow\", \"Action\": \"ecr:*\", \"Resource\": \"*\"}]}\n";
+    let bench = Bench::new()
+        .example(None)
+        .file("example/own/main.tf", root)
+        .file("example/own/modules/github/main.tf", module)
+        .file("example/own/modules/github/trust.json.tftpl", trust)
+        .file("example/own/modules/github/push.json", push);
+    for (name, more, code) in
+        [("modules", vec![], 0), ("modules-refused", vec!["--event", "pull_request"], 1)]
+    {
+        let done = bench.landfall(&[vec!["rehearse", "example", "--infra", "example/own"], more].concat());
+        assert_eq!(done.code, Some(code), "{name}: {}", done.shown);
+        bench::snapshot(name, &done.shown);
+    }
+}
+
 const SAYS: &str = "jobs: { say: { runs-on: ubuntu-latest, steps: [{ run: echo hello }] } }\n";
 
 #[test]

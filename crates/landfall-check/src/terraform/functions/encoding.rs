@@ -5,6 +5,7 @@ use std::rc::Rc;
 use landfall_types::{Node, SourceId, Span, Tree};
 
 use super::{Answer, Call};
+use crate::terraform::library::normal_path;
 use crate::terraform::scope::Scope;
 use crate::terraform::syntax;
 use crate::terraform::value::{Kind, Text, Value};
@@ -90,28 +91,15 @@ fn base64(bytes: &[u8]) -> String {
     encoded
 }
 
-/// The file of this name among the ones that were given. Names are relative to the module's folder.
+/// The file of this name: among the ones that were given with the root module, or beside it. Names are relative to
+/// that module's folder.
 fn find_file(call: &Call, name: &str) -> Option<SourceId> {
-    let evaluator = call.evaluator;
-    let folder = evaluator.files.first().map(|id| evaluator.sources.name(*id));
+    let reading = &call.evaluator.reading;
+    let folder = reading.files.first().map(|id| reading.sources.name(*id));
     let folder = folder.as_deref().and_then(|name| name.rsplit_once('/')).map_or("", |(folder, _)| folder);
     let wanted = normal_path(&format!("{folder}/{name}"));
-    evaluator.files.iter().copied().find(|id| normal_path(&evaluator.sources.name(*id)) == wanted)
-}
-
-/// A path without `.` and `..` steps, so that two ways to write it compare equal.
-fn normal_path(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split(['/', '\\']) {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
+    let given = reading.files.iter().copied().find(|id| normal_path(&reading.sources.name(*id)) == wanted);
+    given.or_else(|| if name.starts_with('/') { None } else { reading.disk.text(&normal_path(name)) })
 }
 
 fn not_given(call: &Call, name: &str) -> Answer {

@@ -39,6 +39,7 @@ import conformance  # noqa: F401
 import javascript  # noqa: F401
 import ecr  # noqa: F401
 import docker_engine  # noqa: F401
+import ecr_public  # noqa: F401
 import containers  # noqa: F401
 import pod_chains  # noqa: F401
 import push  # noqa: F401

@@ -414,7 +414,7 @@ const SUFFIXES: &[&str] = &[
 /// ECR Public's name.
 pub const PUBLIC_REGISTRY: &str = "public.ecr.aws";
 /// Where ECR Public gives passwords.
-const PUBLIC_REGION: &str = "us-east-1";
+pub const PUBLIC_REGION: &str = "us-east-1";
 /// GetAuthorizationToken takes 1 to 10 ids.
 const REGISTRIES_MAX: usize = 10;
 

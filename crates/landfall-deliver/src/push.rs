@@ -344,7 +344,15 @@ async fn connect(
         }
         tried.push(format!("it doesn't take the one of {origin}"));
     }
-    if logins.is_empty()
+    if let Challenge::Bearer { realm, service } = &challenge
+        && repository.endpoint().is_ecr_public(service.as_deref(), environment)
+    {
+        let login = ecr::Ecr::new(environment, ecr::PUBLIC_REGION, backoff).await?.public().await?.login;
+        if repository.log_in_bearer(realm, service.as_deref(), Some(&login)).await? {
+            return Ok(repository);
+        }
+        tried.push("it doesn't take a new one from ECR Public".to_owned());
+    } else if logins.is_empty()
         && let Challenge::Bearer { realm, service } = &challenge
         && repository.log_in_bearer(realm, service.as_deref(), None).await?
     {

@@ -163,12 +163,16 @@ impl Repository {
         let doing = format!("asking {}'s token service", self.endpoint.name);
         let unexpected =
             |what: &str| RegistryError::Unexpected { doing: doing.clone(), what: what.to_owned() };
-        let url = challenge::token_url(realm, service, self.name.as_str())
-            .filter(|url| url.scheme() == "https" || http::is_plain_loopback(url))
+        let target = challenge::token_url(realm, service, self.name.as_str())
+            .map(|url| self.endpoint.token_service(url))
+            .filter(|target| target.url.scheme() == "https" || http::is_plain_loopback(&target.url))
             .ok_or_else(|| unexpected("its address must be https (or http on this machine)"))?;
-        let client = http::client(&url)
+        let client = http::client(&target.url)
             .map_err(|cause| RegistryError::Client { registry: self.endpoint.name.clone(), cause })?;
-        let mut request = client.get(url);
+        let mut request = client.get(target.url);
+        if target.is_registry {
+            request = request.header(HOST, &self.endpoint.name);
+        }
         if let Some(login) = login {
             request = request.basic_auth(&login.username, Some(login.password.expose()));
         }

@@ -317,6 +317,25 @@ pub fn registry_need(call: RegistryCall) -> Need {
     Need { action, resource: ResourceKind::Repository }
 }
 
+/// What a registry call needs on its repository in ECR Public; none for what anybody may do, also without a login.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/public/public-repositories.html>
+pub fn public_registry_need(call: RegistryCall) -> Option<Need> {
+    let action = match call {
+        RegistryCall::ReadManifest
+        | RegistryCall::CheckBlob
+        | RegistryCall::ReadBlob
+        | RegistryCall::ListTags
+        | RegistryCall::ListReferrers => return None,
+        RegistryCall::PutManifest => "ecr-public:PutImage",
+        RegistryCall::StartUpload => "ecr-public:InitiateLayerUpload",
+        RegistryCall::AppendUpload | RegistryCall::CancelUpload => "ecr-public:UploadLayerPart",
+        RegistryCall::FinishUpload => "ecr-public:CompleteLayerUpload",
+        RegistryCall::ListCatalog => "ecr-public:DescribeRepositories",
+        RegistryCall::DeleteManifest | RegistryCall::DeleteBlob => "ecr-public:BatchDeleteImage",
+    };
+    Some(Need { action, resource: ResourceKind::Repository })
+}
+
 /// What it takes to mount a blob of another repository (`POST …/uploads/?mount=D&from=S`) where the
 /// registry's `BLOB_MOUNTING` is on; where it is off, the call starts an upload.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>

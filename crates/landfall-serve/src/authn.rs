@@ -264,6 +264,9 @@ pub enum RegistryAuthn {
 pub fn registry_login(world: &World, authorization: Option<&str>) -> RegistryAuthn {
     use base64::Engine as _;
     let Some(authorization) = authorization else { return RegistryAuthn::NotRequested };
+    if is_empty_login(authorization) {
+        return RegistryAuthn::NotRequested;
+    }
     let open = || {
         let (scheme, encoded) = authorization.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("basic") {
@@ -276,6 +279,17 @@ pub fn registry_login(world: &World, authorization: Option<&str>) -> RegistryAut
     };
     open().map_or(RegistryAuthn::Invalid, |login| RegistryAuthn::Login(Box::new(login)))
 }
+
+/// Whether a Basic login has neither user nor password. Clients that were asked for one and have none send it
+/// (skopeo, podman), and are told what they would be told without.
+fn is_empty_login(authorization: &str) -> bool {
+    authorization.split_once(' ').is_some_and(|(scheme, encoded)| {
+        scheme.eq_ignore_ascii_case("basic") && encoded.trim() == EMPTY_LOGIN
+    })
+}
+
+/// `:` in base64.
+const EMPTY_LOGIN: &str = "Og==";
 
 /// Why credentials were refused, for the person who must act.
 pub fn explain(refused: &Refused) -> Finding {

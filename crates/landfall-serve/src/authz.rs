@@ -6,7 +6,7 @@ mod operations;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use landfall_policy::catalogue::{self, Need};
+use landfall_policy::catalogue::{self, Need, RegistryCall};
 use landfall_policy::decide::Named;
 use landfall_policy::trace::{StatementTrace, trace};
 use landfall_policy::{Context, Decision, Layers, Policy, PolicyKind, Request, decide, explain};
@@ -34,6 +34,12 @@ pub trait Call {
     fn needs() -> Needs;
 }
 
+/// A registry call, which ECR Public's registry has as well.
+pub trait OfRegistry: Call {
+    /// Which it is.
+    const CALL: RegistryCall;
+}
+
 /// What a call needs before it may happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Needs {
@@ -41,6 +47,8 @@ pub enum Needs {
     Permission(Need),
     /// A caller, and no permission.
     Caller,
+    /// Nothing: anybody may make it, also without credentials.
+    Nothing,
     /// The catalogue doesn't know the call: nobody may make it.
     Unlisted,
 }
@@ -104,14 +112,36 @@ pub fn authorize<C: Call>(
     asked: &Asked<'_>,
     protocol: Protocol,
 ) -> Result<Permit<C>, AwsError> {
+    authorize_as(world, asked, (C::SERVICE, C::needs()), protocol)
+}
+
+/// The same for a call of ECR Public's registry, where everybody may read.
+///
+/// # Errors
+/// The refusal for the client.
+pub fn authorize_public<C: OfRegistry>(world: &World, asked: &Asked<'_>) -> Result<Permit<C>, AwsError> {
+    let needs = catalogue::public_registry_need(C::CALL).map_or(Needs::Nothing, Needs::Permission);
+    authorize_as(world, asked, ("ecr-public", needs), Protocol::Json11)
+}
+
+fn authorize_as<C: Call>(
+    world: &World,
+    asked: &Asked<'_>,
+    (service, needs): (&'static str, Needs),
+    protocol: Protocol,
+) -> Result<Permit<C>, AwsError> {
     let permit =
         || Permit { caller: asked.caller.clone(), resource: asked.resource.clone(), _call: PhantomData };
     let record = |action: Option<&str>, verdict, decision, finding| {
-        log(world, asked, (C::SERVICE, C::NAME), action, Outcome { verdict, decision, finding });
+        log(world, asked, (service, C::NAME), action, Outcome { verdict, decision, finding });
     };
-    let need = match C::needs() {
+    let need = match needs {
         Needs::Permission(need) => Some(need),
         Needs::Caller => None,
+        Needs::Nothing => {
+            record(None, Verdict::Allowed, None, None);
+            return Ok(permit());
+        }
         Needs::Unlisted => {
             let error = landfall_wire::error::internal(protocol);
             let finding = Finding::error("call-unlisted", format!("{} is not in the catalogue", C::NAME));
@@ -130,7 +160,7 @@ pub fn authorize<C: Call>(
         record(None, Verdict::Allowed, None, None);
         return Ok(permit());
     };
-    decide_all(world, asked, (C::SERVICE, C::NAME), Gate::of(asked), &[need.action], protocol)?;
+    decide_all(world, asked, (service, C::NAME), Gate::of(asked), &[need.action], protocol)?;
     Ok(permit())
 }
 
@@ -594,8 +624,6 @@ fn federated_keys(world: &World, user: &FederatedUser, context: &mut Context) {
 
 #[cfg(test)]
 mod tests {
-    use landfall_policy::catalogue::RegistryCall;
-
     use super::*;
 
     #[test]

@@ -40,12 +40,13 @@ use crate::authz::{Call, Permit, calls, public_calls};
 use crate::store::{RegistryId, Repository, StoreError};
 use crate::world::World;
 
-pub(crate) use access::{arn_of, authorize_on_repository, repository_of};
+pub(crate) use access::{arn_of, authorize_on_public_repository, authorize_on_repository, repository_of};
 pub(crate) use images::archived;
 pub(crate) use layers::{LayerLink, open_layer_link};
 pub(crate) use lifecycle::matches_wildcard;
 pub use lifecycle::{Action, StorageClass};
 pub use lifecycle_calls::{Swept, sweep};
+pub(crate) use public::alias as public_alias;
 pub(crate) use pull_through::not_pulled_through;
 pub(crate) use push::{after_pull, after_push};
 pub(crate) use registries::has_blob_mounting;
@@ -59,6 +60,9 @@ type Answer = Result<Value, AwsError>;
 /// The region under which public registries keep their repositories: public ones have no region, and no
 /// region is called so.
 pub const PUBLIC_REGION: &str = "public.ecr.aws";
+/// The region in which ECR Public is called.
+/// <https://docs.aws.amazon.com/general/latest/gr/ecr-public.html>
+const PUBLIC_API_REGION: &str = "us-east-1";
 
 /// Which of the two services is called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -31,6 +31,9 @@ pub struct Config {
     pub addr: SocketAddr,
     /// Where the Pod Identity agent listens, and nothing else; none for `addr` alone.
     pub agent_addr: Option<SocketAddr>,
+    /// Where ECR Public's registry listens, and nothing else; none for `addr` alone, which has it under the name
+    /// `public.ecr.aws`.
+    pub public_addr: Option<SocketAddr>,
     /// Where things are kept.
     pub place: Place,
     /// The account of calls that don't say which.
@@ -112,6 +115,8 @@ pub enum StartError {
 pub struct Running {
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Where ECR Public's registry listens beside it.
+    pub public_addr: Option<SocketAddr>,
     /// What it is made of.
     pub world: Arc<World>,
     stop: watch::Sender<bool>,
@@ -251,11 +256,15 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
 /// [`StartError`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let (address, limits, warn) = (config.addr, config.limits, config.warn);
-    let agent_address = config.agent_addr;
+    let (agent_address, public_address) = (config.agent_addr, config.public_addr);
     let world = world(config)?;
     let listener = listen(address).await?;
     let addr = listener.local_addr().map_err(|cause| StartError::Listen { addr: address, cause })?;
     let agent = match agent_address {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let public = match public_address {
         Some(address) => Some(listen(address).await?),
         None => None,
     };
@@ -271,9 +280,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         let (world, stopped) = (Arc::clone(&world), stopped.clone());
         tokio::spawn(listener::serve(agent, world, limits, stopped, Leads::Agent));
     }
+    let mut public_addr = None;
+    if let Some(public) = public {
+        public_addr = public.local_addr().ok();
+        let (world, stopped) = (Arc::clone(&world), stopped.clone());
+        tokio::spawn(listener::serve(public, world, limits, stopped, Leads::Public));
+    }
     let leads = Leads::All(None);
     let task = tokio::spawn(listener::serve(listener, Arc::clone(&world), limits, stopped, leads));
-    Ok(Running { addr, world, stop, task, sweeping, ecs })
+    Ok(Running { addr, public_addr, world, stop, task, sweeping, ecs })
 }
 
 async fn listen(addr: SocketAddr) -> Result<tokio::net::TcpListener, StartError> {

@@ -162,8 +162,24 @@ pub(crate) fn session_with(world: &World, role_name: &str, policy: &str) -> Call
 
 /// Makes a repository in the default registry.
 pub(crate) fn repository(world: &World, name: &str, immutable_tags: bool, policy: Option<Document>) {
+    repository_in(world, registry(), name, immutable_tags, policy);
+}
+
+/// Makes a repository of ECR Public.
+pub(crate) fn public_repository(world: &World, name: &str, policy: Option<Document>) {
+    let registry = RegistryId { account: account(), region: crate::ecr::PUBLIC_REGION.to_owned() };
+    repository_in(world, registry, name, false, policy);
+}
+
+fn repository_in(
+    world: &World,
+    registry: RegistryId,
+    name: &str,
+    immutable_tags: bool,
+    policy: Option<Document>,
+) {
     let repository = Repository {
-        registry: registry(),
+        registry,
         name: RepositoryName::parse(name).unwrap(),
         settings: RepositorySettings {
             tag_mutability: if immutable_tags { TagMutability::Immutable } else { TagMutability::Mutable },
@@ -176,15 +192,19 @@ pub(crate) fn repository(world: &World, name: &str, immutable_tags: bool, policy
     world.store.insert_repository(repository).unwrap();
 }
 
-/// The `Authorization` of a caller who has logged in to the registries of a region.
+/// The `Authorization` of a caller who has logged in to the registries of a region, or to ECR Public.
 pub(crate) fn registry_authorization(world: &World, caller: &Caller, region: &str) -> String {
+    let (face, region, data) = match region {
+        crate::ecr::PUBLIC_REGION => (crate::ecr::Face::Public, "us-east-1", "/authorizationData"),
+        region => (crate::ecr::Face::Private, region, "/authorizationData/0"),
+    };
     let identified = crate::authn::Identified {
         caller: caller.clone(),
         region: region.to_owned(),
         connection: connection(),
     };
-    let answer = ecr(world, &identified, "GetAuthorizationToken", serde_json::json!({})).unwrap();
-    let token = answer["authorizationData"][0]["authorizationToken"].as_str().unwrap().to_owned();
+    let answer = ecr_of(world, &identified, (face, "GetAuthorizationToken"), serde_json::json!({})).unwrap();
+    let token = answer.pointer(data).unwrap()["authorizationToken"].as_str().unwrap().to_owned();
     assert!(base64::engine::general_purpose::STANDARD.decode(&token).unwrap().starts_with(b"AWS:"));
     format!("Basic {token}")
 }

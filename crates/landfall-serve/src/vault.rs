@@ -34,6 +34,8 @@ pub enum Purpose {
     RegistryLogin,
     /// The address of a layer.
     LayerLink,
+    /// A bearer token for ECR Public's registry.
+    PublicToken,
 }
 
 impl Purpose {
@@ -42,6 +44,7 @@ impl Purpose {
             Self::Session => b"landfall session",
             Self::RegistryLogin => b"landfall registry login",
             Self::LayerLink => b"landfall layer link",
+            Self::PublicToken => b"landfall public registry token",
         }
     }
 }
@@ -74,7 +77,9 @@ impl Vault {
         sealed.extend_from_slice(&bytes);
         Ok(match purpose {
             Purpose::Session => STANDARD.encode(sealed),
-            Purpose::RegistryLogin | Purpose::LayerLink => URL_SAFE_NO_PAD.encode(sealed),
+            Purpose::RegistryLogin | Purpose::LayerLink | Purpose::PublicToken => {
+                URL_SAFE_NO_PAD.encode(sealed)
+            }
         })
     }
 
@@ -85,7 +90,9 @@ impl Vault {
         }
         let bytes = match purpose {
             Purpose::Session => STANDARD.decode(sealed),
-            Purpose::RegistryLogin | Purpose::LayerLink => URL_SAFE_NO_PAD.decode(sealed),
+            Purpose::RegistryLogin | Purpose::LayerLink | Purpose::PublicToken => {
+                URL_SAFE_NO_PAD.decode(sealed)
+            }
         }
         .ok()?;
         let (nonce, rest) = bytes.split_at_checked(aws_lc_rs::aead::NONCE_LEN)?;

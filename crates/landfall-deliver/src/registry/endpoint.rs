@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use crate::ecr::EcrHost;
+use crate::ecr::{EcrHost, PUBLIC_REGISTRY};
 use crate::environment::Environment;
 use crate::http;
 
@@ -29,13 +29,17 @@ pub struct Target {
 impl Endpoint {
     /// The way to a registry. Plain http is for this machine alone. An ECR name leads to
     /// `AWS_ENDPOINT_URL_ECR` or `AWS_ENDPOINT_URL` when that is plain http on loopback: a rehearsal
-    /// never leaves the machine.
+    /// never leaves the machine. ECR Public's leads to `AWS_ENDPOINT_URL_ECR_PUBLIC` in the same way.
     ///
     /// # Errors
     /// A sentence for the user when the name can't stand in a URL.
     pub fn new(name: &str, environment: &Environment) -> Result<Self, String> {
-        let stand_in = EcrHost::parse(name)
-            .and_then(|_| Url::parse(environment.endpoint("ECR")?).ok())
+        let service = match name {
+            PUBLIC_REGISTRY => Some("ECR_PUBLIC"),
+            name => EcrHost::parse(name).map(|_| "ECR"),
+        };
+        let stand_in = service
+            .and_then(|service| Url::parse(environment.endpoint(service)?).ok())
             .filter(http::is_plain_loopback);
         if let Some(mut base) = stand_in {
             base.set_path("/");
@@ -92,6 +96,26 @@ impl Endpoint {
             return Err(format!("the registry points to {} without encryption", authority(&url)));
         }
         Ok(Target { url, is_registry: false })
+    }
+
+    /// The address of a token service, seen from here: a stand-in's own is told in the name that it plays.
+    pub fn token_service(&self, realm: Url) -> Target {
+        if self.is_stand_in && authority(&realm) == self.name {
+            let mut home = self.base.clone();
+            home.set_path(realm.path());
+            home.set_query(realm.query());
+            return Target { url: home, is_registry: true };
+        }
+        Target { url: realm, is_registry: false }
+    }
+
+    /// Whether passwords for this registry come from ECR Public: by its name, or because a registry on this machine
+    /// says that it plays it, where ECR Public's calls lead to this machine as well.
+    pub fn is_ecr_public(&self, service: Option<&str>, environment: &Environment) -> bool {
+        let is_here = |url: &Url| url.host_str().is_some_and(http::is_loopback_host);
+        let endpoint = environment.endpoint("ECR_PUBLIC").and_then(|endpoint| Url::parse(endpoint).ok());
+        let is_local = is_here(&self.base) && endpoint.as_ref().is_some_and(is_here);
+        self.name == PUBLIC_REGISTRY || (is_local && service == Some(PUBLIC_REGISTRY))
     }
 
     /// Whether passwords for this registry come from ECR, and in which region: by its name, or because

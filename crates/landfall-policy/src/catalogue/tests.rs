@@ -66,6 +66,7 @@ const UNDER_ANOTHER_NAME: &[(&str, &str)] =
 fn all_needs() -> Vec<Need> {
     let mut needs: Vec<Need> = operations().iter().filter_map(|operation| operation.need).collect();
     needs.extend(RegistryCall::ALL.iter().map(|call| registry_need(*call)));
+    needs.extend(RegistryCall::ALL.iter().filter_map(|call| public_registry_need(*call)));
     needs.extend(mount_needs());
     needs.extend(further::all().iter().map(|further| further.need));
     needs

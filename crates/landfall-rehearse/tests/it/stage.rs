@@ -61,6 +61,7 @@ impl Stage {
         let config = Config {
             addr: "127.0.0.1:0".parse().unwrap(),
             agent_addr: None,
+            public_addr: None,
             place: landfall_serve::Place::Scratch(scratch.path().join("images")),
             account: AccountId::parse("123456789012").unwrap(),
             region: "eu-west-1".to_owned(),

@@ -3,7 +3,7 @@
 
 use landfall_policy::catalogue::{self, RegistryCall};
 
-use super::{Call, Needs};
+use super::{Call, Needs, OfRegistry};
 
 /// Declares API operations as types; what each needs stands in the catalogue.
 macro_rules! api_calls {
@@ -56,6 +56,9 @@ macro_rules! registry_calls {
                 Needs::Permission(catalogue::registry_need(RegistryCall::$call))
             }
         }
+        impl OfRegistry for $type {
+            const CALL: RegistryCall = RegistryCall::$call;
+        }
     )+
         /// The registry calls that this server has, by name.
         pub const REGISTRY: &[(&str, RegistryCall)] = &[$(($name, RegistryCall::$call),)+];
@@ -64,7 +67,7 @@ macro_rules! registry_calls {
 
 /// The operations that this server has, as types.
 pub mod calls {
-    use super::{Call, Needs, RegistryCall, catalogue};
+    use super::{Call, Needs, OfRegistry, RegistryCall, catalogue};
     api_calls! {
         "iam": AddClientIDToOpenIDConnectProvider, AddRoleToInstanceProfile, AddUserToGroup,
             AttachGroupPolicy, AttachRolePolicy, AttachUserPolicy, CreateAccessKey, CreateAccountAlias,

@@ -9,9 +9,9 @@ use landfall_policy::PolicyKind;
 use landfall_types::{Arn, RepositoryName};
 use landfall_wire::error::{AwsError, Protocol, internal};
 
-use super::{EcrCall, Face, PUBLIC_REGION};
+use super::{EcrCall, Face, PUBLIC_API_REGION, PUBLIC_REGION};
 use crate::authn::Identified;
-use crate::authz::{self, Asked, Call, Permit};
+use crate::authz::{self, Asked, Call, OfRegistry, Permit};
 use crate::called::Keys;
 use crate::caller::Caller;
 use crate::connection::Connection;
@@ -99,6 +99,24 @@ pub(crate) fn authorize_on_repository<C: Call>(
 ) -> Result<Permit<C>, AwsError> {
     let asking = Asking { caller, connection, region: &registry.region, request_id };
     authorize_with(world, &asking, registry, name, Vec::new())
+}
+
+/// The same for a registry call on ECR Public.
+///
+/// # Errors
+/// The refusal.
+pub(crate) fn authorize_on_public_repository<C: OfRegistry>(
+    world: &World,
+    (caller, connection): (&Caller, &Connection),
+    registry: &RegistryId,
+    name: &RepositoryName,
+    request_id: &str,
+) -> Result<Permit<C>, AwsError> {
+    let asking = Asking { caller, connection, region: PUBLIC_API_REGION, request_id };
+    let repository = world.store.repository(registry, name);
+    let policy = resource_policy(world, registry, repository.as_deref());
+    let asked = asked_on(&asking, registry, name, repository.as_deref(), policy.as_ref(), Vec::new());
+    authz::authorize_public(world, &asked)
 }
 
 fn authorize_with<C: Call>(

@@ -15,7 +15,7 @@ use crate::store::{RegistryId, RepositorySettings};
 use crate::world::World;
 
 /// The name under which a public registry is found that has not asked for another.
-pub(super) fn alias(account: AccountId) -> String {
+pub(crate) fn alias(account: AccountId) -> String {
     let digest = landfall_wire::hash::sha256_hex(account.as_str().as_bytes());
     // A letter first, as aliases have it.
     format!("r{}", digest.get(..7).unwrap_or_default())

@@ -73,6 +73,7 @@ const OTHERS: &[&str] = &[
     "amazonaws.eu",
     "api.aws",
     "on.aws",
+    "ecr.aws",
     "on.amazonwebservices.com.cn",
     "on.amazonwebservices.eu",
     "c2s.ic.gov",

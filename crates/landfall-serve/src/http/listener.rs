@@ -58,6 +58,8 @@ impl Default for Limits {
 pub(crate) enum Leads {
     /// To everything; with a door the requests are noted for it.
     All(Option<Arc<Passed>>),
+    /// To ECR Public's registry.
+    Public,
     /// To the Pod Identity agent.
     Agent,
 }
@@ -130,9 +132,13 @@ async fn connection(
     let answer = service_fn(move |request: Request<Incoming>| {
         let (world, leads) = (Arc::clone(&world), leads.clone());
         async move {
-            let request = request.map(|body| Body::new(PatientBody::new(body, limits.stall_wait)));
+            let mut request = request.map(|body| Body::new(PatientBody::new(body, limits.stall_wait)));
             let response = match leads {
                 Leads::All(door) => super::handle(world, peer.ip(), request, door.as_deref()).await,
+                Leads::Public => {
+                    request.extensions_mut().insert(crate::registry::AtPublicAddress);
+                    super::handle(world, peer.ip(), request, None).await
+                }
                 Leads::Agent => super::handle_agent(&world, &request),
             };
             Ok::<_, std::convert::Infallible>(response)

@@ -55,8 +55,18 @@ pub async fn handle(
     let connection = Connection::new(peer, text_header(&request, &header::USER_AGENT))
         .called(text_header(&request, &header::HOST));
     let path = request.uri().path().to_owned();
-    if path == "/v2" || path.starts_with("/v2/") {
-        return registry::handle(&world, request, &connection, &request_id).await;
+    let is_public_address = request.extensions().get::<registry::AtPublicAddress>().is_some();
+    let face = match connection.called.as_deref().is_some_and(registry::is_public_host) || is_public_address {
+        true => ecr::Face::Public,
+        false => ecr::Face::Private,
+    };
+    let is_token =
+        face == ecr::Face::Public && path.trim_end_matches('/') == registry::TOKEN_PATH.trim_end_matches('/');
+    if path == "/v2" || path.starts_with("/v2/") || is_token {
+        return registry::handle(&world, request, &connection, &request_id, face).await;
+    }
+    if is_public_address {
+        return text(StatusCode::NOT_FOUND, "here is ECR Public's registry: /v2/ and /token/\n");
     }
     if let Some(rest) = path.strip_prefix("/_landfall/") {
         return ours(&world, &connection, rest, request, &request_id).await;

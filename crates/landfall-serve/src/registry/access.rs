@@ -7,6 +7,7 @@ use super::From;
 use super::answer::Refusal;
 use crate::authn::{self, RegistryAuthn, RegistryLogin};
 use crate::caller::Caller;
+use crate::ecr::PUBLIC_REGION;
 use crate::log::{Entry, Verdict};
 use crate::store::RegistryId;
 use crate::world::World;
@@ -24,26 +25,7 @@ pub(super) fn enter(
     authorization: Option<&str>,
 ) -> Result<(Caller, RegistryId), Refusal> {
     let world = from.world;
-    let refuse = |refused: Refused| {
-        let status = refused.status.as_u16();
-        let finding = refused.finding.note(format!("the client was told: {status} DENIED"));
-        world.log.add(
-            world.clock.now(),
-            Entry {
-                request_id: from.request_id.to_owned(),
-                service: "ecr",
-                operation: from.operation.to_owned(),
-                caller: refused.caller,
-                action: None,
-                resource: None,
-                verdict: Verdict::Refused { code: "DENIED".to_owned(), message: refused.message.to_owned() },
-                decision: None,
-                finding: Some(finding),
-                claims: None,
-            },
-        );
-        Refusal::with_status(refused.status, "DENIED", refused.message)
-    };
+    let refuse = |refused| told(from, "ecr", refused);
     let is_basic = authorization.is_some_and(|text| {
         text.split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
     });
@@ -62,22 +44,44 @@ pub(super) fn enter(
     if login.has_ended(world.clock.now()) {
         return Err(refuse(ended(world, &login)));
     }
-    let registry = registry_of(host, &login).ok_or_else(|| refuse(invalid()))?;
+    let registry = registry_of(world, host, &login).ok_or_else(|| refuse(invalid()))?;
     if registry.region != login.region {
         return Err(refuse(other_region(&login, &registry)));
     }
     Ok((login.caller(), registry))
 }
 
-/// A login that does not open the registry.
-struct Refused {
-    caller: String,
-    status: StatusCode,
-    message: &'static str,
-    finding: Finding,
+/// Tells a client that its login does not open the registry, and the log why.
+pub(super) fn told(from: &From<'_>, service: &'static str, refused: Refused) -> Refusal {
+    let status = refused.status.as_u16();
+    let finding = refused.finding.note(format!("the client was told: {status} DENIED"));
+    from.world.log.add(
+        from.world.clock.now(),
+        Entry {
+            request_id: from.request_id.to_owned(),
+            service,
+            operation: from.operation.to_owned(),
+            caller: refused.caller,
+            action: None,
+            resource: None,
+            verdict: Verdict::Refused { code: "DENIED".to_owned(), message: refused.message.to_owned() },
+            decision: None,
+            finding: Some(finding),
+            claims: None,
+        },
+    );
+    Refusal::with_status(refused.status, "DENIED", refused.message)
 }
 
-fn invalid() -> Refused {
+/// A login that does not open the registry.
+pub(super) struct Refused {
+    pub(super) caller: String,
+    pub(super) status: StatusCode,
+    pub(super) message: &'static str,
+    pub(super) finding: Finding,
+}
+
+pub(super) fn invalid() -> Refused {
     Refused {
         caller: "unknown".to_owned(),
         status: StatusCode::BAD_REQUEST,
@@ -87,7 +91,7 @@ fn invalid() -> Refused {
     }
 }
 
-fn ended(world: &World, login: &RegistryLogin) -> Refused {
+pub(super) fn ended(world: &World, login: &RegistryLogin) -> Refused {
     let ended_at = landfall_types::Timestamp(login.expires_at_ms);
     let now = world.clock.now();
     Refused {
@@ -119,11 +123,15 @@ fn other_region(login: &RegistryLogin, registry: &RegistryId) -> Refused {
     }
 }
 
-/// The registry that a host names, or else the login's own.
-fn registry_of(host: &str, login: &RegistryLogin) -> Option<RegistryId> {
+/// The registry that a host names, or else the login's own. A login for ECR Public has none here.
+fn registry_of(world: &World, host: &str, login: &RegistryLogin) -> Option<RegistryId> {
     let own = || {
         let account = AccountId::parse(&login.account).ok()?;
-        Some(RegistryId { account, region: login.region.clone() })
+        let region = match login.region.as_str() {
+            PUBLIC_REGION => &world.settings.default_region,
+            _ => &login.region,
+        };
+        Some(RegistryId { account, region: region.clone() })
     };
     registry_of_host(host).or_else(own)
 }

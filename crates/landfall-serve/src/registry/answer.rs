@@ -15,6 +15,8 @@ pub(super) type Answer = Result<Response<Body>, Refusal>;
 pub(super) struct Refusal {
     kind: Kind,
     headers: Vec<(HeaderName, String)>,
+    /// Whether it refuses nobody, but asks who it is.
+    is_challenge: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,14 +28,18 @@ enum Kind {
 }
 
 impl Refusal {
+    fn of(kind: Kind) -> Self {
+        Self { kind, headers: Vec::new(), is_challenge: false }
+    }
+
     /// A code with its usual status.
     pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { kind: Kind::Oci { status: None, code, message: message.into() }, headers: Vec::new() }
+        Self::of(Kind::Oci { status: None, code, message: message.into() })
     }
 
     /// A code with a status of its own.
     pub(super) fn with_status(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { kind: Kind::Oci { status: Some(status), code, message: message.into() }, headers: Vec::new() }
+        Self::of(Kind::Oci { status: Some(status), code, message: message.into() })
     }
 
     /// 403 with AWS's sentence.
@@ -76,7 +82,13 @@ impl Refusal {
     pub(super) fn challenge(host: &str) -> Self {
         let realm: String = host.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
         let challenge = format!("Basic realm=\"http://{realm}/\",service=\"ecr.amazonaws.com\"");
-        Self { kind: Kind::NotAuthorized, headers: vec![(header::WWW_AUTHENTICATE, challenge)] }
+        Self::of(Kind::NotAuthorized).header(header::WWW_AUTHENTICATE, challenge).unnoted()
+    }
+
+    /// A refusal that the log need not know.
+    #[must_use]
+    pub(super) fn unnoted(self) -> Self {
+        Self { is_challenge: true, ..self }
     }
 
     /// Adds a header.
@@ -89,8 +101,8 @@ impl Refusal {
     /// Code and message; none for the challenge, which refuses nobody.
     pub(super) fn reason(&self) -> Option<(&'static str, &str)> {
         match &self.kind {
-            Kind::Oci { code, message, .. } => Some((code, message)),
-            Kind::NotAuthorized => None,
+            Kind::Oci { code, message, .. } if !self.is_challenge => Some((code, message)),
+            Kind::Oci { .. } | Kind::NotAuthorized => None,
         }
     }
 

@@ -109,7 +109,7 @@ pub(super) fn mount_blob(
 /// 201 for a blob that is there now.
 pub(super) fn created(call: &RegistryCall<'_>, name: &RepositoryName, digest: &Digest) -> Response<Body> {
     let mut response = empty(StatusCode::CREATED);
-    set(&mut response, header::LOCATION, &call.location(&format!("{name}/blobs/{digest}")));
+    set(&mut response, header::LOCATION, &call.location(name, &format!("blobs/{digest}")));
     set(&mut response, DOCKER_CONTENT_DIGEST, digest.as_str());
     response
 }

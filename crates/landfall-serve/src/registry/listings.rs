@@ -29,8 +29,8 @@ pub(super) fn tags(call: &RegistryCall<'_>, name: &RepositoryName) -> Answer {
         all.sort_unstable();
     }
     let page = Page::of(&all, order, call.query.get("last"), count);
-    let body = json!({ "name": name.as_str(), "tags": page.items });
-    Ok(page.response(call, &body, &format!("{name}/tags/list")))
+    let body = json!({ "name": call.full_name(name), "tags": page.items });
+    Ok(page.response(call, &body, &format!("{}/tags/list", call.full_name(name))))
 }
 
 fn list_tags(world: &World, permit: Permit<calls::ListTags>) -> Result<Vec<String>, Refusal> {

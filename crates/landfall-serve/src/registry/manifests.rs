@@ -94,7 +94,7 @@ pub(super) async fn put(
         crate::ecr::after_push(call.world, (&call.registry, name), &digest, tag);
     }
     let mut response = empty(StatusCode::CREATED);
-    set(&mut response, header::LOCATION, &call.location(&format!("{name}/manifests/{digest}")));
+    set(&mut response, header::LOCATION, &call.location(name, &format!("manifests/{digest}")));
     set(&mut response, DOCKER_CONTENT_DIGEST, digest.as_str());
     if let Some(subject) = &parsed.subject {
         set(&mut response, OCI_SUBJECT, subject.digest.as_str());

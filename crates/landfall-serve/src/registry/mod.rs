@@ -13,6 +13,7 @@ mod deleting;
 mod layers;
 mod listings;
 mod manifests;
+mod public;
 pub mod route;
 mod uploading;
 
@@ -24,31 +25,34 @@ use http_body_util::BodyExt as _;
 use landfall_types::{Digest, RepositoryName};
 use landfall_wire::query::Params;
 
-use crate::authz::{Call, Permit, calls};
+use crate::authz::{OfRegistry, Permit, calls};
 use crate::caller::Caller;
 use crate::connection::Connection;
-use crate::ecr::CreateRepository;
+use crate::ecr::{CreateRepository, Face};
 use crate::log::FailedCall;
 use crate::store::{RegistryId, Repository, RepositorySettings};
 use crate::world::{RegistryMode, World};
 use answer::{Answer, Refusal};
+pub(crate) use public::{AtPublicAddress, TOKEN_PATH, is_public_host};
 use route::Route;
 
 /// Bytes of a refused body that are read and thrown away, so that the client gets to read the refusal:
 /// most clients look for an answer only after they have sent everything.
 const REFUSED_BODY_BYTES_MAX: u64 = 1 << 30;
 
-/// Answers a registry call: any path that begins with `/v2`.
-pub async fn handle(
+/// Answers a registry call: any path that begins with `/v2`, and ECR Public's `/token/`.
+pub(crate) async fn handle(
     world: &Arc<World>,
     request: Request<Body>,
     connection: &Connection,
     request_id: &str,
+    face: Face,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let route = Route::parse(parts.uri.path());
     let operation = format!("{} {}", parts.method, route.noun());
-    let from = From { world, connection, request_id, operation: &operation, before: world.log.last() };
+    let before = world.log.last();
+    let from = From { world, connection, request_id, operation: &operation, before, face };
     let mut incoming = Incoming { headers: parts.headers, body: Some(body) };
     let mut response = match dispatch(&from, &parts.method, &parts.uri, route, &mut incoming).await {
         Ok(response) => response,
@@ -75,13 +79,19 @@ struct From<'a> {
     operation: &'a str,
     /// The log's newest record when the request came.
     before: u64,
+    /// Whose registry is called.
+    face: Face,
 }
 
 impl From<'_> {
     /// Writes a refusal to the log, if it isn't there yet.
     fn note(&self, code: &str, message: &str) {
-        let Self { world, request_id, operation, before, .. } = *self;
-        let failed = FailedCall { request_id, service: "ecr", operation };
+        let Self { world, request_id, operation, before, face, .. } = *self;
+        let service = match face {
+            Face::Private => "ecr",
+            Face::Public => "ecr-public",
+        };
+        let failed = FailedCall { request_id, service, operation };
         world.log.add_failure(world.clock.now(), before, failed, code, message);
     }
 }
@@ -155,6 +165,8 @@ struct RegistryCall<'a> {
     caller: Caller,
     connection: &'a Connection,
     registry: RegistryId,
+    /// The alias that stands before the names of a public registry; none for a private one.
+    alias: Option<String>,
     /// As the client calls this server; answers lead back there.
     host: &'a str,
     query: Params,
@@ -162,15 +174,25 @@ struct RegistryCall<'a> {
 }
 
 impl RegistryCall<'_> {
-    fn authorize<C: Call>(&self, name: &RepositoryName) -> Result<Permit<C>, Refusal> {
-        let caller = (&self.caller, self.connection);
-        crate::ecr::authorize_on_repository(self.world, caller, &self.registry, name, self.request_id)
-            .map_err(|error| Refusal::denied(error.message))
+    fn authorize<C: OfRegistry>(&self, name: &RepositoryName) -> Result<Permit<C>, Refusal> {
+        let (caller, registry) = ((&self.caller, self.connection), &self.registry);
+        let decided = if self.alias.is_some() {
+            crate::ecr::authorize_on_public_repository(self.world, caller, registry, name, self.request_id)
+        } else {
+            crate::ecr::authorize_on_repository(self.world, caller, registry, name, self.request_id)
+        };
+        decided.map_err(|error| match self.caller {
+            Caller::Anonymous => Refusal::denied(public::NOT_AUTHORIZED),
+            _ => Refusal::denied(error.message),
+        })
     }
 
     /// The repository, once the call on it was allowed.
     fn repository(&self, name: &RepositoryName) -> Result<Arc<Repository>, Refusal> {
         self.world.store.repository(&self.registry, name).ok_or_else(|| {
+            if let Some(alias) = &self.alias {
+                return Refusal::new("NAME_UNKNOWN", public::no_repository(alias, name.as_str()));
+            }
             let reason = crate::ecr::not_pulled_through(self.world, &self.registry, name);
             let message = reason.unwrap_or_else(|| crate::ecr::no_repository_sentence(&self.registry, name));
             Refusal::new("NAME_UNKNOWN", message)
@@ -178,17 +200,20 @@ impl RegistryCall<'_> {
     }
 
     /// Decides, then looks whether the repository is there.
-    fn permit<C: Call>(&self, name: &RepositoryName) -> Result<(Permit<C>, Arc<Repository>), Refusal> {
+    fn permit<C: OfRegistry>(&self, name: &RepositoryName) -> Result<(Permit<C>, Arc<Repository>), Refusal> {
         let permit = self.authorize(name)?;
         Ok((permit, self.repository(name)?))
     }
 
     /// The same for what a push begins with. A registry of the specification has every repository that
     /// something is pushed to: the first push makes it, if the caller may make one. With ECR that is so where
-    /// a repository creation template says it.
-    fn permit_push<C: Call>(&self, name: &RepositoryName) -> Result<(Permit<C>, Arc<Repository>), Refusal> {
+    /// a repository creation template says it, and never with ECR Public.
+    fn permit_push<C: OfRegistry>(
+        &self,
+        name: &RepositoryName,
+    ) -> Result<(Permit<C>, Arc<Repository>), Refusal> {
         let permit = self.authorize(name)?;
-        let is_missing = self.world.store.repository(&self.registry, name).is_none();
+        let is_missing = self.alias.is_none() && self.world.store.repository(&self.registry, name).is_none();
         if is_missing && self.is_strict() {
             self.create(name)?;
         } else if is_missing {
@@ -200,7 +225,10 @@ impl RegistryCall<'_> {
     }
 
     fn create(&self, name: &RepositoryName) -> Result<(), Refusal> {
-        let permit = self.authorize::<calls::CreateRepository>(name)?;
+        let caller = (&self.caller, self.connection);
+        let permit: Permit<calls::CreateRepository> =
+            crate::ecr::authorize_on_repository(self.world, caller, &self.registry, name, self.request_id)
+                .map_err(|error| Refusal::denied(error.message))?;
         let input = CreateRepository {
             registry: self.registry.clone(),
             name: name.clone(),
@@ -222,9 +250,17 @@ impl RegistryCall<'_> {
         self.world.settings.registry == RegistryMode::StrictOci
     }
 
-    /// An absolute address on this registry.
-    fn location(&self, path: &str) -> String {
-        format!("http://{}/v2/{path}", self.host)
+    /// A repository's name as clients know it.
+    fn full_name(&self, name: &RepositoryName) -> String {
+        match &self.alias {
+            Some(alias) => format!("{alias}/{name}"),
+            None => name.to_string(),
+        }
+    }
+
+    /// An absolute address in a repository.
+    fn location(&self, name: &RepositoryName, path: &str) -> String {
+        format!("http://{}/v2/{}/{path}", self.host, self.full_name(name))
     }
 }
 
@@ -236,15 +272,35 @@ async fn dispatch(
     incoming: &mut Incoming,
 ) -> Answer {
     let host = incoming.header(header::HOST).or_else(|| uri.host()).unwrap_or_default().to_owned();
-    let (caller, registry) = access::enter(from, &host, incoming.header(header::AUTHORIZATION))?;
+    if route == Route::Token && from.face == Face::Public {
+        return public::token(from, method, incoming);
+    }
+    let authorization = incoming.header(header::AUTHORIZATION);
+    let (caller, place, route) = match from.face {
+        Face::Private => {
+            let (caller, registry) = access::enter(from, &host, authorization)?;
+            (caller, Some((registry, None)), route)
+        }
+        Face::Public => {
+            let caller = public::enter(from, &host, authorization)?;
+            let (found, route) = public::locate(from.world, &caller, route)?;
+            (caller, found.map(|(registry, alias)| (registry, Some(alias))), route)
+        }
+    };
+    let Some((registry, alias)) = place else {
+        return match (method, route) {
+            (&Method::GET | &Method::HEAD, Route::Base) => Ok(Response::new(Body::empty())),
+            _ => Err(Refusal::unsupported()),
+        };
+    };
     let query = Params::parse(uri.query().unwrap_or(""))
         .map_err(|error| Refusal::with_status(StatusCode::BAD_REQUEST, "UNSUPPORTED", error.message))?;
     let From { world, connection, request_id, .. } = *from;
-    let call = RegistryCall { world, caller, connection, registry, host: &host, query, request_id };
+    let call = RegistryCall { world, caller, connection, registry, alias, host: &host, query, request_id };
     match (method, route) {
         (&Method::GET | &Method::HEAD, Route::Base) => Ok(Response::new(Body::empty())),
         (&Method::GET, Route::Catalog) => listings::catalog(&call),
-        (_, Route::Elsewhere | Route::Base | Route::Catalog) => Err(Refusal::unsupported()),
+        (_, Route::Elsewhere | Route::Base | Route::Catalog | Route::Token) => Err(Refusal::unsupported()),
         (method, Route::In { name, place }) => {
             let name = RepositoryName::parse(&name).map_err(|_| Refusal::invalid_name())?;
             in_repository(&call, method, &name, place, incoming).await

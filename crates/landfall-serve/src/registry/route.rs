@@ -10,6 +10,8 @@ pub enum Route {
     Base,
     /// `/v2/_catalog`.
     Catalog,
+    /// ECR Public's `/token/`.
+    Token,
     /// A place in a repository.
     In {
         /// The repository's name, not yet looked at.
@@ -44,6 +46,7 @@ impl Route {
         let Ok(path) = percent_decode_str(path).decode_utf8() else { return Self::Elsewhere };
         let rest = match path.as_ref() {
             "/v2" | "/v2/" => return Self::Base,
+            "/token" | "/token/" => return Self::Token,
             "/v2/_catalog" => return Self::Catalog,
             path => path.strip_prefix("/v2/").unwrap_or_default(),
         };
@@ -65,6 +68,7 @@ impl Route {
         match self {
             Self::Base => "registry",
             Self::Catalog => "catalog",
+            Self::Token => "token",
             Self::Elsewhere => "unknown path",
             Self::In { place, .. } => match place {
                 Place::Manifest(_) => "manifest",

@@ -4,10 +4,13 @@
 //! `###` begins a case. `>` is a request: first `METHOD PATH [as CALLER]`, then headers, then `= BODY`.
 //! `<` is what is expected: the status, headers (`!name`: absent), `= BODY`, `log RULE` (the finding of
 //! the newest record, or `allowed`). `@ NAME = TEXT` names a text, `! advance SECONDS` moves the clock,
-//! `! deny ACTION` makes a new repository `team/guarded` whose policy denies the action.
+//! `! deny ACTION` makes a new repository `team/guarded` whose policy denies the action, `! deny public ACTION` a
+//! `guarded` of ECR Public. `as NAME@REGION` is a login for that region, or for `public.ecr.aws`; `as bearer NAME` is
+//! the same login as a bearer token.
 //!
 //! `${NAME}` is a named text, `${sha256:TEXT}`, `${sha512:TEXT}` and `${length:TEXT}` are of a text or of
-//! a named one (`@NAME`), and `${upload}` is the path of the last upload that an answer pointed to.
+//! a named one (`@NAME`), `${upload}` is the path of the last upload that an answer pointed to, and `${token}` the last
+//! token that one held.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -36,6 +39,20 @@ const CALLERS: &[(&str, &[&str])] = &[
             "ecr:BatchGetImage",
             "ecr:GetDownloadUrlForLayer",
             "ecr:ListImages",
+            "ecr-public:GetAuthorizationToken",
+            "sts:GetServiceBearerToken",
+        ],
+    ),
+    (
+        "publisher",
+        &[
+            "ecr:GetAuthorizationToken",
+            "ecr-public:GetAuthorizationToken",
+            "sts:GetServiceBearerToken",
+            "ecr-public:InitiateLayerUpload",
+            "ecr-public:UploadLayerPart",
+            "ecr-public:CompleteLayerUpload",
+            "ecr-public:PutImage",
         ],
     ),
     ("puller", &["ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]),
@@ -48,6 +65,7 @@ const CASES: &[(&str, RegistryMode, &str)] = &[
     ("registry-pull", RegistryMode::Ecr, include_str!("../../cases/registry-pull.http")),
     ("registry-uploads", RegistryMode::Ecr, include_str!("../../cases/registry-uploads.http")),
     ("registry-lists", RegistryMode::Ecr, include_str!("../../cases/registry-lists.http")),
+    ("registry-public", RegistryMode::Ecr, include_str!("../../cases/registry-public.http")),
     ("registry-strict", RegistryMode::StrictOci, include_str!("../../cases/registry-strict.http")),
 ];
 
@@ -62,6 +80,18 @@ async fn conversations_go_as_the_cases_say() {
         }
     }
     assert!(count > 55, "{count} cases");
+}
+
+/// Answers a request by the registry that its `Host` names.
+async fn handle(
+    world: &Arc<World>,
+    request: Request<Body>,
+    connection: &Connection,
+    request_id: &str,
+) -> Response<Body> {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let face = if is_public_host(host) { Face::Public } else { Face::Private };
+    super::handle(world, request, connection, request_id, face).await
 }
 
 struct Conversation {
@@ -84,6 +114,7 @@ impl Conversation {
         let test = testing::world_with(mode);
         testing::repository(&test.world, "team/api", false, None);
         testing::repository(&test.world, "team/locked", true, None);
+        testing::public_repository(&test.world, "tool", None);
         let mut callers: HashMap<_, _> = CALLERS
             .iter()
             .map(|(name, actions)| (*name, testing::session(&test.world, name, actions)))
@@ -119,11 +150,19 @@ impl Conversation {
         match order.split_once(' ').unwrap() {
             ("advance", seconds) => world.clock.advance(seconds.parse().unwrap()),
             ("deny", action) => {
+                let (is_public, action) = match action.strip_prefix("public ") {
+                    Some(action) => (true, action),
+                    None => (false, action),
+                };
                 let text = format!(
                     r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Deny","Principal":"*","Action":"{action}"}}]}}"#
                 );
                 let policy = testing::document(world, &text, PolicyKind::Resource);
-                testing::repository(world, "team/guarded", false, Some(policy));
+                if is_public {
+                    testing::public_repository(world, "guarded", Some(policy));
+                } else {
+                    testing::repository(world, "team/guarded", false, Some(policy));
+                }
             }
             _ => panic!("{}: `{order}`", self.title),
         }
@@ -140,8 +179,11 @@ impl Conversation {
         let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         assert_eq!(header("docker-distribution-api-version").as_deref(), Some("registry/2.0"), "{place}");
         if let Some(location) = header("location").filter(|location| location.contains("/uploads/")) {
-            let path = location.strip_prefix("http://127.0.0.1:4566").unwrap().to_owned();
-            self.texts.insert("upload".to_owned(), path);
+            let (_, path) = location.split_once("/v2/").unwrap();
+            self.texts.insert("upload".to_owned(), format!("/v2/{path}"));
+        }
+        if let Some(token) = body.strip_prefix(r#"{"token":""#) {
+            self.texts.insert("token".to_owned(), token.trim_end_matches("\"}").to_owned());
         }
         for expected in &exchange.expected {
             let expected = self.fill(expected);
@@ -169,7 +211,11 @@ impl Conversation {
         let mut body = String::new();
         let mut host = "127.0.0.1:4566".to_owned();
         if let Some(caller) = caller {
-            request = request.header(header::AUTHORIZATION, self.login(caller));
+            let authorization = match caller.strip_prefix("bearer ") {
+                Some(caller) => self.login(caller).replace("Basic", "Bearer"),
+                None => self.login(caller),
+            };
+            request = request.header(header::AUTHORIZATION, authorization);
         }
         for line in rest {
             let line = self.fill(line);
@@ -366,6 +412,7 @@ fn paths_are_read_from_their_end() {
         let found = match Route::parse(path) {
             Route::Base => "base".to_owned(),
             Route::Catalog => "catalog".to_owned(),
+            Route::Token => "token".to_owned(),
             Route::Elsewhere => "elsewhere".to_owned(),
             Route::In { name, place } => format!("{name} {place:?}"),
         };

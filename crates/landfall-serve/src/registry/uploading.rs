@@ -332,7 +332,7 @@ fn progress(
 }
 
 fn upload_location(call: &RegistryCall<'_>, name: &RepositoryName, id: &str) -> String {
-    call.location(&format!("{name}/blobs/uploads/{id}"))
+    call.location(name, &format!("blobs/uploads/{id}"))
 }
 
 /// `0-LAST`; an empty upload is `0-0` too, the specification has no other form for it.

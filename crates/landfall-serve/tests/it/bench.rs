@@ -57,6 +57,7 @@ impl Bench {
         let config = Config {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             agent_addr: None,
+            public_addr: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             place: Place::Scratch(dir.path().to_owned()),
             account: AccountId::parse(ACCOUNT).unwrap(),
             region: REGION.to_owned(),

@@ -109,7 +109,7 @@ impl Door {
     fn action(&self) -> Option<&'static str> {
         match Needs::of(self.service, self.operation) {
             Needs::Permission(need) => Some(need.action),
-            Needs::Caller => None,
+            Needs::Caller | Needs::Nothing => None,
             Needs::Unlisted => panic!("{} is not in the catalogue", self.operation),
         }
     }

@@ -276,6 +276,7 @@ fn setup<'a>(
     Ok(serve::Setup {
         addr: args.addr,
         agent_addr: None,
+        public_addr: None,
         account: serve::account(account.unwrap_or(serve::ACCOUNT_DEFAULT))?,
         region: args.region.clone().or_else(|| found.config.region.clone()),
         spare_region,

@@ -125,6 +125,7 @@ fn setup<'a>(args: &RehearseArgs, infra: &'a [PathBuf]) -> Result<serve::Setup<'
     Ok(serve::Setup {
         addr: args.addr,
         agent_addr: None,
+        public_addr: None,
         account: serve::account(args.account.as_deref().unwrap_or(serve::ACCOUNT_DEFAULT))?,
         region: args.region.clone(),
         spare_region: None,

@@ -108,6 +108,7 @@ pub fn find(
     let setup = serve::Setup {
         addr: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         agent_addr: None,
+        public_addr: None,
         account,
         region: None,
         spare_region: None,

@@ -44,6 +44,10 @@ pub struct ServeArgs {
     /// own. It answers at the address of --addr in any case, under /v1/credentials
     #[arg(long, value_name = "HOST:PORT")]
     pub agent_addr: Option<SocketAddr>,
+    /// Where ECR Public's registry listens, the local public.ecr.aws [default: a free port beside --addr, which
+    /// is printed]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub public_addr: Option<SocketAddr>,
     /// A folder where everything is kept, for the next start as well: records, images, the server's own keys.
     /// What was answered is on the disk. It is made if it isn't there [default: in memory, until the end]
     #[arg(long, value_name = "DIR")]
@@ -152,6 +156,8 @@ pub struct Setup<'a> {
     pub addr: SocketAddr,
     /// Where the Pod Identity agent listens beside it.
     pub agent_addr: Option<SocketAddr>,
+    /// Where ECR Public's registry listens beside it.
+    pub public_addr: Option<SocketAddr>,
     /// The account.
     pub account: AccountId,
     /// The region, when it was said.
@@ -302,6 +308,7 @@ fn config(sources: &SourceMap, setup: &Setup<'_>, region: &str, place: Place) ->
     Config {
         addr: setup.addr,
         agent_addr: setup.agent_addr,
+        public_addr: setup.public_addr,
         place,
         account: setup.account,
         region: region.to_owned(),
@@ -358,6 +365,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let setup = Setup {
         addr: args.addr,
         agent_addr: args.agent_addr,
+        public_addr: Some(args.public_addr.unwrap_or(SocketAddr::new(args.addr.ip(), 0))),
         account: account(&args.account)?,
         region: args.region.clone(),
         spare_region: None,
@@ -380,6 +388,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         Format::Json => ui::line(serde_json::json!({
             "event": "ready",
             "url": served.server.url(),
+            "public_registry": served.server.public_addr.map(|addr| addr.to_string()),
             "account": args.account,
             "region": served.region,
             "made": served.seeded.made,
@@ -515,6 +524,9 @@ fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {
         Registry::StrictOci => "plain http; the OCI specification where ECR differs from it",
     };
     ui::line(format!("  registry  {} ({kind})", served.server.addr));
+    if let Some(addr) = served.server.public_addr {
+        ui::line(format!("  public    {addr} (plain http; the local public.ecr.aws)"));
+    }
     if let Some(dir) = &args.data {
         ui::line(format!("  data      {}", dir.display()));
     }

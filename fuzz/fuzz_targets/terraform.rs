@@ -14,7 +14,7 @@ fuzz_target!(|text: &str| {
         region: "eu-west-1".to_owned(),
         variables: Default::default(),
     };
-    let (infra, _) = terraform::read(&sources, &[Root { files: vec![main], disk: &NoDisk }], &settings);
+    let (infra, _) = terraform::read(&sources, &[Root { files: vec![main], values: Vec::new(), disk: &NoDisk }], &settings);
     for role in &infra.roles {
         let _ = terraform::to_json(&role.trust);
     }

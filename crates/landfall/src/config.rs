@@ -60,6 +60,9 @@ pub struct Config {
     /// Terraform variables.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
+    /// Files of Terraform variables.
+    #[serde(default)]
+    pub var_files: Vec<PathBuf>,
 }
 
 /// A file that was found, and the folder that its paths are relative to.

@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use landfall_check::terraform::{self, Disk, Infra, Root};
 use landfall_check::yaml;
 use landfall_deliver::Failure;
-use landfall_types::{Finding, Node, SourceId, SourceMap, Tree};
+use landfall_types::{AccountId, Finding, Node, SourceId, SourceMap, Tree};
 
-use crate::cmd::usage;
+use crate::cmd::{key_value, usage};
+use crate::config::Found;
 
 /// Largest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -91,6 +93,26 @@ fn is_region(text: &str) -> bool {
         && number.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// Values of Terraform's variables. They have no place of their own: what is said later wins.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Variables {
+    /// A Terraform variable; may be repeated
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = key_value)]
+    texts: Vec<(String, String)>,
+    /// A file of Terraform variables (*.tfvars), as Terraform's -var-file; may be repeated
+    #[arg(long = "var-file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+impl Variables {
+    /// With those of `landfall.toml` before them.
+    pub fn after(self, found: &Found) -> Self {
+        let configured = found.config.variables.clone().into_iter();
+        let files = found.config.var_files.iter().map(|file| found.path(file));
+        Self { texts: configured.chain(self.texts).collect(), files: files.chain(self.files).collect() }
+    }
+}
+
 /// What the Terraform of one or more root modules describes.
 #[derive(Clone, Default, Debug)]
 pub struct ReadInfra {
@@ -132,8 +154,13 @@ impl Disk for Around<'_> {
 pub fn terraform(
     sources: &SourceMap,
     paths: &[PathBuf],
-    settings: &terraform::Settings,
+    account: AccountId,
+    region: String,
+    variables: &Variables,
 ) -> Result<ReadInfra, Failure> {
+    let values = variables.files.iter().map(|file| read(sources, file)).collect::<Result<Vec<_>, _>>()?;
+    let settings =
+        terraform::Settings { account, region, variables: variables.texts.iter().cloned().collect() };
     let mut modules = Vec::new();
     for path in paths {
         let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new("")) };
@@ -148,8 +175,10 @@ pub fn terraform(
         let files = files.iter().map(|file| read(sources, file)).collect::<Result<Vec<_>, _>>()?;
         modules.push((files, Around { sources, folder, read: RefCell::default() }));
     }
-    let roots: Vec<Root<'_>> =
-        modules.iter().map(|(files, around)| Root { files: files.clone(), disk: around }).collect();
-    let (infra, findings) = terraform::read(sources, &roots, settings);
+    let roots: Vec<Root<'_>> = modules
+        .iter()
+        .map(|(files, around)| Root { files: files.clone(), values: values.clone(), disk: around })
+        .collect();
+    let (infra, findings) = terraform::read(sources, &roots, &settings);
     Ok(ReadInfra { infra, findings })
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use landfall_types::{Finding, SourceId, SourceMap};
 use serde_json::Value;
 
+use super::Root;
 use super::module::{self, File, Module};
 use super::syntax::{Block, ExprKind};
 
@@ -71,11 +72,12 @@ struct Pending {
 
 impl Library {
     /// Reads the root module of these files, and all that it calls.
-    pub fn read(sources: &SourceMap, disk: &dyn Disk, files: &[SourceId]) -> (Self, Vec<Finding>) {
+    pub fn read(sources: &SourceMap, root: &Root<'_>) -> (Self, Vec<Finding>) {
+        let disk = root.disk;
         let mut library = Self { called: Vec::new() };
         let mut findings = Vec::new();
         let mut pending = Vec::new();
-        library.add(sources, String::new(), files, &mut findings);
+        library.add(sources, String::new(), (&root.files, &root.values), &mut findings);
         library.plan(0, "", 0, &mut pending);
         let manifest = read_manifest(sources, disk);
         while let Some(call) = pending.pop() {
@@ -88,7 +90,7 @@ impl Library {
                 locate(folder, &call, &manifest, disk)
             };
             let index = found.map(|(folder, files)| {
-                let index = library.add(sources, folder, &files, &mut findings);
+                let index = library.add(sources, folder, (&files, &[]), &mut findings);
                 library.plan(index, &call.key, call.level, &mut pending);
                 index
             });
@@ -103,10 +105,10 @@ impl Library {
         &mut self,
         sources: &SourceMap,
         folder: String,
-        files: &[SourceId],
+        (files, values): (&[SourceId], &[SourceId]),
         findings: &mut Vec<Finding>,
     ) -> usize {
-        let (files, found, incomplete) = module::parse(sources, files);
+        let (files, found, incomplete) = module::parse(sources, files, values);
         // A module that is called twice is wrong once.
         let new: Vec<_> = found.into_iter().filter(|finding| !findings.contains(finding)).collect();
         findings.extend(new);

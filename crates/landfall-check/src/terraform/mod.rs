@@ -49,6 +49,8 @@ use landfall_types::{Finding, SourceId, SourceMap};
 pub struct Root<'a> {
     /// The files of its folder: `*.tf`, `terraform.tfvars`, `*.auto.tfvars`. Sources are named by their paths.
     pub files: Vec<SourceId>,
+    /// Further files of variables; a later one wins, and all win over those of the folder.
+    pub values: Vec<SourceId>,
     /// What lies around it: the modules that it calls, and what `file()` and `templatefile()` name.
     pub disk: &'a dyn Disk,
 }
@@ -70,7 +72,7 @@ pub fn read(sources: &SourceMap, roots: &[Root<'_>], settings: &Settings) -> (In
 }
 
 fn read_root(sources: &SourceMap, root: &Root<'_>, settings: &Settings) -> (Infra, Vec<Finding>) {
-    let (library, mut findings) = library::Library::read(sources, root.disk, &root.files);
+    let (library, mut findings) = library::Library::read(sources, root);
     let modules = library.modules(&mut findings);
     let reading = eval::Reading { settings, sources, files: &root.files, disk: root.disk };
     let Some(evaluator) = eval::Evaluator::root(&modules, reading) else {

@@ -28,6 +28,8 @@ enum FileRole {
     /// `terraform.tfvars` is read first, `*.auto.tfvars` after it in the order of their names.
     Values,
     AutoValues,
+    /// What was named: read last, in the order that it was named in.
+    NamedValues(usize),
 }
 
 /// Every declaration of a module by its name.
@@ -55,8 +57,13 @@ pub(super) struct Module<'a> {
     pub incomplete: bool,
 }
 
-/// Parses the module's files. Files of other kinds are left to `file()` and `templatefile()`.
-pub(super) fn parse(sources: &SourceMap, files: &[SourceId]) -> (Vec<File>, Vec<Finding>, bool) {
+/// Parses the module's files, and files of values whatever their names are. Files of other kinds are left to `file()`
+/// and `templatefile()`.
+pub(super) fn parse(
+    sources: &SourceMap,
+    files: &[SourceId],
+    values: &[SourceId],
+) -> (Vec<File>, Vec<Finding>, bool) {
     let mut parsed = Vec::new();
     let mut findings = Vec::new();
     for &id in files {
@@ -74,6 +81,12 @@ pub(super) fn parse(sources: &SourceMap, files: &[SourceId]) -> (Vec<File>, Vec<
         let (body, found) = syntax::parse_file(id, &name, &sources.text(id));
         findings.extend(found);
         parsed.push(File { name: name.to_string(), body, role });
+    }
+    for (position, &id) in values.iter().enumerate() {
+        let name = sources.name(id);
+        let (body, found) = syntax::parse_file(id, &name, &sources.text(id));
+        findings.extend(found);
+        parsed.push(File { name: name.to_string(), body, role: FileRole::NamedValues(position) });
     }
     parsed.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
     let incomplete = !findings.is_empty();
@@ -104,12 +117,16 @@ impl<'a> Module<'a> {
         for block in files.iter().flat_map(File::blocks) {
             module.declare(block, findings);
         }
-        for file in files.iter().filter(|file| file.role != FileRole::Configuration) {
-            for attribute in &file.body.attributes {
-                module.values.insert(&attribute.name, attribute);
-            }
+        let is_named = |file: &&File| matches!(file.role, FileRole::NamedValues(_));
+        let own = files.iter().filter(|file| file.role != FileRole::Configuration && !is_named(file));
+        for attribute in own.flat_map(|file| &file.body.attributes) {
+            module.values.insert(&attribute.name, attribute);
         }
+        // What was named is for all root modules, and may have values for another one.
         module.report_undeclared_values(findings);
+        for attribute in files.iter().filter(is_named).flat_map(|file| &file.body.attributes) {
+            module.values.insert(&attribute.name, attribute);
+        }
         module
     }
 

@@ -154,8 +154,11 @@ fn settings(variables: BTreeMap<String, String>) -> Settings {
 fn read_text(text: &str) -> (SourceMap, Infra, Vec<Finding>) {
     let sources = SourceMap::new();
     let id = sources.add("main.tf", text);
-    let (infra, findings) =
-        read(&sources, &[Root { files: vec![id], disk: &NoDisk }], &settings(BTreeMap::new()));
+    let (infra, findings) = read(
+        &sources,
+        &[Root { files: vec![id], values: Vec::new(), disk: &NoDisk }],
+        &settings(BTreeMap::new()),
+    );
     (sources, infra, findings)
 }
 
@@ -171,13 +174,16 @@ fn subject(role: &Role) -> &Tree {
 
 fn summary_of(case: &str) -> String {
     let sources = SourceMap::new();
-    let mut variables = BTreeMap::new();
+    let (mut variables, mut values) = (BTreeMap::new(), Vec::new());
     // Root modules of files; `#! module` begins a further one.
     let mut modules: Vec<Vec<(String, String)>> = vec![Vec::new()];
     for line in case.split_inclusive('\n') {
         if let Some(variable) = line.strip_prefix("#! var ") {
             let (name, value) = variable.trim_end().split_once('=').unwrap();
             variables.insert(name.to_owned(), value.to_owned());
+        }
+        if let Some(file) = line.strip_prefix("#! var-file ") {
+            values.push(file.trim().to_owned());
         }
         if line.trim_end() == "#! module" {
             modules.push(Vec::new());
@@ -196,8 +202,10 @@ fn summary_of(case: &str) -> String {
         files.last_mut().unwrap().1.push_str(line);
     }
     let modules: Vec<Files> = modules.into_iter().map(|files| Files::new(&sources, files)).collect();
-    let roots: Vec<Root<'_>> =
-        modules.iter().map(|files| Root { files: files.of_root(), disk: files }).collect();
+    let roots: Vec<Root<'_>> = modules
+        .iter()
+        .map(|files| Root { files: files.of_root(), values: files.named(&values), disk: files })
+        .collect();
     let (infra, findings) = read(&sources, &roots, &settings(variables));
     summary(&sources, &infra, &findings)
 }
@@ -218,6 +226,10 @@ impl Files {
     fn of_root(&self) -> Vec<SourceId> {
         let of_root = self.files.iter().filter(|(name, _)| folder_of(name) == self.root);
         of_root.map(|(_, id)| *id).collect()
+    }
+
+    fn named(&self, values: &[String]) -> Vec<SourceId> {
+        values.iter().filter_map(|path| self.text(path)).collect()
     }
 
     fn place(&self, path: &str) -> String {

@@ -17,8 +17,9 @@ use landfall_types::{Arn, SourceMap};
 
 use super::role::{self, RoleSource};
 use super::serve::Format;
-use super::{key_value, usage, who};
-use crate::{files, ui};
+use super::{usage, who};
+use crate::files::{self, Variables};
+use crate::ui;
 
 /// Arguments of `landfall diff`.
 #[derive(Args, Debug)]
@@ -36,9 +37,8 @@ pub struct DiffArgs {
     /// An audience of the provider, for trust documents; may be repeated [default: sts.amazonaws.com]
     #[arg(long = "aud", value_name = "AUDIENCE")]
     audiences: Vec<String>,
-    /// A Terraform variable; may be repeated
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = key_value)]
-    variables: Vec<(String, String)>,
+    #[command(flatten)]
+    variables: Variables,
     /// The account, where the role's ARN doesn't say it
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: Option<String>,

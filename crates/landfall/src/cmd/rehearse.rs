@@ -24,7 +24,7 @@ use super::serve::{self, Format};
 use super::token::{self, SignedBy};
 use super::{key_value, usage};
 use crate::config::{self, Found};
-use crate::files::{self, shown};
+use crate::files::{self, Variables, shown};
 use crate::ui;
 use crate::ui_tree::{JsonLines, Tree};
 
@@ -64,9 +64,8 @@ pub struct RehearseArgs {
     /// A folder with Terraform; may be repeated [default: from landfall.toml]
     #[arg(long, value_name = "DIR")]
     pub infra: Vec<PathBuf>,
-    /// A Terraform variable; may be repeated
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = key_value)]
-    pub variables: Vec<(String, String)>,
+    #[command(flatten)]
+    pub variables: Variables,
     /// Run this job and what it needs, and nothing else
     #[arg(long, value_name = "JOB")]
     pub job: Option<String>,
@@ -271,8 +270,6 @@ fn setup<'a>(
     spare_region: Option<String>,
 ) -> Result<serve::Setup<'a>, Failure> {
     let account = args.account.as_deref().or(found.config.account.as_deref());
-    let mut variables: Vec<(String, String)> = found.config.variables.clone().into_iter().collect();
-    variables.extend(args.variables.clone());
     Ok(serve::Setup {
         addr: args.addr,
         agent_addr: None,
@@ -281,7 +278,7 @@ fn setup<'a>(
         region: args.region.clone().or_else(|| found.config.region.clone()),
         spare_region,
         infra,
-        variables,
+        variables: args.variables.clone().after(found),
         registry: landfall_serve::world::RegistryMode::default(),
         issuers: Vec::new(),
         // A rehearsal never leaves the machine.

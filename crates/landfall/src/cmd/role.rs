@@ -11,9 +11,10 @@ use landfall_serve::World;
 use landfall_serve::store::Role;
 use landfall_types::{AccountId, Arn, Claims, Finding, Severity, SourceMap};
 
-use super::{key_value, serve, usage};
+use super::{serve, usage};
 use crate::config::Found;
-use crate::{files, ui};
+use crate::files::{self, Variables};
+use crate::ui;
 
 /// Where a role comes from.
 #[derive(Args, Clone, Debug, Default)]
@@ -27,9 +28,8 @@ pub struct RoleSource {
     /// An audience of the provider, with --policy; may be repeated [default: the token's, else sts.amazonaws.com]
     #[arg(long = "aud", value_name = "AUDIENCE", requires = "policy")]
     pub audiences: Vec<String>,
-    /// A Terraform variable; may be repeated
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = key_value)]
-    pub variables: Vec<(String, String)>,
+    #[command(flatten)]
+    pub variables: Variables,
     /// The account, where the role's ARN doesn't say it [default: from landfall.toml, or 123456789012]
     #[arg(long, value_name = "ACCOUNT_ID")]
     pub account: Option<String>,
@@ -57,8 +57,7 @@ impl RoleSource {
         if let Some(missing) = self.infra.iter().find(|dir| !dir.exists()) {
             return Err(usage(format!("{} (--infra) is not there", files::shown(missing))));
         }
-        let configured = found.config.variables.clone();
-        self.variables = configured.into_iter().chain(self.variables).collect();
+        self.variables = self.variables.after(found);
         Ok(self)
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use landfall_check::terraform;
 use landfall_deliver::{Environment, Failure, FailureKind};
 use landfall_rehearse::world;
 use landfall_serve::discovery;
@@ -17,8 +16,9 @@ use landfall_serve::{Config, Place, Running, StartError, World};
 use landfall_types::{AccountId, Issuer, Secret, SourceMap};
 use tokio::sync::oneshot;
 
-use super::{key_value, usage};
-use crate::{edge, files, ui};
+use super::usage;
+use crate::files::{self, Variables};
+use crate::{edge, ui};
 
 /// The account of calls that don't say which.
 pub const ACCOUNT_DEFAULT: &str = "123456789012";
@@ -56,9 +56,8 @@ pub struct ServeArgs {
     /// there already is brought up to date, and what the Terraform doesn't speak of stays
     #[arg(long, value_name = "DIR")]
     pub infra: Vec<PathBuf>,
-    /// A Terraform variable
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = key_value)]
-    pub variables: Vec<(String, String)>,
+    #[command(flatten)]
+    pub variables: Variables,
     /// The account that is meant where none is named
     #[arg(long, value_name = "ACCOUNT_ID", default_value = ACCOUNT_DEFAULT)]
     pub account: String,
@@ -167,7 +166,7 @@ pub struct Setup<'a> {
     /// Folders with Terraform.
     pub infra: &'a [PathBuf],
     /// Terraform variables.
-    pub variables: Vec<(String, String)>,
+    pub variables: Variables,
     /// Which registry is played.
     pub registry: RegistryMode,
     /// Issuers to play beside those that always are.
@@ -293,12 +292,8 @@ fn play(world: &World, setup: &Setup<'_>, read: &files::ReadInfra) {
 /// The Terraform, and the region: as it was said, else the Terraform's, else the pipeline's.
 fn read(sources: &SourceMap, setup: &Setup<'_>) -> Result<(files::ReadInfra, String), Failure> {
     let spare = || setup.spare_region.clone().unwrap_or_else(|| REGION_DEFAULT.to_owned());
-    let settings = terraform::Settings {
-        account: setup.account,
-        region: setup.region.clone().unwrap_or_else(spare),
-        variables: setup.variables.iter().cloned().collect(),
-    };
-    let read = files::terraform(sources, setup.infra, &settings)?;
+    let region = setup.region.clone().unwrap_or_else(spare);
+    let read = files::terraform(sources, setup.infra, setup.account, region, &setup.variables)?;
     let written = read.infra.region.as_ref().map(|region| region.value.clone());
     let region = setup.region.clone().or(written).unwrap_or_else(spare);
     Ok((read, region))

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use landfall_check::gitlab::{self, Body, PipelineFacts, Plan, PlannedJob, PlannedToken, token_claims};
-use landfall_check::terraform::{self, Infra};
+use landfall_check::terraform::Infra;
 use landfall_deliver::Failure;
 use landfall_rehearse::gitlab::paths;
 use landfall_types::{AccountId, Finding, SourceMap, Span};
@@ -59,12 +59,9 @@ fn infra(source: &RoleSource, sources: &SourceMap) -> Result<Infra, Failure> {
         return Ok(Infra::default());
     }
     let account = source.account.as_deref().unwrap_or(serve::ACCOUNT_DEFAULT);
-    let settings = terraform::Settings {
-        account: AccountId::parse(account).map_err(|error| usage(format!("--account: {error}")))?,
-        region: serve::REGION_DEFAULT.to_owned(),
-        variables: source.variables.iter().cloned().collect(),
-    };
-    files::terraform(sources, &source.infra, &settings).map(|read| read.infra)
+    let account = AccountId::parse(account).map_err(|error| usage(format!("--account: {error}")))?;
+    let region = serve::REGION_DEFAULT.to_owned();
+    files::terraform(sources, &source.infra, account, region, &source.variables).map(|read| read.infra)
 }
 
 type Meant<'p> = Result<(String, Vec<&'p PlannedJob>), (String, Finding)>;

@@ -51,3 +51,33 @@ resource "aws_iam_role" "r" {
     ignore_changes = [tags]
   }
 }
+
+# Over nothing: the document has no NotPrincipal, not an empty one.
+data "aws_iam_policy_document" "none" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "AWS"
+      identifiers = ["123456789012"]
+    }
+    dynamic "not_principals" {
+      for_each = []
+      content {
+        type        = not_principals.value
+        identifiers = []
+      }
+    }
+    dynamic "condition" {
+      for_each = null != null ? ["never"] : []
+      content {
+        test     = condition.value
+        variable = "x"
+        values   = []
+      }
+    }
+  }
+}
+
+output "none" {
+  value = data.aws_iam_policy_document.none.json
+}

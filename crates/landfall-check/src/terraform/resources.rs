@@ -171,6 +171,10 @@ impl Evaluator<'_> {
             } else {
                 (block.kind.as_str(), vec![self.nested(block.header, &block.body, scope)])
             };
+            // A dynamic block over nothing makes no block, which is not the same as an empty one.
+            if made.is_empty() {
+                continue;
+            }
             match lists.iter_mut().find(|(key, _)| key.text == kind) {
                 Some((_, list)) => list.extend(made),
                 None => lists.push((value::key(kind, block.header), made)),

@@ -175,7 +175,9 @@ fn from_text(object: &Object, name: &Value, make: impl Fn(&str) -> String) -> Va
 
 /// Roles and policies: `arn:aws:iam::ACCOUNT:role/PATH/NAME`.
 fn with_path(at: &Account, kind: &str, object: &Object) -> Computed {
-    let path = object.written("path").map_or_else(|| Value::text("/", object.span), Value::clone);
+    // An empty path is none at all.
+    let written = object.written("path").filter(|path| path.as_text().is_none_or(|text| !text.is_empty()));
+    let path = written.map_or_else(|| Value::text("/", object.span), Value::clone);
     let prefix = object.written("name_prefix").filter(|_| object.written("name").is_none());
     let unknown_name = prefix.filter(|prefix| prefix.cause().is_some());
     let name = match (object.written("name"), unknown_name) {

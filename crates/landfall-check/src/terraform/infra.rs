@@ -192,7 +192,7 @@ impl<'e, 'a> Reader<'e, 'a> {
     }
 
     pub(super) fn path(&self, object: &Object) -> String {
-        let path = self.text(object, "path").map(|path| path.value);
+        let path = self.text(object, "path").map(|path| path.value).filter(|path| !path.is_empty());
         path.unwrap_or_else(|| "/".to_owned())
     }
 
@@ -253,7 +253,9 @@ impl<'e, 'a> Reader<'e, 'a> {
         let account = self.evaluator.settings.account;
         let arn = self.arn(object, &name, |name| landfall_types::Arn::role(account, &path, name).to_string());
         let attached = object.written("managed_policy_arns");
-        let boundary = object.written("permissions_boundary");
+        // The provider takes an empty text for none.
+        let is_empty = |value: &Value| value.as_text().is_some_and(|text| text.is_empty());
+        let boundary = object.written("permissions_boundary").filter(|value| !is_empty(value));
         Role {
             address: object.address.to_string(),
             arn,

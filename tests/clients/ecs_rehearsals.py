@@ -70,3 +70,50 @@ def _(bench):
     contains(said.stdout, ["not run, no container engine at", "not shown to work: nothing ran shop/orders"])
     contains(said.stderr, ["nothing ran the tasks of shop/orders", "DOCKER_HOST"])
     lacks(said.stdout, ["the crossing works"])
+
+
+TEMPLATES = {
+    "workflow": """    uses: acme/landfall/.github/workflows/ecs-deploy.yml@v1
+    with: {{ {common}, image: {image}, build: "{build}", entrypoint: /server, cluster: shop, service: orders, container: orders }}
+  after:
+    needs: deploy
+    runs-on: ubuntu-latest
+    steps: [{{ run: 'echo "${{{{ needs.deploy.outputs.task-definition-arn }}}} ${{{{ needs.deploy.outputs.image }}}}"' }}]
+""",
+    "actions": """    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - run: {build}
+      - id: push
+        uses: acme/landfall/push@v1
+        with: {{ {common}, image: {image}, entrypoint: /server }}
+      - id: deploy
+        uses: acme/landfall/deploy@v1
+        with: {{ {common}, image: "${{{{ steps.push.outputs.image }}}}", cluster: shop, service: orders, container: orders }}
+      - run: echo "${{{{ steps.deploy.outputs.task-definition-arn }}}} ${{{{ steps.push.outputs.image }}}}"
+""",
+}
+
+
+def template(kind):
+    def run(bench):
+        place = example(bench, [])
+        values = {
+            "common": "role: 'arn:aws:iam::123456789012:role/github-actions-deploy', region: ap-northeast-1",
+            "image": "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/orders",
+            "build": "mkdir image; rustc --edition 2021 -C target-feature=+crt-static -o image/server src/main.rs",
+        }
+        head = "on: push\npermissions: { contents: read, id-token: write }\njobs:\n  deploy:\n"
+        file = place / "service/.github/workflows/by-template.yml"
+        file.write_text(head + TEMPLATES[kind].format(**values))
+        remote = f"acme/landfall@v1={ROOT}/templates/github"
+        command = [bench.landfall, "rehearse", file, "--remote", remote]
+        said = bench.run(*command, env=environment(bench, engine(bench)))
+        contains(said.stdout, ["the crossing works", "service shop/orders", "deployment successful", "answers HTTP 200"])
+        contains(said.stdout, ["task-definition/orders:2 ", "/orders@sha256:"])
+
+    return run
+
+
+for each in TEMPLATES:
+    add(__name__, f"templates/github: login, push and deployment with landfall alone, by {each}", template(each))

@@ -54,11 +54,12 @@ import ecs_docker  # noqa: F401
 import deploy_docker  # noqa: F401
 import infra_again  # noqa: F401
 import rehearsals  # noqa: F401
+import docker_actions  # noqa: F401
 import ecs_rehearsals  # noqa: F401
 import gitlab  # noqa: F401
 
 # What may be missing in CI: an engine, or a network namespace, because not every machine lets one be had.
-OPTIONAL = {"docker engine", "ecs docker", "deploy docker", "pod chains"}
+OPTIONAL = {"docker engine", "docker actions", "ecs docker", "deploy docker", "pod chains"}
 
 
 def main():

@@ -1,7 +1,10 @@
-//! Actions from folders on this machine: composite ones, and JavaScript ones with the machine's Node.js.
+//! Actions from folders on this machine: composite ones, JavaScript ones with the machine's Node.js, and those
+//! that are containers.
 //!
 //! GitHub, "Metadata syntax reference"; environment and order as in the open-source runner
 //! (`CompositeActionHandler`, `NodeScriptActionHandler`).
+
+mod container;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,9 +15,10 @@ use landfall_check::github::{Action, Object, Runs, Template, Value, load_action}
 use landfall_types::{Finding, SourceMap};
 
 use crate::actions;
+use crate::containers::Containers;
 use crate::event::{Event, Outcome};
 use crate::job::{JobRun, Post};
-use crate::protocol::{self, Done, Failed, What};
+use crate::protocol::{self, Done, Failed, Place, What};
 use crate::run::{Executor, Rehearsal};
 use crate::script::find_program;
 use crate::snapshot;
@@ -25,6 +29,10 @@ use crate::step::{self, StepEnv};
 pub(crate) const DEPTH_MAX: usize = 10;
 /// Largest `action.yml`, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// What is an action where there is no other file.
+const DOCKERFILE: &str = "Dockerfile";
+/// Begins the name of an image that is an action.
+const IMAGE: &str = "docker://";
 /// The names of an action's file, in the order in which they are looked for.
 const FILES: [&str; 2] = ["action.yml", "action.yaml"];
 
@@ -81,6 +89,9 @@ pub(crate) struct Scope {
 /// Reads the action of a folder, which messages name in another way.
 fn read(sources: &SourceMap, dir: &Path, shown: &Path) -> Result<Action, Fault> {
     let Some(file) = FILES.iter().map(|name| dir.join(name)).find(|file| file.is_file()) else {
+        if dir.join(DOCKERFILE).is_file() {
+            return Ok(container::of_image(DOCKERFILE));
+        }
         // GitHub's words.
         return Err(Fault::Missing(format!(
             "Can't find 'action.yml', 'action.yaml' or 'Dockerfile' under '{}'. Did you forget to run actions/checkout before running your local action?",
@@ -132,43 +143,94 @@ pub(crate) fn is_own(rehearsal: &Rehearsal, uses: &str) -> bool {
 }
 
 /// Why an action can't be run, as far as that is known before anything runs.
-pub(crate) fn unready(rehearsal: &Rehearsal, uses: &str, depth: usize) -> Option<String> {
+pub(crate) fn unready(
+    rehearsal: &Rehearsal,
+    uses: &str,
+    with: &[(String, String)],
+    depth: usize,
+) -> Option<String> {
     if is_own(rehearsal, uses) {
+        if actions::builtin(uses) == Some(actions::Builtin::BuildPush) {
+            return actions::build_push::of_buildx(with).into_iter().next();
+        }
         return stand_ins::unready(uses, &(rehearsal.user)("PATH").unwrap_or_default());
     }
-    if uses.starts_with("docker://") {
-        return Some(format!("`{uses}`: actions that are containers are not rehearsed yet"));
+    if uses.starts_with(IMAGE) {
+        return None;
     }
-    let action = match local_path(uses) {
-        Some(path) => match read(
-            &rehearsal.sources,
-            &rehearsal.snapshot.dir.join(path),
-            &rehearsal.repository.join(path),
-        ) {
-            Ok(action) => action,
-            // A step may still make it, or check it out.
-            Err(Fault::Missing(_)) => return None,
-            Err(fault) => return Some(fault.text(&rehearsal.sources)),
-        },
-        None => {
-            let Some(dir) = named_dir(rehearsal, uses) else { return Some(actions::unknown(uses)) };
-            match read(&rehearsal.sources, &dir, &dir) {
-                Ok(action) => action,
-                Err(fault) => return Some(format!("`{uses}`: {}", fault.text(&rehearsal.sources))),
-            }
-        }
+    let action = match known(rehearsal, uses) {
+        Ok(Some(action)) => action,
+        Ok(None) => return None,
+        Err(why) => return Some(why),
     };
     match &action.runs {
         Runs::Composite { .. } if depth >= DEPTH_MAX => Some(too_deep(uses)),
         Runs::Composite { steps } => steps.iter().find_map(|step| match (&step.body, &step.condition) {
-            (StepBody::Uses { uses, .. }, None) => unready(rehearsal, &uses.value, depth + 1),
+            (StepBody::Uses { uses, .. }, None) => unready(rehearsal, &uses.value, &[], depth + 1),
             _ => None,
         }),
         Runs::JavaScript { using, .. } => {
             let path = (rehearsal.user)("PATH").unwrap_or_default();
             find_program("node", &path).is_none().then(|| without_node(uses, using))
         }
-        Runs::Docker { .. } => Some(format!("`{uses}` is a container, which is not rehearsed yet")),
+        Runs::Docker { .. } => None,
+    }
+}
+
+/// The file of an action that is not Landfall's own; none for one of the workspace that isn't there: a step may
+/// still make it, or check it out.
+fn known(rehearsal: &Rehearsal, uses: &str) -> Result<Option<Action>, String> {
+    if let Some(path) = local_path(uses) {
+        let dir = rehearsal.snapshot.dir.join(path);
+        return match read(&rehearsal.sources, &dir, &rehearsal.repository.join(path)) {
+            Ok(action) => Ok(Some(action)),
+            Err(Fault::Missing(_)) => Ok(None),
+            Err(fault) => Err(fault.text(&rehearsal.sources)),
+        };
+    }
+    let dir = named_dir(rehearsal, uses).ok_or_else(|| actions::unknown(uses))?;
+    let action = read(&rehearsal.sources, &dir, &dir);
+    action.map(Some).map_err(|fault| format!("`{uses}`: {}", fault.text(&rehearsal.sources)))
+}
+
+/// What a step needs of the container engine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Need {
+    /// That there is one.
+    Engine,
+    /// An image.
+    Image(String),
+    /// A builder that takes secrets.
+    BuildSecrets,
+}
+
+/// What an action needs of the container engine, as far as that is known before anything runs.
+pub(crate) fn needs(rehearsal: &Rehearsal, uses: &str, with: &[(String, String)], depth: usize) -> Vec<Need> {
+    if let Some(image) = uses.strip_prefix(IMAGE) {
+        return vec![Need::Engine, Need::Image(image.to_owned())];
+    }
+    if is_own(rehearsal, uses) {
+        let is_build = actions::builtin(uses) == Some(actions::Builtin::BuildPush);
+        let is_secret = |(name, _): &(String, String)| name.to_ascii_lowercase().starts_with("secret");
+        let secrets = is_build && with.iter().any(is_secret);
+        return [is_build.then_some(Need::Engine), secrets.then_some(Need::BuildSecrets)]
+            .into_iter()
+            .flatten()
+            .collect();
+    }
+    match known(rehearsal, uses).ok().flatten().map(|action| action.runs) {
+        Some(Runs::Docker { image, .. }) => match image.value.strip_prefix(IMAGE) {
+            Some(image) => vec![Need::Engine, Need::Image(image.to_owned())],
+            None => vec![Need::Engine],
+        },
+        Some(Runs::Composite { steps }) if depth < DEPTH_MAX => {
+            let of_step = |step: &Step| match (&step.body, &step.condition) {
+                (StepBody::Uses { uses, .. }, None) => needs(rehearsal, &uses.value, &[], depth + 1),
+                _ => Vec::new(),
+            };
+            steps.iter().flat_map(of_step).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -187,6 +249,11 @@ fn without_node(uses: &str, using: &str) -> String {
 pub(crate) fn find(executor: &Executor<'_>, run: &mut JobRun<'_>, uses: &str) -> Result<Local, Failed> {
     let rehearsal = executor.rehearsal;
     let told = |fault: Fault| fault.text(&rehearsal.sources);
+    if uses.starts_with(IMAGE) {
+        let action = Arc::new(container::of_image(uses));
+        let dir = run.folders.workspace.clone();
+        return Ok(Local { action, dir, repository: String::new(), reference: String::new() });
+    }
     if let Some(path) = local_path(uses) {
         let dir = run.folders.workspace.join(path);
         let action =
@@ -232,7 +299,10 @@ fn given(
     }
     let declared = |name: &str| action.inputs.iter().any(|input| input.name.value.eq_ignore_ascii_case(name));
     let unexpected: Vec<&(String, String)> = with.iter().filter(|(name, _)| !declared(name)).collect();
-    if !unexpected.is_empty() {
+    // An image by itself has no file that could declare any.
+    if action.name.is_empty() && matches!(action.runs, Runs::Docker { .. }) {
+        inputs.extend(unexpected.into_iter().cloned());
+    } else if !unexpected.is_empty() {
         let quoted =
             |names: Vec<&str>| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
         let said = quoted(unexpected.iter().map(|(name, _)| name.as_str()).collect());
@@ -292,7 +362,7 @@ pub(crate) async fn run(
             javascript(executor, run, step, local, (&given.inputs, step_env), name).await
         }
         Runs::Docker { .. } => {
-            Done::without_a_process(Err("actions that are containers are not rehearsed yet".to_owned()))
+            container::run(executor, run, step, local, (&given.inputs, step_env), name).await
         }
     }
 }
@@ -328,7 +398,8 @@ async fn composite(
 }
 
 /// A command of an action's script.
-fn script<'w>(
+async fn script<'w>(
+    executor: &Executor<'_>,
     run: &JobRun<'_>,
     local: &Local,
     file: &str,
@@ -336,14 +407,24 @@ fn script<'w>(
     further: Vec<(String, String)>,
 ) -> Result<What<'w>, Failed> {
     let Runs::JavaScript { using, .. } = &local.action.runs else { return Err("not a script".to_owned()) };
-    let node = find_program("node", &protocol::path_of(run, step_env));
-    let program = node.ok_or_else(|| without_node(&local.action.name, using))?;
     let file = local.dir.join(file);
     if !file.is_file() {
         return Err(format!("File not found: '{}'", file.display()));
     }
+    let (program, place) = match &run.containers {
+        Some(containers) if containers.has_program("node").await => (PathBuf::from("node"), Place::Job),
+        containers => {
+            if containers.as_ref().is_some_and(Containers::has_job) {
+                let line = "the job's image has no `node`, and GitHub would bring its own: this action runs outside of it";
+                executor.observer.event(Event::Output { line });
+            }
+            let node = find_program("node", &protocol::path_of(run, step_env));
+            (node.ok_or_else(|| without_node(&local.action.name, using))?, Place::Machine)
+        }
+    };
     let args = vec![file.display().to_string()];
-    Ok(What { program, args, dir: run.folders.workspace.clone(), step_env, further, limit: Duration::ZERO })
+    let dir = run.folders.workspace.clone();
+    Ok(What { program, args, dir, step_env, further, limit: Duration::ZERO, place })
 }
 
 async fn javascript(
@@ -361,7 +442,7 @@ async fn javascript(
     let mut kept = run.pre_states.remove(&step.span.start).unwrap_or_default();
     // The runner runs `pre` of a job's own steps before its first one.
     if let (Some((pre, _)), false) = (pre, run.scopes.is_empty() || local.repository.is_empty()) {
-        let what = match script(run, local, pre, step_env, inputs.clone()) {
+        let what = match script(executor, run, local, pre, step_env, inputs.clone()).await {
             Ok(what) => what,
             Err(error) => return Done::without_a_process(Err(error)),
         };
@@ -372,18 +453,20 @@ async fn javascript(
         }
     }
     let further = [inputs.clone(), states(&kept)].concat();
-    let done = match script(run, local, main, step_env, further) {
+    let done = match script(executor, run, local, main, step_env, further).await {
         Ok(what) => step::with_limit(executor, run, step, what, name).await,
         Err(error) => return Done::without_a_process(Err(error)),
     };
     kept.extend(done.states.iter().cloned());
     if let Some((post, condition)) = post {
         let further = [inputs, states(&kept)].concat();
-        if let Ok(What { program, args, further, .. }) = script(run, local, post, step_env, further) {
+        let what = script(executor, run, local, post, step_env, further).await;
+        if let Ok(What { program, args, further, place, .. }) = what {
             run.posts.push(Post {
                 name: format!("Post {name}"),
                 program,
                 args,
+                place,
                 further,
                 condition: condition.clone(),
                 span: step.span,
@@ -401,7 +484,11 @@ pub(crate) async fn run_pre(executor: &mut Executor<'_>, run: &mut JobRun<'_>, s
         return;
     }
     let Ok(local) = find(executor, run, &uses.value) else { return };
-    let Runs::JavaScript { pre: Some((pre, condition)), .. } = &local.action.runs else { return };
+    let (Runs::JavaScript { pre: Some((pre, condition)), .. }
+    | Runs::Docker { pre: Some((pre, condition)), .. }) = &local.action.runs
+    else {
+        return;
+    };
     let began = std::time::Instant::now();
     let name = format!("Pre {}", step::title(executor, run, step, &[]));
     if !is_due(executor, run, condition.as_ref(), &[]) {
@@ -410,10 +497,25 @@ pub(crate) async fn run_pre(executor: &mut Executor<'_>, run: &mut JobRun<'_>, s
     let step_env = step::evaluated(executor, run, &step.env, &[]).unwrap_or_default();
     executor.observer.event(Event::StepStarted { name: &name });
     let prepared = step::evaluated(executor, run, with, &step_env)
-        .and_then(|with| given(executor, run, &local.action, &with))
-        .and_then(|given| script(run, &local, pre, &step_env, variables(&given.inputs)));
+        .and_then(|with| given(executor, run, &local.action, &with));
+    let is_container = matches!(local.action.runs, Runs::Docker { .. });
     let done = match prepared {
-        Ok(what) => step::with_limit(executor, run, step, what, &name).await,
+        Ok(given) if is_container => {
+            container::run_one(
+                executor,
+                run,
+                step,
+                &local,
+                (&given.inputs, &step_env),
+                (Some(pre), &name),
+                &[],
+            )
+            .await
+        }
+        Ok(given) => match script(executor, run, &local, pre, &step_env, variables(&given.inputs)).await {
+            Ok(what) => step::with_limit(executor, run, step, what, &name).await,
+            Err(error) => Done::without_a_process(Err(error)),
+        },
         Err(error) => Done::without_a_process(Err(error)),
     };
     run.pre_states.insert(step.span.start, done.states);

@@ -1,8 +1,12 @@
 //! The actions that belong to the crossing, as the `landfall` commands that they are here. Inputs
 //! and defaults are those of the originals' `action.yml`.
 
+pub mod build_push;
 pub mod clean;
+pub mod csv;
 pub mod deploy;
+pub mod docker_login;
+pub mod metadata;
 pub mod render;
 
 /// An action that a rehearsal knows.
@@ -18,6 +22,16 @@ pub enum Builtin {
     EcsRender,
     /// `aws-actions/amazon-ecs-deploy-task-definition`.
     EcsDeploy,
+    /// `docker/login-action`.
+    DockerLogin,
+    /// `docker/metadata-action`.
+    DockerMetadata,
+    /// `docker/setup-buildx-action`.
+    SetupBuildx,
+    /// `docker/setup-qemu-action`.
+    SetupQemu,
+    /// `docker/build-push-action`.
+    BuildPush,
 }
 
 /// The action of a step's `uses`, whatever its version.
@@ -29,6 +43,11 @@ pub fn builtin(uses: &str) -> Option<Builtin> {
         "aws-actions/amazon-ecr-login" => Some(Builtin::EcrLogin),
         "aws-actions/amazon-ecs-render-task-definition" => Some(Builtin::EcsRender),
         "aws-actions/amazon-ecs-deploy-task-definition" => Some(Builtin::EcsDeploy),
+        "docker/login-action" => Some(Builtin::DockerLogin),
+        "docker/metadata-action" => Some(Builtin::DockerMetadata),
+        "docker/setup-buildx-action" => Some(Builtin::SetupBuildx),
+        "docker/setup-qemu-action" => Some(Builtin::SetupQemu),
+        "docker/build-push-action" => Some(Builtin::BuildPush),
         _ => None,
     }
 }

@@ -40,6 +40,12 @@ const CARGO_CACHES: &[&str] = &["registry", "git"];
 /// Hosts that are never reached by a proxy.
 const NO_PROXY: &str = "127.0.0.1,localhost,::1";
 
+/// Whether a variable says where this machine has its tools, which a container has elsewhere.
+pub(crate) fn is_of_machine(name: &str) -> bool {
+    let is_proxy = name.to_ascii_uppercase().ends_with("_PROXY");
+    name == "TMPDIR" || (PASSED_ON.contains(&name) && !is_proxy)
+}
+
 /// The folders of one job.
 #[derive(Clone, Debug)]
 pub struct Folders {

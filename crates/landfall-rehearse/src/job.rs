@@ -15,11 +15,14 @@ use landfall_types::claims::GITHUB_ISSUER;
 use landfall_wire::hash::hex;
 
 use crate::action::{self, Scope};
+use crate::containers::{self, Containers};
+use crate::environment::Rules;
 use crate::event::{Event, JobStarted, Outcome, StepEnded};
 use crate::flow::{Frame, Leg, pairs};
 use crate::hash_files::hash_files;
 use crate::home::{self, Folders};
 use crate::process::Leftovers;
+use crate::protocol::Place;
 use crate::run::Executor;
 use crate::step;
 use crate::teach::{self, Asked};
@@ -90,6 +93,12 @@ pub(crate) struct JobRun<'j> {
     /// Commands that run after the last step, in the order in which they were asked for.
     pub(crate) posts: Vec<Post>,
     pub(crate) leftovers: Leftovers,
+    /// The job's container and its services.
+    pub(crate) containers: Option<Containers>,
+    /// The job's container could not be started.
+    pub(crate) has_lost_container: bool,
+    /// The driver of the builder that `docker/setup-buildx-action` has made.
+    pub(crate) builder: Option<String>,
     hash_files: Box<HashFiles<'static>>,
     /// What the running step wrote to `GITHUB_STEP_SUMMARY`.
     pub(crate) summary: String,
@@ -105,6 +114,7 @@ pub(crate) struct Post {
     pub(crate) name: String,
     pub(crate) program: std::path::PathBuf,
     pub(crate) args: Vec<String>,
+    pub(crate) place: Place,
     /// Variables beside the step's own: inputs and what was kept.
     pub(crate) further: Vec<(String, String)>,
     /// Whether it runs; without a condition it does.
@@ -132,6 +142,7 @@ pub(crate) async fn run(
     };
     executor.count(|summary| summary.jobs += 1);
     executor.observer.event(Event::JobStarted(&started(executor, &run, name, group)));
+    containers::initialize(executor, &mut run).await;
     for step in &body.steps {
         action::run_pre(executor, &mut run, step).await;
     }
@@ -142,6 +153,7 @@ pub(crate) async fn run(
     for post in std::mem::take(&mut run.posts).into_iter().rev() {
         step::run_post(executor, &mut run, &post).await;
     }
+    containers::stop(executor, &mut run).await;
     if let Some(endpoint) = &run.endpoint {
         executor.rehearsal.world.jobs.close(&endpoint.id);
     }
@@ -193,28 +205,20 @@ fn prepare<'j>(
         pre_states: BTreeMap::new(),
         posts: Vec::new(),
         leftovers: Leftovers::of(format!("github_{}", hex(&rehearsal.world.random::<16>()))),
+        containers: None,
+        has_lost_container: false,
+        builder: None,
         hash_files: Box::new(move |patterns| hash_files(&workspace, patterns)),
         summary: String::new(),
         action: String::new(),
         actions: BTreeMap::new(),
         number: 0,
     };
-    let payload = github::expr::to_json(&Value::from(github::context::event(&rehearsal.facts)));
+    let payload =
+        github::expr::to_json(&Value::from(github::context::event(&rehearsal.facts, &job.run_workflow)));
     std::fs::write(run.event_file(), payload)
         .map_err(|error| format!("cannot write the event's payload: {error}"))?;
-    for (name, template) in job.workflow.env.iter().chain(&body.env) {
-        let value =
-            template.evaluate_text(&run.contexts(executor, &[])).map_err(|error| error.to_string())?;
-        run.file_env.retain(|(known, _)| *known != name.value);
-        run.file_env.push((name.value.clone(), value));
-    }
-    if let Some(environment) = &body.environment {
-        let name = environment
-            .name
-            .evaluate_text(&run.contexts(executor, &[]))
-            .map_err(|error| error.to_string())?;
-        run.environment = (!name.is_empty()).then_some((name, environment.span));
-    }
+    run.adopt(executor)?;
     if job.permissions.may_mint() {
         let endpoint = open_endpoint(executor, &run);
         run.masks.add(endpoint.bearer.expose());
@@ -252,13 +256,18 @@ fn open_endpoint(executor: &Executor<'_>, run: &JobRun<'_>) -> Endpoint {
 }
 
 fn started(executor: &Executor<'_>, run: &JobRun<'_>, name: &str, group: Option<String>) -> JobStarted {
-    JobStarted {
-        name: name.to_owned(),
-        file: executor.rehearsal.sources.name(run.job.workflow.source).to_string(),
-        subject: run.endpoint.is_some().then(|| github::subject(&run.token_facts(executor))),
-        group,
-        about: Vec::new(),
-    }
+    let subject = run.endpoint.is_some().then(|| github::subject(&run.token_facts(executor)));
+    let of_environment = run.rules(executor).and_then(Rules::told);
+    let about = of_environment.into_iter().flat_map(|told| {
+        let token = match &subject {
+            Some(subject) => format!("id-token: write, sub {subject}"),
+            None => "id-token: none".to_owned(),
+        };
+        [token, told]
+    });
+    let about = about.collect();
+    let file = executor.rehearsal.sources.name(run.job.workflow.source).to_string();
+    JobStarted { name: name.to_owned(), file, subject, group, about }
 }
 
 /// The job's outputs. One that has no value fails the job; GitHub drops one that would carry a secret to
@@ -299,6 +308,42 @@ impl JobRun<'_> {
             (false, true) => Outcome::Failure,
             (false, false) => Outcome::Success,
         }
+    }
+
+    /// Takes over the variables of the workflow and the job, and the job's environment, where it may deploy there.
+    fn adopt(&mut self, executor: &Executor<'_>) -> Result<(), String> {
+        let text = |template: &Template, run: &Self| {
+            template.evaluate_text(&run.contexts(executor, &[])).map_err(|error| error.to_string())
+        };
+        for (name, template) in self.job.workflow.env.iter().chain(&self.body.env) {
+            let value = text(template, self)?;
+            self.file_env.retain(|(known, _)| *known != name.value);
+            self.file_env.push((name.value.clone(), value));
+        }
+        if let Some(environment) = &self.body.environment {
+            let name = text(&environment.name, self)?;
+            self.environment = (!name.is_empty()).then_some((name, environment.span));
+        }
+        match self.rules(executor) {
+            Some(rules) => rules.admit(&executor.rehearsal.facts.event),
+            None => Ok(()),
+        }
+    }
+
+    /// What the repository says of the job's environment.
+    fn rules<'e>(&self, executor: &Executor<'e>) -> Option<&'e Rules> {
+        let (name, _) = self.environment.as_ref()?;
+        executor.rehearsal.environments.iter().find(|rules| rules.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Configuration variables: those of the environment win.
+    fn vars(&self, executor: &Executor<'_>) -> Value {
+        let of_environment = self.rules(executor).map_or(&[][..], |rules| &rules.vars);
+        let is_other = |(name, _): &&(String, String)| {
+            !of_environment.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
+        };
+        let others = executor.rehearsal.vars.iter().filter(is_other);
+        pairs(&others.chain(of_environment).cloned().collect::<Vec<_>>())
     }
 
     fn token_facts(&self, executor: &Executor<'_>) -> TokenFacts {
@@ -365,6 +410,11 @@ impl JobRun<'_> {
             Some(own) if own < left => (own, true),
             _ => (left, false),
         })
+    }
+
+    /// Whether the job's time is up.
+    pub(crate) fn is_out_of_time(&self) -> bool {
+        Instant::now() >= self.deadline
     }
 
     /// Cancels the job when its time is up.
@@ -454,12 +504,15 @@ impl JobRun<'_> {
             None => (&self.frame.inputs, &self.steps),
             Some(scope) => (&scope.inputs, &scope.steps),
         };
-        let job = Object::new().with("status", Value::from(self.outcome().as_str()));
+        let mut job = Object::new().with("status", Value::from(self.outcome().as_str()));
+        if let Some(containers) = &self.containers {
+            containers.add_to(&mut job);
+        }
         let mut contexts = Contexts::new()
             .with("github", Value::from(github))
             .with("inputs", inputs.clone())
             .with("secrets", self.frame.secrets.clone())
-            .with("vars", pairs(&executor.rehearsal.vars))
+            .with("vars", self.vars(executor))
             .with("needs", self.needs.clone())
             .with("env", Value::from(env))
             .with("steps", Value::from(steps.clone()))

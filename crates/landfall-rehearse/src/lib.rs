@@ -10,6 +10,7 @@
 //! with which permissions) → [`run::run`] (jobs, steps, decisions) → [`event::Summary`].
 
 pub mod actions;
+pub mod environment;
 pub mod event;
 pub mod gitlab;
 pub mod hash_files;
@@ -26,6 +27,9 @@ pub mod world;
 
 mod action;
 mod cancel;
+mod containers;
+mod docker;
+mod engine;
 mod flow;
 mod protocol;
 mod readiness;

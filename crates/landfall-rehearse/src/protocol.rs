@@ -10,6 +10,7 @@ use std::time::Duration;
 use landfall_check::github::commands::{Command, CommandReader, Loudness};
 use landfall_check::github::{Contexts, Value, files};
 
+use crate::containers::{self, ActionImage};
 use crate::event::Event;
 use crate::home;
 use crate::job::JobRun;
@@ -72,6 +73,33 @@ pub(crate) struct What<'w> {
     /// Variables that no workflow says: the inputs of an action.
     pub(crate) further: Vec<(String, String)>,
     pub(crate) limit: Duration,
+    pub(crate) place: Place,
+}
+
+impl<'w> What<'w> {
+    /// A command on this machine, in the workspace, with the step's own time.
+    pub(crate) fn here(
+        program: PathBuf,
+        args: Vec<String>,
+        run: &JobRun<'_>,
+        step_env: &'w [(String, String)],
+        further: Vec<(String, String)>,
+    ) -> Self {
+        let dir = run.folders.workspace.clone();
+        Self { program, args, dir, step_env, further, limit: Duration::ZERO, place: Place::Machine }
+    }
+}
+
+/// Where a command runs.
+#[derive(Clone, Default, Debug)]
+pub(crate) enum Place {
+    /// On this machine.
+    #[default]
+    Machine,
+    /// In the job's container, where it has one.
+    Job,
+    /// In a container of its own: it is an action. The program is the container's entrypoint, where there is one.
+    Action(Box<ActionImage>),
 }
 
 /// How a command ended, and the outputs that it set until then.
@@ -101,6 +129,15 @@ pub(crate) async fn execute(executor: &mut Executor<'_>, run: &mut JobRun<'_>, w
     };
     env.extend(what.further);
     let process = Process { program: what.program, args: what.args, env, dir: what.dir, limit: what.limit };
+    let placed = match what.place {
+        Place::Machine => Ok(process),
+        Place::Job => containers::inside(run, process, what.step_env),
+        Place::Action(image) => containers::of_action(run, process, what.step_env, &image),
+    };
+    let process = match placed {
+        Ok(process) => process,
+        Err(error) => return Done::without_a_process(Err(error)),
+    };
     let is_cancelled = run.is_cancelled();
     let JobRun { masks, leftovers, .. } = run;
     let observer = &executor.observer;

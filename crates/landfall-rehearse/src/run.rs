@@ -15,6 +15,8 @@ use landfall_serve::log::Verdict;
 use landfall_types::{Finding, SourceMap};
 
 use crate::cancel::{Cancel, Groups};
+use crate::engine::{self, Engine};
+use crate::environment::Rules;
 use crate::event::{Event, ImageMade, Observer, Outcome, Ready, SessionMade, Summary};
 use crate::flow::{Flow, Frame, combined, pairs};
 use crate::library::{Folders, Remotes};
@@ -61,6 +63,8 @@ pub struct Rehearsal {
     pub secrets: Vec<(String, String)>,
     /// Configuration variables.
     pub vars: Vec<(String, String)>,
+    /// What the repository's settings say of its environments.
+    pub environments: Vec<Rules>,
     /// Run this job and what it needs, and nothing else.
     pub only_job: Option<String>,
     /// Who signs the jobs' tokens.
@@ -89,6 +93,7 @@ pub async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> Summary 
             main_seen: Cell::new(rehearsal.world.log.last()),
             places: tokio::sync::Semaphore::new(at_once),
             groups: Groups::default(),
+            engine: tokio::sync::OnceCell::new(),
         }),
     };
     let before = services::before(&rehearsal.world);
@@ -144,6 +149,8 @@ pub(crate) struct Shared {
     /// Jobs that may run at a time.
     pub(crate) places: tokio::sync::Semaphore,
     pub(crate) groups: Groups,
+    /// The container engine, once somebody has needed it.
+    engine: tokio::sync::OnceCell<Result<Engine, String>>,
 }
 
 /// Runs workflows and keeps count.
@@ -184,7 +191,7 @@ impl<'a> Run<'a> {
             }
             None => {}
         }
-        let unready = not_rehearsed(rehearsal, workflow, &chosen(&plan.jobs, rehearsal.only_job.as_deref()));
+        let unready = not_rehearsed(self, workflow, &chosen(&plan.jobs, rehearsal.only_job.as_deref())).await;
         if !unready.is_empty() {
             return self.refused(file, &unready);
         }
@@ -256,6 +263,14 @@ impl<'a> Run<'a> {
             secrets.map(|(name, value)| (name.clone(), Value::Text(value.clone()))).collect();
         secrets.set("GITHUB_TOKEN", Value::Text(self.github_token()));
         secrets.into()
+    }
+
+    /// The machine's container engine.
+    ///
+    /// # Errors
+    /// Where it was looked for.
+    pub(crate) async fn engine(&self) -> Result<Engine, String> {
+        self.shared.engine.get_or_init(|| Engine::find(&self.rehearsal.user)).await.clone()
     }
 
     /// A stretch without its step has shown nothing.
@@ -351,6 +366,14 @@ impl<'a> Executor<'a> {
 
     pub(crate) fn github_token(&self) -> String {
         self.run.github_token()
+    }
+
+    /// The machine's container engine.
+    ///
+    /// # Errors
+    /// Why a step can't have it.
+    pub(crate) async fn engine(&self) -> Result<Engine, String> {
+        self.run.engine().await.map_err(|why| engine::missing_engine("this step", &why))
     }
 
     pub(crate) fn github_context(&self, job: &PlannedJob) -> Object {

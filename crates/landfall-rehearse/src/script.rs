@@ -49,20 +49,27 @@ pub fn shell(shell: Option<&str>, script: &str, path: &str) -> Result<Shell, Str
 }
 
 impl Shell {
+    /// The program and its arguments for a script's file, wherever the program is.
+    pub fn words(&self, file: &Path) -> (PathBuf, Vec<String>) {
+        let file = file.display().to_string();
+        // The file's own blanks are no ends of words.
+        let mut words = self.template.split_whitespace().map(|word| word.replace("{0}", &file));
+        let program = words.next().unwrap_or_default();
+        (program.into(), words.collect())
+    }
+
     /// The program and its arguments for a script's file.
     ///
     /// # Errors
     /// A sentence when the program is not on this machine.
     pub fn command(&self, file: &Path, path: &str) -> Result<(PathBuf, Vec<String>), String> {
-        let file = file.display().to_string();
-        // The file's own blanks are no ends of words.
-        let mut words = self.template.split_whitespace().map(|word| word.replace("{0}", &file));
-        let program = words.next().unwrap_or_default();
+        let (program, words) = self.words(file);
+        let program = program.display().to_string();
         let found = find_program(&program, path)
             // Many machines have Python under this name alone.
             .or_else(|| find_program("python3", path).filter(|_| program == "python"))
             .ok_or_else(|| format!("shell `{program}` is not on this machine"))?;
-        Ok((found, words.collect()))
+        Ok((found, words))
     }
 }
 

@@ -13,7 +13,7 @@ use landfall_check::github::glob::Glob;
 use crate::event::Event;
 use crate::hash_files;
 use crate::job::JobRun;
-use crate::protocol::{self, Done, Failed, What};
+use crate::protocol::{self, Done, Failed, Place, What};
 use crate::run::Executor;
 use crate::script::find_program;
 use crate::snapshot;
@@ -27,8 +27,6 @@ const ARTIFACT: &str = "artifact";
 pub(crate) enum StandIn {
     /// Brings a program: the machine's own is used. With the words that make it tell its version.
     Tool(&'static str, &'static [&'static str]),
-    /// Prepares an engine's builder.
-    Builder,
     /// A cache that holds nothing.
     Cache,
     /// Keeps files for other jobs.
@@ -46,7 +44,6 @@ pub(crate) fn of(uses: &str) -> Option<StandIn> {
         "actions/setup-go" => StandIn::Tool("go", &["version"]),
         "actions/setup-java" => StandIn::Tool("java", &["-version"]),
         "hashicorp/setup-terraform" => StandIn::Tool("terraform", &["version"]),
-        "docker/setup-buildx-action" | "docker/setup-qemu-action" => StandIn::Builder,
         "actions/cache" | "actions/cache/restore" | "actions/cache/save" => StandIn::Cache,
         "actions/upload-artifact" => StandIn::Upload,
         "actions/download-artifact" => StandIn::Download,
@@ -106,12 +103,9 @@ pub(crate) async fn run(
                 step_env,
                 further: Vec::new(),
                 limit: Duration::ZERO,
+                place: Place::Machine,
             };
             step::with_limit(executor, run, step, what, name).await
-        }
-        StandIn::Builder => {
-            say("this machine's own container engine builds, as it is set up");
-            done(&[("name", "default".to_owned()), ("driver", "docker".to_owned())])
         }
         StandIn::Cache => {
             say("a rehearsal begins without a cache, and keeps none");

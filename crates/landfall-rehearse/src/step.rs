@@ -7,11 +7,13 @@ use landfall_check::github::{Contexts, Object, Pairs, Runs, Template, Value};
 
 use crate::action::{self, Local};
 use crate::actions::{self, Builtin, Invocation};
+use crate::containers::Containers;
+use crate::docker;
 use crate::event::{Event, Outcome};
 use crate::flow::pairs;
 use crate::home;
 use crate::job::{JobRun, Post};
-use crate::protocol::{self, Done, Failed, What};
+use crate::protocol::{self, Done, Failed, Place, What};
 use crate::run::Executor;
 use crate::script;
 use crate::snapshot;
@@ -171,6 +173,9 @@ async fn carry_out(
             Ok(inputs) if let Some(stand_in) = stand_ins::of(&uses.value) => {
                 return stand_ins::run(executor, run, step, stand_in, (&inputs, step_env), name).await;
             }
+            Ok(inputs) if let Some(builtin) = docker::of(&uses.value) => {
+                return docker::run(executor, run, step, builtin, (&inputs, step_env), name).await;
+            }
             Ok(inputs) => match work(run, &uses.value, with, &inputs, asked) {
                 Err(error) => Err(error),
                 Ok(Work::CheckOut) => return Done::without_a_process(check_out(executor, run, &inputs)),
@@ -215,7 +220,8 @@ fn work(
         Some(Builtin::EcrLogin) => actions::ecr_login(inputs).map(Work::Landfall),
         Some(Builtin::EcsRender) => Ok(Work::Render),
         Some(Builtin::EcsDeploy) => task_definition::deployment(run, inputs).map(Work::Landfall),
-        None => Err(actions::unknown(uses)),
+        // Docker's own are not for here.
+        Some(_) | None => Err(actions::unknown(uses)),
     }
 }
 
@@ -277,19 +283,24 @@ fn run_script<'w>(
     let dirs = [&step.working_directory, &job.working_directory, &workflow.working_directory];
     let dir = run.folders.workspace.join(first(dirs, &contexts)?.unwrap_or_default());
     drop(contexts);
-    if !dir.is_dir() {
+    let is_inside = run.containers.as_ref().is_some_and(Containers::has_job);
+    // The container may have folders that this machine hasn't.
+    if !dir.is_dir() && (!is_inside || dir.starts_with(&run.folders.workspace)) {
         return Err(format!(
             "working-directory `{}` is not there: does a checkout come before this step?",
             dir.display()
         ));
     }
     let path = protocol::path_of(run, step_env);
+    // In a container nobody looks for bash.
+    let shell = shell.or_else(|| is_inside.then(|| "sh".to_owned()));
     let shell = script::shell(shell.as_deref(), &text, &path)?;
     let number = run.next_number();
     let file = run.folders.commands.join(format!("script-{number}{}", shell.ending));
     std::fs::write(&file, &shell.text).map_err(|error| format!("cannot write the script: {error}"))?;
-    let (program, args) = shell.command(&file, &path)?;
-    Ok(What { program, args, dir, step_env, further: Vec::new(), limit: Duration::ZERO })
+    let (program, args) = if is_inside { shell.words(&file) } else { shell.command(&file, &path)? };
+    let place = Place::Job;
+    Ok(What { program, args, dir, step_env, further: Vec::new(), limit: Duration::ZERO, place })
 }
 
 async fn run_landfall(
@@ -314,6 +325,7 @@ async fn run_landfall(
             step_env,
             further: invocation.env.clone(),
             limit: Duration::ZERO,
+            place: Place::Machine,
         };
         let next = with_limit(executor, run, step, what, name).await;
         let mut outputs = std::mem::take(&mut done.outputs);
@@ -329,6 +341,7 @@ async fn run_landfall(
             name,
             program: run.folders.bin.join("landfall"),
             args,
+            place: Place::Machine,
             further: Vec::new(),
             condition: None,
             span: step.span,
@@ -375,6 +388,7 @@ pub(crate) async fn run_post(executor: &mut Executor<'_>, run: &mut JobRun<'_>, 
         step_env: &post.step_env,
         further: post.further.clone(),
         limit: POST_LIMIT,
+        place: post.place.clone(),
     };
     let done = protocol::execute(executor, run, what).await;
     run.failed |= done.result.is_err();

@@ -63,6 +63,28 @@ pub struct Config {
     /// Files of Terraform variables.
     #[serde(default)]
     pub var_files: Vec<PathBuf>,
+    /// The settings of the repository's environments on GitHub, which no file of it tells.
+    #[serde(default)]
+    pub environment: BTreeMap<String, Environment>,
+}
+
+/// What a repository's settings say of an environment.
+#[derive(Clone, Default, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Environment {
+    /// The branches that may deploy; all when neither these nor tags are said.
+    pub branches: Option<Vec<String>>,
+    /// The tags that may deploy.
+    pub tags: Option<Vec<String>>,
+    /// Who has to agree.
+    #[serde(default)]
+    pub reviewers: Vec<String>,
+    /// How long a job waits.
+    #[serde(default)]
+    pub wait_minutes: u32,
+    /// Its configuration variables.
+    #[serde(default)]
+    pub vars: BTreeMap<String, String>,
 }
 
 /// A file that was found, and the folder that its paths are relative to.

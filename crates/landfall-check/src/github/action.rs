@@ -61,10 +61,12 @@ pub enum Runs {
         image: Spanned<String>,
         /// `entrypoint`
         entrypoint: Option<String>,
-        /// `args`
-        args: Vec<Template>,
+        /// `args`; none leaves them to the step's input `args`.
+        args: Option<Vec<Template>>,
         /// `env`
         env: Pairs,
+        /// `pre-entrypoint` and `pre-if`
+        pre: Option<(String, Option<Template>)>,
         /// `post-entrypoint` and `post-if`
         post: Option<(String, Option<Template>)>,
     },
@@ -148,20 +150,20 @@ fn docker(reader: &mut Reader, at: &Tree) -> Option<Runs> {
     let image = reader.plain_filled(image)?;
     let args = match at.field("args").map(|tree| &tree.node) {
         Some(Node::List(items)) => {
-            items.iter().filter_map(|item| reader.template(item, Slot::Action)).collect()
+            Some(items.iter().filter_map(|item| reader.template(item, Slot::Action)).collect())
         }
-        _ => Vec::new(),
+        _ => None,
     };
     let entrypoint = at.field("entrypoint").and_then(|tree| reader.plain_text(tree)).map(|it| it.value);
     let env = reader.field_pairs(at, "env", Slot::Action);
-    let post = script(reader, at, "post-entrypoint");
-    Some(Runs::Docker { image, entrypoint, args, env, post })
+    let (pre, post) = (script(reader, at, "pre-entrypoint"), script(reader, at, "post-entrypoint"));
+    Some(Runs::Docker { image, entrypoint, args, env, pre, post })
 }
 
-/// `pre`, `post` or `post-entrypoint`, with its condition.
+/// `pre`, `post`, `pre-entrypoint` or `post-entrypoint`, with its condition.
 fn script(reader: &mut Reader, at: &Tree, key: &str) -> Option<(String, Option<Template>)> {
     let script = at.field(key).and_then(|tree| reader.plain_filled(tree))?;
-    let condition = at.field(if key == "pre" { "pre-if" } else { "post-if" });
+    let condition = at.field(if key.starts_with("pre") { "pre-if" } else { "post-if" });
     let condition =
         condition.and_then(|tree| Template::read_condition(tree, Slot::ActionIf, &mut reader.findings));
     Some((script.value, condition))

@@ -15,7 +15,7 @@ pub const LEGS_MAX: usize = 256;
 /// # Errors
 /// Why they can't be known, as a phrase.
 pub fn legs(matrix: &Tree, contexts: &Contexts<'_>) -> Result<Vec<Object>, String> {
-    let Value::Object(matrix) = value(matrix, contexts)? else {
+    let Value::Object(matrix) = value(matrix, contexts, Slot::Strategy)? else {
         return Err("the matrix is not a map".to_owned());
     };
     let is_list = |key: &str| matches!(key, "include" | "exclude");
@@ -95,22 +95,23 @@ pub fn label(leg: &Object) -> String {
 }
 
 /// A tree with its expressions evaluated.
-fn value(tree: &Tree, contexts: &Contexts<'_>) -> Result<Value, String> {
+pub(super) fn value(tree: &Tree, contexts: &Contexts<'_>, slot: Slot) -> Result<Value, String> {
     match &tree.node {
         Node::List(items) => {
-            let items: Result<Vec<Value>, String> = items.iter().map(|item| value(item, contexts)).collect();
+            let items: Result<Vec<Value>, String> =
+                items.iter().map(|item| value(item, contexts, slot)).collect();
             Ok(Value::List(items?.into()))
         }
         Node::Map(entries) => {
             let mut object = Object::new();
             for (key, entry) in entries {
-                object.set(key.text.as_str(), value(entry, contexts)?);
+                object.set(key.text.as_str(), value(entry, contexts, slot)?);
             }
             Ok(object.into())
         }
         _ => {
             let mut findings = Vec::new();
-            let template = Template::read(tree, Slot::Strategy, &mut findings);
+            let template = Template::read(tree, slot, &mut findings);
             let template =
                 template.filter(|_| findings.is_empty()).ok_or("it holds an expression that is not valid")?;
             if template.mentions("needs") && matches!(contexts.get("needs"), Value::Null) {

@@ -10,6 +10,7 @@
 pub mod action;
 pub mod claims;
 pub mod commands;
+pub mod containers;
 pub mod context;
 pub mod expr;
 pub mod files;

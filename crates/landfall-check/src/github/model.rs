@@ -90,7 +90,7 @@ pub struct Job {
     pub strategy: Option<Strategy>,
     /// Steps, or a called workflow.
     pub body: JobBody,
-    /// As [`Workflow::unmodelled`]: `strategy.matrix`, `container`, `services`, `concurrency`, `snapshot`, …
+    /// As [`Workflow::unmodelled`]: `strategy.matrix`, `concurrency`, `snapshot`, …
     pub unmodelled: Vec<Spanned<&'static str>>,
     /// The whole value of the job.
     pub span: Span,
@@ -126,9 +126,9 @@ pub struct StepsJob {
     pub cancel_timeout_minutes: Option<Template>,
     /// `continue-on-error`
     pub continue_on_error: Option<Template>,
-    /// `container`, unread.
+    /// `container`, unevaluated: see [`super::containers`].
     pub container: Option<Tree>,
-    /// `services`, unread.
+    /// `services`, unevaluated.
     pub services: Option<Tree>,
     /// `snapshot`, unread.
     pub snapshot: Option<Tree>,

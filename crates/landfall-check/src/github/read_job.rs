@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use landfall_types::tree::Key;
 use landfall_types::{Node, Spanned, Tree};
 
+use super::containers;
 use super::model::{CallJob, Environment, Job, JobBody, RunsOn, Secrets, Step, StepBody, StepsJob};
 use super::read::{Reader, check_identifier};
 use super::slot::Slot;
@@ -162,11 +163,14 @@ fn steps_job(reader: &mut Reader, tree: &Tree) -> Option<StepsJob> {
         Some(tree) => steps(reader, tree),
         None => reader.missing(tree, "steps"),
     };
-    for key in ["container", "services", "snapshot"] {
+    for key in ["container", "services"] {
         if let Some(value) = tree.field(key) {
-            reader.unmodelled.push(Spanned::new(key, value.span));
-            container(reader, value, Slot::Job);
+            containers::check(reader, key, value);
         }
+    }
+    if let Some(value) = tree.field("snapshot") {
+        reader.unmodelled.push(Spanned::new("snapshot", value.span));
+        containers::expressions(reader, value, Slot::Job);
     }
     let environment = tree.field("environment").and_then(|tree| environment(reader, tree));
     let env = reader.field_pairs(tree, "env", Slot::JobEnv);
@@ -189,25 +193,6 @@ fn steps_job(reader: &mut Reader, tree: &Tree) -> Option<StepsJob> {
         services: tree.field("services").cloned(),
         snapshot: tree.field("snapshot").cloned(),
     })
-}
-
-/// Containers are kept as they are written; `credentials` and `env` may use more contexts than the rest.
-fn container(reader: &mut Reader, tree: &Tree, slot: Slot) {
-    let mut pending = vec![(tree, slot)];
-    while let Some((tree, slot)) = pending.pop() {
-        match &tree.node {
-            Node::Map(entries) => pending.extend(entries.iter().rev().map(|(key, value)| {
-                let inner = match key.text.as_str() {
-                    "credentials" => Slot::Credentials,
-                    "env" => Slot::Step,
-                    _ => slot,
-                };
-                (value, inner)
-            })),
-            Node::List(items) => pending.extend(items.iter().rev().map(|item| (item, slot))),
-            _ => drop(reader.template(tree, slot)),
-        }
-    }
 }
 
 fn runs_on(reader: &mut Reader, tree: &Tree) -> Option<RunsOn> {

@@ -184,14 +184,14 @@ fn trigger(reader: &mut Reader, event: &Event, name: Spanned<String>, tree: &Tre
         tags: None,
         paths: None,
         dispatch_inputs: Vec::new(),
+        schedules: Vec::new(),
+        workflows: Vec::new(),
         call: (event.name == "workflow_call").then(CallTrigger::default),
     };
     match &tree.node {
         Node::Null => return Some(trigger),
         Node::List(items) if event.name == "schedule" => {
-            for item in items {
-                schedule(reader, item);
-            }
+            trigger.schedules = items.iter().filter_map(|item| schedule(reader, item)).collect();
             return Some(trigger);
         }
         _ => {}
@@ -210,6 +210,7 @@ fn trigger(reader: &mut Reader, event: &Event, name: Spanned<String>, tree: &Tre
                     call_key(reader, call, &key.text, value);
                 }
             }
+            ("workflows", _) => trigger.workflows = reader.plain_list(value),
             _ => drop(reader.plain_list(value)),
         }
     }
@@ -248,14 +249,13 @@ fn filter(reader: &mut Reader, slot: &mut Option<Filter>, key: &Key, tree: &Tree
     *slot = Some(Filter { key: Spanned::new(key.text.clone(), key.span), patterns, ignore });
 }
 
-fn schedule(reader: &mut Reader, tree: &Tree) {
-    if reader.map(tree).is_none() {
-        return;
-    }
+/// The `cron` of an entry.
+fn schedule(reader: &mut Reader, tree: &Tree) -> Option<Spanned<String>> {
+    reader.map(tree)?;
     reader.only(tree, &["cron", "timezone"], "a schedule");
     match tree.field("cron") {
-        Some(cron) => drop(reader.plain_filled(cron)),
-        None => reader.missing(tree, "cron").unwrap_or(()),
+        Some(cron) => reader.plain_filled(cron),
+        None => reader.missing(tree, "cron"),
     }
 }
 

@@ -33,6 +33,10 @@ pub struct Trigger {
     pub paths: Option<Filter>,
     /// `workflow_dispatch.inputs`
     pub dispatch_inputs: Vec<Input>,
+    /// `cron` of each entry of `schedule`.
+    pub schedules: Vec<Spanned<String>>,
+    /// `workflows` of `workflow_run`.
+    pub workflows: Vec<Spanned<String>>,
     /// What `workflow_call` declares; present only on that event.
     pub call: Option<CallTrigger>,
 }
@@ -169,7 +173,8 @@ pub struct DeclaredSecret {
 pub struct EventFacts {
     /// `push`, `pull_request`, …
     pub name: String,
-    /// The activity, such as `opened`; none stands for one that the workflow listens to.
+    /// The activity, such as `opened`, or the `cron` of a schedule; none stands for one that the workflow listens
+    /// to.
     pub action: Option<String>,
     /// `github.ref`: `refs/heads/main`, `refs/tags/v1`, `refs/pull/7/merge`.
     pub git_ref: String,
@@ -306,6 +311,9 @@ const PULL_REQUEST_TYPES: [&str; 3] = ["opened", "synchronize", "reopened"];
 
 fn types(trigger: &Trigger, event: &EventFacts) -> Result<(), Finding> {
     let Some(action) = &event.action else { return Ok(()) };
+    if event.name == "schedule" {
+        return schedules(trigger, action);
+    }
     let is_pull_request = matches!(event.name.as_str(), "pull_request" | "pull_request_target");
     let listens = match trigger.types.as_slice() {
         [] if is_pull_request => PULL_REQUEST_TYPES.contains(&action.as_str()),
@@ -328,6 +336,19 @@ fn types(trigger: &Trigger, event: &EventFacts) -> Result<(), Finding> {
     )
     .at(span, format!("it listens to {}", listed.join(", ")))
     .help(format!("add `{action}` to `types`, or choose another activity")))
+}
+
+fn schedules(trigger: &Trigger, cron: &str) -> Result<(), Finding> {
+    if trigger.schedules.iter().any(|known| known.value == cron) {
+        return Ok(());
+    }
+    let known: Vec<&str> = trigger.schedules.iter().map(|known| known.value.as_str()).collect();
+    Err(Finding::error(
+        "workflow-not-triggered",
+        format!("the schedule `{cron}` does not start this workflow"),
+    )
+    .at(trigger.name.span, format!("it starts at {}", known.join(", ")))
+    .help("choose one of its schedules"))
 }
 
 /// Only branch filters: tags do not start it. Only tag filters: branches do not.

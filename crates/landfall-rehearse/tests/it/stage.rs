@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use landfall_check::github::{self, DefaultPermissions, EventFacts, RunFacts, Visibility};
 use landfall_check::gitlab::{self, PipelineFacts};
+use landfall_rehearse::environment::Rules;
 use landfall_rehearse::event::Ready;
 use landfall_rehearse::gitlab::Library;
 use landfall_rehearse::library::Remotes;
@@ -32,6 +33,7 @@ pub struct Given {
     /// Actions, and their folders in the repository.
     pub actions: Vec<(String, String)>,
     pub stretch: Vec<(String, u32)>,
+    pub environments: Vec<Rules>,
 }
 
 pub struct Stage {
@@ -132,9 +134,18 @@ impl Stage {
             ),
             landfall: PathBuf::from("/bin/false"),
             dir: dir.path().to_owned(),
-            user: Box::new(|name| (name == "PATH").then(|| "/usr/local/bin:/usr/bin:/bin".to_owned())),
+            user: Box::new(|name| {
+                let value = match name {
+                    "PATH" => "/usr/local/bin:/usr/bin:/bin",
+                    // Whatever engine this machine has, these have none.
+                    "DOCKER_HOST" => "unix:///nowhere/docker.sock",
+                    _ => return None,
+                };
+                Some(value.to_owned())
+            }),
             secrets: given.secrets.clone(),
             vars: given.vars.clone(),
+            environments: given.environments.clone(),
             only_job: given.only_job.clone(),
             signer: Signer::Issuer,
             stretch: given.stretch.clone(),
@@ -145,6 +156,9 @@ impl Stage {
         let base = self.server.url().trim_start_matches("http://");
         let scrub = |line: &String| {
             let line = line.replace(&repository.display().to_string(), "@@REPOSITORY@@");
+            // With or without a `docker`, there is no engine.
+            let line = line.replace("linux/arm64", "linux/amd64");
+            let line = line.replace("there is no `docker` to ask the one at", "none answers at");
             line.replace(&dir.path().display().to_string(), "@@DIR@@").replace(base, "@@REGISTRY@@")
         };
         (summary, transcript.lines.iter().map(scrub).collect())

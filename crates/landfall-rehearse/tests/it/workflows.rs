@@ -1,10 +1,11 @@
 //! Each `cases/workflows/*.yml` is rehearsed, and its transcript is compared with the file of the same name
-//! that ends in `.snap`. Lines that begin with `#:` say how: `event`, `fork`, `input`, `secret`, `var`, `job`,
-//! `action`, `stretch`; what follows them is the workflow. All files lie in one repository and can call each other.
+//! that ends in `.snap`. Lines that begin with `#:` say how: `event`, `ref`, `activity`, `fork`, `input`, `secret`,
+//! `var`, `environment`, `job`, `action`, `stretch`; what follows them is the workflow. All files lie in one repository and can call each other.
 
 use std::path::Path;
 
 use landfall_check::github::EventFacts;
+use landfall_rehearse::environment::Rules;
 
 use crate::stage::{Given, Stage};
 
@@ -26,6 +27,9 @@ fn given(text: &str) -> Given {
                 given.event = Some(EventFacts::pull_request(7, "main", "fix"));
             }
             "event" => given.event = Some(EventFacts::new(value, "refs/heads/main")),
+            "ref" => given.event = Some(EventFacts::push(value)),
+            "activity" => given.event.as_mut().unwrap().action = Some(value.to_owned()),
+            "environment" => given.environments.push(Rules::parse(value).unwrap()),
             "fork" => given.from_fork = true,
             "input" => given.inputs.push(pair()),
             "secret" => given.secrets.push(pair()),

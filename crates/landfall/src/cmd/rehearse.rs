@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use landfall_check::github::{self, DefaultPermissions, RunFacts, Visibility, Workflow};
 use landfall_deliver::{Environment, Failure, FailureKind};
+use landfall_rehearse::environment::Rules;
 use landfall_rehearse::event::Ready;
 use landfall_rehearse::library::Remotes;
 use landfall_rehearse::scratch::Scratch;
@@ -36,8 +37,9 @@ pub struct RehearseArgs {
     /// Kubernetes manifest, whose pods run on the EKS cluster of the Terraform beside it
     #[arg(value_name = "FILE|DIR", default_value = ".")]
     pub path: PathBuf,
-    /// The event that starts the run [default: push]; of GitLab push, tag, merge_request, schedule, web, …
-    #[arg(long, value_name = "EVENT")]
+    /// The event that starts the run [default: push], with its activity or the cron of a schedule behind `=`; of
+    /// GitLab push, tag, merge_request, schedule, web, …
+    #[arg(long, value_name = "EVENT[=ACTIVITY]")]
     pub event: Option<String>,
     /// The ref that the run is for; for a pull request its base branch, for a merge request its source branch
     /// [default: refs/heads/main]
@@ -85,6 +87,10 @@ pub struct RehearseArgs {
     /// The GitLab whose tokens the jobs get [default: the one that the Terraform has a provider for, or gitlab.com]
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
+    /// The branches, and with `tag:` the tags, that may deploy to an environment, as the repository's settings on
+    /// GitHub have it; may be repeated [default: from landfall.toml, or all]
+    #[arg(long, value_name = "NAME=PATTERN,…", value_parser = Rules::parse)]
+    environment: Vec<Rules>,
     /// Who started the run: `dependabot[bot]` sees no secrets and has a read-only token [default: the owner]
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
@@ -117,6 +123,7 @@ Examples:
   landfall rehearse examples/gitlab                                a GitLab pipeline
   landfall rehearse examples/eks-pod                               a Kubernetes manifest
   landfall rehearse . --event pull_request                         of GitLab: merge_request, tag, …
+  landfall rehearse . --event release=published --ref refs/tags/v1
   landfall rehearse .github/workflows/deploy.yml --infra infra --remote acme/ci-templates@main=../ci-templates
   landfall rehearse . --action acme/notify@v1=../notify             an action from a folder
   landfall rehearse . --stretch 'Configure AWS credentials=2h'     what if the job outlives its session
@@ -202,6 +209,7 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
         },
         secrets,
         vars: found.config.vars.clone().into_iter().collect(),
+        environments: environments(&args.environment, &found),
         only_job: args.job.clone(),
         signer: if args.signed_by == SignedBy::Stranger { Signer::Stranger } else { Signer::Issuer },
         stretch: args.stretch.clone(),
@@ -493,6 +501,29 @@ fn adopt_key(keys: &[Key], secrets: &mut Vec<(String, String)>, ready: &mut Read
     }));
 }
 
+/// What the repository's settings say of its environments; the command line wins.
+fn environments(said: &[Rules], found: &Found) -> Vec<Rules> {
+    let configured = found.config.environment.iter().map(|(name, rules)| Rules {
+        name: name.clone(),
+        branches: rules.branches.clone(),
+        tags: rules.tags.clone(),
+        reviewers: rules.reviewers.clone(),
+        wait_minutes: rules.wait_minutes,
+        vars: rules.vars.clone().into_iter().collect(),
+    });
+    let mut all: Vec<Rules> = configured.collect();
+    for rules in said {
+        match all.iter_mut().find(|known| known.name.eq_ignore_ascii_case(&rules.name)) {
+            Some(known) => {
+                known.branches.clone_from(&rules.branches);
+                known.tags.clone_from(&rules.tags);
+            }
+            None => all.push(rules.clone()),
+        }
+    }
+    all
+}
+
 /// Where actions are.
 fn actions(said: &[(String, String)], found: &Found) -> Result<Remotes, Failure> {
     let configured = found.config.action.iter().map(|(name, dir)| (name.clone(), found.path(dir)));
@@ -577,7 +608,7 @@ pub fn facts(args: &RunWords<'_>, found: &Found, repo: &str) -> Result<RunFacts,
     let (owner_id, repository_id) = args.ids.or(configured).unwrap_or_else(|| token::stand_in_ids(repo));
     let event = args.event.or(found.config.event.as_deref()).unwrap_or("push");
     let git_ref = args.git_ref.or(found.config.git_ref.as_deref()).unwrap_or("refs/heads/main");
-    if !args.input.is_empty() && event != "workflow_dispatch" {
+    if !args.input.is_empty() && event.split('=').next() != Some("workflow_dispatch") {
         return Err(usage(format!(
             "--input is for runs that are started by hand, and the event is `{event}`"
         ))

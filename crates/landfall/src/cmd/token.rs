@@ -257,8 +257,12 @@ pub const DEFAULT_BRANCH: &str = "main";
 /// The branch that a pull request comes from.
 const HEAD_BRANCH: &str = "feature";
 
-/// An event with its refs; for pull requests the ref is the base branch, and `--ref` may say the merge ref.
+/// An event, `NAME` or `NAME=ACTIVITY`, with its refs; for pull requests the ref is the base branch, and `--ref` may
+/// say the merge ref.
 pub fn event(name: &str, git_ref: &str) -> EventFacts {
+    if let Some((name, activity)) = name.split_once('=') {
+        return EventFacts { action: Some(activity.to_owned()), ..event(name, git_ref) };
+    }
     let git_ref = full_ref(git_ref);
     let branch = git_ref.strip_prefix("refs/heads/").unwrap_or(DEFAULT_BRANCH).to_owned();
     match name {

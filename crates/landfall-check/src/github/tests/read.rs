@@ -59,8 +59,6 @@ fn what_is_not_modelled_is_listed_with_its_place_and_never_dropped() {
         names(&job.unmodelled),
         [
             "strategy",
-            "container",
-            "services",
             "snapshot",
             "a whole mapping from one expression",
             "background steps",

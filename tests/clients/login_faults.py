@@ -4,7 +4,9 @@ import contextlib
 import http.server
 import json
 import os
+import signal
 import socket
+import subprocess
 import threading
 import time
 import urllib.request
@@ -50,7 +52,7 @@ def stub(answer):
             asked.append(self.path)
             answer(self, len(asked))
 
-        do_POST = do_GET
+        do_POST = do_CONNECT = do_GET
 
         def log_message(self, *_):
             pass
@@ -234,6 +236,75 @@ def _(bench):
     done = bench.run(*shell, env=own)
     contains(done.stderr, [f"writing `{disk}/config.json`", "No space left on device"], "what is said")
     contains(done.stdout, ["exit code 2", before, "config.json\nfiller\n"], "what is there afterwards")
+
+
+@check("a full disk for one of the job's files: neither of them keeps anything of the session")
+def _(bench):
+    if os.geteuid() != 0:
+        raise Skip("a disk of one's own needs root")
+    job, disk = Job(bench, "full-runner-file"), bench.folder("full-runner-disk")
+    file = job.place / "token"
+    file.write_text(bench.token())
+    script = """
+        disk="$1" variable="$2"; shift 2
+        mount -t tmpfs -o size=16k tmpfs "$disk"
+        printf 'OLD=1\n' > "$disk/file"
+        dd if=/dev/zero of="$disk/filler" bs=4k count=16 2>/dev/null
+        # What is left of the file's own page is full too.
+        head -c 4085 /dev/zero >> "$disk/file"
+        env "$variable=$disk/file" "$0" "$@"
+        echo "exit code $?"
+        head -c 6 "$disk/file"; wc -c < "$disk/file"; ls -A "$disk"
+    """
+    words = ["login", "--role", ROLE, "--web-identity-token-file", file, "--output-credentials"]
+    for variable in job.files:
+        shell = [program("unshare"), "--mount", "sh", "-c", script, bench.landfall, disk, variable, *words]
+        done = bench.run(*shell, env=job.env)
+        contains(done.stderr, [f"writing `{disk}/file`", "No space left on device"], "what is said")
+        contains(done.stdout, ["exit code 2", "OLD=1\n4091\nfile\nfiller\n"], "what is there afterwards")
+        job.nothing_is_left()
+        same([path.exists() for path in job.files.values()], [False, False], "the job's other file")
+
+
+@check("a home that can't be written to: `ecr login` and a profile say which file, and nothing is left elsewhere")
+def _(bench):
+    if os.geteuid() != 0:
+        raise Skip("a disk of one's own needs root")
+    job, home = Job(bench, "read-only-home"), bench.folder("read-only")
+    file = job.place / "token"
+    file.write_text(bench.token())
+    key, secret, token = aws.exchange(bench, bench.token())
+    keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token}
+    script = 'mount -t tmpfs -o ro tmpfs "$HOME"; exec "$0" "$@"'
+    login = ["login", "--role", ROLE, "--web-identity-token-file", file, "--aws-profile", "ci"]
+    login += ["--output-env-credentials", "true", "--output-credentials"]
+    for words, wanted, more in [
+        (["ecr", "login", "--output-docker-credentials"], ".docker/config.json`", keys),
+        (login, ".aws/credentials`", {}),
+    ]:
+        shell = [program("unshare"), "--mount", "sh", "-c", script, bench.landfall, *words]
+        said = bench.run(*shell, env=job.env | more | {"HOME": str(home)}, expect=2).stderr
+        contains(said, [f"writing `{home}/{wanted}", "Read-only file system"], "what is said")
+        job.nothing_is_left()
+        same([path.exists() for path in job.files.values()], [False, False], "the job's files")
+
+
+@check("a login that is told to stop ends at once, and leaves the job's files as they were")
+def _(bench):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for number in signal.SIGINT, signal.SIGTERM:
+            job = Job(bench, f"stopped-{number.name}", f"127.0.0.1:{silent.getsockname()[1]}")
+            command = [bench.landfall, "login", "--role", ROLE]
+            streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            running = subprocess.Popen(command, env=job.env, start_new_session=True, **streams)
+            # It has asked for a token: from now on it waits.
+            connection, _ = silent.accept()
+            connection.recv(1)
+            running.send_signal(number)
+            out, err = running.communicate(timeout=REFUSAL_SECONDS_MAX)
+            connection.close()
+            same((running.returncode, out, err), (1, "", "error: stopped before the end\n"), "how it ends")
+            same([path.exists() for path in job.files.values()], [False, False], "the job's files")
 
 
 @check("without HOME and without an account a login prints its session, and `ecr login` says what it misses")

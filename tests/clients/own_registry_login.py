@@ -76,6 +76,44 @@ def _(bench):
     same((folder / "config.json").exists(), False, "a config.json")
 
 
+@check("where Docker's configuration names a credential helper, that one gets the login, and `ecr logout` takes it back")
+def _(bench):
+    tools, folder, kept = bench.folder("keeper-bin"), bench.folder("keeper-docker"), bench.dir / "kept"
+    there = bench.server.address
+    (folder / "config.json").write_text(json.dumps({"credsStore": "kept", "auths": {"ghcr.io": {}}}))
+    tool = tools / "docker-credential-kept"
+    tool.write_text(f"""#!/bin/sh
+        case "$1" in
+        store) cat > {kept};;
+        erase) read -r registry; [ "$registry" = {there} ] && rm {kept};;
+        get) [ -f {kept} ] && cat {kept} || {{ echo 'credentials not found in native keychain'; exit 1; }};;
+        esac
+    """)
+    tool.chmod(0o755)
+    own = bench.environment(**keys(session(bench)), DOCKER_CONFIG=str(folder))
+    own["PATH"] = f"{tools}:{own['PATH']}"
+    said = bench.run(bench.landfall, "ecr", "login", env=own).stdout
+    contains(said, [f"logged in to {there} until", "(docker-credential-kept, which "], "what is said")
+    lacks((folder / "config.json").read_text(), ["auth\""], "the configuration")
+    given = json.loads(kept.read_text())
+    same((given["ServerURL"], given["Username"]), (there, "AWS"), "what the helper got")
+    # Only the helper has a login: the keys are gone, and so is ECR.
+    alone = bench.environment(DOCKER_CONFIG=str(folder), PATH=own["PATH"], AWS_ENDPOINT_URL="")
+    layout(bench.dir / "keeper-image")
+    bench.run(bench.landfall, "push", bench.dir / "keeper-image", f"{there}/web:keeper", env=alone)
+    bench.run(bench.landfall, "ecr", "logout", env=own)
+    same(kept.exists(), False, "a login with the helper")
+    same(json.loads((folder / "config.json").read_text())["auths"], {"ghcr.io": {}}, "logins")
+    tool.write_text("#!/bin/sh\ncat; echo ' is too long for the keychain'; exit 1\n")
+    refused = bench.run(bench.landfall, "ecr", "login", "--output-docker-credentials", env=own | {"GITHUB_OUTPUT": str(bench.dir / "keeper-out")}, expect=2).stderr
+    contains(refused, [f"logging in to {there}: docker-credential-kept doesn't take the login", "--isolated"], "what is said")
+    lacks(refused, [given["Secret"]], "what is said")
+    same((bench.dir / "keeper-out").exists(), False, "outputs of a login that failed")
+    tool.unlink()
+    missing = bench.run(bench.landfall, "ecr", "login", env=own, expect=2).stderr
+    contains(missing, ["docker-credential-kept can't be run"], "what is said of one that isn't there")
+
+
 @check("two jobs with `ecr login --isolated` don't log each other out")
 def _(bench):
     # A home of their own: other checks log in as people do.

@@ -43,6 +43,7 @@ import ecr_public  # noqa: F401
 import containers  # noqa: F401
 import pod_chains  # noqa: F401
 import push  # noqa: F401
+import push_faults  # noqa: F401
 import credential_helper  # noqa: F401
 import own_session  # noqa: F401
 import own_registry_login  # noqa: F401

@@ -15,7 +15,8 @@ use serde_json::{Map, Value, json};
 use tar::{EntryType, Header};
 
 use crate::blob::{Blob, digest_of};
-use crate::docker_archive::{DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST};
+use crate::compress::Format;
+use crate::docker_archive::{DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, OCI_LAYER_ZSTD};
 use crate::failure::Failure;
 use crate::layer::{self, Layer, WriteError};
 use crate::layout::{Image, Manifest, OCI_INDEX, OCI_MANIFEST};
@@ -38,6 +39,8 @@ pub struct Settings {
     pub labels: BTreeMap<String, String>,
     /// `PORT/PROTOCOL`: what it listens on.
     pub exposed_ports: Vec<String>,
+    /// How the layer is compressed.
+    pub compression: Format,
     /// For which machine.
     pub platform: Platform,
     /// The moment that every file and the image itself carry (`SOURCE_DATE_EPOCH`).
@@ -54,6 +57,7 @@ impl Default for Settings {
             user: None,
             labels: BTreeMap::new(),
             exposed_ports: Vec::new(),
+            compression: Format::default(),
             platform: Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None },
             created: Timestamp(0),
         }
@@ -97,7 +101,7 @@ pub fn command(text: &str) -> Result<Vec<String>, String> {
 /// See [`AssembleError`].
 pub fn assemble(directory: &Path, settings: &Settings, base: Option<&Image>) -> Result<Image, AssembleError> {
     let ground = base.map(Ground::of).transpose()?.unwrap_or_default();
-    let layer = layer(directory, settings.created.seconds().max(0).unsigned_abs())?;
+    let layer = layer(directory, settings)?;
     let config = configuration(settings, &layer.diff_id, ground.config);
     let config = Blob::from_bytes(Value::Object(config).to_string().into_bytes());
     let is_docker = ground.media_type.as_deref() == Some(DOCKER_MANIFEST);
@@ -105,6 +109,11 @@ pub fn assemble(directory: &Path, settings: &Settings, base: Option<&Image>) -> 
         (DOCKER_MANIFEST, DOCKER_CONFIG, DOCKER_LAYER)
     } else {
         (OCI_MANIFEST, OCI_CONFIG, OCI_LAYER)
+    };
+    // Docker's own types know no Zstandard.
+    let layer_type = match settings.compression {
+        Format::Gzip { .. } => layer_type,
+        Format::Zstd { .. } => OCI_LAYER_ZSTD,
     };
     let mut layers = ground.layers;
     layers.push(
@@ -247,8 +256,9 @@ fn merged_environment(base: Option<&Value>, given: &[String]) -> Vec<String> {
     all
 }
 
-fn layer(directory: &Path, mtime: u64) -> Result<Layer, AssembleError> {
-    layer::compress(|plain| {
+fn layer(directory: &Path, settings: &Settings) -> Result<Layer, AssembleError> {
+    let mtime = settings.created.seconds().max(0).unsigned_abs();
+    layer::compress(directory.to_owned(), settings.compression, |plain| {
         let mut archive = tar::Builder::new(plain);
         add_tree(&mut archive, directory, mtime)?;
         archive.into_inner().map(drop).map_err(|cause| WriteError(cause).into())

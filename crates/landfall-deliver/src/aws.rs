@@ -219,6 +219,10 @@ where
 {
     let Some(response) = error.raw_response() else {
         let what = chain(&error);
+        let what = match http::proxy_help(&what) {
+            Some(help) => format!("{what}; {help}"),
+            None => what,
+        };
         return match error {
             SdkError::ConstructionFailure(_) => CallError::NotSent { what },
             SdkError::DispatchFailure(ref failure) if failure.is_user() => CallError::NotSent { what },

@@ -222,7 +222,7 @@ impl Caller {
             return Ok((url.clone(), client.clone()));
         }
         let url = endpoint(&self.environment, service, &self.region)?;
-        let client = http::client(&url)
+        let client = http::client(&url, &self.proxy()?)
             .map_err(|error| CallError::NotSent { what: format!("no connections can be made: {error}") })?;
         clients.push((service, url.clone(), client.clone()));
         Ok((url, client))
@@ -237,7 +237,7 @@ impl Caller {
 }
 
 async fn read(response: Response) -> Result<Value, (CallError, Option<Duration>)> {
-    let after = http::retry_after(&response);
+    let after = http::retry_after(response.headers());
     let status = response.status();
     let header = |name: &str| {
         let value = response.headers().get(name)?.to_str().ok()?;

@@ -1,8 +1,8 @@
 //! Content that is sent: read from disk in pieces, hashed while it is read, never held as a whole.
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +14,8 @@ use landfall_types::Digest;
 use reqwest::Body;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+use crate::read::{self, At, PIECE_BYTES};
 
 /// A digest that grows with its input.
 pub struct Hashing {
@@ -57,12 +59,10 @@ pub fn digest_of(bytes: &[u8]) -> Digest {
 pub enum Source {
     /// In a file.
     File(PathBuf),
-    /// In a temporary file that goes away with the last reference.
-    Temporary(Arc<tempfile::TempPath>),
-    /// Within an archive: as many bytes as the blob is long.
+    /// Within an open file, an archive or one without a name: as many bytes as the blob is long.
     Part {
-        /// The archive.
-        file: Arc<Held>,
+        /// The file.
+        file: Arc<File>,
         /// Where the bytes begin.
         offset: u64,
         /// What messages call it.
@@ -70,25 +70,6 @@ pub enum Source {
     },
     /// In memory: image configurations.
     Memory(Bytes),
-}
-
-/// A file that content lies in.
-#[derive(Debug)]
-pub enum Held {
-    /// Somebody else's.
-    Path(PathBuf),
-    /// Ours: it goes away with the last reference.
-    Temporary(tempfile::TempPath),
-}
-
-impl Held {
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::Path(path) => path,
-            Self::Temporary(path) => path,
-        }
-    }
 }
 
 /// One blob of an image: what it must be, and where it is.
@@ -112,7 +93,6 @@ impl Blob {
     pub fn place(&self) -> String {
         match &self.source {
             Source::File(path) => path.display().to_string(),
-            Source::Temporary(_) => "the assembled layer".to_owned(),
             Source::Part { place, .. } => place.display().to_string(),
             Source::Memory(_) => "the image configuration".to_owned(),
         }
@@ -123,35 +103,37 @@ impl Blob {
     /// # Errors
     /// When it can't be read or is longer.
     pub fn content(&self, limit: u64) -> io::Result<Vec<u8>> {
-        if self.size > limit {
-            return Err(io::Error::other(format!("it is longer than {limit} bytes")));
-        }
-        let mut bytes = Vec::new();
-        self.open()?.read_to_end(&mut bytes)?;
-        Ok(bytes)
+        read::whole(self.open()?, limit)
     }
 
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         Ok(match &self.source {
             Source::Memory(bytes) => Box::new(io::Cursor::new(bytes.clone())),
             Source::File(path) => Box::new(File::open(path)?),
-            Source::Temporary(path) => Box::new(File::open::<&Path>(path.as_ref())?),
-            Source::Part { file, offset, .. } => {
-                let mut file = File::open(file.path())?;
-                file.seek(SeekFrom::Start(*offset))?;
-                Box::new(file.take(self.size))
-            }
+            Source::Part { file, offset, .. } => Box::new(At::new(Arc::clone(file), *offset).take(self.size)),
         })
     }
 
     /// Starts reading: a request body of the bytes from `start` on, and what all of them hash to in the
     /// end. `sent` counts bytes as they are taken. Memory: a few pieces of 256 KiB.
-    pub fn read(&self, start: u64, sent: Arc<AtomicU64>) -> (Body, JoinHandle<io::Result<Digest>>) {
+    pub fn read(&self, start: u64, sent: Arc<AtomicU64>) -> Reading {
         let (pieces, receiver) = mpsc::channel(PIECES_AHEAD);
         let blob = self.clone();
-        let reader = tokio::task::spawn_blocking(move || read_pieces(&blob, start, &pieces));
-        (Body::wrap_stream(Pieces { receiver, sent }), reader)
+        let hashed = tokio::task::spawn_blocking(move || read_pieces(&blob, start, &pieces));
+        let taken = Arc::<AtomicU64>::default();
+        let body = Body::wrap_stream(Pieces { receiver, sent, taken: Arc::clone(&taken) });
+        Reading { body, taken, hashed }
     }
+}
+
+/// A blob that is being read.
+pub struct Reading {
+    /// For the request.
+    pub body: Body,
+    /// Bytes that the request has taken.
+    pub taken: Arc<AtomicU64>,
+    /// What all bytes hash to.
+    pub hashed: JoinHandle<io::Result<Digest>>,
 }
 
 fn read_pieces(blob: &Blob, start: u64, pieces: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<Digest> {
@@ -184,12 +166,10 @@ fn copy_pieces(
     let mut position = 0u64;
     loop {
         let mut piece = BytesMut::zeroed(PIECE_BYTES);
-        let read = match file.read(&mut piece) {
-            Ok(0) => return Ok(()),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
+        let read = read::some(file, &mut piece)?;
+        if read == 0 {
+            return Ok(());
+        }
         piece.truncate(read);
         hashing.update(&piece);
         let skipped = usize::try_from(start.saturating_sub(position)).unwrap_or(usize::MAX).min(read);
@@ -205,6 +185,7 @@ fn copy_pieces(
 struct Pieces {
     receiver: mpsc::Receiver<io::Result<Bytes>>,
     sent: Arc<AtomicU64>,
+    taken: Arc<AtomicU64>,
 }
 
 impl futures_core::Stream for Pieces {
@@ -213,14 +194,14 @@ impl futures_core::Stream for Pieces {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.receiver.poll_recv(context);
         if let Poll::Ready(Some(Ok(piece))) = &next {
-            self.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            for count in [&self.sent, &self.taken] {
+                count.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            }
         }
         next
     }
 }
 
-/// One read from disk.
-const PIECE_BYTES: usize = 256 * 1024;
 /// Pieces that may wait for the network.
 const PIECES_AHEAD: usize = 3;
 

@@ -6,19 +6,22 @@
 //! time: an archive has one digest. Layers that are compressed already are sent as they are.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use landfall_types::Digest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::archive::{Archive, ArchiveError};
+use crate::archive::{Archive, ArchiveError, Compression, MAGIC_BYTES};
 use crate::blob::{Blob, Hashing};
+use crate::choice::{Choice, ChoiceError};
+use crate::compress::Format;
 use crate::failure::Failure;
-use crate::layer::{self, WriteError};
-use crate::layout::{Choice, Image, Manifest, one_of};
+use crate::layer::{self, Layer, WriteError};
+use crate::layout::{Image, Manifest};
 use crate::platform::Platform;
+use crate::read::pieces;
 
 /// Whether an archive says that it is one of these.
 pub fn is_docker_archive(archive: &Archive) -> bool {
@@ -89,7 +92,7 @@ fn choose(archive: &Archive, entries: Vec<Entry>, choice: &Choice) -> Result<Ent
     if let Some(name) = &choice.name {
         fitting.retain(|entry| entry.repo_tags.iter().flatten().any(|tag| is_called(tag, name)));
         if fitting.is_empty() {
-            return Err(DockerArchiveError::NoSuchName { path, name: name.clone(), names });
+            return Err(ChoiceError::NoSuchName { path, name: name.clone(), names }.into());
         }
     }
     if let Some(wanted) = &choice.platform {
@@ -104,14 +107,14 @@ fn choose(archive: &Archive, entries: Vec<Entry>, choice: &Choice) -> Result<Ent
             }
         }
         if kept.is_empty() {
-            return Err(DockerArchiveError::NoSuchPlatform { path, platform: wanted.to_string(), offered });
+            return Err(ChoiceError::NoSuchPlatform { path, platform: wanted.to_string(), offered }.into());
         }
         fitting = kept;
     }
     match fitting.len() {
         0 => Err(malformed(&path, "it holds no image".to_owned())),
         1 => fitting.pop().ok_or_else(|| malformed(&path, "it holds no image".to_owned())),
-        _ => Err(DockerArchiveError::Several { path, names }),
+        _ => Err(ChoiceError::Several { path, names }.into()),
     }
 }
 
@@ -138,49 +141,48 @@ fn prepared(
     name: &str,
     diff_id: &Digest,
 ) -> Result<(Blob, &'static str), DockerArchiveError> {
-    let mut start = Vec::new();
+    if let Some(layer) = archive.layer(name) {
+        return checked(archive, name, diff_id, layer.clone()).map(|blob| (blob, DOCKER_LAYER));
+    }
     let failed = |cause| ArchiveError::Read { path: archive.place(name), cause };
-    archive.reader(name)?.take(MAGIC_BYTES).read_to_end(&mut start).map_err(failed)?;
-    let media_type = match start.as_slice() {
-        [0x1f, 0x8b, ..] => DOCKER_LAYER,
-        [0x28, 0xb5, 0x2f, 0xfd] => OCI_LAYER_ZSTD,
+    let mut start = Vec::new();
+    archive.reader(name)?.take(MAGIC_BYTES as u64).read_to_end(&mut start).map_err(failed)?;
+    let media_type = match Compression::of(&start) {
+        Compression::Gzip => DOCKER_LAYER,
+        Compression::Zstd => OCI_LAYER_ZSTD,
         _ => return compressed(archive, name, diff_id).map(|blob| (blob, DOCKER_LAYER)),
     };
     let mut hashing = Hashing::sha256();
-    let mut reader = archive.reader(name)?;
-    copy(&mut reader, |bytes| {
-        hashing.update(bytes);
+    pieces(&mut archive.reader(name)?, failed, |piece| {
+        hashing.update(piece);
         Ok(())
-    })
-    .map_err(failed)?;
+    })?;
     let (source, size) = archive.part(name)?;
     Ok((Blob { digest: hashing.finish(), size, source }, media_type))
 }
 
 fn compressed(archive: &Archive, name: &str, diff_id: &Digest) -> Result<Blob, DockerArchiveError> {
     let mut reader = archive.reader(name)?;
-    let layer = layer::compress(|plain: &mut dyn Write| {
-        copy(&mut reader, |bytes| plain.write_all(bytes)).map_err(|cause| {
-            DockerArchiveError::from(ArchiveError::Read { path: archive.place(name), cause })
-        })
+    let failed = |cause| ArchiveError::Read { path: archive.place(name), cause };
+    let layer = layer::compress(archive.place(name), Format::default(), |plain| {
+        let write = |piece: &[u8]| plain.write_all(piece).map_err(|cause| WriteError(cause).into());
+        pieces(&mut reader, failed, write).map(drop)
     })?;
-    if layer.diff_id != *diff_id {
-        let (path, wanted, actual) = (archive.place(name), diff_id.clone(), layer.diff_id);
-        return Err(DockerArchiveError::Damaged { path, wanted, actual });
-    }
-    Ok(layer.blob)
+    checked(archive, name, diff_id, layer)
 }
 
-fn copy(reader: &mut impl Read, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    let mut buffer = vec![0; COPY_BYTES];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(read) => take(buffer.get(..read).unwrap_or_default())?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// A layer's blob, if it holds what the image's configuration says.
+fn checked(
+    archive: &Archive,
+    name: &str,
+    diff_id: &Digest,
+    layer: Layer,
+) -> Result<Blob, DockerArchiveError> {
+    if layer.diff_id == *diff_id {
+        return Ok(layer.blob);
     }
+    let (path, wanted, actual) = (archive.place(name), diff_id.clone(), layer.diff_id);
+    Err(DockerArchiveError::Damaged { path, wanted, actual })
 }
 
 fn malformed(path: &std::path::Path, reason: String) -> DockerArchiveError {
@@ -193,9 +195,6 @@ pub enum DockerArchiveError {
     /// The archive itself.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// The temporary file for a layer.
-    #[error(transparent)]
-    Write(#[from] WriteError),
     /// A member isn't what it should be.
     #[error("`{path}`: {reason}")]
     Malformed {
@@ -214,34 +213,9 @@ pub enum DockerArchiveError {
         /// What it is.
         actual: Digest,
     },
-    /// Several images, and none was named.
-    #[error("`{path}` holds several images, say which with --select: {}", one_of(.names))]
-    Several {
-        /// The archive.
-        path: PathBuf,
-        /// Their names.
-        names: Vec<String>,
-    },
-    /// No image of the name that was asked for.
-    #[error("`{path}` has no image named `{name}`: {}", one_of(.names))]
-    NoSuchName {
-        /// The archive.
-        path: PathBuf,
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        names: Vec<String>,
-    },
-    /// No image for the machine that was asked for.
-    #[error("`{path}` has no image for {platform}: {}", one_of(.offered))]
-    NoSuchPlatform {
-        /// The archive.
-        path: PathBuf,
-        /// What was asked for.
-        platform: String,
-        /// What there is.
-        offered: Vec<String>,
-    },
+    /// None of its images is the one that was asked for, or several are.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
 }
 
 impl From<DockerArchiveError> for Failure {
@@ -258,15 +232,10 @@ pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json"
 /// The media type of its layers, compressed with gzip.
 pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 /// Docker's own types know no zstd; engines that write it call it by this one.
-const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 /// `manifest.json`, in bytes.
 const LIST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// An image's configuration, in bytes.
 const CONFIG_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// What tells compressions apart.
-const MAGIC_BYTES: u64 = 4;
-/// One read from the archive.
-const COPY_BYTES: usize = 256 * 1024;
-
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! No `docker` binary is needed, and no password goes through a command line. Everything in the file
 //! that isn't the login in question stays as it is.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -15,20 +15,29 @@ use serde_json::{Map, Value};
 
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::private;
+use crate::{private, read};
 
 pub mod helper;
 
-/// A user name and a password for one registry.
+/// A user name and a password for one registry, or an identity token for its token service.
 #[derive(Clone, Debug)]
 pub struct Login {
-    /// `AWS` for private ECR.
+    /// `AWS` for private ECR; [`IDENTITY`] where the password is an identity token.
     pub username: String,
     /// The password.
     pub password: Secret<String>,
 }
 
+/// The user name by which credential helpers tell an identity token from a password.
+/// <https://docs.docker.com/reference/cli/docker/login/#credential-helper-protocol>
+pub const IDENTITY: &str = "<token>";
+
 impl Login {
+    /// What the token service gives access tokens for, in place of a user and a password.
+    pub fn identity_token(&self) -> Option<&Secret<String>> {
+        (self.username == IDENTITY).then_some(&self.password)
+    }
+
     /// Reads the base64 of `USER:PASSWORD`, the form of Docker's `auth` member and of ECR's
     /// authorization token.
     pub fn from_base64(text: &str) -> Option<Self> {
@@ -122,15 +131,11 @@ impl DockerConfig {
     /// When it can't be read or isn't a JSON object of at most 1 MiB.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let failed = |cause| ConfigError::Read { path: path.to_owned(), cause };
-        let mut bytes = Vec::new();
-        match std::fs::File::open(path) {
-            Ok(file) => file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        let bytes = match std::fs::File::open(path).and_then(|file| read::whole(file, CONFIG_BYTES_MAX)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed(error)),
         };
-        if bytes.len() as u64 > CONFIG_BYTES_MAX {
-            return Err(failed(io::Error::other(format!("it is longer than {CONFIG_BYTES_MAX} bytes"))));
-        }
         let content = if bytes.iter().all(u8::is_ascii_whitespace) {
             Map::new()
         } else {
@@ -177,10 +182,14 @@ impl DockerConfig {
         let entry = auths
             .get(registry)
             .or_else(|| auths.iter().find(|(name, _)| host_of(name) == registry).map(|(_, entry)| entry))?;
-        if let Some(auth) = entry.get("auth").and_then(Value::as_str) {
+        let text = |name| entry.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        if let Some(token) = text("identitytoken") {
+            let password = Secret::new(token.to_owned());
+            return Some(Login { username: IDENTITY.to_owned(), password });
+        }
+        if let Some(auth) = text("auth") {
             return Login::from_base64(auth);
         }
-        let text = |name| entry.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         Some(Login {
             username: text("username")?.to_owned(),
             password: Secret::new(text("password")?.to_owned()),
@@ -193,7 +202,19 @@ impl DockerConfig {
         auths.into_iter().flatten().map(|(name, _)| host_of(name).to_owned()).collect()
     }
 
-    /// The credential helper that Docker asks for this registry before it looks at `auths`.
+    /// Notes that a helper has this registry's login, as Docker does: by an entry that says nothing.
+    ///
+    /// # Errors
+    /// When `auths` isn't an object.
+    pub fn set_elsewhere(&mut self, registry: &str) -> Result<(), ConfigError> {
+        let path = self.path.clone();
+        let auths = self.content.entry("auths").or_insert_with(|| Value::Object(Map::new()));
+        let auths = auths.as_object_mut().ok_or(ConfigError::Shape { path, member: "auths" })?;
+        auths.insert(registry.to_owned(), Value::Object(Map::new()));
+        Ok(())
+    }
+
+    /// The credential helper that Docker asks for this registry, in place of looking at `auths`.
     pub fn helper(&self, registry: &str) -> Option<String> {
         let named = self.content.get("credHelpers").and_then(|helpers| helpers.get(registry));
         let helper = named.or_else(|| self.content.get("credsStore"))?.as_str()?;

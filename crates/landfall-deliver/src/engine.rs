@@ -1,18 +1,20 @@
 //! Images of a container engine on this machine: Docker's API over a Unix socket, which Podman speaks too.
 //! <https://docs.docker.com/reference/api/engine/version/v1.40/#tag/Image/operation/ImageGet>
 
-use std::io::Write as _;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::{Buf as _, Bytes};
 use reqwest::{Client, Response, StatusCode};
+use tokio::sync::mpsc;
 
 use crate::archive::{Archive, ArchiveError};
 use crate::environment::Environment;
 use crate::failure::{Failure, FailureKind};
 use crate::http;
 
-/// Takes an image out of the engine, through a temporary file: the result is a Docker archive.
+/// Takes an image out of the engine: the result is a Docker archive, with its layers compressed as they came.
 ///
 /// # Errors
 /// See [`EngineError`].
@@ -22,7 +24,9 @@ pub async fn image(environment: &Environment, name: &str) -> Result<Archive, Eng
         return Err(EngineError::Name(name.to_owned()));
     }
     let socket = socket(environment)?;
-    let failed = |cause: reqwest::Error| EngineError::Transport { socket: socket.clone(), cause };
+    // The URL's host means nothing, so it isn't shown.
+    let failed =
+        |cause: reqwest::Error| EngineError::Transport { socket: socket.clone(), cause: cause.without_url() };
     let client = client(&socket).map_err(failed)?;
     let answer = client.get(format!("{API}/images/{name}/json")).send().await.map_err(failed)?;
     if !answer.status().is_success() {
@@ -32,11 +36,47 @@ pub async fn image(environment: &Environment, name: &str) -> Result<Archive, Eng
     if !answer.status().is_success() {
         return Err(refusal(&socket, name, answer).await);
     }
-    let mut temporary = tempfile::NamedTempFile::new().map_err(ArchiveError::Temporary)?;
-    while let Some(piece) = answer.chunk().await.map_err(failed)? {
-        temporary.write_all(&piece).map_err(ArchiveError::Temporary)?;
+    let (pieces, receiver) = mpsc::channel(PIECES_AHEAD);
+    let shown = PathBuf::from(name);
+    let keeping = tokio::task::spawn_blocking(move || {
+        Archive::receive_saved(Incoming { receiver, piece: Bytes::new() }, &shown)
+    });
+    let received = loop {
+        match answer.chunk().await {
+            Ok(Some(piece)) => {
+                // Who doesn't take any more has failed, and says so below.
+                if pieces.send(piece).await.is_err() {
+                    break Ok(());
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(cause) => break Err(failed(cause)),
+        }
+    };
+    drop(pieces);
+    let kept = keeping.await;
+    received?;
+    Ok(kept.map_err(|error| EngineError::Archive(ArchiveError::Temporary(io::Error::other(error))))??)
+}
+
+/// What the engine sends, for a reader on another thread.
+struct Incoming {
+    receiver: mpsc::Receiver<Bytes>,
+    piece: Bytes,
+}
+
+impl Read for Incoming {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(piece) => self.piece = piece,
+                None => return Ok(0),
+            }
+        }
+        let length = self.piece.len().min(buffer.len());
+        self.piece.copy_to_slice(buffer.get_mut(..length).unwrap_or_default());
+        Ok(length)
     }
-    Ok(Archive::of_temporary(temporary.into_temp_path(), Path::new(name))?)
 }
 
 /// The engine's own words.
@@ -142,6 +182,8 @@ impl From<EngineError> for Failure {
 const API: &str = "http://localhost/v1.40";
 /// Silence that ends the conversation: engines read a large image before its first byte.
 const READ_SECONDS_MAX: Duration = Duration::from_secs(120);
+/// Pieces that may wait for the disk.
+const PIECES_AHEAD: usize = 16;
 /// The longest refusal that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 

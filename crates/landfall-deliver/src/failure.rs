@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::proxy::Proxy;
+
 /// Why a command failed, as far as the exit code tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FailureKind {
@@ -44,6 +46,23 @@ impl Failure {
     /// Exit code 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Usage, message)
+    }
+
+    /// A mistake of this program, found while it was `doing` something: nobody else's failure.
+    pub fn mistake(doing: &str, found: impl fmt::Display) -> Self {
+        Self::new(FailureKind::Outside, format!("{doing}: landfall made a mistake: {found}"))
+            .help("please report it, with the command and what stands above")
+    }
+
+    /// Where somebody outside failed: says that a proxy was in between, if one was.
+    #[must_use]
+    pub fn by_way_of(mut self, proxy: &Proxy) -> Self {
+        if let (FailureKind::Outside, Some((url, name))) = (self.kind, proxy.shown()) {
+            self.details.push(format!(
+                "note: calls that leave this machine go through the proxy {url} ({name}), but to hosts in NO_PROXY"
+            ));
+        }
+        self
     }
 
     /// Adds `help: …`.

@@ -41,14 +41,58 @@ pub fn entries(pairs: &[(&str, &str)], delimiter: &Delimiter) -> Result<String, 
     Ok(text)
 }
 
-/// Appends pairs to one of the runner's files.
+/// Appends pairs to one of the runner's files. A disk that gets full on the way leaves the file as it was: half a
+/// value would spoil the rest of the job, and may be a secret.
 ///
 /// # Errors
 /// When the file can't be written, or [`entries`] refuses.
-pub fn append(file: &Path, pairs: &[(&str, &str)], delimiter: &Delimiter) -> io::Result<()> {
+pub fn append(file: &Path, pairs: &[(&str, &str)], delimiter: &Delimiter) -> io::Result<Appended> {
     let text =
         entries(pairs, delimiter).map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))?;
-    OpenOptions::new().append(true).create(true).open(file)?.write_all(text.as_bytes())
+    let before = match std::fs::metadata(file) {
+        Ok(metadata) if metadata.is_file() => Before::Length(metadata.len()),
+        Ok(_) => Before::Stream,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Before::Nothing,
+        Err(error) => return Err(error),
+    };
+    let appended = Appended { file: file.to_owned(), before };
+    let written = OpenOptions::new().append(true).create(true).open(file);
+    match written.and_then(|mut file| file.write_all(text.as_bytes())) {
+        Ok(()) => Ok(appended),
+        Err(error) => {
+            appended.take_back();
+            Err(error)
+        }
+    }
+}
+
+/// What was appended to one of the runner's files, for as long as it may have to be taken back.
+#[derive(Debug)]
+pub struct Appended {
+    file: PathBuf,
+    before: Before,
+}
+
+#[derive(Debug)]
+enum Before {
+    Nothing,
+    Length(u64),
+    /// A terminal, a pipe: what went there is gone.
+    Stream,
+}
+
+impl Appended {
+    /// Makes the file what it was before.
+    pub fn take_back(self) {
+        // Whoever does this has failed already, and says that.
+        let _ = match self.before {
+            Before::Nothing => std::fs::remove_file(&self.file),
+            Before::Length(length) => {
+                OpenOptions::new().write(true).open(&self.file).and_then(|file| file.set_len(length))
+            }
+            Before::Stream => Ok(()),
+        };
+    }
 }
 
 /// The workflow command that hides a value in the job's log. The runner masks every line of it, and
@@ -86,6 +130,22 @@ mod tests {
             "A<<ghadelimiter_000000000000000000000000000000ab\n1\nghadelimiter_000000000000000000000000000000ab\n\
              B<<ghadelimiter_000000000000000000000000000000ab\ntwo\nlines=x\nghadelimiter_000000000000000000000000000000ab\n"
         );
+    }
+
+    #[test]
+    fn what_was_appended_can_be_taken_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let (new, old) = (directory.path().join("new"), directory.path().join("old"));
+        std::fs::write(&old, "A=1\n").unwrap();
+        for file in [&new, &old] {
+            let appended = append(file, &[("B", "2")], &Delimiter::from_random(1)).unwrap();
+            assert!(std::fs::read_to_string(file).unwrap().contains("B<<"));
+            appended.take_back();
+        }
+        assert!(!new.exists());
+        assert_eq!(std::fs::read_to_string(&old).unwrap(), "A=1\n");
+        let full = append(Path::new("/dev/full"), &[("B", "2")], &Delimiter::from_random(1));
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]

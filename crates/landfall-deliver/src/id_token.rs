@@ -3,8 +3,9 @@
 //! GitHub: <https://docs.github.com/en/actions/reference/security/oidc>. The token is a secret; its
 //! claims are not, and they are what a person needs to see when a trust policy refuses it.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,10 +13,12 @@ use landfall_types::{ClaimValue, Claims, Secret};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{StatusCode, Url};
 
+use crate::aws;
 use crate::environment::Environment;
 use crate::failure::{Failure, FailureKind};
 use crate::http::{self, Backoff};
 use crate::proxy::Proxy;
+use crate::read;
 
 /// GitHub's offer of ID tokens to a job: where to ask and what to show there.
 #[derive(Clone, Debug)]
@@ -48,12 +51,23 @@ pub async fn request(
     backoff: Backoff,
     proxy: &Proxy,
 ) -> Result<Secret<String>, IdTokenError> {
+    let asking = ask(offer, audience, backoff, proxy);
+    tokio::time::timeout(CALL_SECONDS_MAX, asking).await.unwrap_or(Err(IdTokenError::Slow))
+}
+
+async fn ask(
+    offer: &Offer,
+    audience: &str,
+    backoff: Backoff,
+    proxy: &Proxy,
+) -> Result<Secret<String>, IdTokenError> {
     let url = request_url(&offer.url, audience)?;
-    let client = http::client_through(&url, proxy).map_err(IdTokenError::Transport)?;
+    let client = http::client(&url, proxy).map_err(IdTokenError::Transport)?;
     let mut attempt = 1;
     loop {
         let sent = client
             .get(url.clone())
+            .timeout(ATTEMPT_SECONDS_MAX)
             .bearer_auth(offer.bearer.expose())
             .header("Accept", "application/json; api-version=2.0")
             .send()
@@ -106,14 +120,10 @@ async fn refusal(response: reqwest::Response) -> IdTokenError {
 pub fn from_file(path: &Path) -> Result<Secret<String>, IdTokenError> {
     let unreadable = |cause| IdTokenError::File { path: path.to_owned(), cause };
     check_link(path).map_err(unreadable)?;
-    let mut text = String::new();
-    let limit = TOKEN_BYTES_MAX as u64;
-    std::fs::File::open(path)
-        .and_then(|file| file.take(limit + 1).read_to_string(&mut text))
-        .map_err(unreadable)?;
-    if text.len() > TOKEN_BYTES_MAX {
-        return Err(unreadable(std::io::Error::other(format!("it is longer than {TOKEN_BYTES_MAX} bytes"))));
-    }
+    let bytes = std::fs::File::open(path).and_then(|file| read::whole(file, TOKEN_BYTES_MAX as u64));
+    let text =
+        bytes.and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text")));
+    let text = text.map_err(unreadable)?;
     let token = text.trim();
     if token.is_empty() {
         return Err(unreadable(std::io::Error::other("it is empty")));
@@ -221,6 +231,9 @@ pub enum IdTokenError {
     /// GitHub could not be reached.
     #[error("getIDToken call failed: asking GitHub for an ID token")]
     Transport(#[source] reqwest::Error),
+    /// No answer came, also when asked again.
+    #[error("getIDToken call failed: no token within {} s", CALL_SECONDS_MAX.as_secs())]
+    Slow,
     /// The answer could not be read.
     #[error("getIDToken call failed")]
     Body(#[source] http::BodyError),
@@ -242,7 +255,7 @@ impl IdTokenError {
     fn is_transient(&self) -> bool {
         match self {
             Self::Refused { status, .. } => matches!(status.as_u16(), 502..=504),
-            Self::Transport(cause) => !cause.is_builder(),
+            Self::Transport(cause) => http::is_passing(cause),
             _ => false,
         }
     }
@@ -251,7 +264,9 @@ impl IdTokenError {
         match self {
             Self::NotOffered { .. } | Self::BadUrl { .. } | Self::File { .. } => FailureKind::Usage,
             Self::Refused { status, .. } if status.is_client_error() => FailureKind::Refused,
-            Self::Refused { .. } | Self::Transport(_) | Self::Body(_) | Self::NoValue => FailureKind::Outside,
+            Self::Refused { .. } | Self::Transport(_) | Self::Slow | Self::Body(_) | Self::NoValue => {
+                FailureKind::Outside
+            }
         }
     }
 }
@@ -264,6 +279,7 @@ impl From<IdTokenError> for Failure {
                 .help("`permissions: id-token: write` is missing in the job (GitHub's default never includes it)")
                 .help("in a reusable workflow, the job that calls it needs `id-token: write` too")
                 .help("a pull request from a fork gets no ID token"),
+            IdTokenError::Transport(cause) => failure.helped_by(http::proxy_help(&aws::chain(&cause))),
             _ => failure,
         }
     }
@@ -274,6 +290,10 @@ pub const REQUEST_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
 /// See [`REQUEST_URL`].
 pub const REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
 
+/// Time for one attempt, answer included.
+const ATTEMPT_SECONDS_MAX: Duration = Duration::from_secs(15);
+/// Time for all attempts and the waits between them, as for the calls that follow.
+const CALL_SECONDS_MAX: Duration = Duration::from_secs(60);
 /// The longest answer with a token that is read. STS takes tokens of up to 20 000 characters.
 const TOKEN_BYTES_MAX: usize = 64 * 1024;
 /// The longest refusal that is read.

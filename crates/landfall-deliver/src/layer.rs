@@ -1,13 +1,13 @@
-//! A compressed layer in a temporary file, and the two digests that an image names it by.
+//! A compressed layer in a temporary file, which has no name and goes with the process, and the two digests that an image names it by.
 
 use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use flate2::Compression;
 use landfall_types::Digest;
 
 use crate::blob::{Blob, Hashing, Source};
-use crate::compress::ParallelGzip;
+use crate::compress::{Format, Parallel};
 
 /// A compressed layer and the digest of what is in it.
 #[derive(Clone, Debug)]
@@ -18,22 +18,27 @@ pub struct Layer {
     pub diff_id: Digest,
 }
 
-/// Compresses what `fill` writes, on all cores. The same bytes give the same layer on every machine.
+/// Compresses what `fill` writes, on all cores. The same bytes give the same layer on every machine. `place` is what
+/// messages call it.
 ///
 /// # Errors
 /// Those of `fill`, and those of writing the temporary file.
-pub fn compress<E: From<WriteError>>(fill: impl FnOnce(&mut dyn Write) -> Result<(), E>) -> Result<Layer, E> {
+pub fn compress<E: From<WriteError>>(
+    place: PathBuf,
+    format: Format,
+    fill: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+) -> Result<Layer, E> {
     let failed = |cause| E::from(WriteError(cause));
-    let temporary = tempfile::NamedTempFile::new().map_err(failed)?;
+    let temporary = tempfile::tempfile().map_err(failed)?;
     let file = Measuring::new(BufWriter::with_capacity(WRITE_BYTES, temporary));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let gzip = ParallelGzip::new(file, Compression::new(LEVEL), threads).map_err(failed)?;
-    let mut plain = Measuring::new(gzip);
+    let packing = Parallel::new(file, format, threads).map_err(failed)?;
+    let mut plain = Measuring::new(packing);
     fill(&mut plain)?;
-    let (gzip, diff_id, _) = plain.finish();
-    let (file, digest, size) = gzip.finish().map_err(failed)?.finish();
+    let (packing, diff_id, _) = plain.finish();
+    let (file, digest, size) = packing.finish().map_err(failed)?.finish();
     let temporary = file.into_inner().map_err(|error| failed(error.into_error()))?;
-    let source = Source::Temporary(Arc::new(temporary.into_temp_path()));
+    let source = Source::Part { file: Arc::new(temporary), offset: 0, place };
     Ok(Layer { blob: Blob { digest, size, source }, diff_id })
 }
 
@@ -72,7 +77,5 @@ impl<W: Write> Write for Measuring<W> {
     }
 }
 
-/// gzip's middle way, and everybody's default.
-const LEVEL: u32 = 6;
 /// Buffer in front of the temporary file.
 const WRITE_BYTES: usize = 256 * 1024;

@@ -2,7 +2,7 @@
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>.
 
 use std::collections::HashSet;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -11,8 +11,10 @@ use serde_json::Value;
 
 use crate::archive::{Archive, ArchiveError};
 use crate::blob::{Blob, Hashing, Source, digest_of};
+use crate::choice::{Choice, ChoiceError};
 use crate::failure::Failure;
 use crate::platform::Platform;
+use crate::read::whole;
 
 /// An image (or an index of images) that is ready to be pushed.
 #[derive(Clone, Debug)]
@@ -43,15 +45,6 @@ impl Manifest {
     }
 }
 
-/// Which of several images is meant.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Choice {
-    /// The one of this name, tag or digest.
-    pub name: Option<String>,
-    /// The one for this machine, alone.
-    pub platform: Option<Platform>,
-}
-
 /// Where a layout's files are.
 #[derive(Clone, Debug)]
 pub enum Files {
@@ -71,7 +64,11 @@ impl Files {
 
     fn read(&self, name: &str) -> Result<Vec<u8>, LayoutError> {
         match self {
-            Self::Directory(directory) => read_limited(&directory.join(name)),
+            Self::Directory(directory) => {
+                let path = directory.join(name);
+                let bytes = std::fs::File::open(&path).and_then(|file| whole(file, MANIFEST_BYTES_MAX));
+                bytes.map_err(|cause| LayoutError::Read { path, cause })
+            }
             Self::Archive(archive) => Ok(archive.read(name, MANIFEST_BYTES_MAX)?),
         }
     }
@@ -109,14 +106,14 @@ pub fn read(files: &Files, choice: &Choice) -> Result<Image, LayoutError> {
         let names: Vec<String> = entries.iter().flat_map(|entry| entry.names.clone()).collect();
         entries.retain(|entry| entry.is_called(name));
         if entries.is_empty() {
-            return Err(LayoutError::NoSuchName { path, name: name.clone(), names });
+            return Err(ChoiceError::NoSuchName { path, name: name.clone(), names }.into());
         }
     }
     let mut reader = Reader { files, seen: HashSet::new(), children: Vec::new(), blobs: Vec::new() };
     if let Some(platform) = &choice.platform {
         let mut search = Search { wanted: platform, looked: HashSet::new(), offered: Vec::new() };
         let found = reader.for_platform(&entries, &path, &mut search, 0)?;
-        entries = vec![found.ok_or_else(|| LayoutError::NoSuchPlatform {
+        entries = vec![found.ok_or_else(|| ChoiceError::NoSuchPlatform {
             path: path.clone(),
             platform: platform.to_string(),
             offered: search.offered,
@@ -337,17 +334,6 @@ fn check_size(path: &Path, actual: u64, wanted: u64) -> Result<(), LayoutError> 
     Err(malformed(path, &format!("it has {actual} bytes, its manifest says {wanted}")))
 }
 
-fn read_limited(path: &Path) -> Result<Vec<u8>, LayoutError> {
-    let failed = |cause| LayoutError::Read { path: path.to_owned(), cause };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MANIFEST_BYTES_MAX {
-        return Err(malformed(path, &format!("it is longer than {MANIFEST_BYTES_MAX} bytes")));
-    }
-    Ok(bytes)
-}
-
 fn parse(path: &Path, bytes: &[u8]) -> Result<Value, LayoutError> {
     let value: Value = serde_json::from_slice(bytes)
         .map_err(|error| malformed(path, &format!("it is not JSON (line {})", error.line())))?;
@@ -381,26 +367,9 @@ pub enum LayoutError {
     /// The archive that the layout is in.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// No image of the name that was asked for.
-    #[error("`{path}` has no image named `{name}`: {}", one_of(.names))]
-    NoSuchName {
-        /// The list of images.
-        path: PathBuf,
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        names: Vec<String>,
-    },
-    /// No image for the machine that was asked for.
-    #[error("`{path}` has no image for {platform}: {}", one_of(.offered))]
-    NoSuchPlatform {
-        /// The list of images.
-        path: PathBuf,
-        /// What was asked for.
-        platform: String,
-        /// What there is.
-        offered: Vec<String>,
-    },
+    /// None of its images is the one that was asked for.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
     /// Content and name disagree.
     #[error("`{path}` is damaged: its content is {actual}, {wanted} is expected")]
     Mismatch {
@@ -411,19 +380,6 @@ pub enum LayoutError {
         /// It really is this.
         actual: Digest,
     },
-}
-
-/// What could have been asked for.
-pub(crate) fn one_of(names: &[String]) -> String {
-    match names {
-        [] => "its images have no names".to_owned(),
-        [only] => format!("there is `{only}`"),
-        several => {
-            let shown: Vec<&str> = several.iter().take(NAMES_SHOWN_MAX).map(String::as_str).collect();
-            let more = if several.len() > NAMES_SHOWN_MAX { "`, …" } else { "`" };
-            format!("there are `{}{more}", shown.join("`, `"))
-        }
-    }
 }
 
 impl From<LayoutError> for Failure {
@@ -442,8 +398,6 @@ const MANIFEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Under what layouts write an image's name: the specification's own, and containerd's, which Docker
 /// writes too.
 const NAME_ANNOTATIONS: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
-/// Names in a message.
-const NAMES_SHOWN_MAX: usize = 20;
 /// Indexes within indexes.
 const DEPTH_MAX: usize = 4;
 /// Manifests and blobs in one push.

@@ -10,6 +10,7 @@ pub mod assemble;
 pub mod aws;
 pub mod aws_json;
 pub mod blob;
+pub mod choice;
 pub mod compress;
 pub mod container;
 pub mod deploy;
@@ -32,6 +33,7 @@ pub mod platform;
 pub mod private;
 pub mod proxy;
 pub mod push;
+pub mod read;
 pub mod registry;
 
 pub use environment::Environment;

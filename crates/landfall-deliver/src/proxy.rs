@@ -20,6 +20,8 @@ pub struct Proxy {
 
 #[derive(Clone)]
 struct Through {
+    /// The variable that names it.
+    name: &'static str,
     /// Without user and password.
     url: Url,
     login: Option<(String, Secret<String>)>,
@@ -53,7 +55,13 @@ impl Proxy {
         url.set_username("").map_err(|()| expected())?;
         url.set_password(None).map_err(|()| expected())?;
         let said = environment.get("NO_PROXY").or_else(|| environment.get("no_proxy")).unwrap_or_default();
-        Ok(Self { through: Some(Through { url, login }), past: past(said) })
+        Ok(Self { through: Some(Through { name, url, login }), past: past(said) })
+    }
+
+    /// The proxy's address without its password, and the variable that names it: for whoever wonders why nobody
+    /// answers.
+    pub fn shown(&self) -> Option<(&str, &'static str)> {
+        self.through.as_ref().map(|through| (through.url.as_str(), through.name))
     }
 
     /// For the AWS SDK.
@@ -120,11 +128,12 @@ const NEVER: &[&str] = &[
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, clippy::type_complexity)]
     use super::*;
+    use crate::failure::{Failure, FailureKind};
     use crate::testing::environment;
 
     fn shown(variables: &[(&str, &str)]) -> String {
         match Proxy::from_environment(&environment(variables)) {
-            Ok(Proxy { through: Some(Through { url, login }), .. }) => {
+            Ok(Proxy { through: Some(Through { url, login, .. }), .. }) => {
                 let user = login.map_or_else(String::new, |(user, password)| {
                     format!(" as {user} with {}", password.expose())
                 });
@@ -165,7 +174,11 @@ mod tests {
     #[test]
     fn a_password_does_not_print() {
         let proxy = Proxy::from_environment(&environment(&[("HTTPS_PROXY", "http://me:hunter2@h:1")]));
-        assert!(!format!("{:?}", proxy.unwrap()).contains("hunter2"));
+        let proxy = proxy.unwrap();
+        assert!(!format!("{proxy:?}").contains("hunter2"));
+        let failure = |kind| Failure::new(kind, "").by_way_of(&proxy).details.join("\n");
+        assert!(failure(FailureKind::Outside).contains("through the proxy http://h:1/ (HTTPS_PROXY)"));
+        assert_eq!(failure(FailureKind::Refused), "");
         let error = Proxy::from_environment(&environment(&[("HTTPS_PROXY", "ftp://me:hunter2@h:1")]));
         assert!(!error.unwrap_err().contains("hunter2"));
     }

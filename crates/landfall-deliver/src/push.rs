@@ -15,9 +15,10 @@ use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::http::Backoff;
 use crate::layout::Image;
+use crate::proxy::Proxy;
 use crate::registry::challenge::Challenge;
 use crate::registry::endpoint::Endpoint;
-use crate::registry::{Arrival, RegistryError, Repository};
+use crate::registry::{Arrival, Patience, RegistryError, Repository};
 
 /// One repository and the tags that the image gets there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,8 +91,8 @@ pub struct Options {
     pub mount_from: Vec<RepositoryName>,
     /// Whether an ECR repository that isn't there is made.
     pub creates_repository: bool,
-    /// How often what may heal is tried.
-    pub backoff: Backoff,
+    /// How long registries are waited for, and how often what may heal is tried.
+    pub patience: Patience,
 }
 
 /// An image that is in a repository now.
@@ -173,11 +174,11 @@ pub async fn plan(
     destinations: &[Destination],
     config: &DockerConfig,
     environment: &Environment,
-    backoff: Backoff,
+    patience: Patience,
 ) -> Result<Vec<Planned>, PushError> {
     let mut all = Vec::new();
     for destination in destinations {
-        let repository = connect(destination, config, environment, backoff).await?;
+        let repository = connect(destination, &[], config, environment, patience).await?;
         let mut missing: Vec<&Blob> = Vec::new();
         for blob in &image.blobs {
             if !repository.has_blob(&blob.digest).await? {
@@ -209,8 +210,7 @@ impl One<'_> {
     /// Two things can be mended on the way, each once: a login that ends midway, and a repository that
     /// isn't there.
     async fn push(&self) -> Result<Pushed, PushError> {
-        let backoff = self.options.backoff;
-        let mut repository = connect(self.destination, self.config, self.environment, backoff).await?;
+        let mut repository = self.connect().await?;
         let (mut is_new_repository, mut has_new_login) = (false, false);
         loop {
             let error = match self.send(&repository).await {
@@ -219,18 +219,23 @@ impl One<'_> {
             };
             if error.is_ended_login() && !has_new_login {
                 has_new_login = true;
-                repository = connect(self.destination, self.config, self.environment, backoff).await?;
+                repository = self.connect().await?;
             } else if error.is_missing_repository() && self.options.creates_repository && !is_new_repository {
                 is_new_repository = true;
                 let region = repository.endpoint().ecr_region(self.environment);
                 let region = region.ok_or(error)?;
                 let account = ecr::EcrHost::parse(&self.destination.registry).map(|host| host.account);
-                let ecr = ecr::Ecr::new(self.environment, &region, backoff).await?;
+                let ecr = ecr::Ecr::new(self.environment, &region, self.options.patience.backoff).await?;
                 ecr.create_repository(&region, account, &self.destination.repository).await?;
             } else {
                 return Err(error.into());
             }
         }
+    }
+
+    async fn connect(&self) -> Result<Repository, PushError> {
+        let patience = self.options.patience;
+        connect(self.destination, &self.sources, self.config, self.environment, patience).await
     }
 
     async fn send(&self, repository: &Repository) -> Result<Vec<Arrival>, RegistryError> {
@@ -310,61 +315,40 @@ async fn push_blobs(
 }
 
 /// Finds the registry and logs in: with Docker's configuration first (the credential helper that it names,
-/// then the file itself, as Docker does), else with a password from ECR.
+/// then the file itself), else with a password from ECR.
 async fn connect(
     destination: &Destination,
+    sources: &[RepositoryName],
     config: &DockerConfig,
     environment: &Environment,
-    backoff: Backoff,
+    patience: Patience,
 ) -> Result<Repository, PushError> {
     let endpoint = Endpoint::new(&destination.registry, environment).map_err(RegistryError::Usage)?;
     let region = endpoint.ecr_region(environment);
-    let mut repository = Repository::new(endpoint, destination.repository.clone(), backoff)?;
+    let proxy = Proxy::from_environment(environment).map_err(RegistryError::Usage)?;
+    let mut repository = Repository::new(endpoint, destination.repository.clone(), patience, &proxy)?;
     let Some(challenge) = repository.challenge().await? else { return Ok(repository) };
-    let (mut logins, mut tried) = (Vec::new(), Vec::new());
-    if let Some(name) = config.helper(&destination.registry) {
-        match helper::login(&name, &destination.registry).await {
-            Ok(Some(login)) => logins.push((format!("docker-credential-{name}"), login)),
-            Ok(None) => {}
-            Err(why) => tried.push(why),
-        }
-    }
-    logins.extend(
-        config.login(&destination.registry).map(|login| (config.path().display().to_string(), login)),
-    );
+    let (logins, mut tried) = logins(&destination.registry, config).await;
     for (origin, login) in &logins {
-        let is_in = match &challenge {
-            Challenge::Basic => repository.log_in_basic(login).await?,
-            Challenge::Bearer { realm, service } => {
-                repository.log_in_bearer(realm, service.as_deref(), Some(login)).await?
+        if challenge == Challenge::Basic && login.identity_token().is_some() {
+            tried.push(format!("{origin} has an identity token, and it wants a user and a password"));
+        } else if log_in(&mut repository, &challenge, Some(login), sources).await? {
+            return Ok(repository);
+        } else {
+            tried.push(format!("it doesn't take the one of {origin}"));
+        }
+    }
+    match ecr_login(&challenge, repository.endpoint(), environment, patience.backoff).await? {
+        Some((origin, login)) => {
+            if log_in(&mut repository, &challenge, Some(&login), sources).await? {
+                return Ok(repository);
             }
-        };
-        if is_in {
+            tried.push(format!("it doesn't take a new one from {origin}"));
+        }
+        None if logins.is_empty() && log_in(&mut repository, &challenge, None, sources).await? => {
             return Ok(repository);
         }
-        tried.push(format!("it doesn't take the one of {origin}"));
-    }
-    if let Challenge::Bearer { realm, service } = &challenge
-        && repository.endpoint().is_ecr_public(service.as_deref(), environment)
-    {
-        let login = ecr::Ecr::new(environment, ecr::PUBLIC_REGION, backoff).await?.public().await?.login;
-        if repository.log_in_bearer(realm, service.as_deref(), Some(&login)).await? {
-            return Ok(repository);
-        }
-        tried.push("it doesn't take a new one from ECR Public".to_owned());
-    } else if logins.is_empty()
-        && let Challenge::Bearer { realm, service } = &challenge
-        && repository.log_in_bearer(realm, service.as_deref(), None).await?
-    {
-        return Ok(repository);
-    }
-    if challenge == Challenge::Basic
-        && let Some(region) = &region
-    {
-        if repository.log_in_basic(&ecr_login(environment, region, backoff).await?).await? {
-            return Ok(repository);
-        }
-        tried.push("it doesn't take a new one from ECR".to_owned());
+        None => {}
     }
     if tried.is_empty() {
         tried.push(format!("there is none in {}", config.path().display()));
@@ -373,10 +357,56 @@ async fn connect(
     Err(RegistryError::NoLogin { registry, what, is_ecr: region.is_some() }.into())
 }
 
-async fn ecr_login(environment: &Environment, region: &str, backoff: Backoff) -> Result<Login, PushError> {
-    let authorizations = ecr::authorize(environment, region, &[], backoff).await?;
-    let first = authorizations.into_iter().next().ok_or(ecr::EcrError::Unreadable)?;
-    Ok(first.login)
+/// Says whether the registry takes a login, or lets anybody in.
+async fn log_in(
+    repository: &mut Repository,
+    challenge: &Challenge,
+    login: Option<&Login>,
+    sources: &[RepositoryName],
+) -> Result<bool, RegistryError> {
+    match (challenge, login) {
+        (Challenge::Basic, Some(login)) => repository.log_in_basic(login).await,
+        (Challenge::Basic, None) => Ok(false),
+        (Challenge::Bearer { realm, service }, login) => {
+            repository.log_in_bearer(realm, service.as_deref(), login, sources).await
+        }
+    }
+}
+
+/// A new password, where the registry is one of ECR's, and who gave it.
+async fn ecr_login(
+    challenge: &Challenge,
+    endpoint: &Endpoint,
+    environment: &Environment,
+    backoff: Backoff,
+) -> Result<Option<(&'static str, Login)>, PushError> {
+    match challenge {
+        Challenge::Basic => {
+            let Some(region) = endpoint.ecr_region(environment) else { return Ok(None) };
+            let authorizations = ecr::authorize(environment, &region, &[], backoff).await?;
+            let first = authorizations.into_iter().next().ok_or(ecr::EcrError::Unreadable)?;
+            Ok(Some(("ECR", first.login)))
+        }
+        Challenge::Bearer { service, .. } if endpoint.is_ecr_public(service.as_deref(), environment) => {
+            let ecr = ecr::Ecr::new(environment, ecr::PUBLIC_REGION, backoff).await?;
+            Ok(Some(("ECR Public", ecr.public().await?.login)))
+        }
+        Challenge::Bearer { .. } => Ok(None),
+    }
+}
+
+/// The logins for a registry in Docker's configuration, each with where it is from, and why there isn't another.
+async fn logins(registry: &str, config: &DockerConfig) -> (Vec<(String, Login)>, Vec<String>) {
+    let (mut logins, mut missed) = (Vec::new(), Vec::new());
+    if let Some(name) = config.helper(registry) {
+        match helper::login(&name, registry).await {
+            Ok(Some(login)) => logins.push((format!("docker-credential-{name}"), login)),
+            Ok(None) => {}
+            Err(why) => missed.push(why),
+        }
+    }
+    logins.extend(config.login(registry).map(|login| (config.path().display().to_string(), login)));
+    (logins, missed)
 }
 
 /// Why an image was not pushed.

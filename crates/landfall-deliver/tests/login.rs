@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use landfall_deliver::login::{Options, Session, login};
 use landfall_deliver::{Environment, Failure, FailureKind};
-use support::{AT_ONCE, Reply, Request, Server, environment, reply};
+use support::{AT_ONCE, Pace, Reply, Request, Server, environment, reply};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/deploy";
 const SESSION_ARN: &str = "arn:aws:sts::123456789012:assumed-role/deploy/GitHubActions";
@@ -161,6 +161,13 @@ async fn only_what_may_heal_is_tried_again() {
         Case { id_token: (200, 0), sts: (400, "IDPCommunicationError", 1), outcome: Ok(()), calls: (1, 2) },
         Case { id_token: (200, 0), sts: (503, "ServiceUnavailable", 1), outcome: Ok(()), calls: (1, 2) },
         Case { id_token: (200, 0), sts: (400, "Throttling", 1), outcome: Ok(()), calls: (1, 2) },
+        Case { id_token: (200, 0), sts: (400, "RequestLimitExceeded", 2), outcome: Ok(()), calls: (1, 3) },
+        Case {
+            id_token: (200, 0),
+            sts: (400, "RequestLimitExceeded", 9),
+            outcome: Err(FailureKind::Outside),
+            calls: (1, 3),
+        },
         Case {
             id_token: (200, 0),
             sts: (500, "InternalFailure", 9),
@@ -205,6 +212,16 @@ async fn only_what_may_heal_is_tried_again() {
         let tokens = server.requests().iter().filter(|request| is_id_token(request)).count();
         assert_eq!((outcome, (tokens, exchanges(&server))), (case.outcome, case.calls), "case {index}");
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_and_an_sts_that_are_slow_are_waited_for() {
+    let server = Server::start(|request| {
+        let answer = if is_id_token(request) { id_token() } else { sts(request) };
+        answer.at(Pace::Drip(std::time::Duration::from_micros(100)))
+    })
+    .await;
+    assert!(attempt(&server, &options()).await.is_ok());
 }
 
 #[tokio::test]

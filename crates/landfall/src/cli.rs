@@ -75,4 +75,22 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    /// A terminal of 80 columns must not break a line in two: what is pasted would be two commands.
+    #[test]
+    fn examples_of_the_client_can_be_pasted_from_a_narrow_terminal() {
+        let (all, client) = (Cli::command(), ["login", "exec", "credentials", "ecr", "push", "deploy"]);
+        let of_client = |command: &&clap::Command| client.contains(&command.get_name());
+        let mut open: Vec<_> = all.get_subcommands().filter(of_client).collect();
+        let mut count = 0;
+        while let Some(command) = open.pop() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().filter(|line| line.starts_with("    ")) {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+                count += 1;
+            }
+            open.extend(command.get_subcommands());
+        }
+        assert!(count > 20, "{count} lines");
+    }
 }

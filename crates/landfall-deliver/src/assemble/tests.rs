@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
-use crate::blob::Source;
-use crate::layout::{self, Choice, Files};
+use crate::choice::Choice;
+use crate::layout::{self, Files};
 
 fn write(path: &Path, content: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -20,10 +20,10 @@ fn tree(names: &[&str]) -> tempfile::TempDir {
 }
 
 fn entries(directory: &Path) -> Vec<(String, u32, u64, u64)> {
-    let layer = layer(directory, 7).unwrap();
-    let Source::Temporary(path) = &layer.blob.source else { panic!("a temporary file is expected") };
-    let file = File::open::<&Path>(path.as_ref()).unwrap();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    let settings = Settings { created: Timestamp::from_seconds(7), ..Settings::default() };
+    let layer = layer(directory, &settings).unwrap();
+    let content = layer.blob.content(1_000_000).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(content.as_slice()));
     let entries = archive.entries().unwrap().map(|entry| {
         let entry = entry.unwrap();
         let header = entry.header();
@@ -46,13 +46,34 @@ fn the_same_content_gives_the_same_digests_whatever_order_times_and_umask() {
     // The archive's digest is a promise to everyone who compares builds; the compressed one may change
     // with the compressor.
     let golden = "sha256:db87a91a1ed7479daa17cc0b2b9c1a1703dac2588cb7ba7f8e927c7f912d2bdc";
-    assert_eq!(layer(one.path(), 0).unwrap().diff_id.as_str(), golden);
+    assert_eq!(layer(one.path(), &Settings::default()).unwrap().diff_id.as_str(), golden);
 
     std::fs::set_permissions(two.path().join("a"), std::fs::Permissions::from_mode(0o700)).unwrap();
     assert_ne!(assemble(two.path(), &Settings::default(), None).unwrap().root.digest, first.root.digest);
 }
 
 #[cfg(unix)]
+#[test]
+fn zstandard_is_another_layer_of_the_same_content() {
+    let tree = tree(&["a", "b/two"]);
+    let made = |text: &str| {
+        let settings = Settings { compression: Format::parse(text).unwrap(), ..Settings::default() };
+        assemble(tree.path(), &settings, None).unwrap()
+    };
+    let parts = |image: &Image| {
+        let manifest: Value = serde_json::from_slice(&image.root.bytes).unwrap();
+        let [config, layer] = image.blobs.as_slice() else { panic!("{image:?}") };
+        let config: Value = serde_json::from_slice(&config.content(9_999).unwrap()).unwrap();
+        (manifest["layers"][0]["mediaType"].clone(), config["rootfs"].clone(), layer.clone())
+    };
+    let (gzip, zstd) = (parts(&made("gzip")), parts(&made("zstd:9")));
+    assert_eq!((gzip.0, zstd.0), (json!(OCI_LAYER), json!(OCI_LAYER_ZSTD)));
+    assert_eq!(gzip.1, zstd.1);
+    let content = zstd::stream::decode_all(zstd.2.content(9_999).unwrap().as_slice()).unwrap();
+    assert_eq!(zstd.1["diff_ids"], json!([digest_of(&content).as_str()]));
+    assert_eq!(made("zstd").root.digest, made("zstd").root.digest);
+}
+
 #[test]
 fn entries_are_sorted_and_nobodys() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -73,6 +94,7 @@ fn long_names_survive() {
 #[test]
 fn the_configuration_says_what_was_asked_for() {
     let settings = Settings {
+        compression: Format::default(),
         entrypoint: vec!["/server".to_owned()],
         cmd: vec!["--port".to_owned(), "80".to_owned()],
         environment: vec!["A=1".to_owned()],

@@ -12,6 +12,17 @@ use crate::blob::digest_of;
 
 /// An archive of two images; the second one's layer lies there as a link, as Docker writes repeated layers.
 fn archive(layer: &[u8], diff_ids: &[&str]) -> Archive {
+    Archive::receive(bytes(layer, diff_ids).as_slice(), Path::new("saved.tar")).unwrap()
+}
+
+/// The same as a file that can be looked around in.
+fn file(layer: &[u8], diff_ids: &[&str]) -> Archive {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes(layer, diff_ids)).unwrap();
+    Archive::open(file.path()).unwrap()
+}
+
+fn bytes(layer: &[u8], diff_ids: &[&str]) -> Vec<u8> {
     let config = |architecture: &str| {
         json!({ "os": "linux", "architecture": architecture,
             "rootfs": { "type": "layers", "diff_ids": diff_ids } })
@@ -37,7 +48,7 @@ fn archive(layer: &[u8], diff_ids: &[&str]) -> Archive {
     header.set_entry_type(EntryType::Symlink);
     header.set_size(0);
     tar.append_link(&mut header, "two/layer.tar", "../one/layer.tar").unwrap();
-    Archive::receive(tar.into_inner().unwrap().as_slice(), Path::new("saved.tar")).unwrap()
+    tar.into_inner().unwrap()
 }
 
 fn named(name: &str) -> Choice {
@@ -61,6 +72,31 @@ fn layers_are_compressed_in_one_way_and_sent_once() {
     let mut plain = Vec::new();
     GzDecoder::new(layer.content(1000).unwrap().as_slice()).read_to_end(&mut plain).unwrap();
     assert_eq!(plain, PLAIN);
+}
+
+#[test]
+fn a_stream_gives_the_image_that_the_file_gives() {
+    let mut layer = tar::Builder::new(Vec::new());
+    let mut header = Header::new_gnu();
+    header.set_size(600_000);
+    layer.append_data(&mut header, "file", vec![7; 600_000].as_slice()).unwrap();
+    let layer = layer.into_inner().unwrap();
+    let diff_id = digest_of(&layer).to_string();
+    let [streamed, found] = [archive(&layer, &[&diff_id, &diff_id]), file(&layer, &[&diff_id, &diff_id])]
+        .map(|archive| {
+            let image = read(&archive, &named("app:v1")).unwrap();
+            (
+                image.root.digest,
+                image.blobs.iter().map(|blob| blob.content(1 << 20).unwrap()).collect::<Vec<_>>(),
+            )
+        });
+    assert_eq!(streamed.0, found.0);
+    assert!(streamed.1 == found.1, "other content");
+    let other = digest_of(b"other").to_string();
+    for archive in [archive(&layer, &[&other]), file(&layer, &[&other])] {
+        let error = read(&archive, &named("app:v1")).unwrap_err().to_string();
+        assert!(error.contains("one/layer.tar` is damaged"), "{error}");
+    }
 }
 
 #[test]
@@ -120,8 +156,7 @@ fn what_is_damaged_or_no_archive_of_images_is_said() {
 #[test]
 fn no_damage_to_an_archive_ends_in_more_than_an_error() {
     let diff_id = digest_of(PLAIN).to_string();
-    let whole = archive(PLAIN, &[&diff_id]);
-    let bytes = std::fs::read(whole.path()).unwrap();
+    let bytes = bytes(PLAIN, &[&diff_id]);
     let mut state = 1u32;
     let mut next = |below: usize| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

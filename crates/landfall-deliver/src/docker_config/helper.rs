@@ -16,23 +16,13 @@ use crate::http;
 /// # Errors
 /// A sentence for the user: it isn't there, it failed, or its answer is no answer. Never a secret.
 pub async fn login(name: &str, registry: &str) -> Result<Option<Login>, String> {
-    let program = format!("docker-credential-{name}");
-    let is_name = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-    if !name.bytes().all(is_name) {
-        return Err(format!("`{}` in Docker's config.json is no helper's name", name.escape_debug()));
-    }
-    let conversation = tokio::time::timeout(ANSWER_SECONDS_MAX, converse(&program, registry)).await;
-    let (output, is_fine) = conversation
-        .map_err(|_| format!("{program} gave no answer within {} s", ANSWER_SECONDS_MAX.as_secs()))?
-        .map_err(|cause| format!("{program} can't be run: {cause}"))?;
-    if !is_fine {
-        let words = http::excerpt(&String::from_utf8_lossy(&output));
+    let program = program(name)?;
+    let output = match converse(&program, "get", registry).await? {
+        Ok(output) => output,
         // The protocol's own words for it.
-        if words.contains("credentials not found") {
-            return Ok(None);
-        }
-        return Err(format!("{program} failed: {words}"));
-    }
+        Err(words) if words.contains("credentials not found") => return Ok(None),
+        Err(words) => return Err(format!("{program} failed: {words}")),
+    };
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Answer {
@@ -42,16 +32,60 @@ pub async fn login(name: &str, registry: &str) -> Result<Option<Login>, String> 
     // Not the parser's own words: they may quote the answer.
     let answer: Answer = serde_json::from_slice(&output)
         .map_err(|_| format!("{program} answered no JSON with Username and Secret"))?;
-    if answer.username == "<token>" {
-        return Err(format!("{program} gave an identity token: a user name and a password are expected"));
-    }
     Ok(Some(Login { username: answer.username, password: Secret::new(answer.secret) }))
 }
 
-/// Standard output and whether it ended well. The registry goes through standard input, as Docker does it.
-async fn converse(program: &str, registry: &str) -> std::io::Result<(Vec<u8>, bool)> {
+/// Has `docker-credential-NAME` keep a login, as `docker login` does.
+///
+/// # Errors
+/// A sentence for the user: it isn't there, or it doesn't take it. Never a secret.
+pub async fn store(name: &str, registry: &str, login: &Login) -> Result<(), String> {
+    let program = program(name)?;
+    let input = serde_json::json!({
+        "ServerURL": registry,
+        "Username": login.username,
+        "Secret": login.password.expose(),
+    });
+    let input = Secret::new(input.to_string());
+    let words = converse(&program, "store", input.expose()).await?.err();
+    // One that repeats what it was given must not have it repeated here.
+    let words = words.map(|words| words.replace(login.password.expose().as_str(), "***"));
+    words.map_or(Ok(()), |words| Err(format!("{program} doesn't take the login: {words}")))
+}
+
+/// Has `docker-credential-NAME` forget a registry's login.
+///
+/// # Errors
+/// A sentence for the user: it isn't there, or it failed.
+pub async fn erase(name: &str, registry: &str) -> Result<(), String> {
+    let program = program(name)?;
+    let words = converse(&program, "erase", registry).await?.err();
+    let words = words.filter(|words| !words.contains("credentials not found"));
+    words.map_or(Ok(()), |words| Err(format!("{program} failed: {words}")))
+}
+
+fn program(name: &str) -> Result<String, String> {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    if name.bytes().all(is_name) {
+        Ok(format!("docker-credential-{name}"))
+    } else {
+        Err(format!("`{}` in Docker's config.json is no helper's name", name.escape_debug()))
+    }
+}
+
+/// Has a helper do something; gives its standard output, or its words where it ended badly.
+async fn converse(program: &str, action: &str, input: &str) -> Result<Result<Vec<u8>, String>, String> {
+    let conversation = tokio::time::timeout(ANSWER_SECONDS_MAX, exchange(program, action, input)).await;
+    let (output, is_fine) = conversation
+        .map_err(|_| format!("{program} gave no answer within {} s", ANSWER_SECONDS_MAX.as_secs()))?
+        .map_err(|cause| format!("{program} can't be run: {cause}"))?;
+    Ok(if is_fine { Ok(output) } else { Err(http::excerpt(&String::from_utf8_lossy(&output))) })
+}
+
+/// Standard output and whether it ended well. The input goes through standard input, as Docker does it.
+async fn exchange(program: &str, action: &str, text: &str) -> std::io::Result<(Vec<u8>, bool)> {
     let mut child = Command::new(program)
-        .arg("get")
+        .arg(action)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -59,7 +93,7 @@ async fn converse(program: &str, registry: &str) -> std::io::Result<(Vec<u8>, bo
         .spawn()?;
     if let Some(mut input) = child.stdin.take() {
         // One that doesn't read has its answer ready.
-        let _ = input.write_all(registry.as_bytes()).await;
+        let _ = input.write_all(text.as_bytes()).await;
     }
     let mut output = Vec::new();
     if let Some(stdout) = child.stdout.take() {

@@ -63,13 +63,17 @@ fn only_the_owner_may_read_it_and_a_link_stays_a_link() {
 fn logins_are_found_as_docker_finds_them() {
     let (_directory, path) = written(
         r#"{"auths":{"https://a.example/v1/":{"auth":"eDp5"},"b.example":{"username":"u","password":"p"},
-            "c.example":{},"d.example":{"auth":"bm9jb2xvbg=="}},
+            "c.example":{},"d.example":{"auth":"bm9jb2xvbg=="},
+            "i.example":{"auth":"PHRva2VuPjo=","identitytoken":"opaque"}},
             "credHelpers":{"h.example":"ecr-login"}}"#,
     );
     let config = DockerConfig::read(&path).unwrap();
     let user = |registry: &str| config.login(registry).map(|login| login.username);
     assert_eq!(user("a.example").as_deref(), Some("x"));
     assert_eq!(user("b.example").as_deref(), Some("u"));
+    let identity = config.login("i.example").unwrap();
+    assert_eq!(identity.identity_token().map(|token| token.expose().as_str()), Some("opaque"));
+    assert!(config.login("a.example").unwrap().identity_token().is_none());
     for registry in ["c.example", "d.example", "h.example", "none"] {
         assert_eq!(user(registry), None, "{registry}");
     }

@@ -2,7 +2,7 @@
 //! other registries than private ECR, the token service behind it.
 //! <https://distribution.github.io/distribution/spec/auth/token/>
 
-use reqwest::Url;
+use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
 /// A registry's demand.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,16 +37,14 @@ impl Challenge {
         };
         Some(Self::Bearer { realm: get("realm")?, service: get("service") })
     }
-}
 
-/// The token service's address for pushing to a repository.
-pub fn token_url(realm: &str, service: Option<&str>, repository: &str) -> Option<Url> {
-    let mut url = Url::parse(realm).ok()?;
-    if let Some(service) = service {
-        url.query_pairs_mut().append_pair("service", service);
+    /// Whether an answer says that the token is good and the right is missing (RFC 6750, section 3.1).
+    pub fn lacks_scope(headers: &HeaderMap) -> bool {
+        let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        values
+            .flat_map(|value| parameters_of(value.split_once(' ').map_or("", |(_, rest)| rest)))
+            .any(|(name, value)| name.eq_ignore_ascii_case("error") && value == "insufficient_scope")
     }
-    url.query_pairs_mut().append_pair("scope", &format!("repository:{repository}:pull,push"));
-    Some(url)
 }
 
 fn parameters_of(text: &str) -> Vec<(String, String)> {
@@ -92,8 +90,13 @@ mod tests {
     }
 
     #[test]
-    fn the_scope_is_the_repository() {
-        let url = token_url("https://a/token?x=1", Some("a"), "team/api").unwrap();
-        assert_eq!(url.as_str(), "https://a/token?x=1&service=a&scope=repository%3Ateam%2Fapi%3Apull%2Cpush");
+    fn a_missing_right_is_told_from_a_missing_login() {
+        let lacks = |value: &str| {
+            Challenge::lacks_scope(&[(WWW_AUTHENTICATE, value.parse().unwrap())].into_iter().collect())
+        };
+        assert!(lacks(r#"Bearer realm="https://a",scope="x",error="insufficient_scope""#));
+        for value in [r#"Bearer realm="https://a",error="invalid_token""#, "Basic", "insufficient_scope"] {
+            assert!(!lacks(value), "{value}");
+        }
     }
 }

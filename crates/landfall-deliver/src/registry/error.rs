@@ -1,8 +1,11 @@
 //! What a registry says when it doesn't do something, and what can go wrong on the way.
 
+use std::time::Duration;
+
 use landfall_types::Digest;
 use reqwest::StatusCode;
 
+use crate::aws;
 use crate::failure::{Failure, FailureKind};
 use crate::http;
 
@@ -14,6 +17,13 @@ pub struct OciError {
     pub code: String,
     /// The registry's sentence, to the letter.
     pub message: String,
+}
+
+impl OciError {
+    /// The words of RFC 6750 for a token without the right, which the header says and not the body.
+    pub fn insufficient_scope() -> Self {
+        Self { code: SCOPE.to_owned(), message: "the login may not do that in this repository".to_owned() }
+    }
 }
 
 /// Reads an error body. Anything that isn't one becomes a single entry without a code.
@@ -56,7 +66,7 @@ pub enum RegistryError {
         errors: Vec<OciError>,
     },
     /// The registry failed (5xx, 429), also when asked again.
-    #[error("{}", answer_text(.doing, *.status, .errors))]
+    #[error("{}{}", answer_text(.doing, *.status, .errors), asked_text(*.retry_after))]
     Unavailable {
         /// What was being done.
         doing: String,
@@ -64,6 +74,16 @@ pub enum RegistryError {
         status: StatusCode,
         /// The registry's words.
         errors: Vec<OciError>,
+        /// How long the registry asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// No answer came in time, also when asked again, or an upload stood still.
+    #[error("{doing}: the registry took the connection, and for {} s nothing came of it", .limit.as_secs_f64())]
+    Silent {
+        /// What was being done.
+        doing: String,
+        /// The time that it had.
+        limit: Duration,
     },
     /// The connection failed, also when tried again.
     #[error("{doing}")]
@@ -133,12 +153,33 @@ fn answer_text(doing: &str, status: StatusCode, errors: &[OciError]) -> String {
     }
 }
 
+fn asked_text(retry_after: Option<Duration>) -> String {
+    let asked = retry_after.filter(|asked| !asked.is_zero());
+    asked.map_or_else(String::new, |asked| format!("; it asks to be left alone for {} s", asked.as_secs()))
+}
+
 impl RegistryError {
+    /// What became of a request that got no answer within `limit`.
+    pub(super) fn sent(doing: &str, limit: Duration, cause: reqwest::Error) -> Self {
+        if cause.is_timeout() && !cause.is_connect() {
+            return Self::Silent { doing: doing.to_owned(), limit };
+        }
+        Self::Transport { doing: doing.to_owned(), cause: cause.without_url() }
+    }
+
+    /// How long the registry asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Whether doing it all again may help.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Transport { cause, .. } => !cause.is_builder(),
-            Self::Unavailable { .. } => true,
+            Self::Transport { cause, .. } => http::is_passing(cause),
+            Self::Unavailable { .. } | Self::Silent { .. } => true,
             _ => false,
         }
     }
@@ -164,6 +205,7 @@ impl RegistryError {
             Self::Refused { .. } | Self::NoLogin { .. } => FailureKind::Refused,
             Self::Damaged { .. } | Self::Read { .. } | Self::Usage(_) => FailureKind::Usage,
             Self::Unavailable { .. }
+            | Self::Silent { .. }
             | Self::Transport { .. }
             | Self::Unexpected { .. }
             | Self::Client { .. } => FailureKind::Outside,
@@ -182,6 +224,9 @@ impl From<RegistryError> for Failure {
                 if let Some(help) = errors.iter().find_map(help) {
                     failure = failure.help(help);
                 }
+            }
+            RegistryError::Transport { cause, .. } => {
+                failure = failure.helped_by(http::proxy_help(&aws::chain(cause)));
             }
             RegistryError::NoLogin { is_ecr: true, .. } => {
                 failure = failure.help("`landfall ecr login` gets one for the role of `landfall login`");
@@ -205,6 +250,8 @@ fn help(error: &OciError) -> Option<&'static str> {
     }
 }
 
+/// The code of [`OciError::insufficient_scope`].
+const SCOPE: &str = "insufficient_scope";
 /// Entries of an error body that are shown.
 const ERRORS_MAX: usize = 10;
 

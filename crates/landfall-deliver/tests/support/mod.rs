@@ -40,18 +40,35 @@ pub struct Reply {
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub closes: bool,
+    pub pace: Pace,
+}
+
+/// How a reply goes out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    AtOnce,
+    Never,
+    /// A byte in so long.
+    Drip(Duration),
 }
 
 pub fn reply(status: u16, body: impl Into<Vec<u8>>) -> Reply {
-    Reply { status, headers: Vec::new(), body: body.into(), closes: false }
+    Reply { status, headers: Vec::new(), body: body.into(), closes: false, pace: Pace::AtOnce }
 }
 
 impl Reply {
+    pub fn at(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 }
+
+pub mod registry;
 
 pub struct Server {
     pub address: SocketAddr,
@@ -86,29 +103,89 @@ impl Server {
     }
 }
 
+/// A server behind a relay that sees how every connection begins: `special` has those that it wants, and gives the
+/// others back.
+async fn relayed<Special, Kept>(
+    answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    special: Special,
+) -> Server
+where
+    Special: Fn([u8; 5], TcpStream) -> Kept + Send + Sync + 'static,
+    Kept: Future<Output = Option<TcpStream>> + Send,
+{
+    let server = Server::start(answer).await;
+    let (inner, listener) = (server.address, TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let (address, special) = (listener.local_addr().unwrap(), Arc::new(special));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let special = Arc::clone(&special);
+            tokio::spawn(async move {
+                let mut first = [0; 5];
+                stream.peek(&mut first).await.unwrap();
+                if let Some(mut stream) = special(first, stream).await {
+                    let mut onward = TcpStream::connect(inner).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut stream, &mut onward).await;
+                }
+            });
+        }
+    });
+    Server { address, requests: Arc::clone(&server.requests) }
+}
+
 /// A server that answers a method before it has read the body, and then reads no further.
 pub async fn impatient(
     method: &'static str,
     answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
 ) -> Server {
-    let server = Server::start(answer).await;
-    let (inner, listener) = (server.address, TcpListener::bind("127.0.0.1:0").await.unwrap());
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut first = [0; 5];
-                stream.peek(&mut first).await.unwrap();
-                if first.starts_with(method.as_bytes()) {
-                    stream.write_all(b"HTTP/1.1 403 X\r\ncontent-length: 2\r\n\r\nno").await.unwrap();
-                    std::future::pending::<()>().await;
-                }
-                let mut onward = TcpStream::connect(inner).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut stream, &mut onward).await;
-            });
+    relayed(answer, move |first, mut stream| async move {
+        if first.starts_with(method.as_bytes()) {
+            stream.write_all(b"HTTP/1.1 403 X\r\ncontent-length: 2\r\n\r\nno").await.unwrap();
+            std::future::pending::<()>().await;
         }
-    });
-    Server { address, requests: Arc::clone(&server.requests) }
+        Some(stream)
+    })
+    .await
+}
+
+/// A server that reads nothing of a PATCH.
+pub async fn deaf(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
+    relayed(answer, |first, stream| async move {
+        if first == *b"PATCH" {
+            std::future::pending::<()>().await;
+        }
+        Some(stream)
+    })
+    .await
+}
+
+/// A server that reads a PATCH slowly: `step` bytes, then a pause.
+pub async fn slow(
+    step: usize,
+    pause: Duration,
+    answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> Server {
+    let inner = Server::start(answer).await;
+    let address = inner.address;
+    let relay = relayed(
+        |_| reply(500, ""),
+        move |_, stream| async move {
+            let onward = TcpStream::connect(address).await.unwrap();
+            let ((mut from, mut to), (mut back, mut on)) = (stream.into_split(), onward.into_split());
+            let mut buffer = vec![0; step];
+            let forth = async {
+                while let Ok(read @ 1..) = from.read(&mut buffer).await {
+                    on.write_all(&buffer[..read]).await.unwrap();
+                    if read == step {
+                        tokio::time::sleep(pause).await;
+                    }
+                }
+            };
+            tokio::join!(forth, async { tokio::io::copy(&mut back, &mut to).await.unwrap() });
+            None
+        },
+    )
+    .await;
+    Server { address: relay.address, requests: Arc::clone(&inner.requests) }
 }
 
 /// A server whose line breaks in the first PATCH, once `length` bytes of its body have arrived; they are
@@ -118,30 +195,42 @@ pub async fn cutting(
     kept: Arc<Mutex<Vec<u8>>>,
     answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
 ) -> Server {
-    let server = Server::start(answer).await;
-    let (inner, listener) = (server.address, TcpListener::bind("127.0.0.1:0").await.unwrap());
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let kept = Arc::clone(&kept);
-            tokio::spawn(async move {
-                let mut first = [0; 5];
-                stream.peek(&mut first).await.unwrap();
-                if first == *b"PATCH" && kept.lock().unwrap().is_empty() {
-                    let mut bytes = Vec::new();
-                    while bytes.len() < length {
-                        stream.read_buf(&mut bytes).await.unwrap();
-                    }
-                    let body = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-                    *kept.lock().unwrap() = bytes.split_off(body);
-                    return;
-                }
-                let mut onward = TcpStream::connect(inner).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut stream, &mut onward).await;
-            });
+    relayed(answer, move |first, mut stream| {
+        let kept = Arc::clone(&kept);
+        async move {
+            if first != *b"PATCH" || !kept.lock().unwrap().is_empty() {
+                return Some(stream);
+            }
+            let bytes = beginning(&mut stream, length).await;
+            let body = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+            *kept.lock().unwrap() = bytes[body..].to_vec();
+            None
         }
-    });
-    Server { address, requests: Arc::clone(&server.requests) }
+    })
+    .await
+}
+
+/// A server whose line breaks in every PATCH, once `length` bytes have arrived.
+pub async fn always_cutting(
+    length: usize,
+    answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> Server {
+    relayed(answer, move |first, mut stream| async move {
+        if first != *b"PATCH" {
+            return Some(stream);
+        }
+        beginning(&mut stream, length).await;
+        None
+    })
+    .await
+}
+
+async fn beginning(stream: &mut TcpStream, length: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < length {
+        stream.read_buf(&mut bytes).await.unwrap();
+    }
+    bytes
 }
 
 async fn converse(
@@ -164,6 +253,18 @@ async fn converse(
         let mut bytes = text.into_bytes();
         if !is_head {
             bytes.extend_from_slice(&reply.body);
+        }
+        match reply.pace {
+            Pace::AtOnce => {}
+            Pace::Never => std::future::pending().await,
+            Pace::Drip(pause) => {
+                for byte in bytes.drain(..) {
+                    tokio::time::sleep(pause).await;
+                    if stream.write_all(&[byte]).await.is_err() {
+                        return;
+                    }
+                }
+            }
         }
         if stream.write_all(&bytes).await.is_err() || reply.closes {
             return;

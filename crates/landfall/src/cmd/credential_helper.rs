@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use landfall_deliver::Environment;
 use landfall_deliver::helper::{self, Answer};
 
+use super::serve;
 use crate::edge;
 
 /// Whether this process was started as the helper.
@@ -39,7 +40,15 @@ fn answer(action: &str, env: &Environment) -> Answer {
         read.map_err(|error| format!("reading standard input: {error}"))?;
     }
     let runtime = edge::small_runtime().map_err(|error| format!("cannot start: {error}"))?;
-    runtime.block_on(helper::answer(action, &input, env, edge::now))
+    runtime.block_on(async {
+        // Not in the middle of keeping a password.
+        let stop = serve::stop_signal();
+        tokio::select! {
+            biased;
+            answer = helper::answer(action, &input, env, edge::now) => answer,
+            () = stop => Err("stopped before the end".to_owned()),
+        }
+    })
 }
 
 /// The longest question that is read, in bytes.

@@ -32,10 +32,10 @@ Examples:
   In ~/.aws/config, for `aws --profile deploy …` and every SDK:
     [profile deploy]
     region = eu-west-1
-    credential_process = landfall credentials --role arn:aws:iam::123456789012:role/deploy --region eu-west-1
+    credential_process = landfall credentials --region eu-west-1 --role ARN
 
   A client that is started a hundred times makes one session:
-    credential_process = landfall credentials --role ARN --region eu-west-1 --cache /run/user/1000/deploy
+    credential_process = landfall credentials … --cache /run/user/1000/deploy
 
 Exit codes: 0 there it is; 1 refused; 2 wrong usage; 3 GitHub or AWS could not be reached.";
 

@@ -207,12 +207,15 @@ Examples:
     landfall deploy --cluster prod --service api --image \"$REGISTRY/api:v2\"
 
   A file, two containers, a variable; first look:
-    landfall deploy --cluster prod --service api --task-definition task.json --image api=\"$IMAGE\" \\
+    landfall deploy --cluster prod --service api \\
+      --task-definition task.json --image api=\"$IMAGE\" \\
       --image proxy=nginx:1.29 --env api:RELEASE=\"$GITHUB_SHA\" --dry-run
 
   A migration first, with the new revision:
-    landfall deploy --register-only --task-definition task.json --image \"$IMAGE\"
-    landfall deploy run-task --cluster prod --service api --family api --command 'rake db:migrate'
+    landfall deploy --register-only \\
+      --task-definition task.json --image \"$IMAGE\"
+    landfall deploy run-task --cluster prod --service api --family api \\
+      --command 'rake db:migrate'
     landfall deploy --cluster prod --service api --family api
 
   What ran before:

@@ -3,8 +3,10 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use landfall_deliver::docker_config::helper::{erase, store};
 use landfall_deliver::docker_config::{self, DockerConfig};
 use landfall_deliver::ecr::{self, Authorization, Ecr, Target};
+use landfall_deliver::github::Appended;
 use landfall_deliver::http::Backoff;
 use landfall_deliver::{Environment, Failure, github, helper};
 
@@ -25,7 +27,9 @@ pub enum EcrCommand {
     /// Get a password with the environment's AWS credentials and write it to Docker's config.json.
     ///
     /// Needs no docker binary, and no password goes through a command line. The file is written in one
-    /// step with mode 0600; everything else in it stays. The role needs ecr:GetAuthorizationToken on `*`.
+    /// step with mode 0600; everything else in it stays. Where it names a credential helper for the
+    /// registry, that one keeps the login, because Docker looks nowhere else then. The role needs
+    /// ecr:GetAuthorizationToken on `*`.
     #[command(after_help = LOGIN_EXAMPLES)]
     Login(EcrLoginArgs),
     /// Have Docker's clients make ECR's logins when they need them: install docker-credential-landfall.
@@ -122,8 +126,9 @@ Examples:
     landfall ecr login --registries 123456789012,210987654321 --isolated
 
   Two regions and ECR Public, for the commands that follow in a shell:
-    eval \"$(landfall ecr login --isolated --registries \\
-      123456789012.dkr.ecr.eu-west-1.amazonaws.com,123456789012.dkr.ecr.us-east-1.amazonaws.com,public.ecr.aws)\"
+    eval \"$(landfall ecr login --isolated \\
+      --registries 123456789012.dkr.ecr.eu-west-1.amazonaws.com \\
+      --registries 123456789012.dkr.ecr.us-east-1.amazonaws.com,public.ecr.aws)\"
 
 Exit codes: 0 logged in; 1 refused; 2 wrong usage or no credentials; 3 ECR could not be reached.";
 
@@ -147,7 +152,7 @@ pub async fn run(args: EcrArgs, env: &Environment) -> Result<(), Failure> {
     match args.command {
         EcrCommand::Login(args) => log_in(&args, env).await,
         EcrCommand::InstallHelper(args) => install_helper(&args, env),
-        EcrCommand::Logout(args) => log_out(&args, env),
+        EcrCommand::Logout(args) => log_out(&args, env).await,
     }
 }
 
@@ -173,28 +178,85 @@ async fn log_in(args: &EcrLoginArgs, env: &Environment) -> Result<(), Failure> {
             .for_each(|line| tell(&line));
     }
     let path = if args.isolated { isolate(&path, env)? } else { path };
-    let config = docker_config::change(&path, |config| {
-        for each in &authorizations {
-            if args.isolated {
+    let kept = keep(&authorizations, args, &path, env).await;
+    // A copy of the user's logins that nobody will hear of must not stay.
+    if let (true, Err(_), Some(folder)) = (args.isolated, &kept, path.parent()) {
+        let _ = std::fs::remove_dir_all(folder);
+    }
+    let kept = kept?;
+    for (authorization, place) in authorizations.iter().zip(kept) {
+        report(authorization, &place, tell);
+    }
+    if args.isolated && line_for_shell {
+        export_line(&path)?;
+    }
+    Ok(())
+}
+
+/// Keeps the logins where Docker's clients look for them, and gives the place of each.
+///
+/// Where Docker's configuration names a credential helper for a registry, Docker looks nowhere else: that one gets the
+/// login, as from `docker login`. Nothing is waited for once the first file is written, and what was written is taken
+/// back when the next can't be.
+async fn keep(
+    authorizations: &[Authorization],
+    args: &EcrLoginArgs,
+    path: &Path,
+    env: &Environment,
+) -> Result<Vec<String>, Failure> {
+    let config = DockerConfig::read(path)?;
+    let helper = |each: &Authorization| config.helper(&each.registry).filter(|_| !args.isolated);
+    let helpers: Vec<_> = authorizations.iter().map(helper).collect();
+    for (each, helper) in authorizations.iter().zip(&helpers) {
+        // Ours makes its logins itself.
+        if let Some(name) = helper.as_ref().filter(|name| *name != HELPER_WORD) {
+            store(name, &each.registry, &each.login).await.map_err(|reason| {
+                Failure::usage(format!("logging in to {}: {reason}", each.registry)).help(format!(
+                    "{} names it; --isolated makes a configuration that keeps its logins itself",
+                    path.display()
+                ))
+            })?;
+        }
+    }
+    let outputs = write_outputs(authorizations, args.output_docker_credentials, env)?;
+    let written = write_logins(authorizations, &helpers, args.isolated, path).and_then(|()| {
+        match github::environment_file(env).filter(|_| args.isolated) {
+            Some(file) => {
+                append(&file, &[("DOCKER_CONFIG", &folder_of(path))], &random_delimiter()).map(drop)
+            }
+            None => Ok(()),
+        }
+    });
+    if let (Err(_), Some(outputs)) = (&written, outputs) {
+        outputs.take_back();
+    }
+    let place = |helper: Option<String>| match helper {
+        Some(name) => format!("docker-credential-{name}, which {} names", path.display()),
+        None => path.display().to_string(),
+    };
+    written.map(|()| helpers.into_iter().map(place).collect())
+}
+
+fn write_logins(
+    authorizations: &[Authorization],
+    helpers: &[Option<String>],
+    isolated: bool,
+    path: &Path,
+) -> Result<(), Failure> {
+    let written = docker_config::change(path, |config| {
+        for (each, helper) in authorizations.iter().zip(helpers) {
+            if helper.is_some() {
+                config.set_elsewhere(&each.registry)?;
+                continue;
+            }
+            if isolated {
                 config.forget_helper(&each.registry);
             }
             config.set(&each.registry, &each.login)?;
         }
-        Ok(config.clone())
+        Ok(())
     });
-    // A copy of the user's logins that nobody will hear of must not stay.
-    if let (true, Err(_), Some(folder)) = (args.isolated, &config, path.parent()) {
-        let _ = std::fs::remove_dir_all(folder);
-    }
-    let config = config?;
-    write_outputs(&authorizations, args.output_docker_credentials, env)?;
-    for authorization in &authorizations {
-        report(authorization, &config, tell);
-    }
-    if args.isolated {
-        export(&path, env)?;
-    }
-    Ok(())
+    Ok(written?)
 }
 
 /// The region of accounts that are named by their ids; registries' names say theirs themselves.
@@ -217,17 +279,15 @@ fn isolate(path: &Path, env: &Environment) -> Result<PathBuf, Failure> {
     Ok(docker_config::isolated(path, &parent)?.join("config.json"))
 }
 
-/// For the steps that follow, or for the shell that asked.
-fn export(config: &Path, env: &Environment) -> Result<(), Failure> {
-    let folder = config.parent().unwrap_or(config).display().to_string();
-    match github::environment_file(env) {
-        Some(file) => append(&file, &[("DOCKER_CONFIG", &folder)], &random_delimiter()),
-        None => {
-            let quoted = folder.replace('\'', r"'\''");
-            writeln!(io::stdout(), "export DOCKER_CONFIG='{quoted}'")
-                .map_err(|error| Failure::usage("writing to standard output").caused_by(error))
-        }
-    }
+fn folder_of(config: &Path) -> String {
+    config.parent().unwrap_or(config).display().to_string()
+}
+
+/// For the shell that asked.
+fn export_line(config: &Path) -> Result<(), Failure> {
+    let quoted = folder_of(config).replace('\'', r"'\''");
+    writeln!(io::stdout(), "export DOCKER_CONFIG='{quoted}'")
+        .map_err(|error| Failure::usage("writing to standard output").caused_by(error))
 }
 
 fn install_helper(args: &EcrHelperArgs, env: &Environment) -> Result<(), Failure> {
@@ -265,6 +325,9 @@ fn install_helper(args: &EcrHelperArgs, env: &Environment) -> Result<(), Failure
 /// A link of this name, also in place of an older link; nothing else is replaced.
 fn make_link(program: &Path, link: &Path) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::usage(format!("making `{}`", link.display())).caused_by(error);
+    if let Some(directory) = link.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        std::fs::create_dir_all(directory).map_err(failed)?;
+    }
     match std::fs::symlink_metadata(link) {
         Ok(metadata) if !metadata.is_symlink() => {
             return Err(Failure::usage(format!("`{}` is in the way: it is no link", link.display())));
@@ -275,24 +338,17 @@ fn make_link(program: &Path, link: &Path) -> Result<(), Failure> {
     std::os::unix::fs::symlink(program, link).map_err(failed)
 }
 
-fn report(authorization: &Authorization, config: &DockerConfig, say: impl Fn(&str)) {
+fn report(authorization: &Authorization, place: &str, say: impl Fn(&str)) {
     let until = authorization.expiration.map_or_else(String::new, |time| format!(" until {time}"));
-    say(&format!("logged in to {}{until} ({})", authorization.registry, config.path().display()));
-    if let Some(helper) = config.helper(&authorization.registry) {
-        say(&format!(
-            "note: {} names the credential helper `{helper}` for this registry: Docker asks it before it looks at \
-             this login",
-            config.path().display()
-        ));
-    }
+    say(&format!("logged in to {}{until} ({place})", authorization.registry));
 }
 
 fn write_outputs(
     authorizations: &[Authorization],
     credentials: bool,
     env: &Environment,
-) -> Result<(), Failure> {
-    let Some(file) = github::output_file(env) else { return Ok(()) };
+) -> Result<Option<Appended>, Failure> {
+    let Some(file) = github::output_file(env) else { return Ok(None) };
     let mut outputs = Vec::new();
     if let [only] = authorizations {
         outputs.push(("registry".to_owned(), only.registry.clone()));
@@ -303,25 +359,30 @@ fn write_outputs(
         outputs.push((format!("docker_password_{suffix}"), each.login.password.expose().clone()));
     }
     let pairs: Vec<_> = outputs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    append(&file, &pairs, &random_delimiter())
+    append(&file, &pairs, &random_delimiter()).map(Some)
 }
 
-fn log_out(args: &EcrLogoutArgs, env: &Environment) -> Result<(), Failure> {
+async fn log_out(args: &EcrLogoutArgs, env: &Environment) -> Result<(), Failure> {
     let path = docker_config::location(args.docker_config.as_deref(), env)?;
-    if !path.exists() {
-        say(&format!("no login to remove in {}", path.display()));
-        return Ok(());
+    let config = DockerConfig::read(&path)?;
+    let mut registries = args.registries.clone();
+    if registries.is_empty() {
+        registries = config.registries();
+        registries.retain(|name| name == ecr::PUBLIC_REGISTRY || ecr::is_ecr_registry(name, env));
     }
-    let mut removed = docker_config::change(&path, |config| {
-        let registries = if args.registries.is_empty() {
-            let mut known = config.registries();
-            known.retain(|name| name == ecr::PUBLIC_REGISTRY || ecr::is_ecr_registry(name, env));
-            known
-        } else {
-            args.registries.clone()
-        };
-        Ok(registries.into_iter().filter(|registry| config.remove(registry)).collect::<Vec<_>>())
-    })?;
+    for registry in &registries {
+        if let Some(name) = config.helper(registry).filter(|name| name != HELPER_WORD) {
+            let erased = erase(&name, registry).await;
+            erased.map_err(|reason| Failure::usage(format!("logging out from {registry}: {reason}")))?;
+        }
+    }
+    let mut removed: Vec<String> = if path.exists() {
+        docker_config::change(&path, |config| {
+            Ok(registries.into_iter().filter(|registry| config.remove(registry)).collect())
+        })?
+    } else {
+        Vec::new()
+    };
     removed.sort();
     removed.dedup();
     if removed.is_empty() {

@@ -40,10 +40,12 @@ pub struct ExecArgs {
 const EXAMPLES: &str = "\
 Examples:
   One step of a job is allowed to deploy, and the others never see a key:
-    landfall exec --role arn:aws:iam::123456789012:role/deploy --region eu-west-1 -- ./deploy.sh
+    landfall exec --role arn:aws:iam::123456789012:role/deploy \\
+      --region eu-west-1 -- ./deploy.sh
 
   A tool that knows only AWS_ACCESS_KEY_ID:
-    landfall exec --env --role \"$ROLE\" --region eu-west-1 -- s3cmd sync dist/ s3://site/
+    landfall exec --env --role \"$ROLE\" --region eu-west-1 -- \\
+      s3cmd sync dist/ s3://site/
 
 Exit codes: the command's own; 126 it can't be run; 127 it isn't there. Before it starts: 1 refused;
 2 wrong usage; 3 GitHub or AWS could not be reached.";

@@ -68,7 +68,8 @@ Examples:
   landfall explain --role deploy --infra infra --action ecr:PutImage \\
     --resource arn:aws:ecr:eu-west-1:123456789012:repository/web
   landfall explain --role deploy --infra infra --action iam:PassRole \\
-    --resource arn:aws:iam::123456789012:role/task --context iam:PassedToService=ecs-tasks.amazonaws.com
+    --resource arn:aws:iam::123456789012:role/task \\
+    --context iam:PassedToService=ecs-tasks.amazonaws.com
 
 docs/json.md says what --format json holds.
 

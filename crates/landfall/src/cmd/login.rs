@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use landfall_deliver::github::{self, Delimiter};
+use landfall_deliver::github::{self, Appended, Delimiter};
 use landfall_deliver::login::profile::Profile;
 use landfall_deliver::login::{self, CREDENTIAL_VARIABLES, Session};
 use landfall_deliver::{Environment, Failure};
@@ -75,23 +75,27 @@ pub enum SessionFormat {
 const EXAMPLES: &str = "\
 Examples:
   In a GitHub job with `permissions: id-token: write`:
-    landfall login --role arn:aws:iam::123456789012:role/deploy --region eu-west-1
+    landfall login --role arn:aws:iam::123456789012:role/deploy \\
+      --region eu-west-1
 
   Only if it really is the staging account:
-    landfall login --role \"$ROLE\" --region eu-west-1 --allowed-account-ids 123456789012
+    landfall login --role \"$ROLE\" --region eu-west-1 \\
+      --allowed-account-ids 123456789012
 
   In GitLab, with `id_tokens: { AWS_ID_TOKEN: { aud: sts.amazonaws.com } }`, for the commands that follow:
-    export $(landfall login --role \"$ROLE\" --region eu-west-1 --web-identity-token-variable AWS_ID_TOKEN \\
-      --format env)
+    export $(landfall login --role \"$ROLE\" --region eu-west-1 \\
+      --web-identity-token-variable AWS_ID_TOKEN --format env)
 
   When it is refused, which clause of the Terraform here refused it:
     landfall login --role \"$ROLE\" --region eu-west-1 --infra infra
 
   By way of a role in another account:
-    landfall login --role \"$CI_ROLE\" --role-chain \"$DEPLOY_ROLE\" --region eu-west-1
+    landfall login --role \"$CI_ROLE\" --role-chain \"$DEPLOY_ROLE\" \\
+      --region eu-west-1
 
   Against the local AWS side:
-    AWS_ENDPOINT_URL=http://127.0.0.1:4566 landfall login --role \"$ROLE\" --region eu-west-1
+    export AWS_ENDPOINT_URL=http://127.0.0.1:4566
+    landfall login --role \"$ROLE\" --region eu-west-1
 
 Exit codes: 0 logged in; 1 refused; 2 wrong usage; 3 GitHub or AWS could not be reached.";
 
@@ -216,7 +220,9 @@ impl Outlet {
 
     fn empty_variables(&self) -> Result<(), Failure> {
         let empty = CREDENTIAL_VARIABLES.map(|name| (name, ""));
-        self.environment_file.as_deref().map_or(Ok(()), |file| append(file, &empty, &self.delimiter))
+        self.environment_file
+            .as_deref()
+            .map_or(Ok(()), |file| append(file, &empty, &self.delimiter).map(drop))
     }
 
     /// Only in a job: anywhere else the command would show what it should hide. Standard output
@@ -235,18 +241,27 @@ impl Outlet {
         }
     }
 
-    /// First what can fail: a job whose later steps get keys has all of them.
+    /// All of it or nothing: a step that failed leaves no keys to those that run all the same.
     fn write(&self, session: &Session, said: &Said) -> Result<(), Failure> {
-        if let Some(profile) = &said.profile {
-            profile.write(session)?;
+        let mut written = Written::default();
+        let outcome = self.write_all(session, said, &mut written);
+        if outcome.is_err() {
+            written.take_back();
         }
-        self.write_file(session, said)?;
+        outcome
+    }
+
+    /// The profile comes last, because it is written in one step.
+    fn write_all(&self, session: &Session, said: &Said, written: &mut Written) -> Result<(), Failure> {
+        written.appended.extend(self.write_outputs(session, said)?);
         if let Some(file) = &self.environment_file {
             let mut variables = session.variables();
             variables.extend(said.profile.as_ref().map(|profile| ("AWS_PROFILE", profile.name())));
-            append(file, &variables, &self.delimiter)?;
+            written.appended.push(append(file, &variables, &self.delimiter)?);
         }
-        self.write_outputs(session, said)
+        self.write_file(session, said)?;
+        written.file.clone_from(&said.env_file);
+        said.profile.as_ref().map_or(Ok(()), |profile| profile.write(session))
     }
 
     /// For credentials that stay where they are: the job's environment has them.
@@ -263,16 +278,37 @@ impl Outlet {
             .map_err(|error| Failure::usage(format!("writing `{}`", file.display())).caused_by(error))
     }
 
-    fn write_outputs(&self, session: &Session, said: &Said) -> Result<(), Failure> {
-        let Some(file) = &self.output_file else { return Ok(()) };
+    fn write_outputs(&self, session: &Session, said: &Said) -> Result<Option<Appended>, Failure> {
+        let Some(file) = &self.output_file else { return Ok(None) };
         let outputs = session.outputs(said.outputs_keys);
         let pairs: Vec<_> = outputs.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        append(file, &pairs, &self.delimiter)
+        append(file, &pairs, &self.delimiter).map(Some)
+    }
+}
+
+/// What was written so far.
+#[derive(Default)]
+struct Written {
+    appended: Vec<Appended>,
+    file: Option<PathBuf>,
+}
+
+impl Written {
+    fn take_back(self) {
+        self.appended.into_iter().for_each(Appended::take_back);
+        if let Some(file) = self.file {
+            // What can't be removed was told of already: the disk's failure is.
+            let _ = std::fs::remove_file(file);
+        }
     }
 }
 
 /// Appends to one of the runner's files.
-pub(crate) fn append(file: &Path, pairs: &[(&str, &str)], delimiter: &Delimiter) -> Result<(), Failure> {
+pub(crate) fn append(
+    file: &Path,
+    pairs: &[(&str, &str)],
+    delimiter: &Delimiter,
+) -> Result<Appended, Failure> {
     github::append(file, pairs, delimiter)
         .map_err(|error| Failure::usage(format!("writing `{}`", file.display())).caused_by(error))
 }

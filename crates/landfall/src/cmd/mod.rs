@@ -26,13 +26,32 @@ pub mod who;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
-use landfall_deliver::{Environment, Failure};
+use landfall_deliver::proxy::Proxy;
+use landfall_deliver::{Environment, Failure, FailureKind};
 
 use crate::cli::{Cli, Command};
 use crate::{exit, ui};
 
 /// Runs a command and tells its exit code.
+///
+/// A signal ends what keeps nothing running between two of its steps and never within one: no file is left half
+/// written. The other commands see to signals themselves.
 pub async fn run(command: Command, environment: &Environment) -> ExitCode {
+    if !matches!(command, Command::Login(_) | Command::Credentials(_) | Command::Ecr(_) | Command::Push(_)) {
+        return carry_out(command, environment).await;
+    }
+    let stop = serve::stop_signal();
+    tokio::select! {
+        biased;
+        code = carry_out(command, environment) => code,
+        () = stop => {
+            ui::failure(&Failure::new(FailureKind::Refused, "stopped before the end"));
+            ExitCode::from(exit::BAD_NEWS)
+        }
+    }
+}
+
+async fn carry_out(command: Command, environment: &Environment) -> ExitCode {
     let result = match command {
         Command::Rehearse(args) => match rehearse_pod::manifest(&args.path) {
             Some(manifest) => rehearse_pod::run(&args, &manifest, environment).await,
@@ -42,14 +61,18 @@ pub async fn run(command: Command, environment: &Environment) -> ExitCode {
         Command::Explain(args) => explain::run(*args),
         Command::Who(args) => who::run(*args),
         Command::Serve(mut args) => match args.command.take() {
-            Some(serve::ServeCommand::Pod(args)) => return code(pod::run(*args, environment).await),
-            Some(serve::ServeCommand::PodNetwork(args)) => return code(pod_network::run(args).await),
+            Some(serve::ServeCommand::Pod(args)) => {
+                return code(pod::run(*args, environment).await, environment);
+            }
+            Some(serve::ServeCommand::PodNetwork(args)) => {
+                return code(pod_network::run(args).await, environment);
+            }
             None => serve::run(*args).await.map(|()| true),
         },
         Command::Token(args) => token::run(args, environment).await.map(|()| true),
         Command::Issuer(args) => issuer::run(args).await,
         Command::Login(args) => login::run(*args, environment).await.map(|()| true),
-        Command::Exec(args) => return code(exec::run(*args, environment).await),
+        Command::Exec(args) => return code(exec::run(*args, environment).await, environment),
         Command::Credentials(args) => credentials::run(*args, environment).await.map(|()| true),
         Command::Ecr(args) => ecr::run(args, environment).await.map(|()| true),
         Command::Push(args) => push::run(*args, environment).await.map(|()| true),
@@ -65,27 +88,27 @@ pub async fn run(command: Command, environment: &Environment) -> ExitCode {
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(exit::BAD_NEWS),
-        Err(failure) => {
-            ui::failure(&failure);
-            ExitCode::from(failure.kind.exit_code())
-        }
+        Err(failure) => ended(failure, environment),
     }
 }
 
+fn ended(failure: Failure, environment: &Environment) -> ExitCode {
+    let failure = match Proxy::from_environment(environment) {
+        Ok(proxy) => failure.by_way_of(&proxy),
+        Err(_) => failure,
+    };
+    ui::failure(&failure);
+    ExitCode::from(failure.kind.exit_code())
+}
+
 /// The exit code of a command that was run, or of what kept it from running.
-fn code(ran: Result<u8, Failure>) -> ExitCode {
-    ran.map_or_else(
-        |failure| {
-            ui::failure(&failure);
-            ExitCode::from(failure.kind.exit_code())
-        },
-        ExitCode::from,
-    )
+fn code(ran: Result<u8, Failure>, environment: &Environment) -> ExitCode {
+    ran.map_or_else(|failure| ended(failure, environment), ExitCode::from)
 }
 
 /// Wrong usage or unreadable input.
 pub fn usage(message: impl Into<String>) -> Failure {
-    Failure::new(landfall_deliver::FailureKind::Usage, message)
+    Failure::new(FailureKind::Usage, message)
 }
 
 /// `KEY=VALUE` from the command line.

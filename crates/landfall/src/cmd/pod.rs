@@ -55,7 +55,8 @@ Examples:
   landfall serve --infra examples/eks-pod/infra &
   landfall serve pod --cluster shop --namespace build --service-account pusher -- aws sts get-caller-identity
   landfall serve pod --cluster shop --namespace build --service-account irsa-pusher \\
-    --role arn:aws:iam::123456789012:role/irsa-pusher -- aws sts get-caller-identity
+    --role arn:aws:iam::123456789012:role/irsa-pusher -- \\
+    aws sts get-caller-identity
   landfall serve pod --netns --cluster shop --namespace build --service-account pusher -- env
 
 Exit codes: the command's own; 126 it can't be run; 127 it isn't there. Before it starts:

@@ -110,10 +110,12 @@ pub struct RunTaskArgs {
 const EXAMPLES: &str = "\
 Examples:
   A migration, as the service runs:
-    landfall deploy run-task --cluster prod --service api --command 'rake db:migrate' --env VERBOSE=1
+    landfall deploy run-task --cluster prod --service api \\
+      --command 'rake db:migrate' --env VERBOSE=1
 
   A task of its own:
-    landfall deploy run-task --cluster prod --family report --launch-type FARGATE --subnets subnet-0a1b \\
+    landfall deploy run-task --cluster prod --family report \\
+      --launch-type FARGATE --subnets subnet-0a1b \\
       --security-groups sg-2c3d
 
 Exit codes: the container's own, 1 also when the task did not start or was stopped; 2 wrong usage;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use landfall_deliver::archive::Archive;
 use landfall_deliver::assemble::{self, Settings};
-use landfall_deliver::layout::{self, Choice, Files, Image};
+use landfall_deliver::choice::Choice;
+use landfall_deliver::compress::Format;
+use landfall_deliver::layout::{self, Files, Image};
 use landfall_deliver::platform::Platform;
 use landfall_deliver::{Environment, Failure, docker_archive, engine};
 use landfall_types::Timestamp;
@@ -48,6 +50,12 @@ fn at(path: &Path, is_layout: bool) -> Result<Source, Failure> {
     if path == Path::new("-") {
         Ok(Source::Input)
     } else if path.is_dir() {
+        if is_layout && !path.join("index.json").is_file() {
+            return Err(Failure::usage(format!(
+                "`{}` is no OCI image layout: it has no `index.json` (a plain directory: --dir)",
+                path.display()
+            )));
+        }
         let is_layout = is_layout || layout::is_layout(path);
         let plain = || Source::Directories(vec![(None, path.to_owned())]);
         Ok(if is_layout { Source::Layout(path.to_owned()) } else { plain() })
@@ -101,7 +109,7 @@ pub(super) async fn image(source: Source, args: &PushArgs, env: &Environment) ->
 async fn beside(work: impl FnOnce() -> Result<Image, Failure> + Send + 'static) -> Result<Image, Failure> {
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|error| Err(Failure::usage(format!("preparing the image: {error}"))))
+        .unwrap_or_else(|error| Err(Failure::mistake("preparing the image", error)))
 }
 
 /// An archive says itself which of the two kinds it is. Docker's own archives are both: its list of images
@@ -135,6 +143,7 @@ fn assembled(
             path.display()
         )));
     }
+    let base = base.map(Base::open).transpose()?;
     let mut images: Vec<(Platform, Image)> = Vec::new();
     for (own, directory) in directories {
         if own.is_some() && platform.is_some() {
@@ -144,7 +153,7 @@ fn assembled(
         if images.iter().any(|(known, _)| *known == platform) {
             return Err(Failure::usage(format!("--dir: two directories are for {platform}")));
         }
-        let base = base.map(|path| underneath(path, &platform)).transpose()?;
+        let base = base.as_ref().map(|base| base.image(&platform)).transpose()?;
         let settings = Settings { platform: platform.clone(), ..settings.clone() };
         images.push((platform, assemble::assemble(directory, &settings, base.as_ref())?));
     }
@@ -154,12 +163,27 @@ fn assembled(
     }
 }
 
-fn underneath(path: &Path, platform: &Platform) -> Result<Image, Failure> {
-    let choice = Choice { name: None, platform: Some(platform.clone()) };
-    if path.is_dir() {
-        Ok(layout::read(&Files::Directory(path.to_owned()), &choice)?)
-    } else {
-        archived(&Archive::open(path)?, &choice)
+/// What images are built on: opened once, however many of them there are.
+enum Base {
+    Layout(Files),
+    Archive(Archive),
+}
+
+impl Base {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        if path.is_dir() {
+            Ok(Self::Layout(Files::Directory(path.to_owned())))
+        } else {
+            Ok(Self::Archive(Archive::open(path)?))
+        }
+    }
+
+    fn image(&self, platform: &Platform) -> Result<Image, Failure> {
+        let choice = Choice { name: None, platform: Some(platform.clone()) };
+        match self {
+            Self::Layout(files) => Ok(layout::read(files, &choice)?),
+            Self::Archive(archive) => archived(archive, &choice),
+        }
     }
 }
 
@@ -179,6 +203,7 @@ fn no_settings(args: &PushArgs) -> Result<(), Failure> {
         ("--user", args.user.is_some()),
         ("--label", !args.label.is_empty()),
         ("--expose", !args.expose.is_empty()),
+        ("--compression", args.compression.is_some()),
     ];
     match given.iter().find(|(_, is_given)| *is_given) {
         Some((flag, _)) => Err(Failure::usage(format!(
@@ -198,6 +223,8 @@ fn settings(args: &PushArgs, env: &Environment) -> Result<Settings, Failure> {
     }
     let labels =
         args.label.iter().map(|pair| pair_of("--label", pair)).collect::<Result<BTreeMap<_, _>, _>>()?;
+    let compression = args.compression.as_deref().map(Format::parse).transpose();
+    let compression = compression.map_err(|reason| Failure::usage(format!("--compression: {reason}")))?;
     Ok(Settings {
         entrypoint: command("--entrypoint", &args.entrypoint)?,
         cmd: command("--cmd", &args.cmd)?,
@@ -206,6 +233,7 @@ fn settings(args: &PushArgs, env: &Environment) -> Result<Settings, Failure> {
         user: args.user.clone(),
         labels,
         exposed_ports: args.expose.iter().map(|text| port(text)).collect::<Result<_, _>>()?,
+        compression: compression.unwrap_or_default(),
         platform: Settings::default().platform,
         created: source_date(env)?,
     })

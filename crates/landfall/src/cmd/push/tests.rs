@@ -41,7 +41,7 @@ fn the_source_is_named_or_comes_first() {
     };
     assert_eq!(shown(&["--dir", "d", "h/a", "h/b"]), "1 directories, 2");
     assert_eq!(shown(&["--dir", "linux/amd64=a", "--dir", "linux/arm64=b", "h/a"]), "2 directories, 1");
-    assert_eq!(shown(&["--oci", &plain, "h/a"]), "layout, 1");
+    assert!(shown(&["--oci", &plain, "h/a"]).contains("is no OCI image layout: it has no `index.json`"));
     assert_eq!(shown(&["--oci", file, "h/a"]), "archive, 1");
     assert_eq!(shown(&["--archive", "-", "h/a"]), "input, 1");
     assert_eq!(shown(&["--engine", "app:v1", "h/a"]), "engine's app:v1, 1");
@@ -51,12 +51,23 @@ fn the_source_is_named_or_comes_first() {
     std::fs::write(directory.path().join("oci-layout"), "{}").unwrap();
     std::fs::write(directory.path().join("index.json"), "{}").unwrap();
     assert_eq!(shown(&[&plain, "h/a", "h/b"]), "layout, 2");
+    assert_eq!(shown(&["--oci", &plain, "h/a"]), "layout, 1");
     assert!(shown(&["/nowhere", "h/a"]).contains("is neither a directory nor a file"));
 }
 
 #[tokio::test]
 async fn images_that_are_there_say_themselves_how_they_run() {
-    for flag in ["--base", "--entrypoint", "--cmd", "--env", "--workdir", "--user", "--label", "--expose"] {
+    for flag in [
+        "--base",
+        "--entrypoint",
+        "--cmd",
+        "--env",
+        "--workdir",
+        "--user",
+        "--label",
+        "--expose",
+        "--compression",
+    ] {
         let message = failure(&["--oci", "image", "h/a", flag, "x"]).await;
         assert!(message.starts_with(flag), "{message}");
     }

@@ -2,22 +2,26 @@
 """`landfall push` beside skopeo, and beside crane where there is one, on one machine in one run.
 
     cargo build --release --package landfall
-    python3 tools/push_bench.py target/release/landfall [--megabytes 300] [--runs 3]
+    python3 tools/push_bench.py target/release/landfall [--megabytes 300] [--runs 3] [--only SOURCE]…
 
-An OCI layout of three incompressible layers goes into `landfall serve` under a new repository each time. Wall
+Into `landfall serve`, under a new repository each time: an OCI layout of three incompressible layers, the same as
+`docker save` has it, and a directory of text-like files, which is compressed on the way. Wall
 time is the best of some runs, CPU time and memory are of that run. landfall and skopeo verify digests while they
 send; crane doesn't. crane comes from `go install github.com/google/go-containerregistry/cmd/crane@latest`.
 """
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
@@ -58,6 +62,48 @@ def layout(folder, megabytes):
     (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
 
 
+def saved(folder, file):
+    """The layout as `docker save` would write it: layers are archives, and lie there as they are."""
+    manifest = json.loads((folder / "index.json").read_text())["manifests"][0]
+
+    def blob(digest):
+        return folder / "blobs/sha256" / digest.removeprefix("sha256:")
+
+    manifest = json.loads(blob(manifest["digest"]).read_text())
+    with tarfile.open(file, "w") as archive:
+        names, diff_ids = [], []
+        for index, layer in enumerate(manifest["layers"]):
+            # An archive of one incompressible file.
+            inner = file.with_name("layer.tar")
+            with tarfile.open(inner, "w") as packed:
+                packed.add(blob(layer["digest"]), "noise")
+            hashing = hashlib.sha256()
+            with open(inner, "rb") as content:
+                while piece := content.read(1_000_000):
+                    hashing.update(piece)
+            diff_ids.append(f"sha256:{hashing.hexdigest()}")
+            names.append(f"{index}/layer.tar")
+            archive.add(inner, names[-1])
+            inner.unlink()
+        config = {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+        listed = [{"Config": "config.json", "RepoTags": ["app:it"], "Layers": names}]
+        for name, value in ("config.json", config), ("manifest.json", listed):
+            data = json.dumps(value).encode()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+
+
+def files(folder, megabytes):
+    """A directory of files of a megabyte that compress as code does: to about a third."""
+    folder.mkdir()
+    draw = random.Random(1)
+    words = [bytes(draw.choices(b"abcdefghijklmnopqrstuvwxyz_(){}=.;", k=draw.randint(2, 12))) for _ in range(20_000)]
+    for number in range(megabytes):
+        text = b" ".join(draw.choices(words, k=160_000))
+        (folder / f"{number}.txt").write_bytes(text[:1_000_000])
+
+
 def measured(command, environment):
     """Seconds, CPU seconds and megabytes of a command's run."""
     began = time.monotonic()
@@ -75,19 +121,23 @@ def main():
     parser.add_argument("landfall", help="the binary, built with --release")
     parser.add_argument("--megabytes", type=int, default=300, metavar="N")
     parser.add_argument("--runs", type=int, default=3, metavar="N")
+    parser.add_argument("--only", action="append", default=[], choices=["layout", "archive", "directory"])
     arguments = parser.parse_args()
     place = pathlib.Path(tempfile.mkdtemp(prefix="landfall-push-"))
     server = None
     try:
         (place / "empty").mkdir()
-        source = place / "image"
-        layout(source, arguments.megabytes)
+        layout(place / "image", arguments.megabytes)
+        if wanted(arguments, "archive"):
+            saved(place / "image", place / "saved.tar")
+        if wanted(arguments, "directory"):
+            files(place / "files", arguments.megabytes)
         command = [arguments.landfall, "serve", "--addr", "127.0.0.1:0", "--data", str(place / "data")]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         address = re.search(r"127\.0\.0\.1:\d+", server.stdout.readline()).group()
         environment = os.environ | ROOT | {"AWS_ENDPOINT_URL": f"http://{address}", "DOCKER_CONFIG": str(place / "docker")}
         subprocess.run([arguments.landfall, "ecr", "login"], env=environment, check=True, stdout=subprocess.DEVNULL)
-        bench(arguments, place, source, address, environment)
+        bench(arguments, place, address, environment)
     finally:
         if server:
             server.terminate()
@@ -95,35 +145,58 @@ def main():
         shutil.rmtree(place, ignore_errors=True)
 
 
-def bench(arguments, place, source, address, environment):
+def wanted(arguments, kind):
+    return kind in (arguments.only or ["layout", "archive", "directory"])
+
+
+def bench(arguments, place, address, environment):
     """Runs every client and prints the table."""
     login = place / "docker/config.json"
+    skopeo = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", "--authfile", login]
+    push = [arguments.landfall, "push"]
+    source, saved_as, folder = place / "image", place / "saved.tar", place / "files"
     clients = {
-        "landfall push": lambda to: [arguments.landfall, "push", "--create-repository", "--oci", source, to],
-        "skopeo copy": lambda to: [
-            "skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", "--authfile", login,
-            f"oci:{source}:it", f"docker://{to}",
-        ],
-        "crane push": lambda to: ["crane", "push", "--insecure", source, to],
+        "layout": {
+            "landfall push": lambda to: [*push, "--oci", source, to],
+            "skopeo copy": lambda to: [*skopeo, f"oci:{source}:it", f"docker://{to}"],
+            "crane push": lambda to: ["crane", "push", "--insecure", source, to],
+        },
+        "archive": {
+            "landfall push": lambda to: [*push, saved_as, to],
+            "landfall push -": lambda to: ["sh", "-c", 'cat "$0" | "$1" push - "$2"', saved_as, arguments.landfall, to],
+            "skopeo copy": lambda to: [*skopeo, f"docker-archive:{saved_as}", f"docker://{to}"],
+            "crane push": lambda to: ["crane", "push", "--insecure", saved_as, to],
+        },
+        "directory": {
+            "landfall push": lambda to: [*push, "--dir", folder, to],
+            "… with zstd": lambda to: [*push, "--compression", "zstd", "--dir", folder, to],
+            "tar, crane append": lambda to: [
+                "sh", "-c", 'tar -cf - -C "$0" . | gzip -6 > "$1" && crane append --insecure -f "$1" -t "$2"',
+                folder, place / "files.tgz", to,
+            ],
+        },
     }
     path = os.pathsep.join([os.environ.get("PATH", ""), os.path.expanduser("~/go/bin")])
-    print(f"{arguments.megabytes} MB in {LAYERS} layers, best of {arguments.runs}")
-    print(f"{'':16}{'seconds':>10}{'CPU s':>10}{'MB':>8}{'times landfall':>16}")
-    ours = None
-    for name, words in clients.items():
-        tool = words("x")[0]
-        if not shutil.which(str(tool), path=path):
-            print(f"{name:16}{'not installed':>20}")
-            continue
-        results = []
-        for run in range(arguments.runs):
-            repository = f"{name.split()[0]}-{run}"
-            made = [arguments.landfall, "push", "--create-repository", "--dir", str(place / "empty"), f"{address}/{repository}"]
-            subprocess.run(made, env=environment, check=True, stdout=subprocess.DEVNULL)
-            results.append(measured(words(f"{address}/{repository}:v1"), environment | {"PATH": path}))
-        seconds, cpu, memory = min(results)
-        ours = ours or seconds
-        print(f"{name:16}{seconds:>10.2f}{cpu:>10.2f}{memory:>8.0f}{seconds / ours:>16.2f}")
+    environment |= {"PATH": path}
+    print(f"{arguments.megabytes} MB, best of {arguments.runs}")
+    print(f"{'':30}{'seconds':>10}{'CPU s':>10}{'MB':>8}{'times landfall':>16}")
+    for kind in filter(lambda kind: wanted(arguments, kind), clients):
+        ours = None
+        for index, (name, words) in enumerate(clients[kind].items()):
+            missing = [tool for tool in ("skopeo", "crane") if tool in name and not shutil.which(tool, path=path)]
+            if missing:
+                print(f"{kind:11}{name:19}{'not installed':>20}")
+                continue
+            results = []
+            for run in range(arguments.runs):
+                repository = f"{kind}-{index}-{run}"
+                to = f"{address}/{repository}"
+                made = [*push, "--create-repository", "--dir", str(place / "empty"), to]
+                subprocess.run(made, env=environment, check=True, stdout=subprocess.DEVNULL)
+                results.append(measured(words(f"{to}:v1"), environment))
+            seconds, cpu, memory = min(results)
+            ours = ours or seconds
+            print(f"{kind:11}{name:19}{seconds:>10.2f}{cpu:>10.2f}{memory:>8.0f}{seconds / ours:>16.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -35,16 +35,16 @@ def answering(bench, reason):
     return host if asked.returncode == 0 else Skip(f"no engine answers at {host}, and none can be started: {reason}")
 
 
-def start(bench):
-    """`dockerd` without networks, with all that it keeps in the temporary folder."""
+def start(bench, bridge="none", name="docker"):
+    """`dockerd` without networks but this bridge, with all that it keeps in the temporary folder."""
     program("docker")
     dockerd = program("dockerd")
     if os.geteuid() != 0:
         raise Skip("dockerd needs root")
-    place = bench.folder("docker")
+    place = bench.folder(name)
     host = f"unix://{place}/docker.sock"
     command = [dockerd, "--host", host, "--data-root", f"{place}/data", "--exec-root", f"{place}/exec"]
-    command += ["--pidfile", f"{place}/pid", "--iptables=false", "--ip6tables=false", "--bridge=none"]
+    command += ["--pidfile", f"{place}/pid", "--iptables=false", "--ip6tables=false", f"--bridge={bridge}"]
     command += ["--storage-driver", "vfs", "--log-level", "warn"]
     log = open(place / "log", "w+")
     process = subprocess.Popen(command, env=bench.environment(), stdout=log, stderr=log, start_new_session=True)

@@ -58,9 +58,9 @@ POLICY = {
 class Place:
     """A bench whose server knows the engine."""
 
-    def __init__(self, bench):
-        self.bench, self.host = bench, engine(bench)
-        self.server = Server(bench, environment={"DOCKER_HOST": self.host})
+    def __init__(self, bench, host=None, *flags):
+        self.bench, self.host = bench, host or engine(bench)
+        self.server = Server(bench, *flags, environment={"DOCKER_HOST": self.host})
         bench.undo.append(self.server.stop)
         self.ecs, self.iam, self.ecr = (aws.client(self, name, ROOT_KEYS) for name in ("ecs", "iam", "ecr"))
         self.role("exec", POLICY)

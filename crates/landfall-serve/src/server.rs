@@ -152,7 +152,7 @@ impl Drop for Running {
         self.task.abort();
         self.sweeping.abort();
         self.ecs.abort();
-        self.world.ecs.remove_all();
+        self.world.ecs.remove_all(&self.world);
     }
 }
 

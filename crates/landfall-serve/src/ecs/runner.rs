@@ -5,10 +5,17 @@
 //! watched; a task that was run for its own sake stops with that reason.
 
 mod engine;
+mod host_config;
+mod log;
+mod made;
+mod order;
+mod owner;
+mod pause;
 mod pull;
 pub(crate) mod role;
 mod run;
 mod spec;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -23,7 +30,8 @@ use crate::store::ecs::{Place, Service, ServiceStatus, Task, TaskStatus};
 use crate::store::{Record, StoreError};
 use crate::world::World;
 
-pub use engine::{Engine, LogLine};
+pub use engine::Engine;
+pub use log::LogLine;
 
 /// How long a status lasts when nothing is run, in milliseconds.
 const STEP_MS: i64 = 50;
@@ -46,8 +54,14 @@ pub struct Runner {
 struct Now {
     /// Tasks that are run, by key.
     running: BTreeSet<String>,
-    /// Containers that were made and not removed.
-    containers: BTreeSet<String>,
+    /// Images that were pulled from this server, or made: nobody needs them after it.
+    images: BTreeSet<String>,
+    /// Containers that are being made.
+    creating: usize,
+    /// Whether anything was ever made.
+    has_made: bool,
+    /// The server ends: nothing is made any more.
+    is_over: bool,
     /// Tokens of the tasks' credentials endpoints, by task id.
     tokens: BTreeMap<String, String>,
     /// What containers have written, by task id and container.
@@ -66,7 +80,7 @@ impl Runner {
     }
 
     /// Says what runs tasks, or why nothing does. The first word stays.
-    pub fn use_engine(&self, engine: Result<Engine, String>) {
+    fn use_engine(&self, engine: Result<Engine, String>) {
         let _ = self.engine.set(engine);
         self.wake();
     }
@@ -89,23 +103,51 @@ impl Runner {
         self.now().logs.get(&(task.to_owned(), container.to_owned())).cloned()
     }
 
-    /// Removes all containers that there still are.
-    pub(crate) fn remove_all(&self) {
+    /// Removes what there still is of this server in the engine.
+    pub(crate) fn remove_all(&self, world: &World) {
+        /// Longest wait for containers that are being made, in milliseconds.
+        const WAIT_MS_MAX: u64 = 2_000;
+        /// Between two looks, in milliseconds.
+        const LOOK_MS: u64 = 20;
         let Some(engine) = self.engine() else { return };
-        let left = std::mem::take(&mut self.now().containers);
-        left.iter().for_each(|id| engine.remove_now(id));
+        let images = {
+            let mut now = self.now();
+            now.is_over = true;
+            std::mem::take(&mut now.images).into_iter().collect::<Vec<_>>()
+        };
+        for _ in 0..WAIT_MS_MAX / LOOK_MS {
+            if self.now().creating == 0 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(LOOK_MS));
+        }
+        if self.now().has_made {
+            engine.remove_all_now(&owner::address(world), &images);
+        }
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, container: &str) {
-        self.now().containers.insert(container.to_owned());
+    /// A container is about to be made; none when the server ends.
+    fn creating(&self) -> Option<Creating<'_>> {
+        let mut now = self.now();
+        if now.is_over {
+            return None;
+        }
+        now.has_made = true;
+        now.creating += 1;
+        Some(Creating(self))
     }
 
-    fn let_go(&self, container: &str) {
-        self.now().containers.remove(container);
+    fn keep_image(&self, image: &str) {
+        self.now().images.insert(image.to_owned());
+    }
+
+    /// Whether an image is in the engine only because this server pulled it.
+    fn has_pulled(&self, image: &str) -> bool {
+        self.now().images.contains(image)
     }
 
     fn keep_token(&self, task: &str, token: String) {
@@ -127,6 +169,26 @@ impl Runner {
     }
 }
 
+/// A container that is being made.
+struct Creating<'a>(&'a Runner);
+
+impl Drop for Creating<'_> {
+    fn drop(&mut self) {
+        self.0.now().creating -= 1;
+    }
+}
+
+/// Takes an engine to run tasks, or the word why there is none. What servers that were killed have left in it is
+/// removed first; how many containers that were.
+pub async fn begin(world: &World, engine: Result<Engine, String>) -> usize {
+    let removed = match &engine {
+        Ok(engine) => owner::clean_up(world, engine).await,
+        Err(_) => 0,
+    };
+    world.ecs.use_engine(engine);
+    removed
+}
+
 /// Keeps services and tasks going until the server ends.
 pub(crate) async fn drive(world: std::sync::Arc<World>) {
     /// Between two looks when nothing is expected, in milliseconds.
@@ -134,6 +196,7 @@ pub(crate) async fn drive(world: std::sync::Arc<World>) {
     /// Between two looks at least, in milliseconds.
     const PAUSE_MS: u64 = 10;
     loop {
+        end_orphans(&world);
         let due = tick(&world);
         start_new(&world);
         let wait = due.map_or(IDLE_MS, |at| {
@@ -146,23 +209,35 @@ pub(crate) async fn drive(world: std::sync::Arc<World>) {
     }
 }
 
-/// Runs the tasks that nobody runs yet. Those of an earlier process have ended with it.
+/// Runs the tasks that nobody runs yet.
 fn start_new(world: &Arc<World>) {
     let Some(engine) = world.ecs.engine() else { return };
     for task in world.store.list::<Task>("") {
-        if task.is_stand_in {
-            continue;
-        }
-        let is_new = task.status == TaskStatus::Provisioning && !task.is_stopping;
-        let was_run = (TaskStatus::Pending..=TaskStatus::Running).contains(&task.status) && !task.is_stopping;
-        if was_run && !world.ecs.now().running.contains(&task.key()) {
-            // The containers ended with the process that ran them.
-            let reason = "Essential container in task exited: the server that ran it has ended";
-            let _ = fail(world, &task.key(), "EssentialContainerExited", reason);
-        }
+        let is_new = task.status == TaskStatus::Provisioning && !task.is_stopping && !task.is_stand_in;
         if is_new && world.ecs.now().running.insert(task.key()) {
             let (world, engine) = (Arc::clone(world), engine.clone());
             tokio::spawn(run::run(world, engine, task));
+        }
+    }
+}
+
+/// Ends the tasks that an earlier server ran: their containers ended with it, or were removed when this one began.
+fn end_orphans(world: &World) {
+    if world.ecs.engine.get().is_none() {
+        return;
+    }
+    let has_engine = world.ecs.engine().is_some();
+    for task in world.store.list::<Task>("") {
+        // Without an engine only what was told to be run is: the rest goes its way as a record.
+        let first = if has_engine { TaskStatus::Pending } else { TaskStatus::Activating };
+        let was_run = (first..=TaskStatus::Running).contains(&task.status)
+            && !task.is_stopping
+            && !task.is_stand_in
+            && task.not_run.is_none();
+        if was_run && !world.ecs.now().running.contains(&task.key()) {
+            let reason = "Essential container in task exited: the server that ran it has ended";
+            // What the disk doesn't take is tried again with the next look.
+            let _ = fail(world, &task.key(), "EssentialContainerExited", reason);
         }
     }
 }
@@ -405,7 +480,7 @@ pub fn container_endpoint(
 }
 
 /// The role that a task has, from its overrides or its definition.
-pub(super) fn role_of(world: &World, task: &Task, member: &str) -> Option<String> {
+pub fn role_of(world: &World, task: &Task, member: &str) -> Option<String> {
     let overrides = task.body.get("overrides").and_then(|overrides| overrides.get(member));
     let given = overrides.and_then(Value::as_str).filter(|role| !role.is_empty()).map(str::to_owned);
     let definition = super::load::definition_by_arn(world, &task.place, &task.definition);

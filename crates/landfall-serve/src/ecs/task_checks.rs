@@ -172,6 +172,14 @@ fn check_dependencies(body: &Body, names: &[&str]) -> Result<(), AwsError> {
             if !matches!(condition, "START" | "COMPLETE" | "SUCCESS" | "HEALTHY") {
                 return Err(client(format!("Invalid 'dependsOn' condition: {condition}")));
             }
+            // Who waits for an essential container's end waits for the end of the task.
+            let other = containers(body).find(|other| text(other, "name") == Some(on));
+            let is_essential = other.is_some_and(|other| other.get("essential") != Some(&Value::Bool(false)));
+            if is_essential && matches!(condition, "COMPLETE" | "SUCCESS") {
+                return Err(client(format!(
+                    "Invalid 'dependsOn' setting for container '{own}'. The condition {condition} cannot be set on the essential container '{on}'."
+                )));
+            }
         }
     }
     if has_cycle(body, names) {

@@ -71,6 +71,7 @@ impl NewTask<'_> {
             exit_code: None,
             reason: None,
             health: "UNKNOWN".to_owned(),
+            health_says: None,
             ports: Vec::new(),
         });
         Task {

@@ -534,6 +534,9 @@ pub struct Container {
     pub reason: Option<String>,
     /// `HEALTHY`, `UNHEALTHY` or `UNKNOWN`.
     pub health: String,
+    /// The last line of a health check that failed: ECS doesn't tell it, a rehearsal does.
+    #[serde(default)]
+    pub health_says: Option<String>,
     /// Container port, host port, protocol.
     pub ports: Vec<(u16, u16, String)>,
 }

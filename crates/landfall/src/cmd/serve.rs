@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use landfall_deliver::{Environment, Failure, FailureKind};
 use landfall_rehearse::world;
 use landfall_serve::discovery;
+use landfall_serve::ecs::runner;
 use landfall_serve::issuer::IssuerKind;
 use landfall_serve::log::{self, Audit, Follower, Record, Verdict};
 use landfall_serve::world::{RegistryMode, RootKey};
@@ -232,6 +233,8 @@ pub struct Served {
     pub seeded: world::Seeded,
     /// The region.
     pub region: String,
+    /// Containers of servers that were killed, which were removed.
+    pub left_behind: usize,
 }
 
 /// Reads the Terraform and starts a server with it. Nothing listens before all is read: a file that
@@ -255,9 +258,10 @@ pub async fn start(sources: &SourceMap, setup: Setup<'_>) -> Result<Served, Fail
     play(&server.world, &setup, &read);
     let environment = edge::environment();
     let (docker_host, runtime_dir) = (environment.get("DOCKER_HOST"), environment.get("XDG_RUNTIME_DIR"));
-    server.world.ecs.use_engine(landfall_serve::ecs::runner::Engine::find(docker_host, runtime_dir).await);
+    let engine = runner::Engine::find(docker_host, runtime_dir).await;
+    let left_behind = runner::begin(&server.world, engine).await;
     let seeded = world::seed(&server.world, &read.infra, setup.account, &region);
-    Ok(Served { server, _blobs: blobs, read, seeded, region })
+    Ok(Served { server, _blobs: blobs, read, seeded, region, left_behind })
 }
 
 /// The same AWS side without a port: for questions that need no client. Its images, if it had any,
@@ -525,6 +529,9 @@ fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {
     if let Some(dir) = &args.data {
         ui::line(format!("  data      {}", dir.display()));
     }
+    if let Some(engine) = served.server.world.ecs.engine() {
+        ui::line(format!("  tasks     {}", tasks(engine, served.left_behind)));
+    }
     if !served.seeded.made.is_empty() {
         let tally = kept(served.seeded.tally);
         ui::line(format!("  infra     {}{tally}", served.seeded.made.join(", ")));
@@ -535,6 +542,18 @@ fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {
         ui::finding(finding, sources, 2);
     }
     ui::line(format!("\n  export AWS_ENDPOINT_URL={url}\n"));
+}
+
+/// What runs the tasks of ECS, what it can't do, and what was cleared away.
+fn tasks(engine: &runner::Engine, left_behind: usize) -> String {
+    let mut told = format!("{} at {}", engine.kind(), engine.address());
+    if !engine.has_bridge() {
+        told.push_str(", which has no bridge: they share this machine's network and its ports");
+    }
+    if left_behind > 0 {
+        told.push_str(&format!("; {left_behind} containers of servers that were killed are removed"));
+    }
+    told
 }
 
 /// What a start on an old directory found of the Terraform's resources.

@@ -4,6 +4,7 @@
 //! A call is one HTTP/1.0 request on a connection of its own, which the engine closes after its answer. That
 //! is all of HTTP that is needed here, so there is no library for it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,22 +12,37 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
+use super::log::{LogLine, log_lines};
+
 /// The version of the API that is asked for: Docker 20.10 and Podman 4 have it.
 const VERSION: &str = "v1.40";
+/// The version of Podman's own API, for what Docker's has no words for.
+const LIBPOD_VERSION: &str = "v4.0.0";
 /// Largest answer, in bytes: the progress of a pull, or a log.
 const ANSWER_BYTES_MAX: u64 = 32 << 20;
 /// Longest wait for an answer, in seconds: a pull.
 const ANSWER_SECONDS_MAX: u64 = 900;
+/// Longest wait for an answer while the server ends, in seconds.
+const LAST_ANSWER_SECONDS_MAX: u64 = 10;
 /// Lines of a container's log that are asked for.
 const LOG_LINES_MAX: u32 = 1_000;
-/// The label of what belongs to us.
-pub(super) const LABEL: &str = "landfall.task";
-
 /// An engine that answers.
 #[derive(Clone, Debug)]
 pub struct Engine {
     socket: PathBuf,
     has_bridge: bool,
+    /// Podman tells itself apart; everything else is taken for Docker.
+    is_podman: bool,
+    /// Go's name of its processor: `amd64`, `arm64`.
+    architecture: String,
+}
+
+/// Something that the engine has: a container, or a volume by its name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Kept {
+    pub(super) id: String,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) is_running: bool,
 }
 
 /// What the engine knows of a container.
@@ -37,18 +53,13 @@ pub(super) struct State {
     pub(super) error: String,
     /// `healthy`, `unhealthy`, `starting`; empty without a check.
     pub(super) health: String,
+    /// What the last check wrote, its last line.
+    pub(super) health_says: String,
+    /// When the last check began, in the engine's words.
+    pub(super) checked_at: String,
     pub(super) out_of_memory: bool,
     /// Container port, host port, protocol.
     pub(super) ports: Vec<(u16, u16, String)>,
-}
-
-/// A line of a log.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LogLine {
-    /// When, milliseconds since 1970.
-    pub at_ms: i64,
-    /// What.
-    pub text: String,
 }
 
 impl Engine {
@@ -76,11 +87,21 @@ impl Engine {
             }
         };
         for socket in &places {
-            let mut engine = Self { socket: socket.clone(), has_bridge: false };
-            if let Ok((200, networks)) = engine.call("GET", "/networks", &[], None).await {
-                let networks: Value = serde_json::from_slice(&networks).unwrap_or_default();
+            let mut engine = Self {
+                socket: socket.clone(),
+                has_bridge: false,
+                is_podman: false,
+                architecture: String::new(),
+            };
+            if let Ok(networks) = engine.must("GET", "/networks", None).await {
                 let is_bridge = |network: &Value| network["Driver"] == "bridge";
                 engine.has_bridge = networks.as_array().is_some_and(|all| all.iter().any(is_bridge));
+                let version = engine.must("GET", "/version", None).await.unwrap_or_default();
+                engine.architecture = version["Arch"].as_str().unwrap_or_default().to_owned();
+                let parts = version["Components"].as_array().into_iter().flatten();
+                engine.is_podman = parts.into_iter().any(|part| {
+                    part["Name"].as_str().is_some_and(|name| name.to_ascii_lowercase().contains("podman"))
+                });
                 return Ok(engine);
             }
         }
@@ -94,8 +115,18 @@ impl Engine {
     }
 
     /// Whether containers can have a network of their own.
-    pub(super) fn has_bridge(&self) -> bool {
+    pub fn has_bridge(&self) -> bool {
         self.has_bridge
+    }
+
+    /// `Docker` or `Podman`.
+    pub fn kind(&self) -> &'static str {
+        if self.is_podman { "Podman" } else { "Docker" }
+    }
+
+    /// Go's name of its processor.
+    pub(super) fn architecture(&self) -> &str {
+        &self.architecture
     }
 
     async fn call(
@@ -103,7 +134,7 @@ impl Engine {
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
-        body: Option<&Value>,
+        body: &[u8],
     ) -> Result<(u16, Vec<u8>), String> {
         let exchange = async {
             let mut stream = UnixStream::connect(&self.socket).await?;
@@ -121,7 +152,9 @@ impl Engine {
 
     /// A call that has to work; the engine's own words when it doesn't.
     async fn must(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
-        let (status, answer) = self.call(method, path, &[], body).await?;
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let headers = [("Content-Type", "application/json")];
+        let (status, answer) = self.call(method, path, &headers, body.as_bytes()).await?;
         let value: Value = serde_json::from_slice(&answer).unwrap_or_default();
         // 304: it is as it was asked to be.
         if (200..300).contains(&status) || status == 304 {
@@ -131,7 +164,8 @@ impl Engine {
     }
 
     /// Pulls an image; its name for `create`. What is there already is taken when it can't be pulled, as
-    /// the ECS agent does.
+    /// the ECS agent does. One with a login is this server's own, which speaks plain HTTP: Docker knows that of
+    /// loopback, and Podman has to be told.
     pub(super) async fn pull(&self, image: &str, login: Option<(&str, &str)>) -> Result<(), String> {
         let (name, tag) = match image.split_once('@') {
             Some((name, digest)) => (name, digest),
@@ -140,7 +174,12 @@ impl Engine {
                 _ => (image, "latest"),
             },
         };
-        let path = format!("/images/create?fromImage={}&tag={}", encoded(name), encoded(tag));
+        let path = match login {
+            Some(_) if self.is_podman => {
+                format!("/libpod/images/pull?reference={}&tlsVerify=false&policy=always", encoded(image))
+            }
+            _ => format!("/images/create?fromImage={}&tag={}", encoded(name), encoded(tag)),
+        };
         let auth = login.map(|(user, password)| {
             use base64::Engine as _;
             let host = image.split('/').next().unwrap_or_default();
@@ -149,7 +188,7 @@ impl Engine {
         });
         let headers: Vec<(&str, &str)> =
             auth.as_deref().map(|auth| ("X-Registry-Auth", auth)).into_iter().collect();
-        let (status, answer) = self.call("POST", &path, &headers, None).await?;
+        let (status, answer) = self.call("POST", &path, &headers, b"").await?;
         let lines =
             answer.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
         let failed = lines.filter_map(|line| line["error"].as_str().map(str::to_owned)).next_back();
@@ -158,9 +197,27 @@ impl Engine {
             (_, Some(problem)) => problem,
             (_, None) => message(&serde_json::from_slice(&answer).unwrap_or_default(), &answer),
         };
-        let is_there = login.is_none()
-            && matches!(self.call("GET", &format!("/images/{image}/json"), &[], None).await, Ok((200, _)));
-        if is_there { Ok(()) } else { Err(problem) }
+        if login.is_none() && self.has_image(image).await { Ok(()) } else { Err(problem) }
+    }
+
+    /// Whether the engine has an image by this name.
+    pub(super) async fn has_image(&self, image: &str) -> bool {
+        matches!(self.call("GET", &format!("/images/{image}/json"), &[], b"").await, Ok((200, _)))
+    }
+
+    /// Makes an image of a file system, an uncompressed tar.
+    pub(super) async fn import(&self, image: &str, tar: &[u8]) -> Result<(), String> {
+        let (name, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
+        // Podman's version of Docker's call leaves it without its name.
+        let path = match self.is_podman {
+            true => format!("/libpod/images/import?reference={}", encoded(image)),
+            false => format!("/images/create?fromSrc=-&repo={}&tag={}", encoded(name), encoded(tag)),
+        };
+        let headers = [("Content-Type", "application/x-tar")];
+        match self.call("POST", &path, &headers, tar).await? {
+            (200..=299, _) => Ok(()),
+            (_, answer) => Err(message(&serde_json::from_slice(&answer).unwrap_or_default(), &answer)),
+        }
     }
 
     /// Makes a container; its id.
@@ -185,18 +242,86 @@ impl Engine {
 
     /// Removes a container.
     pub(super) async fn remove(&self, id: &str) {
-        let _ = self.must("DELETE", &format!("/containers/{id}?force=true&v=true"), None).await;
+        let _ = self.must("DELETE", &self.removal_of(id), None).await;
     }
 
-    /// Removes a container from code that can't wait.
-    pub(super) fn remove_now(&self, id: &str) {
-        use std::io::{Read as _, Write as _};
-        let Ok(mut stream) = std::os::unix::net::UnixStream::connect(&self.socket) else { return };
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
-        let path = format!("/containers/{id}?force=true&v=true");
-        if stream.write_all(&request("DELETE", &path, &[], None)).is_ok() {
-            let _ = stream.read_to_end(&mut Vec::new());
+    /// How a container is removed, running or not. Podman would wait for it to end first, and refuse it when
+    /// another container shares its network.
+    fn removal_of(&self, id: &str) -> String {
+        match self.is_podman {
+            true => format!("/libpod/containers/{id}?force=true&volumes=true&timeout=0&depend=true"),
+            false => format!("/containers/{id}?force=true&v=true"),
         }
+    }
+
+    /// Runs a container's health check, where the engine leaves that to a service manager that may not be there.
+    pub(super) async fn check_health(&self, id: &str) {
+        let _ = self.must("GET", &format!("/libpod/containers/{id}/healthcheck"), None).await;
+    }
+
+    /// Whether somebody else has to run health checks: Podman has timers of systemd do it.
+    pub(super) fn leaves_checks(&self) -> bool {
+        self.is_podman
+    }
+
+    /// Makes a volume, or takes the one that has this name.
+    pub(super) async fn create_volume(&self, spec: &Value) -> Result<(), String> {
+        self.must("POST", "/volumes/create", Some(spec)).await.map(|_| ())
+    }
+
+    /// Removes a volume.
+    pub(super) async fn remove_volume(&self, name: &str) {
+        let _ = self.must("DELETE", &format!("/volumes/{}", encoded(name)), None).await;
+    }
+
+    /// Removes an image's name, unless a container needs it.
+    pub(super) async fn remove_image(&self, image: &str) {
+        let _ = self.must("DELETE", &format!("/images/{image}"), None).await;
+    }
+
+    /// Containers with this label, whether or not they run.
+    pub(super) async fn containers(&self, label: &str) -> Result<Vec<Kept>, String> {
+        let path = format!("/containers/json?all=true&filters={}", labelled(label));
+        Ok(containers(&self.must("GET", &path, None).await?))
+    }
+
+    /// Volumes with this label.
+    pub(super) async fn volumes(&self, label: &str) -> Result<Vec<Kept>, String> {
+        let path = format!("/volumes?filters={}", labelled(label));
+        Ok(volumes(&self.must("GET", &path, None).await?))
+    }
+
+    /// Removes all that has this label, and these images, from code that can't wait.
+    pub(super) fn remove_all_now(&self, label: &str, images: &[String]) {
+        let known = |path: String| self.call_now("GET", &path).unwrap_or_default();
+        let all = containers(&known(format!("/containers/json?all=true&filters={}", labelled(label))));
+        self.delete_now(&all.iter().map(|one| self.removal_of(&one.id)).collect::<Vec<_>>());
+        let all = volumes(&known(format!("/volumes?filters={}", labelled(label))));
+        self.delete_now(&all.iter().map(|one| format!("/volumes/{}", encoded(&one.id))).collect::<Vec<_>>());
+        self.delete_now(&images.iter().map(|image| format!("/images/{image}")).collect::<Vec<_>>());
+    }
+
+    /// Deletes several things side by side: an engine takes its time for each.
+    fn delete_now(&self, paths: &[String]) {
+        std::thread::scope(|scope| {
+            for path in paths {
+                scope.spawn(|| self.call_now("DELETE", path));
+            }
+        });
+    }
+
+    /// A call from code that can't wait; what is answered, as far as it is JSON.
+    fn call_now(&self, method: &str, path: &str) -> Option<Value> {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::os::unix::net::UnixStream::connect(&self.socket).ok()?;
+        let wait = Some(Duration::from_secs(LAST_ANSWER_SECONDS_MAX));
+        stream.set_read_timeout(wait).ok()?;
+        stream.set_write_timeout(wait).ok()?;
+        stream.write_all(&request(method, path, &[], b"")).ok()?;
+        let mut answer = Vec::new();
+        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).ok()?;
+        let (_, body) = split(&answer)?;
+        serde_json::from_slice(&body).ok()
     }
 
     /// How a container is.
@@ -210,31 +335,40 @@ impl Engine {
             exit_code: state["ExitCode"].as_i64().filter(|_| has_ended),
             error: state["Error"].as_str().unwrap_or_default().to_owned(),
             health: state["Health"]["Status"].as_str().unwrap_or_default().to_owned(),
+            health_says: last_check(&state["Health"]["Log"]),
+            checked_at: checked_at(&state["Health"]["Log"]),
             out_of_memory: state["OOMKilled"].as_bool().unwrap_or(false),
             ports: ports(&known["NetworkSettings"]["Ports"]),
         })
+    }
+
+    /// A container's name.
+    pub(super) async fn name(&self, id: &str) -> Result<String, String> {
+        let known = self.must("GET", &format!("/containers/{id}/json"), None).await?;
+        Ok(known["Name"].as_str().unwrap_or_default().trim_start_matches('/').to_owned())
     }
 
     /// The last lines of a container's log.
     pub(super) async fn logs(&self, id: &str) -> Vec<LogLine> {
         let path =
             format!("/containers/{id}/logs?stdout=true&stderr=true&timestamps=true&tail={LOG_LINES_MAX}");
-        match self.call("GET", &path, &[], None).await {
+        match self.call("GET", &path, &[], b"").await {
             Ok((200, answer)) => log_lines(&answer),
             _ => Vec::new(),
         }
     }
 }
 
-fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Vec<u8> {
-    let body = body.map(Value::to_string).unwrap_or_default();
-    let mut request = format!("{method} /{VERSION}{path} HTTP/1.0\r\nHost: engine\r\n");
+fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let version = if path.starts_with("/libpod/") { LIBPOD_VERSION } else { VERSION };
+    let mut request = format!("{method} /{version}{path} HTTP/1.0\r\nHost: engine\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
+    request.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    let mut request = request.into_bytes();
+    request.extend_from_slice(body);
     request
-        .push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
-    request.into_bytes()
 }
 
 /// Status and body of an answer.
@@ -254,6 +388,46 @@ fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
+/// What has a label, as a filter of the engine's lists.
+fn labelled(label: &str) -> String {
+    encoded(&json!({ "label": [label] }).to_string())
+}
+
+fn containers(all: &Value) -> Vec<Kept> {
+    let container = |one: &Value| {
+        Some(Kept {
+            id: one["Id"].as_str()?.to_owned(),
+            labels: labels(&one["Labels"]),
+            is_running: one["State"] == "running",
+        })
+    };
+    all.as_array().into_iter().flatten().filter_map(container).collect()
+}
+
+fn volumes(all: &Value) -> Vec<Kept> {
+    let volume = |one: &Value| {
+        Some(Kept { id: one["Name"].as_str()?.to_owned(), labels: labels(&one["Labels"]), is_running: false })
+    };
+    all["Volumes"].as_array().into_iter().flatten().filter_map(volume).collect()
+}
+
+fn labels(all: &Value) -> BTreeMap<String, String> {
+    let all = all.as_object().into_iter().flatten();
+    all.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// The last line that the last check wrote.
+fn last_check(log: &Value) -> String {
+    let last = log.as_array().and_then(|all| all.last());
+    let text = last.and_then(|last| last["Output"].as_str()).unwrap_or_default();
+    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
+}
+
+fn checked_at(log: &Value) -> String {
+    let last = log.as_array().and_then(|all| all.last());
+    last.and_then(|last| last["Start"].as_str()).unwrap_or_default().to_owned()
+}
+
 fn ports(ports: &Value) -> Vec<(u16, u16, String)> {
     let Some(ports) = ports.as_object() else { return Vec::new() };
     let read = |(name, bindings): (&String, &Value)| {
@@ -264,68 +438,10 @@ fn ports(ports: &Value) -> Vec<(u16, u16, String)> {
     ports.iter().filter_map(read).collect()
 }
 
-/// The engine's frames: a stream's number, three zeros, four bytes of length, and the text. A container with
-/// a terminal has none.
-fn log_lines(answer: &[u8]) -> Vec<LogLine> {
-    let mut text = Vec::new();
-    let mut rest = answer;
-    while let Some((head, body)) = rest.split_at_checked(8) {
-        let [0..=2, 0, 0, 0, a, b, c, d] = *head else { break };
-        let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        let Some((frame, after)) = body.split_at_checked(length.min(body.len())) else { break };
-        text.extend_from_slice(frame);
-        rest = after;
-    }
-    if text.is_empty() {
-        text = answer.to_vec();
-    }
-    String::from_utf8_lossy(&text)
-        .lines()
-        .filter_map(|line| {
-            let (at, text) = line.split_once(' ')?;
-            Some(LogLine { at_ms: moment_ms(at)?, text: text.trim_end_matches('\r').to_owned() })
-        })
-        .collect()
-}
-
-/// `2026-11-27T07:25:49.190123456Z` in milliseconds since 1970.
-fn moment_ms(text: &str) -> Option<i64> {
-    let (whole, rest) = text.split_once('.').unwrap_or((text.trim_end_matches('Z'), ""));
-    let (date, time) = whole.split_once('T')?;
-    let number = |text: Option<&str>| text?.parse::<i64>().ok();
-    let mut date = date.split('-');
-    let (year, month, day) = (number(date.next())?, number(date.next())?, number(date.next())?);
-    let mut time = time.split(':');
-    let (hour, minute, second) = (number(time.next())?, number(time.next())?, number(time.next())?);
-    let millis: String = rest.chars().take_while(char::is_ascii_digit).chain("000".chars()).take(3).collect();
-    // Days of the civil calendar: years begin in March, so that leap days come last.
-    let year = if month <= 2 { year - 1 } else { year };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * ((month + 9) % 12) + 2) / 5 + day
-        - 1
-        - 719_468;
-    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millis.parse::<i64>().ok()?)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-
-    #[test]
-    fn log_frames_become_lines_with_their_moments() {
-        let mut answer = Vec::new();
-        for (stream, text) in
-            [(1_u8, "2026-10-01T12:00:00.250000000Z hello\n"), (2, "1970-01-01T00:00:01Z world\r\n")]
-        {
-            answer.extend_from_slice(&[stream, 0, 0, 0]);
-            answer.extend_from_slice(&u32::try_from(text.len()).unwrap().to_be_bytes());
-            answer.extend_from_slice(text.as_bytes());
-        }
-        let line = |at_ms, text: &str| LogLine { at_ms, text: text.to_owned() };
-        assert_eq!(log_lines(&answer), [line(1_790_856_000_250, "hello"), line(1000, "world")]);
-        assert_eq!(log_lines(b"1970-01-01T00:00:01Z plain\n"), [line(1000, "plain")]);
-        assert_eq!(log_lines(b"\x01\x00"), []);
-    }
 
     #[test]
     fn an_answer_is_a_status_and_a_body() {

@@ -88,6 +88,10 @@ fn check_sources(world: &World, task: &Task) -> Result<(), String> {
         return Err(format!("CannotStartContainerError: the task definition {} is gone", task.definition));
     };
     for container in definition.containers() {
+        let credentials = container.get("repositoryCredentials");
+        if let Some(from) = credentials.and_then(|known| known["credentialsParameter"].as_str()) {
+            return Err(secret_error(from));
+        }
         let items = |name: &str| container.get(name).and_then(Value::as_array).into_iter().flatten();
         if let Some(secret) = items("secrets").next() {
             let from = secret.get("valueFrom").and_then(Value::as_str).unwrap_or_default();

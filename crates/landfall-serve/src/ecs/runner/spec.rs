@@ -2,13 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::engine::{Engine, LABEL};
+use super::engine::Engine;
+use super::order::{RestartPolicy, START_SECONDS};
+use super::volumes::Volume;
+use super::{owner, pause};
 use crate::ecs::load;
 use crate::store::ecs::{Body, Task, TaskDefinition};
 use crate::world::World;
 
 /// How long a container may take to stop when nothing is said, in seconds.
 const STOP_SECONDS: i64 = 30;
+/// Between two health checks when nothing is said, in seconds.
+const CHECK_SECONDS: u64 = 30;
 /// Nanoseconds of a second: the engine's unit.
 const NANOSECONDS: i64 = 1_000_000_000;
 
@@ -21,14 +26,46 @@ pub(super) struct Plan {
     pub(super) is_essential: bool,
     /// Whether it has a health check.
     pub(super) has_check: bool,
+    /// Between two checks, in seconds.
+    pub(super) check_seconds: u64,
     /// What has to have happened first: container, `START`, `COMPLETE`, `SUCCESS`, `HEALTHY`.
     pub(super) after: Vec<(String, String)>,
+    /// How long it may take to become what others wait for, in seconds.
+    pub(super) start_seconds: u64,
     /// How long it may take to stop, in seconds.
     pub(super) stop_seconds: i64,
+    /// When it is started again.
+    pub(super) restart: Option<RestartPolicy>,
     /// The image as the engine pulls it.
     pub(super) image: String,
-    definition: Body,
+    /// Whether the image was pulled for it, and is of no use to anyone else.
+    pub(super) is_image_ours: bool,
+    pub(super) definition: Body,
     overrides: Body,
+}
+
+/// What a container of a task finds around it.
+pub(super) struct Surroundings<'a> {
+    pub(super) task: &'a Task,
+    pub(super) network: &'a Network,
+    /// The container that holds what the task's containers share.
+    pub(super) pause: Option<&'a str>,
+    pub(super) volumes: &'a [Volume],
+    /// `memory` of the task, in MiB.
+    pub(super) memory: Option<i64>,
+    pub(super) pid_mode: Option<&'a str>,
+    pub(super) ipc_mode: Option<&'a str>,
+    /// What ECS puts into every container.
+    pub(super) environment: &'a [(String, String)],
+    /// Whose it is.
+    pub(super) labels: &'a [(String, String)],
+}
+
+impl Surroundings<'_> {
+    /// A container's name in the engine.
+    pub(super) fn engine_name(&self, container: &str) -> String {
+        format!("ecs-{}-{container}-{}", self.task.definition_name().replace(':', "-"), self.task.id)
+    }
 }
 
 /// How a task's containers are connected.
@@ -70,11 +107,23 @@ pub(super) fn plans(world: &World, task: &Task) -> Option<(TaskDefinition, Vec<P
             let part = |member: &str| one[member].as_str().unwrap_or_default().to_owned();
             (part("containerName"), part("condition"))
         });
+        // A link is only made to what runs.
+        let links = list(container, "links").iter().filter_map(Value::as_str).map(|link| {
+            let name = link.split_once(':').map_or(link, |(name, _)| name);
+            (name.to_owned(), "START".to_owned())
+        });
         Plan {
             overrides: overrides(&name).unwrap_or_default(),
             is_essential: container.get("essential") != Some(&Value::Bool(false)),
             has_check: container.contains_key("healthCheck"),
-            after: after.collect(),
+            check_seconds: container
+                .get("healthCheck")
+                .and_then(|check| check["interval"].as_u64())
+                .unwrap_or(CHECK_SECONDS),
+            after: after.chain(links).collect(),
+            start_seconds: container.get("startTimeout").and_then(Value::as_u64).unwrap_or(START_SECONDS),
+            restart: RestartPolicy::read(container.get("restartPolicy")),
+            is_image_ours: false,
             stop_seconds: container.get("stopTimeout").and_then(Value::as_i64).unwrap_or(STOP_SECONDS),
             image: text(container, "image").to_owned(),
             definition: container.clone(),
@@ -89,36 +138,27 @@ fn text<'b>(body: &'b Body, name: &str) -> &'b str {
     body.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn list<'b>(body: &'b Body, name: &str) -> &'b [Value] {
+pub(super) fn list<'b>(body: &'b Body, name: &str) -> &'b [Value] {
     body.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 impl Plan {
     /// An override, or what the definition says.
-    fn value(&self, name: &str) -> Option<&Value> {
+    pub(super) fn value(&self, name: &str) -> Option<&Value> {
         self.overrides.get(name).filter(|value| !value.is_null()).or_else(|| self.definition.get(name))
     }
 
-    /// What the engine is told. `joined` is the container whose network this one shares, and `ports` are
-    /// published by it.
-    pub(super) fn spec(
-        &self,
-        task: &Task,
-        network: &Network,
-        joined: Option<&str>,
-        ports: &[&Self],
-        environment: &[(String, String)],
-    ) -> Value {
+    /// What the engine is told.
+    pub(super) fn spec(&self, around: &Surroundings<'_>) -> Value {
         let mut spec = Map::new();
         let mut add = |name: &str, value: Value| spec.insert(name.to_owned(), value);
         add("Image", Value::from(self.image.as_str()));
-        add("Env", self.environment(environment));
-        add("Labels", self.labels(task));
-        for (member, engine) in [("command", "Cmd"), ("entryPoint", "Entrypoint"), ("dnsServers", "")] {
-            if let Some(value) =
-                self.value(member).filter(|value| value.as_array().is_some_and(|all| !all.is_empty()))
-                && !engine.is_empty()
-            {
+        add("Env", self.environment(around.environment));
+        add("Labels", self.labels(around));
+        for (member, engine) in [("command", "Cmd"), ("entryPoint", "Entrypoint")] {
+            let given =
+                self.value(member).filter(|value| value.as_array().is_some_and(|all| !all.is_empty()));
+            if let Some(value) = given {
                 add(engine, value.clone());
             }
         }
@@ -130,7 +170,7 @@ impl Plan {
             ("interactive", "OpenStdin"),
         ] {
             // A shared network has its own name for the machine.
-            let is_own = member != "hostname" || (joined.is_none() && *network == Network::Bridge);
+            let is_own = member != "hostname" || self.owns_network(around);
             if let Some(value) = self.definition.get(member).filter(|_| is_own) {
                 add(engine, value.clone());
             }
@@ -138,10 +178,11 @@ impl Plan {
         if let Some(check) = self.definition.get("healthCheck") {
             add("Healthcheck", health_check(check));
         }
-        let publishes = joined.is_none() && matches!(network, Network::Bridge | Network::Shared);
-        let (exposed, bindings) = if publishes { published(ports) } else { (json!({}), json!({})) };
+        let own = [self];
+        let ports: &[&Self] = if self.owns_network(around) { &own } else { &[] };
+        let (exposed, bindings) = published(around.network, ports);
         add("ExposedPorts", exposed);
-        add("HostConfig", self.host_config(network, joined, bindings));
+        add("HostConfig", self.host_config(around, bindings));
         Value::Object(spec)
     }
 
@@ -158,13 +199,13 @@ impl Plan {
         all.into_iter().map(|(name, value)| Value::from(format!("{name}={value}"))).collect()
     }
 
-    fn labels(&self, task: &Task) -> Value {
+    fn labels(&self, around: &Surroundings<'_>) -> Value {
+        let task = around.task;
         let mut labels =
             self.definition.get("dockerLabels").and_then(Value::as_object).cloned().unwrap_or_default();
         let (family, revision) = task.definition_name().split_once(':').unwrap_or_default();
         for (name, value) in [
-            (LABEL, task.id.as_str()),
-            ("com.amazonaws.ecs.cluster", &task.cluster),
+            ("com.amazonaws.ecs.cluster", task.cluster.as_str()),
             ("com.amazonaws.ecs.container-name", &self.name),
             ("com.amazonaws.ecs.task-arn", &task.arn()),
             ("com.amazonaws.ecs.task-definition-family", family),
@@ -172,53 +213,11 @@ impl Plan {
         ] {
             labels.insert(name.to_owned(), Value::from(value));
         }
+        labels.extend(around.labels.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))));
+        if self.is_image_ours {
+            labels.insert(owner::IMAGE.to_owned(), Value::from(self.image.as_str()));
+        }
         Value::Object(labels)
-    }
-
-    fn host_config(&self, network: &Network, joined: Option<&str>, bindings: Value) -> Value {
-        let mode = match (network, joined) {
-            (_, Some(id)) => format!("container:{id}"),
-            (Network::Host, None) => "host".to_owned(),
-            (Network::None, None) => "none".to_owned(),
-            (Network::Bridge | Network::Shared, None) => "bridge".to_owned(),
-        };
-        let flag = |name: &str| self.definition.get(name).and_then(Value::as_bool).unwrap_or(false);
-        let mut config = json!({
-            "NetworkMode": mode,
-            "PortBindings": bindings,
-            "Privileged": flag("privileged"),
-            "ReadonlyRootfs": flag("readonlyRootFilesystem"),
-        });
-        if let Some(memory) = self.value("memory").and_then(Value::as_i64) {
-            config["Memory"] = Value::from(memory.saturating_mul(1 << 20));
-        }
-        let linux = self.definition.get("linuxParameters");
-        if let Some(initialised) = linux.and_then(|linux| linux.get("initProcessEnabled")) {
-            config["Init"] = initialised.clone();
-        }
-        let capabilities = linux.and_then(|linux| linux.get("capabilities"));
-        for (member, engine) in [("add", "CapAdd"), ("drop", "CapDrop")] {
-            if let Some(names) = capabilities.and_then(|all| all.get(member)) {
-                config[engine] = names.clone();
-            }
-        }
-        let limits: Vec<Value> = list(&self.definition, "ulimits")
-            .iter()
-            .map(|one| json!({ "Name": one["name"], "Soft": one["softLimit"], "Hard": one["hardLimit"] }))
-            .collect();
-        config["Ulimits"] = Value::Array(limits);
-        if *network == Network::Bridge {
-            let hosts = list(&self.definition, "extraHosts").iter();
-            let line = |one: &Value| {
-                format!(
-                    "{}:{}",
-                    one["hostname"].as_str().unwrap_or_default(),
-                    one["ipAddress"].as_str().unwrap_or_default()
-                )
-            };
-            config["ExtraHosts"] = hosts.map(|one| Value::from(line(one))).collect();
-        }
-        config
     }
 
     /// The ports that the definition maps: container port, host port (0 for any), protocol.
@@ -234,18 +233,56 @@ impl Plan {
     }
 }
 
-/// Ports are published on loopback: at their host port in a bridge, at any in a network of the task's own.
-fn published(plans: &[&Plan]) -> (Value, Value) {
+/// Whether containers of the task share what one of them would have to outlive the others for.
+pub(super) fn needs_pause(around: &Surroundings<'_>) -> bool {
+    let is_tasks = |mode: Option<&str>| mode == Some("task");
+    *around.network == Network::Shared || is_tasks(around.pid_mode) || is_tasks(around.ipc_mode)
+}
+
+/// The container that holds the network and whatever else a task's containers share.
+pub(super) fn pause(around: &Surroundings<'_>, plans: &[Plan]) -> Value {
+    let plans: Vec<&Plan> = plans.iter().collect();
+    let is_shared = *around.network == Network::Shared;
+    let (exposed, bindings) =
+        if is_shared { published(around.network, &plans) } else { published(around.network, &[]) };
+    let labels: Map<String, Value> =
+        around.labels.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    json!({
+        "Image": pause::IMAGE,
+        "Entrypoint": [pause::PROGRAM],
+        "Labels": labels,
+        "ExposedPorts": exposed,
+        "HostConfig": {
+            "NetworkMode": if is_shared { "bridge" } else { "none" },
+            "PortBindings": bindings,
+            "IpcMode": "shareable",
+        },
+    })
+}
+
+/// Ports are published on loopback: in a bridge at the host port that is asked for, in a network of the task's
+/// own at any, since there the host port is the container's.
+fn published(network: &Network, plans: &[&Plan]) -> (Value, Value) {
     let (mut exposed, mut bindings) = (Map::new(), Map::new());
-    let is_shared = plans.len() > 1;
     for (inside, outside, protocol) in plans.iter().flat_map(|plan| plan.ports()) {
         let name = format!("{inside}/{protocol}");
-        let any = outside == 0 || is_shared || outside == inside;
-        let outside = if any { String::new() } else { outside.to_string() };
+        let is_any = outside == 0 || *network == Network::Shared;
+        let outside = if is_any { String::new() } else { outside.to_string() };
         exposed.insert(name.clone(), json!({}));
         bindings.insert(name, json!([{ "HostIp": "127.0.0.1", "HostPort": outside }]));
     }
     (Value::Object(exposed), Value::Object(bindings))
+}
+
+/// Lets the engine choose the host ports; whether there was any to give up.
+pub(super) fn free_ports(spec: &mut Value) -> bool {
+    let bindings = spec["HostConfig"]["PortBindings"].as_object_mut().into_iter().flatten();
+    let mut is_freed = false;
+    for binding in bindings.filter_map(|(_, bindings)| bindings.as_array_mut()).flatten() {
+        is_freed |= binding["HostPort"].as_str().is_some_and(|port| !port.is_empty());
+        binding["HostPort"] = Value::from("");
+    }
+    is_freed
 }
 
 fn health_check(check: &Value) -> Value {

@@ -1,0 +1,296 @@
+"""What a task definition says of its containers, done by every engine that can be had."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.parse
+
+import aws
+import docker_engine
+import engines
+from ecs import ROOT_KEYS, completed, service, until, wait
+from harness import ACCOUNT, HERE, REGION, Server, Skip, Wrong, add, contains, lacks, program, same, table
+
+# Each with a network for containers, but the last, which has only the machine's.
+ENGINES = {"docker": engines.docker, "podman": engines.podman, "docker without a bridge": docker_engine.engine}
+PLACES, TASKS = {}, {}
+
+
+class Place:
+    """A server that knows one engine, with the probe in its registry."""
+
+    def __init__(self, bench, kind, *flags):
+        self.bench, self.kind, self.host = bench, kind, ENGINES[kind](bench)
+        self.server = Server(bench, *flags, environment={"DOCKER_HOST": self.host})
+        bench.undo.append(self.server.stop)
+        self.ecs, self.iam, self.ecr, self.logs = (aws.client(self, name, ROOT_KEYS) for name in ("ecs", "iam", "ecr", "logs"))
+        self.ecr.create_repository(repositoryName="probe")
+        self.push()
+        self.ecs.create_cluster(clusterName="prod")
+
+    def push(self):
+        place = self.bench.dir / "probe-image"
+        if not place.exists():
+            (place / "work").mkdir(parents=True)
+            made = self.bench.run(program("cc"), "-static", "-o", place / "probe", HERE / "probe.c", expect=None)
+            if made.returncode:
+                raise Skip(f"no static program can be made here: {made.stderr.strip().splitlines()[-1]}")
+        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": self.server.url}
+        words = ["push", "--dir", place, "--entrypoint", "/probe", f"{self.server.address}/probe:1"]
+        self.bench.run(self.bench.landfall, *words, env=self.bench.environment(**keys))
+
+    def define(self, family, containers, network="bridge", own_memory=True, **more):
+        defaults = {
+            "image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/probe:1",
+            "stopTimeout": 2,
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {"awslogs-group": "/probe", "awslogs-region": REGION, "awslogs-stream-prefix": "it"},
+            },
+        } | ({"memory": 64} if own_memory else {})
+        containers = [defaults | one | {"command": one["command"].split()} for one in containers]
+        answer = self.ecs.register_task_definition(
+            family=family, networkMode=network, containerDefinitions=containers, **more
+        )
+        return answer["taskDefinition"]["taskDefinitionArn"]
+
+    def start(self, definition):
+        [task] = self.ecs.run_task(cluster="prod", taskDefinition=definition, **self.vpc(definition))["tasks"]
+        return task["taskArn"]
+
+    def vpc(self, definition):
+        known = self.ecs.describe_task_definition(taskDefinition=definition)["taskDefinition"]
+        vpc = {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}}
+        return vpc if known.get("networkMode") == "awsvpc" else {}
+
+    def described(self, task):
+        return self.ecs.describe_tasks(cluster="prod", tasks=[task])["tasks"][0]
+
+    def ended(self, task):
+        wait(self.ecs, "tasks_stopped", cluster="prod", tasks=[task])
+        return self.described(task)
+
+    def running(self, task):
+        wait(self.ecs, "tasks_running", cluster="prod", tasks=[task])
+        return self.described(task)
+
+    def log(self, task, container):
+        """What a container wrote; one that never started has no stream."""
+        stream = f"it/{container}/{task.rpartition('/')[2]}"
+        try:
+            events = self.logs.get_log_events(logGroupName="/probe", logStreamName=stream, startFromHead=True)["events"]
+        except self.logs.exceptions.ResourceNotFoundException:
+            return []
+        return [event["message"] for event in events]
+
+    def left(self, kind="containers", label="landfall.task"):
+        """What the engine has with our label: ids of containers, or names of volumes."""
+        return left(self.host, kind, label)
+
+
+def left(host, kind="containers", label="landfall.task"):
+    path = "/containers/json?all=true" if kind == "containers" else "/volumes?all=true"
+    filters = urllib.parse.quote(json.dumps({"label": [label]}))
+    with socket.socket(socket.AF_UNIX) as door:
+        door.connect(host.removeprefix("unix://"))
+        door.sendall(f"GET /v1.40{path}&filters={filters} HTTP/1.0\r\nHost: engine\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: door.recv(65536), b""))
+    known = json.loads(answer.partition(b"\r\n\r\n")[2])
+    known = known["Volumes"] if isinstance(known, dict) else known
+    return [one.get("Id") or one.get("Name") for one in known or []]
+
+
+def place(bench, kind):
+    if kind not in PLACES:
+        try:
+            PLACES[kind] = Place(bench, kind)
+        except Skip as reason:
+            PLACES[kind] = reason
+    if isinstance(PLACES[kind], Skip):
+        raise PLACES[kind]
+    return PLACES[kind]
+
+
+ROWS = table("ecs_containers.toml", "task")
+
+
+def all_tasks(here):
+    """Every row's task, started side by side: none waits for another."""
+    if here.kind not in TASKS:
+        TASKS[here.kind] = {}
+        for number, row in enumerate(ROWS):
+            if here.kind in row.get("not_by", {}):
+                continue
+            family = f"row-{number}"
+            own = row.get("own_memory", True)
+            definition = here.define(family, row["containers"], row["network"], own, **row.get("more", {}))
+            TASKS[here.kind][row["name"]] = here.start(definition)
+    return TASKS[here.kind]
+
+
+def row_check(row, kind):
+    def run(bench):
+        here = place(bench, kind)
+        if kind in row.get("not_by", {}):
+            raise Skip(row["not_by"][kind])
+        arn = all_tasks(here)[row["name"]]
+        task = here.ended(arn)
+        containers = {one["name"]: one for one in task["containers"]}
+        ends = {name: (one.get("exitCode"), one.get("reason")) for name, one in containers.items()}
+        logs = {name: here.log(arn, name) for name in containers} if row.get("says") or row.get("never") else {}
+        told = f"{task['stoppedReason']}\n  {ends}\n  {logs}"
+        if "exit" in row:
+            got = {name: containers[name].get("exitCode") for name in row["exit"]}
+            same(got, row["exit"], f"exit codes, in {told}")
+        for name, lines in row.get("says", {}).items():
+            in_order(logs[name], lines, told)
+        for name, texts in row.get("never", {}).items():
+            lacks("\n".join([*logs[name], ""]), texts, f"the log of {name}")
+        contains(task["stoppedReason"], [row.get("reason", "")], "stoppedReason")
+        for name, text in row.get("because", {}).items() if kind not in row.get("silent", []) else []:
+            contains(containers[name].get("reason", ""), [text], f"the reason of {name}, in {told}")
+        same(task["lastStatus"], "STOPPED")
+
+    return run
+
+
+def in_order(lines, wanted, told):
+    rest = iter(lines)
+    for text in wanted:
+        if not any(text in line for line in rest):
+            raise Wrong(f"the log lacks {text!r}, or has it elsewhere: {lines}\n{told}")
+
+
+def ports(bench, kind):
+    here = place(bench, kind)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        fixed = free.getsockname()[1]
+    mappings = [{"containerPort": 7101}, {"containerPort": 7102, "hostPort": fixed}]
+    serving = [
+        {"name": "main", "command": "term 0 serve 7101 first", "portMappings": mappings[:1]},
+        {"name": "side", "command": "term 0 serve 7102 second", "portMappings": mappings[1:]},
+    ]
+    definition = here.define("ports", serving)
+    first = here.start(definition)
+    task = here.running(first)
+    bound = {one["name"]: one["networkBindings"] for one in task["containers"]}
+    same([(one["containerPort"], one["hostPort"], one["protocol"]) for one in bound["side"]], [(7102, fixed, "tcp")])
+    same(bound["main"][0]["containerPort"], 7101)
+    same(bound["main"][0]["hostPort"] not in (0, 7101), True, "a host port that the engine chose")
+    same(aws.http(f"http://127.0.0.1:{bound['main'][0]['hostPort']}/").text(), "first\n")
+    same(aws.http(f"http://127.0.0.1:{fixed}/").text(), "second\n")
+    # A second task beside it, as on another instance: the host port that is taken is another one here.
+    second = here.start(definition)
+    other = {one["name"]: one["networkBindings"] for one in here.running(second)["containers"]}
+    same(other["side"][0]["hostPort"] not in (0, fixed), True, f"another host port: {other}")
+    same(aws.http(f"http://127.0.0.1:{other['side'][0]['hostPort']}/").text(), "second\n")
+    for arn in (first, second):
+        here.ecs.stop_task(cluster="prod", task=arn)
+    vpc = here.define("vpc-ports", [{"name": "main", "command": "term 0 serve 7103 inside", "portMappings": [{"containerPort": 7103}]}], "awsvpc")
+    arn = here.start(vpc)
+    [bound] = here.running(arn)["containers"][0]["networkBindings"]
+    same(bound["containerPort"], 7103)
+    same(aws.http(f"http://127.0.0.1:{bound['hostPort']}/").text(), "inside\n")
+    here.ecs.stop_task(cluster="prod", task=arn)
+
+
+def stopped(bench, kind):
+    here = place(bench, kind)
+    asked = here.define("asked", [{"name": "main", "command": "term 3 say waits wait"}])
+    deaf = here.define("deaf", [{"name": "main", "command": "wait", "stopTimeout": 2}])
+    tasks = {name: here.start(definition) for name, definition in (("asked", asked), ("deaf", deaf))}
+    for arn in tasks.values():
+        here.running(arn)
+    until(lambda: here.log(tasks["asked"], "main"), lambda lines: "waits" in lines)
+    began = time.monotonic()
+    for arn in tasks.values():
+        here.ecs.stop_task(cluster="prod", task=arn, reason="the checks are done with it")
+    task = here.ended(tasks["asked"])
+    same((task["containers"][0]["exitCode"], task["stopCode"], task["stoppedReason"]), (3, "UserInitiated", "the checks are done with it"))
+    contains("\n".join(here.log(tasks["asked"], "main")), ["asked to end"])
+    task = here.ended(tasks["deaf"])
+    same(task["containers"][0]["exitCode"], 137)
+    same(2 <= time.monotonic() - began < 12, True, "killed after stopTimeout")
+
+
+def unhealthy(bench, kind):
+    here = place(bench, kind)
+    check = {"command": ["CMD", "/probe", "say", "not", "exit", "1"], "interval": 5, "timeout": 2, "retries": 1}
+    arn = here.start(here.define("sick", [{"name": "main", "command": "term 0 wait", "healthCheck": check}]))
+    task = until(lambda: here.described(arn), lambda task: task["healthStatus"] != "UNKNOWN")
+    same((task["healthStatus"], task["lastStatus"]), ("UNHEALTHY", "RUNNING"), "a task of no service goes on")
+    here.ecs.stop_task(cluster="prod", task=arn)
+    here.ended(arn)
+
+
+def nothing_left(bench, kind):
+    here = place(bench, kind)
+    arn = here.start(here.define("last", [{"name": "main", "command": "wait", "mountPoints": [{"sourceVolume": "data", "containerPath": "/a"}]}], "awsvpc", volumes=[{"name": "data"}]))
+    here.running(arn)
+    same((len(here.left()) > 0, len(here.left("volumes")) > 0), (True, True), "there is something")
+    here.server.stop()
+    same((here.left(), here.left("volumes")), ([], []), "containers and volumes")
+
+
+def killed(bench, kind):
+    """A server that is killed leaves containers behind; the next one removes them, and not those of one that lives."""
+    data = bench.folder(f"killed-{kind.replace(' ', '-')}")
+    lives, dies = Place(bench, kind), Place(bench, kind, "--data", data)
+    forever = [{"name": "main", "command": "wait"}]
+    kept = lives.start(lives.define("lives", forever, "awsvpc"))
+    lives.running(kept)
+    before = set(lives.left())
+    lost = dies.start(dies.define("dies", forever, "awsvpc"))
+    dies.running(lost)
+    same(len(set(dies.left()) - before) > 0, True, "it has containers")
+    dies.server.process.send_signal(signal.SIGKILL)
+    dies.server.process.wait()
+    same(len(set(dies.left()) - before) > 0, True, "they outlive it")
+    again = Server(bench, "--data", data, environment={"DOCKER_HOST": dies.host})
+    try:
+        same(set(dies.left()), before, "what is left once the next server has begun")
+        again_here = type("Again", (), {"server": again, "bench": bench})()
+        client = aws.client(again_here, "ecs", ROOT_KEYS)
+        wait(client, "tasks_stopped", cluster="prod", tasks=[lost])
+        [task] = client.describe_tasks(cluster="prod", tasks=[lost])["tasks"]
+        same(task["stoppedReason"], "Essential container in task exited: the server that ran it has ended")
+        same(lives.described(kept)["lastStatus"], "RUNNING", "the other server's task")
+    finally:
+        again.stop()
+        lives.server.stop()
+    same(set(dies.left()) & before, set(), "and in the end nothing")
+
+
+def told_to_end(bench, kind):
+    """Whatever ends a server politely leaves nothing."""
+    host = ENGINES[kind](bench)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        here = Place(bench, kind)
+        here.running(here.start(here.define("ends", [{"name": "main", "command": "wait"}], "awsvpc")))
+        before = len(left(host))
+        here.server.process.send_signal(number)
+        here.server.process.wait(15)
+        same(len(left(host)) < before, True, f"fewer containers after {number.name}")
+        same(left(host, label=f"landfall.address={here.server.url}"), [], f"after {number.name}")
+
+
+for kind in ENGINES:
+    if kind != "docker without a bridge":
+        for row in ROWS:
+            add(f"ecs_{kind}_containers", row["name"], row_check(row, kind))
+        for title, function in (
+            ("host ports: fixed, chosen by the engine, and another one where it is taken", ports),
+            ("StopTask asks, and kills after stopTimeout", stopped),
+            ("a health check that fails is the task's health", unhealthy),
+        ):
+            add(f"ecs_{kind}_containers", title, lambda bench, function=function, kind=kind: function(bench, kind))
+    for title, function in (
+        ("nothing is left when the server ends", nothing_left),
+        ("what a killed server leaves is removed by the next one, and nothing of one that lives", killed),
+        ("Ctrl-C, SIGTERM and a closed terminal leave nothing", told_to_end),
+    ):
+        add(f"ecs_{kind}_containers".replace(" without a bridge", "_without_a_bridge"), title, lambda bench, function=function, kind=kind: function(bench, kind))

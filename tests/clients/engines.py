@@ -67,7 +67,8 @@ def podman_service(bench):
     (place / "containers.conf").write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n')
     environment = bench.environment(HOME=str(place), CONTAINERS_CONF=str(place / "containers.conf"))
     command = [str(word) for word in [podman, *store, "system", "service", "--time=0", host]]
-    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    # Its monitor writes a file into the working folder when a container is out of memory.
+    process = subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log, start_new_session=True)
 
     def stop():
         process.terminate()

@@ -28,6 +28,7 @@ pub mod world;
 mod action;
 mod cancel;
 mod containers;
+mod deployed;
 mod docker;
 mod engine;
 mod flow;

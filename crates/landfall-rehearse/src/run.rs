@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use landfall_check::github::{self, Contexts, Object, PlannedJob, RunFacts, Step, Value, Workflow};
+use landfall_check::terraform::Infra;
 use landfall_serve::World;
 use landfall_serve::door::Door;
 use landfall_serve::issuer::Signer;
@@ -71,6 +72,10 @@ pub struct Rehearsal {
     pub signer: Signer,
     /// Steps (by name) that take so many seconds longer, as far as lifetimes are concerned.
     pub stretch: Vec<(String, u32)>,
+    /// How long a deployment is waited for at most, whatever the workflow says.
+    pub deployment_wait: Option<Duration>,
+    /// The Terraform that the AWS side was made from.
+    pub infra: Infra,
     /// What is told first.
     pub ready: Ready,
 }
@@ -107,7 +112,7 @@ pub async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> Summary 
     // Where nothing ran, nothing was shown to work.
     summary.success &= summary.jobs > 0;
     summary.images = images(&rehearsal.world);
-    services::add(&rehearsal.world, &before, &mut summary).await;
+    services::add(&rehearsal.world, &before, rehearsal.deployment_wait, &mut summary).await;
     summary.took = started.elapsed();
     voices.event(Event::Ended(&summary));
     summary

@@ -31,8 +31,9 @@ pub(crate) fn before(world: &World) -> Before {
 }
 
 /// Waits for deployments that go on, and adds the services to the summary.
-pub(crate) async fn add(world: &World, before: &Before, summary: &mut Summary) {
-    let deadline = Instant::now() + Duration::from_secs(WAIT_SECONDS_MAX);
+pub(crate) async fn add(world: &World, before: &Before, most: Option<Duration>, summary: &mut Summary) {
+    let longest = Duration::from_secs(WAIT_SECONDS_MAX);
+    let deadline = Instant::now() + most.map_or(longest, |most| most.min(longest));
     while world.store.list::<Service>("").iter().any(|service| is_going(world, before, service))
         && Instant::now() < deadline
     {

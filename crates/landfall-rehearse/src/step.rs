@@ -176,7 +176,7 @@ async fn carry_out(
             Ok(inputs) if let Some(builtin) = docker::of(&uses.value) => {
                 return docker::run(executor, run, step, builtin, (&inputs, step_env), name).await;
             }
-            Ok(inputs) => match work(run, &uses.value, with, &inputs, asked) {
+            Ok(inputs) => match work(executor, run, &uses.value, with, &inputs, asked) {
                 Err(error) => Err(error),
                 Ok(Work::CheckOut) => return Done::without_a_process(check_out(executor, run, &inputs)),
                 Ok(Work::Render) => return task_definition::run(executor, run, &inputs, step_env).await,
@@ -204,6 +204,7 @@ enum Work {
 }
 
 fn work(
+    executor: &Executor<'_>,
     run: &mut JobRun<'_>,
     uses: &str,
     with: &Pairs,
@@ -219,7 +220,9 @@ fn work(
         }
         Some(Builtin::EcrLogin) => actions::ecr_login(inputs).map(Work::Landfall),
         Some(Builtin::EcsRender) => Ok(Work::Render),
-        Some(Builtin::EcsDeploy) => task_definition::deployment(run, inputs).map(Work::Landfall),
+        Some(Builtin::EcsDeploy) => {
+            task_definition::deployment(run, inputs, executor.rehearsal.deployment_wait).map(Work::Landfall)
+        }
         // Docker's own are not for here.
         Some(_) | None => Err(actions::unknown(uses)),
     }

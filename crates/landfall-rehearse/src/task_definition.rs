@@ -1,6 +1,8 @@
 //! The step that renders a task definition: reads it from the workspace or, with the job's own session,
 //! from ECS, and writes the changed one for the steps that follow.
 
+use std::time::Duration;
+
 use landfall_types::Secret;
 use serde_json::Value;
 
@@ -92,8 +94,13 @@ async fn registered(
     Ok(definition)
 }
 
-/// The commands of a step that deploys: its file is read and cleaned first, as the action does it.
-pub(crate) fn deployment(run: &mut JobRun<'_>, inputs: &Inputs) -> Result<Invocation, Failed> {
+/// The commands of a step that deploys: its file is read and cleaned first, as the action does it. They wait no
+/// longer than `most`.
+pub(crate) fn deployment(
+    run: &mut JobRun<'_>,
+    inputs: &Inputs,
+    most: Option<Duration>,
+) -> Result<Invocation, Failed> {
     let (file, keep) = deploy::file(inputs)?;
     let path = run.folders.workspace.join(&file);
     // YAML is taken as it is: what it says is registered to the letter.
@@ -112,6 +119,10 @@ pub(crate) fn deployment(run: &mut JobRun<'_>, inputs: &Inputs) -> Result<Invoca
         Err(error) => return Err(error),
     };
     let mut invocation = deploy::invocation(inputs, &path.display().to_string())?;
+    if let Some(most) = most {
+        let all = std::iter::once(&mut invocation.args).chain(&mut invocation.then);
+        all.flatten().for_each(|word| deploy::wait_at_most(word, most));
+    }
     invocation.warnings.extend(warnings);
     Ok(invocation)
 }

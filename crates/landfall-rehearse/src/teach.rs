@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use landfall_check::github::Pairs;
-use landfall_check::github::model::Step;
+use landfall_check::github::model::{Step, StepBody};
 use landfall_check::github::permissions::ReadOnly;
 use landfall_serve::log::{Record, Verdict};
 use landfall_types::{Finding, Severity, Span};
 
+use crate::actions::{self, Builtin};
+use crate::deployed::{self, Origin};
 use crate::job::JobRun;
 use crate::run::Executor;
 
@@ -31,9 +33,9 @@ impl Asked {
     /// A step that is not a login.
     pub(crate) fn step(step: &Step) -> Self {
         let made_by = match &step.body {
-            landfall_check::github::model::StepBody::Run { script } => script.span,
-            landfall_check::github::model::StepBody::Uses { uses, .. } => uses.span,
-            landfall_check::github::model::StepBody::Unmodelled { key, .. } => key.span,
+            StepBody::Run { script } => script.span,
+            StepBody::Uses { uses, .. } => uses.span,
+            StepBody::Unmodelled { key, .. } => key.span,
         };
         Self { made_by, ..Self::at(step.span) }
     }
@@ -69,6 +71,11 @@ pub(crate) fn findings(
     failed: bool,
 ) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
+    let is_refused = |record: &Arc<Record>| record.verdict != Verdict::Allowed && record.finding.is_some();
+    if !failed && !decisions.iter().any(is_refused) {
+        return findings;
+    }
+    let origin = origin(executor, run, asked);
     for record in decisions {
         let (Verdict::Refused { .. }, Some(finding)) = (&record.verdict, &record.finding) else { continue };
         let finding = match finding.rule {
@@ -76,12 +83,16 @@ pub(crate) fn findings(
             _ if record.operation == "AssumeRoleWithWebIdentity" => {
                 of_token(executor, run, asked, record, finding.clone())
             }
-            _ => of_call(run, asked, finding.clone()),
+            _ => deployed::of_task_session(&origin, record, finding.clone())
+                .unwrap_or_else(|| of_call(run, asked, finding.clone())),
         };
         let is_known = |known: &Finding| known.rule == finding.rule && known.message == finding.message;
         if !findings.iter().any(is_known) {
             findings.push(finding);
         }
+    }
+    if failed {
+        findings.extend(deployed::findings(&origin, decisions));
     }
     if findings.is_empty() && failed && run.endpoint.is_none() && asked.needs_token {
         findings.push(without_token(executor, run, asked));
@@ -92,6 +103,44 @@ pub(crate) fn findings(
         last.severity = Severity::Error;
     }
     findings
+}
+
+/// Where what a step deployed comes from: the task definitions, images and waits that the job's steps speak of.
+fn origin<'a>(executor: &'a Executor<'_>, run: &JobRun<'_>, asked: &Asked) -> Origin<'a> {
+    let rehearsal = executor.rehearsal;
+    let (mut words, mut images, mut waits) = (Vec::new(), Vec::new(), None);
+    for step in &run.body.steps {
+        match &step.body {
+            StepBody::Run { script } => words.extend(script.text.split_whitespace()),
+            StepBody::Uses { uses, with } => {
+                let given = |name: &str| {
+                    let found = with.iter().find(|(known, _)| known.value.eq_ignore_ascii_case(name));
+                    found.map(|(_, template)| template)
+                };
+                words.extend(given("task-definition").map(|template| template.text.as_str()));
+                match actions::builtin(&uses.value) {
+                    Some(Builtin::EcsRender) => images.extend(given("image").map(|template| template.span)),
+                    Some(Builtin::EcsDeploy) => {
+                        waits = given("wait-for-minutes").map(|template| template.span)
+                    }
+                    _ => {}
+                }
+            }
+            StepBody::Unmodelled { .. } => {}
+        }
+    }
+    let job = &run.job.job;
+    let is_grouped = job.concurrency.is_some() || run.job.run_workflow.concurrency.is_some();
+    Origin {
+        world: &rehearsal.world,
+        infra: &rehearsal.infra,
+        step: asked.made_by,
+        definitions: deployed::definitions(&rehearsal.sources, &rehearsal.repository, words),
+        images,
+        waits,
+        ungrouped: (!is_grouped).then_some(job.id.span),
+        wait_max: rehearsal.deployment_wait,
+    }
 }
 
 /// A refused exchange: what made the token what it was.

@@ -1,6 +1,8 @@
 //! amazon-ecs-deploy-task-definition v2 as `landfall deploy`: the same inputs, outputs and order. Its verdict
 //! is Landfall's own, which waits for what is really stable.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{Inputs, Invocation, boolean, input};
@@ -109,6 +111,15 @@ fn retries(inputs: &Inputs, warnings: &mut Vec<String>) -> String {
 fn wait(inputs: &Inputs) -> String {
     let (most, default) = WAIT_MINUTES;
     format!("--timeout={}m", number(inputs, "wait-for-minutes", default).min(most))
+}
+
+/// Shortens what a word says of the wait, if it says anything.
+pub fn wait_at_most(word: &mut String, most: Duration) {
+    let minutes = word.strip_prefix("--timeout=").and_then(|rest| rest.strip_suffix('m'));
+    let said = minutes.and_then(|minutes| minutes.parse::<u64>().ok());
+    if said.is_some_and(|minutes| Duration::from_secs(minutes.saturating_mul(60)) > most) {
+        *word = format!("--timeout={}s", most.as_secs());
+    }
 }
 
 fn update(inputs: &Inputs, source: &str, warnings: &mut Vec<String>) -> Result<Vec<String>, String> {
@@ -250,6 +261,9 @@ mod tests {
         assert!(quick.args.contains(&"--no-wait".to_owned()), "{:?}", quick.args);
         assert!(!quick.args.iter().any(|word| word.starts_with("--desired-count")), "{:?}", quick.args);
         assert!(quick.warnings.iter().any(|line| line.starts_with("Unexpected input(s) 'colour'")));
+        let mut words = vec!["--timeout=360m".to_owned(), "--cluster=a".to_owned()];
+        words.iter_mut().for_each(|word| wait_at_most(word, Duration::from_secs(5)));
+        assert_eq!(words, ["--timeout=5s", "--cluster=a"]);
         assert_eq!(invoked(&[]).args, ["deploy", "--register-only", "--task-definition=t.json"]);
     }
 

@@ -18,6 +18,7 @@ use super::artifacts::{self, HandedOn};
 use super::pipeline::Executor;
 use super::script::{self, Answers, Line};
 use super::teach::{self, Asked};
+use crate::deployed::{self, Origin};
 use crate::event::{Event, JobStarted, Outcome, StepEnded};
 use crate::home::{self, Folders};
 use crate::process::{self, Ended, Leftovers, Process};
@@ -402,6 +403,22 @@ fn shortened(mut line: String) -> String {
     line
 }
 
+/// Where what a line deployed comes from: the task definitions that the script speaks of.
+fn origin<'a>(executor: &'a Executor<'_>, lines: &[Line], line: &Line) -> Origin<'a> {
+    let rehearsal = executor.rehearsal;
+    let words = lines.iter().flat_map(|line| line.text.split_whitespace());
+    Origin {
+        world: &rehearsal.world,
+        infra: &rehearsal.infra,
+        step: line.span,
+        definitions: deployed::definitions(&rehearsal.sources, &rehearsal.repository, words),
+        images: Vec::new(),
+        waits: None,
+        ungrouped: None,
+        wait_max: None,
+    }
+}
+
 /// Lines as they are told: each is a step.
 struct Telling<'l> {
     lines: &'l [Line],
@@ -431,7 +448,12 @@ impl Telling<'_> {
         let decisions = executor.decisions();
         let asked =
             Asked { facts: run.facts, job: run.job, line: line.span, text: &line.text, login: run.login };
-        let findings = teach::findings(asked, &decisions, outcome == Outcome::Failure);
+        let failed = outcome == Outcome::Failure;
+        let is_about_calls = failed || decisions.iter().any(|record| record.finding.is_some());
+        let findings = match is_about_calls {
+            true => teach::findings(asked, &origin(executor, self.lines, line), &decisions, failed),
+            false => Vec::new(),
+        };
         run.note_login(&decisions, line.span);
         let name = run.masks.mask(&line.title);
         let took = self.began.elapsed();

@@ -13,8 +13,10 @@ mod teach;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use landfall_check::gitlab::{Config, PipelineFacts};
+use landfall_check::terraform::Infra;
 use landfall_serve::World;
 use landfall_serve::issuer::Signer;
 use landfall_types::SourceMap;
@@ -59,6 +61,10 @@ pub struct Rehearsal {
     /// Lines of scripts (by their beginning) or jobs (by their name) that take so many seconds longer, as far as
     /// lifetimes are concerned.
     pub stretch: Vec<(String, u32)>,
+    /// How long a deployment that no line waits for is waited for at most.
+    pub deployment_wait: Option<Duration>,
+    /// The Terraform that the AWS side was made from.
+    pub infra: Infra,
     /// What is told first.
     pub ready: Ready,
 }

@@ -76,7 +76,7 @@ pub(super) async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> S
     // Where nothing ran, nothing was shown to work.
     summary.success &= summary.jobs > 0;
     summary.images = images(&rehearsal.world);
-    services::add(&rehearsal.world, &before, &mut summary).await;
+    services::add(&rehearsal.world, &before, rehearsal.deployment_wait, &mut summary).await;
     summary.took = started.elapsed();
     observer.event(Event::Ended(&summary));
     summary

@@ -6,6 +6,8 @@ use landfall_check::gitlab::{PipelineFacts, PlannedJob, PlannedToken};
 use landfall_serve::log::{Record, Verdict};
 use landfall_types::{ClaimValue, Finding, Severity, Span};
 
+use crate::deployed::{self, Origin};
+
 /// What a line of a script asked for.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
@@ -20,19 +22,28 @@ pub(super) struct Asked<'a> {
 }
 
 /// What is to be said of the refusals among these decisions. A client that tries again is told once.
-pub(super) fn findings(asked: Asked<'_>, decisions: &[Arc<Record>], failed: bool) -> Vec<Finding> {
+pub(super) fn findings(
+    asked: Asked<'_>,
+    origin: &Origin<'_>,
+    decisions: &[Arc<Record>],
+    failed: bool,
+) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for record in decisions {
         let (Verdict::Refused { .. }, Some(finding)) = (&record.verdict, &record.finding) else { continue };
         let finding = match finding.rule {
             "session-expired" => of_session(asked, finding.clone()),
             _ if record.operation == "AssumeRoleWithWebIdentity" => of_token(asked, record, finding.clone()),
-            _ => of_call(asked, finding.clone()),
+            _ => deployed::of_task_session(origin, record, finding.clone())
+                .unwrap_or_else(|| of_call(asked, finding.clone())),
         };
         let is_known = |known: &Finding| known.rule == finding.rule && known.message == finding.message;
         if !findings.iter().any(is_known) {
             findings.push(finding);
         }
+    }
+    if failed {
+        findings.extend(deployed::findings(origin, decisions));
     }
     if findings.is_empty() && failed && decisions.is_empty() {
         findings.extend(without_token(asked));

@@ -149,6 +149,8 @@ impl Stage {
             only_job: given.only_job.clone(),
             signer: Signer::Issuer,
             stretch: given.stretch.clone(),
+            deployment_wait: None,
+            infra: landfall_check::terraform::Infra::default(),
             ready: ready(),
         };
         let mut transcript = Transcript { sources: &self.sources, lines: Vec::new() };
@@ -206,6 +208,8 @@ impl Stage {
                     manual: given.manual,
                     signer: Signer::Issuer,
                     stretch: Vec::new(),
+                    deployment_wait: None,
+                    infra: landfall_check::terraform::Infra::default(),
                     ready: ready(),
                 };
                 landfall_rehearse::gitlab::run(&rehearsal, &mut transcript).await;

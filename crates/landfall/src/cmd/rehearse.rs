@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::Args;
 use landfall_check::github::{self, DefaultPermissions, RunFacts, Visibility, Workflow};
@@ -109,6 +110,10 @@ pub struct RehearseArgs {
     /// As if a step had taken that long, so that sessions and logins run out; may be repeated
     #[arg(long, value_name = "STEP=DURATION", value_parser = stretch)]
     pub stretch: Vec<(String, u32)>,
+    /// Wait for a deployment to ECS no longer than this, whatever the workflow says: of the deploy action, and of
+    /// deployments that no step waits for
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub deployment_wait: Option<Duration>,
     /// Where the local AWS side listens
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub addr: SocketAddr,
@@ -139,15 +144,28 @@ Exit codes: 0 the whole crossing works; 1 something was refused or failed; 2 wro
 fn stretch(text: &str) -> Result<(String, u32), String> {
     let wrong = || format!("`{text}` is not STEP=DURATION, such as 'Push=2h' (s, m or h)");
     let (step, duration) = text.rsplit_once('=').ok_or_else(wrong)?;
-    let unit = match duration.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3600,
-        _ => return Err(wrong()),
+    Ok((step.to_owned(), seconds(duration).ok_or_else(wrong)?))
+}
+
+/// `90s`, `30m`, `2h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a duration, such as 90s (s, m or h)");
+    seconds(text)
+        .filter(|seconds| *seconds > 0)
+        .map(|seconds| Duration::from_secs(seconds.into()))
+        .ok_or_else(wrong)
+}
+
+/// A number with its unit, in seconds; at most 30 days.
+fn seconds(text: &str) -> Option<u32> {
+    let unit = match text.chars().last()? {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        _ => return None,
     };
-    let number: u32 = duration.get(..duration.len() - 1).unwrap_or("").parse().map_err(|_| wrong())?;
-    let seconds = number.checked_mul(unit).filter(|seconds| *seconds <= 30 * 24 * 3600).ok_or_else(wrong)?;
-    Ok((step.to_owned(), seconds))
+    let number: u32 = text.get(..text.len() - 1)?.parse().ok()?;
+    number.checked_mul(unit).filter(|seconds| *seconds <= 30 * 24 * 3600)
 }
 
 /// Rehearses; tells whether the crossing works.
@@ -203,16 +221,15 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
         actions: actions(&args.action, &found)?,
         landfall: own_file()?,
         dir: scratch.path().to_owned(),
-        user: {
-            let environment = environment.clone();
-            Box::new(move |name| environment.get(name).map(str::to_owned))
-        },
+        user: gitlab::reader_of(environment),
         secrets,
         vars: found.config.vars.clone().into_iter().collect(),
         environments: environments(&args.environment, &found),
         only_job: args.job.clone(),
         signer: if args.signed_by == SignedBy::Stranger { Signer::Stranger } else { Signer::Issuer },
         stretch: args.stretch.clone(),
+        deployment_wait: args.deployment_wait,
+        infra: served.read.infra.clone(),
     };
     // On Ctrl-C the steps' processes end with this one, and the temporary folders go away.
     let summary = tokio::select! {

@@ -108,6 +108,8 @@ pub async fn run(
         manual: args.manual,
         signer: if args.signed_by == SignedBy::Stranger { Signer::Stranger } else { Signer::Issuer },
         stretch: args.stretch.clone(),
+        deployment_wait: args.deployment_wait,
+        infra: served.read.infra.clone(),
     };
     // On Ctrl-C the jobs' processes end with this one, and the temporary folders go away.
     let summary = tokio::select! {
@@ -141,7 +143,7 @@ impl RehearseArgs {
     }
 }
 
-fn reader_of(environment: &Environment) -> landfall_rehearse::run::ReadVariable {
+pub(super) fn reader_of(environment: &Environment) -> landfall_rehearse::run::ReadVariable {
     let environment = environment.clone();
     Box::new(move |name| environment.get(name).map(str::to_owned))
 }

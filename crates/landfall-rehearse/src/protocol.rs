@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use landfall_check::github::commands::{Command, CommandReader, Loudness};
 use landfall_check::github::{Contexts, Value, files};
+use landfall_types::shortened;
 
 use crate::containers::{self, ActionImage};
 use crate::event::Event;
@@ -143,7 +144,7 @@ pub(crate) async fn execute(executor: &mut Executor<'_>, run: &mut JobRun<'_>, w
     let observer = &executor.observer;
     let mut on_line = |line: String| {
         if let Some(shown) = heard.line(&line, masks) {
-            observer.event(Event::Output { line: &shortened(masks.mask(&shown)) });
+            observer.event(Event::Output { line: &shortened(&masks.mask(&shown), SHOWN_CHARS_MAX) });
         }
     };
     let ended = tokio::select! {
@@ -160,14 +161,6 @@ pub(crate) async fn execute(executor: &mut Executor<'_>, run: &mut JobRun<'_>, w
         Ended::NotStarted(why) => Err(format!("cannot start: {why}")),
     };
     Done { result, outputs: heard.outputs, states: heard.states, timed_out }
-}
-
-fn shortened(mut line: String) -> String {
-    if let Some((end, _)) = line.char_indices().nth(SHOWN_CHARS_MAX) {
-        line.truncate(end);
-        line.push_str(" […]");
-    }
-    line
 }
 
 fn allows_unsecure(run: &JobRun<'_>, step_env: &[(String, String)]) -> bool {

@@ -1,5 +1,7 @@
 //! What is said to the person who must act: one message, the places it concerns, and what to do.
 
+use std::borrow::Cow;
+
 use crate::span::Span;
 
 /// How bad it is.
@@ -80,5 +82,25 @@ impl Finding {
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help.push(text.into());
         self
+    }
+}
+
+/// A text of at most so many characters: of a longer one the start, with a mark that more was there.
+pub fn shortened(text: &str, chars_max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => Cow::Owned(format!("{} […]", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn only_what_is_longer_is_cut_and_between_characters() {
+        assert_eq!(shortened("äöü", 3), "äöü");
+        assert_eq!(shortened("äöüx", 3), "äöü […]");
+        assert_eq!(shortened("", 0), "");
     }
 }

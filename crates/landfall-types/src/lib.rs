@@ -14,7 +14,7 @@ pub mod tree;
 
 pub use arn::{AccountId, Arn};
 pub use claims::{ClaimValue, Claims, Issuer};
-pub use finding::{Finding, Label, Severity};
+pub use finding::{Finding, Label, Severity, shortened};
 pub use image::{Digest, ImageRef, RepositoryName, Tag};
 pub use secret::Secret;
 pub use span::{SourceId, SourceMap, Span, Spanned};

@@ -6,12 +6,15 @@ use anstyle::{AnsiColor, Style};
 use landfall_check::render;
 use landfall_deliver::Failure;
 use landfall_serve::log::{Record, Verdict};
-use landfall_types::{Finding, SourceMap};
+use landfall_types::{Finding, SourceMap, shortened};
 
 use crate::edge;
 
 /// Widest line of a finding where the terminal doesn't tell its width.
 const WIDTH_DEFAULT: usize = 120;
+
+/// Longest line of a failure, in characters: what was found may be a line of a megabyte.
+const LINE_CHARS_MAX: usize = 2_000;
 
 /// Good.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -57,9 +60,10 @@ pub fn plain(bytes: &[u8]) -> std::io::Result<()> {
 
 /// Prints a failure on standard error.
 pub fn failure(failure: &Failure) {
-    anstream::eprintln!("{}: {}", styled(BAD.bold(), "error"), failure.message);
+    let message = shortened(&failure.message, LINE_CHARS_MAX);
+    anstream::eprintln!("{}: {message}", styled(BAD.bold(), "error"));
     for line in failure.details.iter().flat_map(|detail| detail.lines()) {
-        anstream::eprintln!("  {line}");
+        anstream::eprintln!("  {}", shortened(line, LINE_CHARS_MAX));
     }
 }
 

@@ -2,7 +2,10 @@
 //! facts, and what to do.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use landfall_types::{Finding, Severity, SourceId, SourceMap};
+use landfall_types::{Finding, Severity, SourceId, SourceMap, shortened};
+
+/// Longest message, in characters: GitHub's texts quote what was found, which may be a line of a megabyte.
+const MESSAGE_CHARS_MAX: usize = 2_000;
 
 /// How text is dressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +27,8 @@ pub fn terminal(finding: &Finding, sources: &SourceMap, style: Style, width: usi
         Style::Coloured => Renderer::styled(),
         Style::Plain => Renderer::plain(),
     };
-    let title = level.primary_title(finding.message.as_str()).id(finding.rule);
+    let message = shortened(&finding.message, MESSAGE_CHARS_MAX);
+    let title = level.primary_title(message.as_ref()).id(finding.rule);
     let visible = finding.labels.iter().any(|label| !sources.text(label.span.source).is_empty());
     if !visible {
         return without_places(finding, &renderer.term_width(width).render(&[Group::with_title(title)]));

@@ -11,7 +11,7 @@ use landfall_check::gitlab::{
 };
 use landfall_serve::control;
 use landfall_serve::log::{Record, Verdict};
-use landfall_types::Span;
+use landfall_types::{Span, shortened};
 use landfall_wire::hash::{hex, sha256_hex};
 
 use super::artifacts::{self, HandedOn};
@@ -291,13 +291,17 @@ impl JobRun<'_> {
         let ended = process::run(&process, &mut leftovers, &mut |line| {
             if let Some((before, number)) = script::marked(&line, &mark) {
                 if !before.is_empty() {
-                    executor.observer.event(Event::Output { line: &shortened(self.masks.mask(before)) });
+                    executor
+                        .observer
+                        .event(Event::Output { line: &shortened(&self.masks.mask(before), SHOWN_CHARS_MAX) });
                 }
                 telling.end(executor, self, Outcome::Success, None);
                 telling.begin(executor, self, number);
                 answers.go_on();
             } else {
-                executor.observer.event(Event::Output { line: &shortened(self.masks.mask(&line)) });
+                executor
+                    .observer
+                    .event(Event::Output { line: &shortened(&self.masks.mask(&line), SHOWN_CHARS_MAX) });
             }
         })
         .await;
@@ -393,14 +397,6 @@ fn home_texts(lines: &[Line], registry: &str) -> (Vec<String>, Option<(usize, St
         }
     }
     (texts, None)
-}
-
-fn shortened(mut line: String) -> String {
-    if let Some((end, _)) = line.char_indices().nth(SHOWN_CHARS_MAX) {
-        line.truncate(end);
-        line.push_str(" […]");
-    }
-    line
 }
 
 /// Where what a line deployed comes from: the task definitions that the script speaks of.

@@ -24,6 +24,7 @@ use crate::script::find_program;
 use crate::snapshot;
 use crate::stand_ins;
 use crate::step::{self, StepEnv};
+use crate::text_file;
 
 /// Composite actions inside of each other (the runner's limit).
 pub(crate) const DEPTH_MAX: usize = 10;
@@ -99,11 +100,7 @@ fn read(sources: &SourceMap, dir: &Path, shown: &Path) -> Result<Action, Fault> 
         )));
     };
     let error = |why: String| Fault::Missing(format!("{}: {why}", file.display()));
-    let length = std::fs::metadata(&file).map_err(|cause| error(cause.to_string()))?.len();
-    if length > FILE_BYTES_MAX {
-        return Err(error(format!("has {length} bytes; at most {FILE_BYTES_MAX} are read")));
-    }
-    let text = std::fs::read_to_string(&file).map_err(|cause| error(cause.to_string()))?;
+    let text = text_file::read(&file, FILE_BYTES_MAX).map_err(|cause| error(cause.to_string()))?;
     let shown = shown.join(file.file_name().unwrap_or_default()).display().to_string();
     let source = sources.add(shown.strip_prefix("./").unwrap_or(&shown), text.as_str());
     match load_action(source, &text) {

@@ -39,6 +39,7 @@ mod stand_ins;
 mod step;
 mod task_definition;
 mod teach;
+mod text_file;
 mod voices;
 
 pub use event::{Event, Observer, Outcome, Summary};

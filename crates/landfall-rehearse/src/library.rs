@@ -7,6 +7,8 @@ use landfall_check::github::{self, CalledRef, Library, LoadFailure, Loaded};
 use landfall_types::SourceMap;
 use landfall_wire::hash::sha256_hex;
 
+use crate::text_file;
+
 /// Largest called workflow, in bytes (GitHub's limit is a million characters).
 const WORKFLOW_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -83,13 +85,8 @@ impl Folders<'_> {
         let shown = file.display().to_string();
         let shown = shown.strip_prefix("./").unwrap_or(&shown);
         let not_found = |why: String| LoadFailure::NotFound { why };
-        let length = std::fs::metadata(file).map_err(|error| not_found(format!("{shown}: {error}")))?.len();
-        if length > WORKFLOW_BYTES_MAX {
-            return Err(not_found(format!(
-                "{shown} has {length} bytes; at most {WORKFLOW_BYTES_MAX} are read"
-            )));
-        }
-        let text = std::fs::read_to_string(file).map_err(|error| not_found(format!("{shown}: {error}")))?;
+        let text = text_file::read(file, WORKFLOW_BYTES_MAX);
+        let text = text.map_err(|error| not_found(format!("{shown}: {error}")))?;
         let source = self.sources.add(shown, text.as_str());
         let (workflow, findings) = github::load(source, path, &text);
         match workflow {

@@ -12,6 +12,7 @@ use crate::job::JobRun;
 use crate::loopback::{self, Session};
 use crate::protocol::{self, Done, Failed};
 use crate::run::Executor;
+use crate::text_file;
 
 /// Largest task definition file, in bytes; ECS takes 64 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -55,12 +56,10 @@ async fn rendered(
 
 fn read(run: &JobRun<'_>, file: &str) -> Result<Value, Failed> {
     let path = run.folders.workspace.join(file);
-    let length =
-        std::fs::metadata(&path).map_err(|_| format!("Task definition file does not exist: {file}"))?.len();
-    if length > FILE_BYTES_MAX {
-        return Err(format!("{file} has {length} bytes; at most {FILE_BYTES_MAX} are read"));
-    }
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {file}: {error}"))?;
+    let text = text_file::read(&path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => format!("Task definition file does not exist: {file}"),
+        _ => format!("cannot read {file}: {error}"),
+    })?;
     serde_json::from_str(&text)
         .map_err(|error| format!("{file} is not JSON ({error}), and the action reads nothing else"))
 }

@@ -8,6 +8,7 @@ use landfall_deliver::Failure;
 use serde::Deserialize;
 
 use crate::cmd::usage;
+use crate::files;
 
 /// The file's name.
 pub const FILE_NAME: &str = "landfall.toml";
@@ -144,8 +145,7 @@ fn above(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn read(file: &Path, dir: PathBuf) -> Result<Found, Failure> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| usage(format!("cannot read {}: {error}", file.display())))?;
+    let text = files::text(file, files::FILE_BYTES_MAX)?;
     let config = toml::from_str(&text).map_err(|error| {
         usage(format!("{} is not understood", file.display())).caused_by(error.to_string().trim_end())
     })?;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,47 +15,85 @@ use crate::cmd::{key_value, usage};
 use crate::config::Found;
 
 /// Largest file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// A path as messages show it: without `./` in front.
+/// A path as messages show it: without `./` in front, and `-` in words.
 pub fn shown(path: &Path) -> String {
+    if path.as_os_str() == "-" {
+        return "standard input".to_owned();
+    }
     let text = path.display().to_string();
     text.strip_prefix("./").map_or(text.clone(), str::to_owned)
 }
 
-/// Reads a text file into the source map.
+/// Reads a text file into the source map; `-` is standard input.
 ///
 /// # Errors
 /// When it can't be read, is too large, or isn't UTF-8.
 pub fn read(sources: &SourceMap, path: &Path) -> Result<SourceId, Failure> {
-    let unreadable = |error: std::io::Error| usage(format!("cannot read {}: {error}", shown(path)));
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
-    if length > FILE_BYTES_MAX {
-        return Err(usage(format!("{} has {length} bytes; at most {FILE_BYTES_MAX} are read", shown(path))));
+    Ok(sources.add(shown(path), text(path, FILE_BYTES_MAX)?))
+}
+
+/// Reads a text file; `-` is standard input.
+///
+/// # Errors
+/// As [`bytes`], and when it isn't UTF-8.
+pub fn text(path: &Path, bytes_max: u64) -> Result<String, Failure> {
+    let bytes = if path.as_os_str() == "-" {
+        whole(std::io::stdin(), path, bytes_max)?
+    } else {
+        bytes(path, bytes_max)?
+    };
+    String::from_utf8(bytes).map_err(|_| usage(format!("{} is not UTF-8 text", shown(path))))
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// When it can't be read, or is longer than so many bytes.
+pub fn bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+    let file = std::fs::File::open(path);
+    whole(file.map_err(|error| unreadable(path, &error))?, path, bytes_max)
+}
+
+// What has no length, such as a pipe or a device, has an end here all the same.
+fn whole(source: impl std::io::Read, path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    source.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(usage(format!("{} is longer than {bytes_max} bytes", shown(path))));
     }
-    let bytes = std::fs::read(path).map_err(unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|_| usage(format!("{} is not UTF-8 text", shown(path))))?;
-    Ok(sources.add(shown(path), text))
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    usage(format!("cannot read {}: {error}", shown(path)))
 }
 
 /// The files of a folder with one of the given endings, by name.
 ///
 /// # Errors
-/// When the folder can't be read.
+/// When the folder can't be read, or one of them is no regular file or a link that leads nowhere.
 pub fn in_folder(dir: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failure> {
     let entries =
         std::fs::read_dir(dir).map_err(|error| usage(format!("cannot read {}: {error}", shown(dir))))?;
     let mut files: Vec<PathBuf> = entries
         .filter_map(Result::ok)
         .map(|entry| entry.path())
-        .filter(|path| path.is_file())
         .filter(|path| {
             path.file_name()
                 .and_then(|name| name.to_str())
                 .is_some_and(|name| endings.iter().any(|ending| name.ends_with(ending)))
         })
+        .filter(|path| !path.is_dir())
         .collect();
     files.sort();
+    for file in &files {
+        // A link that leads nowhere is told, not left out; and nobody waits for what a pipe may bring.
+        if !std::fs::metadata(file).map_err(|error| unreadable(file, &error))?.is_file() {
+            return Err(usage(format!("{} is no regular file", shown(file))));
+        }
+    }
     Ok(files)
 }
 
@@ -132,7 +171,10 @@ struct Around<'a> {
 
 impl Around<'_> {
     fn file(&self, path: PathBuf) -> Option<SourceId> {
-        *self.read.borrow_mut().entry(path).or_insert_with_key(|path| read(self.sources, path).ok())
+        *self.read.borrow_mut().entry(path).or_insert_with_key(|path| {
+            // Nobody waits for what a pipe may bring.
+            if path.is_file() { read(self.sources, path).ok() } else { None }
+        })
     }
 }
 
@@ -181,4 +223,46 @@ pub fn terraform(
         .collect();
     let (infra, findings) = terraform::read(sources, &roots, &settings);
     Ok(ReadInfra { infra, findings })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_file_has_an_end_whatever_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("policy.json");
+        let refused = |bytes_max| text(&file, bytes_max).unwrap_err().message;
+        std::fs::write(&file, "{}\n").unwrap();
+        assert_eq!(text(&file, 3).unwrap(), "{}\n");
+        assert_eq!(refused(2), format!("{} is longer than 2 bytes", file.display()));
+        std::fs::write(&file, b"caf\xe9").unwrap();
+        assert_eq!(refused(9), format!("{} is not UTF-8 text", file.display()));
+        let endless = Path::new("/dev/zero");
+        if endless.exists() {
+            assert_eq!(bytes(endless, 9).unwrap_err().message, "/dev/zero is longer than 9 bytes");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_nowhere_is_told_and_a_folder_is_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("main.tf"), "").unwrap();
+        std::fs::create_dir(dir.path().join("folder.tf")).unwrap();
+        assert_eq!(in_folder(dir.path(), &[".tf"]).unwrap(), [dir.path().join("main.tf")]);
+        let refused = |name: &str, target: &str| {
+            let link = dir.path().join(name);
+            std::os::unix::fs::symlink(target, &link).unwrap();
+            let message = in_folder(dir.path(), &[".tf"]).unwrap_err().message;
+            std::fs::remove_file(&link).unwrap();
+            assert!(message.contains(&link.display().to_string()), "{message}");
+            message
+        };
+        assert!(refused("nowhere.tf", "nowhere").contains("No such file"));
+        refused("itself.tf", "itself.tf");
+        assert!(refused("device.tf", "/dev/null").ends_with("is no regular file"));
+    }
 }

@@ -6,6 +6,7 @@ use landfall_check::gitlab::{Artifacts, Variables, glob};
 
 use super::library::files;
 use crate::snapshot;
+use crate::text_file;
 
 /// Largest dotenv file, in bytes (GitLab's own limit is 5 kB).
 const DOTENV_BYTES_MAX: u64 = 5 * 1024;
@@ -80,11 +81,7 @@ fn is_named(pattern: &str, file: &str) -> bool {
 }
 
 fn dotenv(file: &Path) -> Result<Vec<(String, String)>, String> {
-    let meta = std::fs::metadata(file).map_err(|error| error.to_string())?;
-    if meta.len() > DOTENV_BYTES_MAX {
-        return Err(format!("it has {} bytes; at most {DOTENV_BYTES_MAX} are read", meta.len()));
-    }
-    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let text = text_file::read(file, DOTENV_BYTES_MAX).map_err(|error| error.to_string())?;
     let mut variables = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (name, value) = line.split_once('=').ok_or_else(|| format!("`{line}` is not NAME=VALUE"))?;

@@ -6,6 +6,7 @@ use landfall_check::gitlab::{File, Library, Missing, Project};
 use landfall_types::SourceMap;
 
 use crate::library::Remotes;
+use crate::text_file;
 
 /// Largest file that is included, in bytes (GitLab's own limit is 1 MiB).
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -37,17 +38,11 @@ impl Library for Folders<'_> {
         let file = dir.join(path);
         let shown = file.display().to_string();
         let shown = shown.strip_prefix("./").unwrap_or(&shown).to_owned();
-        let meta = std::fs::metadata(&file).map_err(|_| Missing::File)?;
-        if !meta.is_file() {
+        if !file.is_file() {
             return Err(Missing::File);
         }
-        if meta.len() > FILE_BYTES_MAX {
-            let length = meta.len();
-            return Err(Missing::Unreadable(format!(
-                "it has {length} bytes; at most {FILE_BYTES_MAX} are read"
-            )));
-        }
-        let text = std::fs::read_to_string(&file).map_err(|error| Missing::Unreadable(error.to_string()))?;
+        let read = text_file::read(&file, FILE_BYTES_MAX);
+        let text = read.map_err(|error| Missing::Unreadable(error.to_string()))?;
         Ok(File { source: self.sources.add(shown, text.as_str()), text })
     }
 

@@ -1,7 +1,6 @@
 //! `landfall explain`: why one token, job or call is allowed or refused, clause by clause. The question
 //! is put to the same AWS side that `serve` is, without a port.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -208,25 +207,14 @@ fn without_token(none: &explain_job::NoToken) -> Explained {
     }
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = if path.as_os_str() == "-" {
-        std::io::stdin().take(CLAIMS_BYTES_MAX).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(CLAIMS_BYTES_MAX).read_to_string(&mut text))
-    };
-    read.map_err(|error| usage(format!("cannot read {}: {error}", files::shown(path))))?;
-    Ok(text)
-}
-
 fn read_claims(args: &ExplainArgs) -> Result<Option<Claims>, Failure> {
     if let Some(path) = &args.token {
-        let token = jwt::parse(read(path)?.trim())
+        let token = jwt::parse(files::text(path, CLAIMS_BYTES_MAX)?.trim())
             .map_err(|error| usage(format!("{} is not a JWT", files::shown(path))).caused_by(error))?;
         return Ok(Some(token.claims));
     }
     let Some(path) = &args.claims else { return Ok(None) };
-    let value: serde_json::Value = serde_json::from_str(&read(path)?)
+    let value: serde_json::Value = serde_json::from_str(&files::text(path, CLAIMS_BYTES_MAX)?)
         .map_err(|error| usage(format!("{} is not JSON", files::shown(path))).caused_by(error))?;
     // `landfall token decode` prints them one level down.
     let value = value.get("claims").unwrap_or(&value);

@@ -3,7 +3,6 @@
 //! It asks as the local AWS side asks, and goes on where that would give up, so that one run tells everything.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -101,14 +100,7 @@ pub async fn run(args: IssuerArgs) -> Result<bool, Failure> {
 }
 
 fn read_token(path: &Path) -> Result<Token, Failure> {
-    let mut text = String::new();
-    let read = if path.as_os_str() == "-" {
-        std::io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut text))
-    };
-    read.map_err(|error| usage(format!("cannot read {}: {error}", files::shown(path))))?;
-    jwt::parse(text.trim())
+    jwt::parse(files::text(path, TOKEN_BYTES_MAX)?.trim())
         .map_err(|error| usage(format!("{} is not a JWT", files::shown(path))).caused_by(error))
 }
 

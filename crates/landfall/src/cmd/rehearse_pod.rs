@@ -32,8 +32,9 @@ const DECISION_WIDTH: usize = 62;
 
 /// The manifest that a path means: a file with pods, or a folder without workflows that has one such file.
 pub fn manifest(path: &Path) -> Option<PathBuf> {
-    let is_manifest =
-        |file: &Path| std::fs::read_to_string(file).is_ok_and(|text| kubernetes::is_manifest(&text));
+    let is_manifest = |file: &Path| {
+        files::text(file, files::FILE_BYTES_MAX).is_ok_and(|text| kubernetes::is_manifest(&text))
+    };
     if path.is_file() {
         return is_manifest(path).then(|| path.to_owned());
     }

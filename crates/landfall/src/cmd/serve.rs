@@ -24,7 +24,7 @@ use crate::{edge, ui};
 /// The account of calls that don't say which.
 pub const ACCOUNT_DEFAULT: &str = "123456789012";
 /// The largest bundle of certificates that is read, in bytes.
-const CA_BUNDLE_BYTES_MAX: usize = 4 << 20;
+const CA_BUNDLE_BYTES_MAX: u64 = 4 << 20;
 /// Text of decisions that is gathered before it is printed, in bytes.
 const PRINTED_BYTES: usize = 64 << 10;
 /// How long the last decisions may take to be printed once the server has stopped.
@@ -208,10 +208,7 @@ fn discovery(args: &ServeArgs) -> Result<discovery::Settings, Failure> {
 /// The certificates of a bundle, in DER.
 pub fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
     let place = path.display();
-    let text = std::fs::read(path).map_err(|error| usage(format!("cannot read {place}: {error}")))?;
-    if text.len() > CA_BUNDLE_BYTES_MAX {
-        return Err(usage(format!("{place} has more than {CA_BUNDLE_BYTES_MAX} bytes")));
-    }
+    let text = files::bytes(path, CA_BUNDLE_BYTES_MAX)?;
     let found = discovery::certificates_of_pem(&text).map_err(|error| usage(format!("{place}: {error}")))?;
     if found.is_empty() {
         return Err(usage(format!(

@@ -1,6 +1,6 @@
 //! `landfall token`: mint an ID token for a running `landfall serve`, or look into any.
 
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -10,7 +10,7 @@ use landfall_types::Claims;
 use landfall_wire::jwt;
 
 use super::{serve, usage};
-use crate::{edge, ui};
+use crate::{edge, files, ui};
 
 /// Longest token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;
@@ -284,16 +284,11 @@ pub fn full_ref(git_ref: &str) -> String {
 }
 
 fn decode(file: Option<&std::path::Path>) -> Result<(), Failure> {
-    let mut text = String::new();
-    let read = match file.filter(|file| file.as_os_str() != "-") {
-        Some(path) => {
-            std::fs::File::open(path).and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut text))
-        }
-        None => std::io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text),
-    };
-    read.map_err(|error| usage(format!("cannot read the token: {error}")))?;
-    let token = jwt::parse(text.trim()).map_err(|error| {
-        usage("this is not a JWT: three base64url parts with dots between are expected").caused_by(error)
+    let path = file.unwrap_or(std::path::Path::new("-"));
+    let token = jwt::parse(files::text(path, TOKEN_BYTES_MAX)?.trim()).map_err(|error| {
+        let shown = files::shown(path);
+        usage(format!("{shown} is not a JWT: three base64url parts with dots between are expected"))
+            .caused_by(error)
     })?;
     let shown = serde_json::json!({
         "header": { "alg": token.header.alg, "kid": token.header.kid, "typ": token.header.typ },

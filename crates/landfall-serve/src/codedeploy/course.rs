@@ -164,7 +164,7 @@ impl Course {
     pub fn look(&mut self, is_healthy: bool, now_ms: i64) -> Vec<Act> {
         let mut acts = Vec::new();
         while !self.is_over() {
-            let waited = now_ms - self.since_ms;
+            let waited = now_ms.saturating_sub(self.since_ms);
             match self.stage.clone() {
                 Stage::Install if !is_healthy => {
                     self.begin("Install", now_ms);
@@ -222,7 +222,7 @@ impl Course {
             Stage::Termination => self.termination_ms.unwrap_or(0),
             Stage::Ended(_) => return None,
         };
-        Some(self.since_ms + wait)
+        Some(self.since_ms.saturating_add(wait))
     }
 
     /// Someone ends a wait; whether there was one of that kind.

@@ -431,11 +431,15 @@ impl Rollout {
     pub fn due_ms(&self, now_ms: i64) -> Option<i64> {
         let primary = self.deployments.first()?;
         let settles = self.tasks.iter().filter_map(|task| match task.phase {
-            Phase::Running { since_ms } if !task.was_healthy => Some(since_ms + self.rules.settle_ms),
+            Phase::Running { since_ms } if !task.was_healthy => {
+                Some(since_ms.saturating_add(self.rules.settle_ms))
+            }
             _ => None,
         });
         let grace = self.tasks.iter().filter_map(|task| match (task.phase, task.health) {
-            (Phase::Running { since_ms }, Health::Unhealthy) => Some(since_ms + self.rules.grace_ms),
+            (Phase::Running { since_ms }, Health::Unhealthy) => {
+                Some(since_ms.saturating_add(self.rules.grace_ms))
+            }
             _ => None,
         });
         let stage = (primary.state == RolloutState::InProgress).then(|| self.stage_due_ms(primary)).flatten();
@@ -554,7 +558,8 @@ impl Rollout {
         deployment.updated_ms = step.now_ms;
         let doublings = deployment.in_a_row.saturating_sub(1).min(10);
         let wait = BACKOFF_MS.saturating_mul(1 << doublings).min(BACKOFF_MS_MAX);
-        deployment.not_before_ms = step.now_ms + if deployment.in_a_row == 1 { 0 } else { wait };
+        deployment.not_before_ms =
+            step.now_ms.saturating_add(if deployment.in_a_row == 1 { 0 } else { wait });
         if deployment.in_a_row == FAILURES_TOLD {
             let sentence = format!("(service {service}) is unable to consistently start tasks successfully.");
             step.actions.push(Action::Say(sentence));

@@ -200,7 +200,7 @@ pub(crate) async fn drive(world: std::sync::Arc<World>) {
         let due = tick(&world);
         start_new(&world);
         let wait = due.map_or(IDLE_MS, |at| {
-            u64::try_from(at - world.clock.now().0).unwrap_or(0).clamp(PAUSE_MS, IDLE_MS)
+            u64::try_from(at.saturating_sub(world.clock.now().0)).unwrap_or(0).clamp(PAUSE_MS, IDLE_MS)
         });
         tokio::select! {
             () = world.ecs.changed() => {}
@@ -299,9 +299,9 @@ fn tick_service(world: &World, key: &str) -> Result<(), StoreError> {
 /// When a task goes on by itself, in milliseconds since 1970.
 fn due_of(task: &Task) -> Option<i64> {
     match task.status {
-        TaskStatus::Stopped => Some(task.times.changed + STOPPED_MS_KEPT),
+        TaskStatus::Stopped => Some(task.times.changed.saturating_add(STOPPED_MS_KEPT)),
         TaskStatus::Running if !task.is_stopping => None,
-        _ => Some(task.times.changed + STEP_MS),
+        _ => Some(task.times.changed.saturating_add(STEP_MS)),
     }
 }
 

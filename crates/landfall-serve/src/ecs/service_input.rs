@@ -284,6 +284,10 @@ fn hooks_of(of: &Map<String, Value>) -> Vec<Hook> {
     hooks.into_iter().flatten().map(read).collect()
 }
 
+/// The longest `healthCheckGracePeriodSeconds` there is.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html>
+const GRACE_SECONDS_MAX: i64 = i32::MAX as i64;
+
 /// The rules of a service's rollout, from what is kept of it.
 pub(super) fn rules(body: &Body) -> Rules {
     let empty = Map::new();
@@ -297,6 +301,7 @@ pub(super) fn rules(body: &Body) -> Rules {
     };
     let groups = body.get("loadBalancers").and_then(Value::as_array);
     let groups = groups.into_iter().flatten().filter_map(|one| one.get("targetGroupArn")?.as_str());
+    let grace_seconds = number(body, "healthCheckGracePeriodSeconds").unwrap_or(0);
     Rules {
         controller,
         minimum_percent: percent("minimumHealthyPercent", 100),
@@ -305,7 +310,7 @@ pub(super) fn rules(body: &Body) -> Rules {
         strategy: strategy_of(of).unwrap_or(Strategy::Rolling),
         bake_ms: minutes(Some(of), "bakeTimeInMinutes", 0),
         hooks: hooks_of(of),
-        grace_ms: number(body, "healthCheckGracePeriodSeconds").unwrap_or(0).max(0) * 1000,
+        grace_ms: grace_seconds.clamp(0, GRACE_SECONDS_MAX) * 1_000,
         settle_ms: SETTLE_MS,
         target_groups: groups.map(str::to_owned).collect(),
     }

@@ -36,7 +36,7 @@ impl Rollout {
         match (task.phase, task.health) {
             (Phase::Running { .. }, Health::Healthy) => true,
             (Phase::Running { since_ms }, Health::Unknown) => {
-                !has_check && now_ms >= since_ms + self.rules.settle_ms
+                !has_check && now_ms >= since_ms.saturating_add(self.rules.settle_ms)
             }
             _ => false,
         }
@@ -48,7 +48,7 @@ impl Rollout {
         let mut failed = Vec::new();
         for task in &mut self.tasks {
             let Phase::Running { since_ms } = task.phase else { continue };
-            if task.health == Health::Unhealthy && step.now_ms >= since_ms + grace {
+            if task.health == Health::Unhealthy && step.now_ms >= since_ms.saturating_add(grace) {
                 task.phase = Phase::Stopping;
                 failed.push((task.id.clone(), task.deployment.clone()));
             }

@@ -186,7 +186,7 @@ impl Rollout {
         }
         let Some(primary) = self.deployments.first() else { return false };
         match self.stage_length(primary) {
-            Some(length) => step.now_ms >= primary.stage_since_ms + length,
+            Some(length) => step.now_ms >= primary.stage_since_ms.saturating_add(length),
             None => self.is_settled(step.now_ms),
         }
     }
@@ -219,7 +219,7 @@ impl Rollout {
         if self.hook_at(primary.stage).is_some() || primary.stage == Stage::CleanUp {
             return None;
         }
-        self.stage_length(primary).map(|length| primary.stage_since_ms + length)
+        self.stage_length(primary).map(|length| primary.stage_since_ms.saturating_add(length))
     }
 
     /// Whether new tasks may be started: all strategies but rolling have stages before.

@@ -1,5 +1,7 @@
 //! What a container has written, as the engine hands it out.
 
+use landfall_types::Timestamp;
+
 /// A line of a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogLine {
@@ -43,18 +45,41 @@ fn moment_ms(text: &str) -> Option<i64> {
     let mut time = time.split(':');
     let (hour, minute, second) = (number(time.next())?, number(time.next())?, number(time.next())?);
     let millis: String = rest.chars().take_while(char::is_ascii_digit).chain("000".chars()).take(3).collect();
-    // Days of the civil calendar: years begin in March, so that leap days come last.
-    let year = if month <= 2 { year - 1 } else { year };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * ((month + 9) % 12) + 2) / 5 + day
-        - 1
-        - 719_468;
-    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millis.parse::<i64>().ok()?)
+    let moment = Timestamp::from_civil(year, month, day, hour, minute, second)?;
+    Some(moment.0 + millis.parse::<i64>().ok()?)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn what_is_no_moment_is_no_line() {
+        for at in [
+            "9223372036854775807-01-01T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-1",
+            "T",
+            "2026-01-01T99:0:0",
+        ] {
+            assert_eq!(log_lines(format!("{at} text\n").as_bytes()), [], "{at}");
+        }
+    }
+
+    #[test]
+    fn no_damage_to_a_log_ends_in_more_than_fewer_lines() {
+        let mut log = vec![1, 0, 0, 0, 0, 0, 0, 42];
+        log.extend_from_slice(b"2026-10-01T12:00:00.250000000Z hello world");
+        assert_eq!(log_lines(&log).len(), 1);
+        for at in 0..log.len() {
+            for byte in [0, b' ', b'9', b'-', 0x80, 0xff] {
+                let mut damaged = log.clone();
+                damaged[at] = byte;
+                assert!(log_lines(&damaged).len() <= 1 && log_lines(&damaged[..at]).len() <= 1);
+            }
+        }
+    }
 
     #[test]
     fn log_frames_become_lines_with_their_moments() {

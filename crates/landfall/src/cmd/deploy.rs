@@ -468,6 +468,10 @@ fn check_codedeploy(args: &DeployArgs, plan: &Plan) -> Result<(), Failure> {
                 service.deployment_controller.r#type
             )));
         }
+        // An AppSpec that can't be used is told before a revision is registered.
+        if is_codedeploy(service) && !part.is_nothing() {
+            codedeploy_request(args, service, "")?;
+        }
     }
     Ok(())
 }

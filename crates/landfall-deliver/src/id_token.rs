@@ -128,6 +128,9 @@ pub fn from_file(path: &Path) -> Result<Secret<String>, IdTokenError> {
     if token.is_empty() {
         return Err(unreadable(std::io::Error::other("it is empty")));
     }
+    if token.contains(|c: char| c.is_control() || c.is_whitespace()) {
+        return Err(unreadable(std::io::Error::other("it holds no token: one word of text is expected")));
+    }
     Ok(Secret::new(token.to_owned()))
 }
 

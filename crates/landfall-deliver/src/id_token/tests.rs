@@ -54,14 +54,14 @@ fn what_is_no_token_has_no_claims() {
 }
 
 #[test]
-fn a_token_file_is_trimmed_and_an_empty_one_refused() {
+fn a_token_file_is_trimmed_and_what_holds_no_token_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("token");
     std::fs::write(&file, "  abc\n").unwrap();
     assert_eq!(from_file(&file).unwrap().expose(), "abc");
-    for content in [String::from(" \n"), "x".repeat(TOKEN_BYTES_MAX + 1)] {
+    for content in [" \n", &"x".repeat(TOKEN_BYTES_MAX + 1), "\0\0", "a\0b", "a b", "a\nb", "\u{1b}[31m"] {
         std::fs::write(&file, content).unwrap();
-        assert!(from_file(&file).is_err());
+        assert!(from_file(&file).is_err(), "{content:?}");
     }
     let failure = Failure::from(from_file(&directory.path().join("none")).unwrap_err());
     assert_eq!(failure.kind, FailureKind::Usage);

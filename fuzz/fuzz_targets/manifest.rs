@@ -1,16 +1,5 @@
-//! A manifest, and the headers of uploads and downloads.
+//! See `src/manifest.rs`.
 
 #![no_main]
 
-use landfall_wire::oci;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
-    if let Ok(manifest) = oci::Manifest::parse(text.as_bytes(), None) {
-        let _ = manifest.referrer_type();
-    }
-    let _ = oci::parse_content_range(text);
-    if let oci::RangeRequest::Part(part) = oci::parse_range(text, 1_000) {
-        assert!(part.first + part.length() <= 1_000);
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| landfall_fuzz::manifest::run(bytes));

@@ -1,30 +1,5 @@
-//! Names of images, repositories, tags, digests and resources: what is read is written as it was.
+//! See `src/names.rs`.
 
 #![no_main]
 
-use landfall_types::{Arn, Digest, ImageRef, Issuer, RepositoryName, Tag, Timestamp};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
-    let _ = ImageRef::parse(text);
-    if let Ok(name) = RepositoryName::parse(text) {
-        assert_eq!(name.as_str(), text);
-    }
-    if let Ok(tag) = Tag::parse(text) {
-        assert_eq!(tag.as_str(), text);
-    }
-    if let Ok(digest) = Digest::parse(text) {
-        assert_eq!(digest.as_str(), text);
-    }
-    if let Ok(arn) = Arn::parse(text) {
-        assert_eq!(arn.to_string(), text);
-        let _ = arn.role_path_and_name();
-    }
-    if let Ok(issuer) = Issuer::parse(text) {
-        let _ = issuer.host_and_path();
-    }
-    if let Some(moment) = Timestamp::parse_basic(text) {
-        // The sixtieth second is the next minute's first.
-        assert!(moment.basic() == text || text.ends_with("60Z"));
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| landfall_fuzz::names::run(bytes));

@@ -1,12 +1,5 @@
-//! Paths of the registry.
+//! See `src/route.rs`.
 
 #![no_main]
 
-use landfall_serve::registry::route::Route;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
-    let path = format!("/v2/{text}");
-    let _ = Route::parse(&path).noun();
-    let _ = Route::parse(text).noun();
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| landfall_fuzz::route::run(bytes));

@@ -1,7 +1,8 @@
 //! What contributors run: `cargo xtask tidy` checks what the compiler can't, `cargo xtask ci` runs
-//! what CI runs.
+//! what CI runs, `cargo xtask fuzz` looks for what nobody thought of.
 
 mod ci;
+mod fuzz;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,9 @@ usage: cargo xtask <command>
                     long functions, paths of one machine, dependencies without a why
   tidy --shrink     the same, and write shorter functions down in xtask/ratchet.txt
   ci                everything that CI runs, with the time that each step takes
-  ci --only STEP    one step; `ci --list` names them";
+  ci --only STEP    one step; `ci --list` names them
+  fuzz TARGET       ten minutes of a fuzz target, or so many seconds: `fuzz TARGET SECONDS`
+  fuzz              one minute of each";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         ["ci", "--only", step] => ci::run(&root, Some(step)),
+        ["fuzz", rest @ ..] => fuzz::run(&root, rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

@@ -80,19 +80,19 @@ pub async fn handle(
     aws(&world, request, connection, &request_id).await
 }
 
-/// Answers one request of a client on this machine without a connection: its status and its body. For
-/// questions by the thousand, such as those of a fuzzer.
+/// Answers one request of a client on this machine without a connection. For questions by the thousand, such as
+/// those of a fuzzer.
 ///
 /// # Errors
 /// When the answer's body breaks off.
 pub async fn answer(
     world: &Arc<World>,
     request: Request<Vec<u8>>,
-) -> Result<(StatusCode, Vec<u8>), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Response<Vec<u8>>, Box<dyn std::error::Error + Send + Sync>> {
     let peer = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     let response = handle(Arc::clone(world), peer, request.map(Body::from), None).await;
     let (parts, body) = response.into_parts();
-    Ok((parts.status, to_bytes(body, usize::MAX).await?.to_vec()))
+    Ok(Response::from_parts(parts, to_bytes(body, usize::MAX).await?.to_vec()))
 }
 
 fn text_header<'r>(request: &'r Request<Body>, name: &header::HeaderName) -> Option<&'r str> {

@@ -7,6 +7,9 @@ mod bench;
 #[allow(dead_code, reason = "the client of the server's own tests, used in part")]
 mod client;
 mod deploy;
+mod fuzz;
+#[path = "../../../../fuzz/src/lib.rs"]
+mod fuzz_targets;
 mod gitlab;
 mod help;
 mod kill;

@@ -1,0 +1,5 @@
+//! See `src/client.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| landfall_fuzz::client::run(bytes));

@@ -1,0 +1,5 @@
+//! See `src/files.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| landfall_fuzz::files::run(bytes));

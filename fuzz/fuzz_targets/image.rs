@@ -1,0 +1,5 @@
+//! See `src/image.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| landfall_fuzz::image::run(bytes));

@@ -1,0 +1,5 @@
+//! See `src/who.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| landfall_fuzz::who::run(bytes));

@@ -136,7 +136,7 @@ pub async fn group_waits(caller: &Caller, request: &Request) -> Result<Duration,
     };
     let ready = minutes("deploymentReadyOption", "waitTimeInMinutes");
     let ends = minutes("terminateBlueInstancesOnDeploymentSuccess", "terminationWaitTimeInMinutes");
-    Ok(Duration::from_secs((ready + ends).min(WAIT_MINUTES_MAX) * 60))
+    Ok(Duration::from_secs(ready.saturating_add(ends).min(WAIT_MINUTES_MAX) * 60))
 }
 
 /// Creates the deployment; gives its id.

@@ -115,7 +115,7 @@ impl DirBlobs {
         if self.is_durable {
             file.sync_all()?;
         }
-        self.keep(&scratch, &digest)?;
+        self.keep(scratch, &digest, bytes.len() as u64)?;
         Ok(digest)
     }
 
@@ -158,13 +158,17 @@ impl DirBlobs {
         }
     }
 
-    /// Gives finished content its name. Renaming is atomic, so a blob is there whole or not at all.
-    fn keep(&self, scratch: &Scratch, digest: &Digest) -> io::Result<()> {
+    /// Gives finished content its name. Renaming is atomic, so a blob is there whole or not at all. What has the
+    /// name already has the same content, and was synced before it got it: it stays, because a file system may
+    /// write out all that takes the place of something before a rename returns.
+    fn keep(&self, scratch: Scratch, digest: &Digest, length: u64) -> io::Result<()> {
         let path = self.path(digest);
         let shard = path.parent().unwrap_or(&self.dir);
         self.make_shard(shard)?;
+        let is_there = || std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == length);
+        let store = || if is_there() { Ok(()) } else { std::fs::rename(&scratch.path, &path) };
         // It has no record yet: the collector must not take it for one that nobody needs.
-        self.recent.keep(digest, || std::fs::rename(&scratch.path, &path))?;
+        self.recent.keep(digest, store)?;
         scratch.remove_owner();
         if self.is_durable {
             crate::data::sync_dir(shard)?;
@@ -355,22 +359,28 @@ impl Upload {
     /// See [`UploadError`]; the upload is gone in either case.
     pub async fn finish(self, blobs: &DirBlobs, claimed: &Digest) -> Result<Stored, UploadError> {
         let Self { scratch, file, hasher, length } = self;
-        let content = Arc::clone(&file);
         let algorithm = Algorithm::of(claimed);
         let actual = if hasher.algorithm() == algorithm {
             hasher.finish()
         } else {
             // The algorithm was named only when the upload ended.
-            blocking(move || rehash(&file, algorithm)).await??
+            let content = Arc::clone(&file);
+            blocking(move || rehash(&content, algorithm)).await??
         };
         if actual != *claimed {
             return Err(UploadError::DigestMismatch { claimed: claimed.clone(), actual });
         }
         if blobs.is_durable {
             // On the disk before it has its name, and named before anyone hears of it.
+            let content = Arc::clone(&file);
             blocking(move || content.sync_all()).await??;
         }
-        crate::store::waiting(|| blobs.keep(&scratch, &actual))?;
+        crate::store::waiting(|| {
+            let kept = blobs.keep(scratch, &actual, length);
+            // A large file takes a while to go, when it was there already.
+            drop(file);
+            kept
+        })?;
         Ok(Stored { digest: actual, length })
     }
 }

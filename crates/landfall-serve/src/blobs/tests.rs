@@ -128,13 +128,20 @@ async fn a_body_is_cut_where_it_may_not_go_on() {
 
 #[tokio::test]
 async fn pushing_the_same_content_twice_is_fine() {
+    use std::os::unix::fs::MetadataExt as _;
     let (dir, blobs) = blobs();
-    assert_eq!(blobs.put(b"same").unwrap(), blobs.put(b"same").unwrap());
+    let digest = blobs.put(b"same").unwrap();
+    let path = blobs.path(&digest);
+    let file = || std::fs::metadata(&path).unwrap().ino();
+    let first = file();
+    assert_eq!(blobs.put(b"same").unwrap(), digest);
+    // What is there stays: nothing has to be written out in its place.
+    assert_eq!((file(), scratch_files(&dir)), (first, 0));
+    // Unless it can't be what its name says.
+    std::fs::write(&path, b"sam").unwrap();
+    assert_eq!(blobs.put(b"same").unwrap(), digest);
     assert_eq!(scratch_files(&dir), 0);
-    assert_eq!(
-        bytes_of(blobs.open(&sha256_digest(b"same")).unwrap().unwrap().read(&blobs.flow, 0..4)).await,
-        b"same"
-    );
+    assert_eq!(bytes_of(blobs.open(&digest).unwrap().unwrap().read(&blobs.flow, 0..4)).await, b"same");
 }
 
 #[test]

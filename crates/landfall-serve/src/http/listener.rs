@@ -31,9 +31,8 @@ pub struct Limits {
     /// requests.
     pub header_wait: Duration,
     /// Largest header section, in bytes. Two session tokens, the longest things in headers, are below 70 000.
+    /// Of headers there are 100 at most, which is hyper's own limit.
     pub header_bytes_max: usize,
-    /// Most headers of a request.
-    pub headers_max: usize,
     /// How long a body, or a reader of an answer, may stand still.
     pub stall_wait: Duration,
     /// How long requests in flight may take once the server was told to stop.
@@ -46,7 +45,6 @@ impl Default for Limits {
             connections_max: 1_024,
             header_wait: Duration::from_secs(75),
             header_bytes_max: 256 << 10,
-            headers_max: 200,
             stall_wait: Duration::from_secs(60),
             shutdown_wait: Duration::from_secs(10),
         }
@@ -149,7 +147,6 @@ async fn connection(
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_wait)
-        .max_headers(limits.headers_max)
         .max_buf_size(limits.header_bytes_max);
     let mut connection = pin!(builder.serve_connection(io, answer));
     // How a connection ends is the client's business: it has gone away, or was told what is wrong.

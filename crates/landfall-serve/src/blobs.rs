@@ -2,6 +2,7 @@
 //!
 //! How content gets there and comes from there, in memory that doesn't grow with it, is in [`flow`].
 
+mod blocks;
 mod flow;
 mod recent;
 mod uploads;

@@ -3,9 +3,13 @@
 //! Content goes through in batches and pieces. The more clients there are at a time, the smaller they get: what
 //! is in memory stays the same, however much is sent and by however many. Hashing, reading and writing are done
 //! by the blocking pool, one batch at a time for each client, so that a slow client never holds a thread.
+//!
+//! A body is copied into blocks of our own at once, while it is in the processor's cache: so the connection's
+//! buffer is free for the next read, and each connection has one.
 
+use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,20 +21,23 @@ use landfall_wire::hash::Hasher;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use super::blocks::{BLOCK_BYTES, Batch, Block, Blocks};
+
 /// Bytes of all uploads together that wait to be hashed and written; as many are being hashed and written.
-const UPLOADED_BYTES: usize = 4 << 20;
-/// Least and most bytes of one upload that are gathered before they are hashed and written.
-const BATCH_BYTES: [usize; 2] = [48 << 10, 2 << 20];
-/// A piece that is smaller than this is copied, in bytes: what is given is a part of the connection's buffer of
-/// 64 KiB, and would keep all of that.
-const COPIED_BYTES_MAX: usize = 32 << 10;
+const UPLOADED_BYTES: usize = 2 << 20;
+/// Least and most bytes of one upload that are gathered before they are hashed and written. The least is what one
+/// read from a connection gives when there is enough.
+const BATCH_BYTES: [usize; 2] = [BLOCK_BYTES / 2, 512 << 10];
 /// Uploads that are so many keep all processors busy without each of them gathering a batch while another one
 /// is at work, which would only take memory.
 const CROWD: usize = 16;
+/// Bytes that are read from a connection at a time, without a crowd of uploads and with one: a connection has up to
+/// three buffers of this size, of what was read, of what is on its way to the upload, and of what the upload copies.
+const READ_BYTES: [usize; 2] = [BLOCK_BYTES, BLOCK_BYTES / 2];
 /// Bytes of all downloads together that are read ahead; as many are being sent.
-const DOWNLOADED_BYTES: usize = 4 << 20;
+const DOWNLOADED_BYTES: usize = 2 << 20;
 /// Least and most bytes of a download that are read at a time.
-const PIECE_BYTES: [usize; 2] = [64 << 10, 512 << 10];
+const PIECE_BYTES: [usize; 2] = [BLOCK_BYTES, 512 << 10];
 /// Batches that are hashed and written at a time: more would only take turns on the same processors.
 const BATCHES_AT_WORK_MAX: usize = 8;
 
@@ -40,6 +47,7 @@ pub struct Flow {
     uploads: Arc<AtomicUsize>,
     downloads: Arc<AtomicUsize>,
     work: Arc<Semaphore>,
+    blocks: Blocks,
 }
 
 impl Default for Flow {
@@ -48,7 +56,17 @@ impl Default for Flow {
             uploads: Arc::default(),
             downloads: Arc::default(),
             work: Arc::new(Semaphore::new(BATCHES_AT_WORK_MAX)),
+            blocks: Blocks::default(),
         }
+    }
+}
+
+impl Flow {
+    /// Most bytes to read from a connection at a time. hyper's buffer grows, up to what a header section may have,
+    /// while reads fill it; one byte less than it would have to be keeps it as it is.
+    pub fn read_bytes_max(&self) -> usize {
+        let [few, crowd] = READ_BYTES;
+        if self.uploads.load(Ordering::Relaxed) >= CROWD { crowd - 1 } else { few - 1 }
     }
 }
 
@@ -114,12 +132,12 @@ impl Growing {
                 stage = Stage::Idle(stage.done().await?);
             }
             let batch_bytes = sharing.part(UPLOADED_BYTES, BATCH_BYTES);
-            let gathered = gather(&mut body, end - stage.length(), batch_bytes).await;
+            let gathered = gather(&mut body, end - stage.length(), batch_bytes, &flow.blocks).await;
             let growing = stage.done().await?;
             match gathered.ended {
-                None => stage = growing.start(flow, &sharing, gathered.pieces).await?,
+                None => stage = growing.start(flow, &sharing, gathered.batch).await?,
                 Some(ended) => {
-                    let last = growing.start(flow, &sharing, gathered.pieces).await?;
+                    let last = growing.start(flow, &sharing, gathered.batch).await?;
                     return Ok((last.done().await?, ended));
                 }
             }
@@ -128,32 +146,33 @@ impl Growing {
 
     /// Sends a batch on its way. With one upload, hashing and writing take a processor each; with several,
     /// each upload is as good as on one.
-    async fn start(self, flow: &Flow, sharing: &Sharing, pieces: Vec<Bytes>) -> io::Result<Stage> {
-        if pieces.is_empty() {
+    async fn start(self, flow: &Flow, sharing: &Sharing, batch: Batch) -> io::Result<Stage> {
+        if batch.length() == 0 {
             return Ok(Stage::Idle(self));
         }
         let turn = Arc::clone(&flow.work).acquire_owned().await.map_err(io::Error::other)?;
         let Self { file, mut hasher, length } = self;
-        let length = length + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        let length = length + batch.length() as u64;
         let target = Arc::clone(&file);
-        let writing = move |pieces: &[Bytes]| {
+        let writing = move |batch: &Batch| {
             let mut target = &*target;
-            pieces.iter().try_for_each(|piece| target.write_all(piece))
+            batch.parts().try_for_each(|part| target.write_all(part))
         };
         if sharing.count() > 1 {
             let working = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                writing(&pieces)?;
-                pieces.iter().for_each(|piece| hasher.update(piece));
+                batch.parts().for_each(|part| hasher.update(part));
+                writing(&batch)?;
                 Ok(hasher)
             });
             return Ok(Stage::Working { file, length, writing: None, working });
         }
-        let to_write = pieces.clone();
+        let batch = Arc::new(batch);
+        let to_write = Arc::clone(&batch);
         let writing = tokio::task::spawn_blocking(move || writing(&to_write));
         let working = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            pieces.iter().for_each(|piece| hasher.update(piece));
+            batch.parts().for_each(|part| hasher.update(part));
             Ok(hasher)
         });
         Ok(Stage::Working { file, length, writing: Some(writing), working })
@@ -194,16 +213,20 @@ impl Stage {
 
 /// What [`gather`] got.
 struct Gathered {
-    pieces: Vec<Bytes>,
+    batch: Batch,
     ended: Option<Ended>,
 }
 
 /// Reads a body until there is a batch, it ends, or `room` bytes are there and more come.
-async fn gather(body: &mut (impl BodyExt<Data = Bytes> + Unpin), room: u64, batch_bytes: usize) -> Gathered {
-    let mut pieces = Vec::new();
-    let mut length = 0usize;
+async fn gather(
+    body: &mut (impl BodyExt<Data = Bytes> + Unpin),
+    room: u64,
+    batch_bytes: usize,
+    blocks: &Blocks,
+) -> Gathered {
+    let mut batch = Batch::new(blocks);
     let ended = loop {
-        if length >= batch_bytes {
+        if batch.length() >= batch_bytes {
             break None;
         }
         match body.frame().await {
@@ -211,59 +234,58 @@ async fn gather(body: &mut (impl BodyExt<Data = Bytes> + Unpin), room: u64, batc
             Some(Err(_)) => break Some(Ended::Interrupted),
             Some(Ok(frame)) => {
                 let Ok(mut piece) = frame.into_data() else { continue };
-                let left = usize::try_from(room).unwrap_or(usize::MAX) - length;
+                let left = usize::try_from(room).unwrap_or(usize::MAX) - batch.length();
                 let too_long = piece.len() > left;
                 piece.truncate(left);
-                length += piece.len();
-                if !piece.is_empty() {
-                    let is_small = piece.len() < COPIED_BYTES_MAX;
-                    pieces.push(if is_small { Bytes::copy_from_slice(&piece) } else { piece });
-                }
+                batch.extend(&piece);
                 if too_long {
                     break Some(Ended::TooLong);
                 }
             }
         }
     };
-    Gathered { pieces, ended }
+    Gathered { batch, ended }
 }
 
-/// A file that gives its pieces one after the other, reading one ahead.
+/// A file that gives its blocks one after the other, reading some ahead.
 #[derive(Debug)]
 pub struct Pieces {
+    /// Bytes that are not read yet, nor about to be.
     left: u64,
+    ready: VecDeque<Block>,
     reading: Option<Reading>,
+    blocks: Blocks,
     sharing: Sharing,
 }
 
-type Reading = JoinHandle<io::Result<(File, Vec<u8>)>>;
+type Reading = JoinHandle<io::Result<(File, Vec<Block>)>>;
 
 impl Pieces {
     /// So many bytes of a file from a place on.
     pub(super) fn of(flow: &Flow, mut file: File, start: u64, left: u64) -> Self {
         let sharing = Sharing::of(&flow.downloads);
-        let length = next_length(&sharing, left);
-        let reading = (left > 0).then(|| {
-            tokio::task::spawn_blocking(move || {
-                file.seek(SeekFrom::Start(start))?;
-                piece(file, length)
-            })
-        });
-        Self { left, reading, sharing }
+        let blocks = flow.blocks.clone();
+        let mut pieces = Self { left, ready: VecDeque::new(), reading: None, blocks, sharing };
+        if left > 0 {
+            pieces.read(move || file.seek(SeekFrom::Start(start)).map(|_| file));
+        }
+        pieces
     }
-}
 
-fn next_length(sharing: &Sharing, left: u64) -> u64 {
-    left.min(sharing.part(DOWNLOADED_BYTES, PIECE_BYTES) as u64)
-}
-
-fn piece(file: File, length: u64) -> io::Result<(File, Vec<u8>)> {
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    (&file).take(length).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 == length {
-        Ok((file, bytes))
-    } else {
-        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a blob is shorter than it was"))
+    /// Begins to read the next blocks of a file.
+    fn read(&mut self, file: impl FnOnce() -> io::Result<File> + Send + 'static) {
+        let length = self.sharing.part(DOWNLOADED_BYTES, PIECE_BYTES);
+        let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(length);
+        self.left -= length as u64;
+        let blocks = self.blocks.clone();
+        self.reading = Some(tokio::task::spawn_blocking(move || {
+            let file = file()?;
+            let read = blocks.read(&file, length).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "a blob is shorter than it was"),
+                _ => error,
+            })?;
+            Ok((file, read))
+        }));
     }
 }
 
@@ -271,16 +293,20 @@ impl futures_core::Stream for Pieces {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(reading) = self.reading.as_mut() else { return Poll::Ready(None) };
-        let read = ready!(Pin::new(reading).poll(context)).map_err(io::Error::other).and_then(|read| read);
-        self.reading = None;
-        Poll::Ready(Some(read.map(|(file, bytes)| {
-            self.left = self.left.saturating_sub(bytes.len() as u64);
+        if self.ready.is_empty() {
+            let Some(reading) = self.reading.as_mut() else { return Poll::Ready(None) };
+            let read =
+                ready!(Pin::new(reading).poll(context)).map_err(io::Error::other).and_then(|read| read);
+            self.reading = None;
+            let (file, blocks) = match read {
+                Ok(read) => read,
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            };
+            self.ready.extend(blocks);
             if self.left > 0 {
-                let length = next_length(&self.sharing, self.left);
-                self.reading = Some(tokio::task::spawn_blocking(move || piece(file, length)));
+                self.read(|| Ok(file));
             }
-            Bytes::from(bytes)
-        })))
+        }
+        Poll::Ready(self.ready.pop_front().map(|block| Ok(Bytes::from_owner(block))))
     }
 }

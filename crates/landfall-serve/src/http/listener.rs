@@ -127,6 +127,7 @@ async fn connection(
 ) {
     // Answers are written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
+    let flow = world.blobs.flow.clone();
     let answer = service_fn(move |request: Request<Incoming>| {
         let (world, leads) = (Arc::clone(&world), leads.clone());
         async move {
@@ -142,7 +143,7 @@ async fn connection(
             Ok::<_, std::convert::Infallible>(response)
         }
     });
-    let io = TokioIo::new(PatientStream::new(stream, limits.stall_wait));
+    let io = TokioIo::new(PatientStream::new(stream, limits.stall_wait, flow));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())

@@ -9,15 +9,14 @@ use std::time::Duration;
 use axum::body::HttpBody;
 use bytes::Bytes;
 use hyper::body::{Frame, Incoming, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use crate::blobs::Flow;
+
 /// What has to arrive of a body before its wait begins anew, in bytes: one byte a minute is no progress.
 const PROGRESS_BYTES_MIN: usize = 1 << 10;
-/// Most bytes that are read from a connection at a time. hyper's buffer grows, up to what a header section may
-/// have, while reads fill it; one byte less than it would have to be keeps that of a large upload at 64 KiB.
-const READ_BYTES_MAX: usize = (64 << 10) - 1;
 
 /// A wait that ends in failure unless it is called off.
 struct Patience {
@@ -97,13 +96,15 @@ impl HttpBody for PatientBody {
 /// A connection whose other side has to take what it is sent. Reading is timed where it is known what is
 /// read: see [`PatientBody`], and hyper's own wait for headers.
 pub(super) struct PatientStream {
-    stream: TcpStream,
+    /// Of which as much is read at a time as the flow says.
+    stream: Take<TcpStream>,
     patience: Patience,
+    flow: Flow,
 }
 
 impl PatientStream {
-    pub(super) fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, patience: Patience::new(limit) }
+    pub(super) fn new(stream: TcpStream, limit: Duration, flow: Flow) -> Self {
+        Self { stream: stream.take(0), patience: Patience::new(limit), flow }
     }
 
     fn timed<T>(
@@ -112,7 +113,7 @@ impl PatientStream {
         write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let this = &mut *self;
-        match write(Pin::new(&mut this.stream), context) {
+        match write(Pin::new(this.stream.get_mut()), context) {
             Poll::Pending => this.patience.wait(context).map(Err),
             ready => {
                 this.patience.call_off();
@@ -128,14 +129,9 @@ impl AsyncRead for PatientStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if buffer.remaining() <= READ_BYTES_MAX {
-            return Pin::new(&mut self.stream).poll_read(context, buffer);
-        }
-        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(READ_BYTES_MAX));
-        ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
-        let length = part.filled().len();
-        buffer.advance(length);
-        Poll::Ready(Ok(()))
+        let this = &mut *self;
+        this.stream.set_limit(this.flow.read_bytes_max() as u64);
+        Pin::new(&mut this.stream).poll_read(context, buffer)
     }
 }
 
@@ -153,7 +149,7 @@ impl AsyncWrite for PatientStream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.get_ref().is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -14,11 +14,6 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// A call of the server is some hundred small pieces of memory, which go away on another thread than the one
-/// that asked for them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = edge::arguments();
     if cmd::credential_helper::is_meant(arguments.first()) {

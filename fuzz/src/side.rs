@@ -81,6 +81,7 @@ impl Side {
             sources: SourceMap::new(),
             discovery: landfall_serve::discovery::Settings::default(),
             read_time: now,
+            time_lapse: 1,
             fill_random: random,
             limits: Limits::default(),
             warn: |_| {},

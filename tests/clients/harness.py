@@ -1,5 +1,6 @@
 """What the checks have in common: a list of checks, clean processes, and a running `landfall serve`."""
 
+import copy
 import dataclasses
 import difflib
 import json
@@ -169,6 +170,13 @@ class Bench:
         """A token from `landfall token github`."""
         minted = self.run(self.landfall, "token", "github", "--repo", repo, "--endpoint", self.server.url, *flags)
         return minted.stdout.strip()
+
+    def beside(self, *flags):
+        """The same place with a server of its own, which is stopped in the end."""
+        other = copy.copy(self)
+        other.server = Server(self, *flags)
+        self.undo.append(other.server.stop)
+        return other
 
     def close(self):
         """Ends what the checks have started, and takes the folder away."""

@@ -17,12 +17,42 @@ pub type ReadTime = fn() -> Timestamp;
 pub struct Clock {
     read: ReadTime,
     ahead_ms: AtomicI64,
+    /// How many times as fast lifetimes and waits pass.
+    lapse: u32,
 }
 
 impl Clock {
     /// A clock that shows real time.
     pub fn new(read: ReadTime) -> Self {
-        Self { read, ahead_ms: AtomicI64::new(0) }
+        Self { read, ahead_ms: AtomicI64::new(0), lapse: 1 }
+    }
+
+    /// The same clock, by which lifetimes and waits pass so many times as fast: a session of 900 seconds ends
+    /// after 900 / `times`, and its expiry says so. Nothing else changes, so that clients with clocks of their
+    /// own agree.
+    #[must_use]
+    pub fn with_lapse(self, times: u32) -> Self {
+        Self { lapse: times.max(1), ..self }
+    }
+
+    /// How many times as fast lifetimes and waits pass.
+    pub fn lapse(&self) -> u32 {
+        self.lapse
+    }
+
+    /// How long something takes here that takes AWS so long, both in milliseconds.
+    pub fn span_ms(&self, aws_ms: i64) -> i64 {
+        aws_ms / i64::from(self.lapse)
+    }
+
+    /// When something ends that begins now and lasts so many seconds at AWS.
+    pub fn ends_after(&self, seconds: i64) -> Timestamp {
+        self.ends_from(self.now(), seconds)
+    }
+
+    /// The same for something that began at another moment.
+    pub fn ends_from(&self, began: Timestamp, seconds: i64) -> Timestamp {
+        Timestamp(began.0.saturating_add(self.span_ms(seconds.saturating_mul(1000))))
     }
 
     /// Real time.

@@ -13,6 +13,7 @@ pub(crate) mod drive;
 mod groups;
 mod shapes;
 mod targets;
+mod yaml;
 
 use landfall_wire::error::{AwsError, Protocol};
 use serde_json::Value;

@@ -50,6 +50,8 @@ pub struct Config {
     pub discovery: discovery::Settings,
     /// Real time.
     pub read_time: ReadTime,
+    /// How many times as fast lifetimes and waits pass; see [`Clock::with_lapse`].
+    pub time_lapse: u32,
     /// Random bytes.
     pub fill_random: FillRandom,
     /// What clients may take of it.
@@ -230,7 +232,7 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
         doors: crate::door::Doors::default(),
         jobs: Jobs::default(),
         vault: Vault::new(memory.vault_key.expose()).map_err(StartError::Key)?,
-        clock: Clock::new(config.read_time),
+        clock: Clock::new(config.read_time).with_lapse(config.time_lapse),
         policies: PolicyCache::default(),
         given: memory.given,
         ecs: crate::ecs::runner::Runner::default(),

@@ -35,7 +35,11 @@ const CONFINED: &[Confined] = &[
     },
     Confined {
         name: "granit_parser",
-        to: &["crates/landfall-check/src/yaml.rs", "crates/landfall-check/src/yaml/"],
+        to: &[
+            "crates/landfall-check/src/yaml.rs",
+            "crates/landfall-check/src/yaml/",
+            "crates/landfall-serve/src/codedeploy/yaml.rs",
+        ],
         why: "it stays easy to replace",
     },
     Confined {

@@ -58,7 +58,11 @@ const CONFINED: &[Confined] = &[
     Confined { library: "webpki-roots", to: &["landfall-serve"], why: TLS },
     Confined { library: "axum", to: &["landfall-serve"], why: "the HTTP edge is one crate's business" },
     Confined { library: "hcl-edit", to: &["landfall-check"], why: "Terraform is read in one place" },
-    Confined { library: "granit-parser", to: &["landfall-check"], why: "YAML is read in one place" },
+    Confined {
+        library: "granit-parser",
+        to: &["landfall-check", "landfall-serve"],
+        why: "YAML of a repository is read in one place, and AppSpecs that come over the wire in another",
+    },
     Confined { library: "clap", to: &["landfall"], why: "only the binary reads a command line" },
     Confined {
         library: "tokio",

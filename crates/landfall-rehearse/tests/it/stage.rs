@@ -72,6 +72,7 @@ impl Stage {
             sources: sources.clone(),
             discovery: landfall_serve::discovery::Settings::default(),
             read_time: now,
+            time_lapse: 1,
             fill_random: count,
             limits: landfall_serve::Limits::default(),
             warn: |_| {},

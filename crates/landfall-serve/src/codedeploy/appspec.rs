@@ -1,12 +1,12 @@
 //! The AppSpec of a deployment to ECS: which task definition, with which container behind the load
-//! balancer. CodeDeploy reads JSON and YAML; here it is JSON, which is what clients send.
+//! balancer. CodeDeploy reads JSON and YAML.
 //! <https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-resources.html>
 
 use landfall_wire::error::AwsError;
 use landfall_wire::hash::sha256_hex;
 use serde_json::{Map, Value, json};
 
-use super::{Called, error};
+use super::{Called, error, yaml};
 
 /// What an AppSpec says.
 pub(super) struct AppSpec {
@@ -54,8 +54,13 @@ pub(super) fn read(call: &Called<'_>) -> Result<AppSpec, AwsError> {
 }
 
 fn parse(text: &str, hash: String) -> Result<AppSpec, AwsError> {
-    let spec: Value = serde_json::from_str(text)
-        .map_err(|problem| wrong(format!("The AppSpec file is not well formed: {problem}")))?;
+    let is_json = text.trim_start().starts_with('{');
+    let spec = match is_json {
+        true => serde_json::from_str(text).map_err(|problem: serde_json::Error| problem.to_string()),
+        false => yaml::parse(text),
+    };
+    let spec: Value =
+        spec.map_err(|problem| wrong(format!("The AppSpec file is not well formed: {problem}")))?;
     let resources = member(&spec, "resources").and_then(Value::as_array);
     let resources = resources.ok_or_else(|| wrong("The AppSpec file must include property 'Resources'"))?;
     let [resource] = resources.as_slice() else {
@@ -124,7 +129,9 @@ mod tests {
         assert_eq!(Value::Object(spec.set), wanted);
         assert_eq!(spec.hooks, [("BeforeInstall".to_owned(), "check".to_owned())]);
         for (text, wanted) in [
-            ("version: 0", "not well formed"),
+            ("{version", "not well formed"),
+            ("version: [", "not well formed"),
+            ("version: 0", "'Resources'"),
             ("{}", "'Resources'"),
             (r#"{"resources":[{"a":{"type":"AWS::Lambda::Function"}}]}"#, "AWS::ECS::Service"),
             (r#"{"resources":[{"a":{"type":"AWS::ECS::Service","properties":{}}}]}"#, "'TaskDefinition'"),

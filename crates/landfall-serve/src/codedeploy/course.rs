@@ -42,6 +42,18 @@ pub enum Shift {
     },
 }
 
+impl Shift {
+    /// The same with another wait: `span` makes it, in milliseconds, of AWS's.
+    #[must_use]
+    pub fn with_waits(self, span: impl Fn(i64) -> i64) -> Self {
+        match self {
+            Self::Canary { percent, wait_ms } => Self::Canary { percent, wait_ms: span(wait_ms) },
+            Self::Linear { percent, wait_ms } => Self::Linear { percent, wait_ms: span(wait_ms) },
+            Self::AllAtOnce => self,
+        }
+    }
+}
+
 /// What a deployment waits for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Stage {
@@ -165,6 +177,9 @@ impl Course {
         let mut acts = Vec::new();
         while !self.is_over() {
             let waited = now_ms.saturating_sub(self.since_ms);
+            if self.stage == Stage::Install && self.asks_a_hook("Install", now_ms) {
+                break;
+            }
             match self.stage.clone() {
                 Stage::Install if !is_healthy => {
                     self.begin("Install", now_ms);
@@ -266,21 +281,27 @@ impl Course {
 
     /// Comes to a stage, whose first lifecycle event this is.
     fn enter(&mut self, stage: Stage, event: &str, now_ms: i64) {
-        self.begin(event, now_ms);
-        let hook = self.hooks.iter().find(|(name, _)| self.is_begun(name)).cloned();
-        if let Some((name, function)) = hook {
-            let message = format!(
-                "The function {function} was not invoked at {name}: there are no Lambda functions here."
-            );
-            self.end(End::Failed { code: "INVALID_LAMBDA_FUNCTION".to_owned(), message }, now_ms);
+        if self.asks_a_hook(event, now_ms) {
             return;
         }
+        self.begin(event, now_ms);
         self.stage = stage;
         self.since_ms = now_ms;
     }
 
-    fn is_begun(&self, name: &str) -> bool {
-        self.events.iter().any(|event| event.name == name && event.status != "Pending")
+    /// Whether a hook stands in the way to an event: at that one or at one before it that hasn't begun. Its
+    /// function can't be asked, so the deployment fails there.
+    fn asks_a_hook(&mut self, event: &str, now_ms: i64) -> bool {
+        let until = self.events.iter().position(|known| known.name == event).unwrap_or(0);
+        let pending = self.events.iter().take(until + 1).filter(|known| known.status == "Pending");
+        let hook =
+            pending.flat_map(|known| self.hooks.iter().find(|(name, _)| *name == known.name)).next().cloned();
+        let Some((name, function)) = hook else { return false };
+        self.begin(&name, now_ms);
+        let message =
+            format!("The function {function} was not invoked at {name}: there are no Lambda functions here.");
+        self.end(End::Failed { code: "INVALID_LAMBDA_FUNCTION".to_owned(), message }, now_ms);
+        true
     }
 
     /// All events before this one have succeeded, and it goes on.
@@ -390,9 +411,17 @@ mod tests {
             told(&mut course, &[(false, 3_599_999), (false, 3_600_000)]),
             ["3599999 InProgress 0 []", "3600000 Failed 0 [Undo]",]
         );
-        let mut hooked = Course::new(Shift::AllAtOnce, 0);
-        hooked.hooks.push(("AfterInstall".to_owned(), "check".to_owned()));
-        told(&mut hooked, &[(true, 0)]);
-        assert_eq!(hooked.status(), "Failed");
+        for event in ["BeforeInstall", "AfterInstall", "AfterAllowTestTraffic", "BeforeAllowTraffic"] {
+            let mut hooked = Course::new(Shift::AllAtOnce, 0);
+            hooked.hooks.push((event.to_owned(), "check".to_owned()));
+            told(&mut hooked, &[(true, 0), (true, 10_000), (true, 20_000)]);
+            let failed: Vec<&str> = hooked
+                .events
+                .iter()
+                .filter(|known| known.status == "Failed")
+                .map(|known| known.name.as_str())
+                .collect();
+            assert_eq!((hooked.status(), failed), ("Failed", vec![event]));
+        }
     }
 }

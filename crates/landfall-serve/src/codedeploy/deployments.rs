@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::course::{Course, Shift};
 use super::{Called, Fault, appspec, configs, drive, error, groups, seconds, shapes};
 use crate::authz::codedeploy_calls as calls;
+use crate::clock::Clock;
 use crate::store::codedeploy::{Deployment, Group, group_arn};
 use crate::store::ecs::Body;
 use crate::world::World;
@@ -68,7 +69,7 @@ fn create(call: &Called<'_>) -> Result<Value, AwsError> {
         service: service_of(&group),
         set: spec.set,
         sets: (None, None),
-        course: Course { hooks: spec.hooks, ..course(&group, shift, now, call.members) },
+        course: Course { hooks: spec.hooks, ..course(&call.world.clock, &group, shift, now, call.members) },
         settings: group.body,
         application,
         group: name,
@@ -106,11 +107,11 @@ fn service_of(group: &Group) -> (String, String) {
 }
 
 /// The course that a group's settings give a deployment.
-fn course(group: &Group, shift: Shift, now_ms: i64, given: &Body) -> Course {
+fn course(clock: &Clock, group: &Group, shift: Shift, now_ms: i64, given: &Body) -> Course {
     let settings = group.body.get("blueGreenDeploymentConfiguration").cloned().unwrap_or_default();
     let ready = &settings["deploymentReadyOption"];
     let ending = &settings["terminateBlueInstancesOnDeploymentSuccess"];
-    let minutes = |value: &Value| value.as_i64().unwrap_or(0).saturating_mul(MINUTE_MS);
+    let minutes = |value: &Value| clock.span_ms(value.as_i64().unwrap_or(0).saturating_mul(MINUTE_MS));
     let waits = ready["actionOnTimeout"] == "STOP_DEPLOYMENT";
     let keeps = ending["action"] == "KEEP_ALIVE";
     let own = given.get("autoRollbackConfiguration").filter(|value| !value.is_null());
@@ -119,7 +120,7 @@ fn course(group: &Group, shift: Shift, now_ms: i64, given: &Body) -> Course {
         ready_ms: waits.then(|| minutes(&ready["waitTimeInMinutes"])),
         termination_ms: (!keeps).then(|| minutes(&ending["terminationWaitTimeInMinutes"])),
         rolls_back: rollback.is_some_and(|rollback| rollback["enabled"] == true),
-        ..Course::new(shift, now_ms)
+        ..Course::new(shift.with_waits(|ms| clock.span_ms(ms)), now_ms)
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) fn login(
     account: AccountId,
     (region, door): (&str, Option<usize>),
 ) -> Result<(String, Timestamp), AwsError> {
-    let expires_at = world.clock.now().plus_seconds(REGISTRY_LOGIN_SECONDS);
+    let expires_at = world.clock.ends_after(REGISTRY_LOGIN_SECONDS);
     let (session, user, federated, account) = match caller {
         Caller::Session(session) => (Some(session.as_ref().clone()), None, None, account),
         Caller::User(user) => (None, Some(user.as_ref().clone()), None, account),

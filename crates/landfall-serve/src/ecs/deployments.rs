@@ -5,7 +5,7 @@ use landfall_wire::error::AwsError;
 use serde_json::{Value, json};
 
 use super::page::Page;
-use super::rollout::{Event, RolloutState, Stage, Status};
+use super::rollout::{Event, Hook, RolloutState, Stage, Status};
 use super::{
     Called, Fault, Keys, active_cluster, cluster_key, controller, failure, invalid, load, members, names,
     no_service, seconds, service_input, services,
@@ -96,8 +96,8 @@ fn render(world: &World, known: &ServiceDeployment) -> Value {
     let current = service.rollout.deployments.iter().find(|deployment| deployment.id() == known.target);
     if let Some(current) = current.filter(|_| !known.status.is_final()) {
         add("lifecycleStage", Value::from(current.stage.word()));
-        if let Some(stage) = service.rollout.waits_at() {
-            add("lifecycleHookDetails", hook_details(stage));
+        if let Some((stage, hook)) = service.rollout.waits_at() {
+            add("lifecycleHookDetails", hook_details(stage, hook, current.stage_since_ms));
         }
     }
     add("deploymentConfiguration", known.configuration.clone());
@@ -106,12 +106,33 @@ fn render(world: &World, known: &ServiceDeployment) -> Value {
         add("rollback", json!({ "reason": reason, "startedAt": seconds(*at), "serviceRevisionArn": to }));
     }
     add("deploymentCircuitBreaker", breaker(&service, known));
+    if let Some(alarms) = alarms(known) {
+        add("alarms", alarms);
+    }
     Value::Object(answer)
 }
 
 /// The hook that waits, under an id that `ContinueServiceDeployment` takes.
-fn hook_details(stage: Stage) -> Value {
-    json!([{ "hookId": stage.word(), "targetType": "PAUSE", "lifecycleStage": stage.word(), "status": "AWAITING_ACTION" }])
+fn hook_details(stage: Stage, hook: &Hook, since_ms: i64) -> Value {
+    json!([{
+        "hookId": stage.word(),
+        "targetType": "PAUSE",
+        "status": "AWAITING_ACTION",
+        "expiresAt": seconds(since_ms.saturating_add(hook.timeout_ms)),
+        "timeoutAction": if hook.goes_on { "CONTINUE" } else { "ROLLBACK" },
+    }])
+}
+
+/// The alarms of a deployment's rules. There is no CloudWatch here: none of them ever goes off.
+fn alarms(known: &ServiceDeployment) -> Option<Value> {
+    let rule = known.configuration.get("alarms")?;
+    let status = match (rule.get("enable") == Some(&Value::Bool(true)), known.status.is_final()) {
+        (false, _) => "DISABLED",
+        (true, true) => "MONITORING_COMPLETE",
+        (true, false) => "MONITORING",
+    };
+    let names = rule.get("alarmNames").cloned().unwrap_or(json!([]));
+    Some(json!({ "status": status, "alarmNames": names, "triggeredAlarmNames": [] }))
 }
 
 fn breaker(service: &Service, known: &ServiceDeployment) -> Value {

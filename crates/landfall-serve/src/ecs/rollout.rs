@@ -14,7 +14,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use stages::{Hook, Stage, Strategy};
+pub use stages::{HOOK_TIMEOUT_MINUTES, Hook, Stage, Strategy};
 
 /// How long a task without a health check must run before it counts as healthy, in milliseconds.
 /// AWS waits longer (about 40 s were observed); a service here has to be stable within seconds.

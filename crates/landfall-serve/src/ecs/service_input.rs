@@ -3,8 +3,11 @@
 use landfall_wire::error::AwsError;
 use serde_json::{Map, Value, json};
 
-use super::rollout::{Breaker, Controller, Hook, Rules, SETTLE_MS, Stage, Strategy, Threshold};
+use super::rollout::{
+    Breaker, Controller, HOOK_TIMEOUT_MINUTES, Hook, Rules, SETTLE_MS, Stage, Strategy, Threshold,
+};
 use super::{Called, client, invalid, load, names};
+use crate::clock::Clock;
 use crate::store::ecs::{Body, DefinitionStatus, Place, TaskDefinition};
 
 /// What belongs to a revision: a change of any of it makes a new deployment.
@@ -271,7 +274,7 @@ fn breaker_of(of: &Map<String, Value>) -> Breaker {
     }
 }
 
-fn hooks_of(of: &Map<String, Value>) -> Vec<Hook> {
+fn hooks_of(clock: &Clock, of: &Map<String, Value>) -> Vec<Hook> {
     let hooks = of.get("lifecycleHooks").and_then(Value::as_array);
     let read = |hook: &Value| {
         let words = hook.get("lifecycleStages").and_then(Value::as_array);
@@ -279,7 +282,15 @@ fn hooks_of(of: &Map<String, Value>) -> Vec<Hook> {
         let stages = Stage::ALL.into_iter().filter(|stage| words.contains(&stage.word())).collect();
         let is_pause = hook.get("targetType").and_then(Value::as_str) == Some("PAUSE");
         let target = hook.get("hookTargetArn").and_then(Value::as_str).unwrap_or("without a target");
-        Hook { stages, function: (!is_pause).then(|| target.to_owned()) }
+        let timeout = hook.get("timeoutConfiguration");
+        let minutes = timeout.and_then(|timeout| timeout.get("timeoutInMinutes")).and_then(Value::as_i64);
+        let action = timeout.and_then(|timeout| timeout.get("action")).and_then(Value::as_str);
+        Hook {
+            stages,
+            function: (!is_pause).then(|| target.to_owned()),
+            timeout_ms: clock.span_ms(minutes.unwrap_or(HOOK_TIMEOUT_MINUTES).max(0).saturating_mul(60_000)),
+            goes_on: action == Some("CONTINUE"),
+        }
     };
     hooks.into_iter().flatten().map(read).collect()
 }
@@ -289,7 +300,7 @@ fn hooks_of(of: &Map<String, Value>) -> Vec<Hook> {
 const GRACE_SECONDS_MAX: i64 = i32::MAX as i64;
 
 /// The rules of a service's rollout, from what is kept of it.
-pub(super) fn rules(body: &Body) -> Rules {
+pub(super) fn rules(clock: &Clock, body: &Body) -> Rules {
     let empty = Map::new();
     let of = member(body, "deploymentConfiguration").unwrap_or(&empty);
     let percent =
@@ -307,9 +318,10 @@ pub(super) fn rules(body: &Body) -> Rules {
         minimum_percent: percent("minimumHealthyPercent", 100),
         maximum_percent: percent("maximumPercent", 200),
         breaker: breaker_of(of),
-        strategy: strategy_of(of).unwrap_or(Strategy::Rolling),
-        bake_ms: minutes(Some(of), "bakeTimeInMinutes", 0),
-        hooks: hooks_of(of),
+        strategy: strategy_of(of)
+            .map_or(Strategy::Rolling, |strategy| strategy.with_waits(|ms| clock.span_ms(ms))),
+        bake_ms: clock.span_ms(minutes(Some(of), "bakeTimeInMinutes", 0)),
+        hooks: hooks_of(clock, of),
         grace_ms: grace_seconds.clamp(0, GRACE_SECONDS_MAX) * 1_000,
         settle_ms: SETTLE_MS,
         target_groups: groups.map(str::to_owned).collect(),

@@ -264,7 +264,7 @@ impl NewService {
     }
 
     fn build(&self, call: &Called<'_>, named: &Named, long_arn: bool, tags: Tags) -> Service {
-        let rules = service_input::rules(&self.body);
+        let rules = service_input::rules(&call.world.clock, &self.body);
         Service {
             place: named.place.clone(),
             cluster: named.cluster.clone(),

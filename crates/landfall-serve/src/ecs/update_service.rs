@@ -55,7 +55,7 @@ pub(super) fn update(call: &Called<'_>) -> Result<Value, AwsError> {
                 controller::feed(call.world, writing, &mut service, event);
             }
         }
-        let rules = service_input::rules(&service.body);
+        let rules = service_input::rules(&call.world.clock, &service.body);
         if rules != service.rollout.rules {
             service.rollout.rules = rules;
             service.rollout.stuck = false;

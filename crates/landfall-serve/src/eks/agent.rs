@@ -16,6 +16,7 @@ use landfall_wire::jwt;
 use serde_json::json;
 
 use super::auth::{self, Granted};
+use crate::clock::Clock;
 use crate::log::FailedCall;
 use crate::store::eks::EksCluster;
 use crate::world::World;
@@ -28,6 +29,9 @@ const ADDRESSES: [&str; 2] = ["169.254.170.23", "fd00:ec2::23"];
 const KEPT_MAX: usize = 2_000;
 /// How long credentials are kept before others are fetched, in seconds.
 const KEPT_SECONDS_MAX: i64 = 3 * 3600;
+/// The same for those of a target role, which live for an hour.
+/// <https://docs.aws.amazon.com/eks/latest/userguide/pod-id-assign-target-role.html>
+const TARGET_KEPT_SECONDS_MAX: i64 = 59 * 60;
 /// What is left of credentials that are still given, at least, in seconds.
 const LEFT_SECONDS_MIN: i64 = 15;
 /// With these EKS Auth takes back what it gave.
@@ -55,12 +59,16 @@ impl std::fmt::Debug for Kept {
 }
 
 impl Kept {
-    fn is_valid(&self, now: Timestamp) -> bool {
-        self.granted.issued.session.expires_at() > now.plus_seconds(LEFT_SECONDS_MIN)
+    fn is_valid(&self, clock: &Clock, now: Timestamp) -> bool {
+        self.granted.issued.session.expires_at() > clock.ends_from(now, LEFT_SECONDS_MIN)
     }
 
-    fn is_fresh(&self, now: Timestamp) -> bool {
-        self.is_valid(now) && self.fetched.plus_seconds(KEPT_SECONDS_MAX) > now
+    fn is_fresh(&self, clock: &Clock, now: Timestamp) -> bool {
+        let seconds_max = match self.granted.association.target_role {
+            Some(_) => TARGET_KEPT_SECONDS_MAX,
+            None => KEPT_SECONDS_MAX,
+        };
+        self.is_valid(clock, now) && clock.ends_from(self.fetched, seconds_max) > now
     }
 }
 
@@ -121,7 +129,7 @@ pub fn credentials(
     };
     let key = sha256(token.as_bytes());
     let kept = world.agent.get(&key);
-    if let Some(fresh) = kept.as_ref().filter(|kept| kept.is_fresh(now)) {
+    if let Some(fresh) = kept.as_ref().filter(|kept| kept.is_fresh(&world.clock, now)) {
         return given(&fresh.granted);
     }
     match fetch(world, request_id, &claims, token) {
@@ -133,7 +141,7 @@ pub fn credentials(
             world.agent.drop(&key);
             upstream(&error, request_id)
         }
-        Err(error) => match kept.filter(|kept| kept.is_valid(now)) {
+        Err(error) => match kept.filter(|kept| kept.is_valid(&world.clock, now)) {
             Some(kept) => given(&kept.granted),
             None => upstream(&error, request_id),
         },

@@ -368,7 +368,7 @@ fn first_session(
         role_id: role.id.clone(),
         session_name: name,
         issued_at_ms: now.0,
-        expires_at_ms: now.plus_seconds(SESSION_SECONDS).0,
+        expires_at_ms: world.clock.ends_from(now, SESSION_SECONDS).0,
         provider: None,
         federated_keys: Vec::new(),
         transitive_tag_keys: tags.iter().map(|(key, _)| key.clone()).collect(),
@@ -492,7 +492,7 @@ fn target_session(
         role_name: role.name.clone(),
         role_id: role.id.clone(),
         issued_at_ms: now.0,
-        expires_at_ms: now.plus_seconds(TARGET_SESSION_SECONDS).0,
+        expires_at_ms: world.clock.ends_from(now, TARGET_SESSION_SECONDS).0,
         ..first
     })
 }

@@ -25,7 +25,7 @@ pub struct Asked<'a> {
 }
 
 /// The cluster, and the service account's association: an object with `cluster`, `association` (null without
-/// one) and `others`, the service accounts that have one.
+/// one), `others`, the service accounts that have one, and `timeLapse`, how many times as fast lifetimes pass.
 ///
 /// # Errors
 /// A status and a sentence, when there is no such cluster or more than one.
@@ -44,6 +44,7 @@ pub fn describe(world: &World, asked: &Asked<'_>) -> Result<Value, (u16, String)
         },
         "association": association,
         "others": others(world, &cluster),
+        "timeLapse": world.clock.lapse(),
     }))
 }
 

@@ -226,7 +226,7 @@ fn take(
         role_id: role.id.clone(),
         session_name: input.session_name.to_owned(),
         issued_at_ms: now.0,
-        expires_at_ms: ends(now, seconds),
+        expires_at_ms: ends(world, now, seconds),
         provider: None,
         federated_keys: Vec::new(),
         tags: wanted.tags,

@@ -156,8 +156,8 @@ pub(crate) fn key_id(world: &World, of: &Arn) -> String {
 }
 
 /// When a session that begins now ends, in milliseconds since 1970.
-pub(super) fn ends(now: Timestamp, seconds: u32) -> i64 {
-    now.plus_seconds(i64::from(seconds)).0
+pub(super) fn ends(world: &World, now: Timestamp, seconds: u32) -> i64 {
+    world.clock.ends_from(now, i64::from(seconds)).0
 }
 
 /// The policies that shall narrow a session. Managed ones are of the account, or AWS's.

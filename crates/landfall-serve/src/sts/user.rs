@@ -45,7 +45,7 @@ pub fn get_session_token(
         account: user.account.account.clone(),
         user: user.user.cloned(),
         issued_at_ms: now.0,
-        expires_at_ms: ends(now, user.seconds(input.duration_seconds)),
+        expires_at_ms: ends(world, now, user.seconds(input.duration_seconds)),
         default_regions_only: call.default_regions_only,
     };
     issue(world, session, 0).map(|(issued, _)| issued).map_err(refused)
@@ -79,7 +79,7 @@ pub fn get_federation_token(
         name: input.name.to_owned(),
         user: user.user.cloned(),
         issued_at_ms: now.0,
-        expires_at_ms: ends(now, user.seconds(input.duration_seconds)),
+        expires_at_ms: ends(world, now, user.seconds(input.duration_seconds)),
         tags,
         policies: policies.unwrap_or_default(),
         default_regions_only: call.default_regions_only,

@@ -411,7 +411,7 @@ impl Exchange<'_> {
             role_id: self.role.id.clone(),
             session_name: self.input.session_name.to_owned(),
             issued_at_ms: now.0,
-            expires_at_ms: now.plus_seconds(i64::from(self.input.duration_seconds)).0,
+            expires_at_ms: super::session::ends(self.world, now, self.input.duration_seconds),
             provider: Some(self.provider.arn.to_string()),
             federated_keys,
             tags: self.identity.session_tags.clone(),

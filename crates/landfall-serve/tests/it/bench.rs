@@ -66,6 +66,7 @@ impl Bench {
             sources: SourceMap::new(),
             discovery,
             read_time: || NOW,
+            time_lapse: 1,
             fill_random: count,
             limits,
             warn: |_| {},

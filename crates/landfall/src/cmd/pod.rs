@@ -31,7 +31,8 @@ pub struct PodArgs {
     /// The service account's annotation eks.amazonaws.com/audience
     #[arg(long, value_name = "AUDIENCE", default_value = "sts.amazonaws.com", requires = "role")]
     audience: String,
-    /// How long the token lives, in seconds, 600 to 86400; a new one is written when four fifths have passed
+    /// How long the token lives, in seconds, 600 to 86400; a new one is written when four fifths have passed.
+    /// `serve --time-lapse` shortens it
     #[arg(long, value_name = "SECONDS", default_value_t = LIFETIME_DEFAULT,
           value_parser = clap::value_parser!(u32).range(600..=86_400))]
     token_lifetime: u32,
@@ -270,7 +271,8 @@ struct Projected {
     pod_uid: String,
     issuer: String,
     audience: String,
-    lifetime: u32,
+    /// How long the token lives, in real time.
+    lifetime: Duration,
     endpoint: String,
 }
 
@@ -298,7 +300,7 @@ impl Projected {
             pod_uid: new_uid(),
             issuer: facts.issuer.clone(),
             audience,
-            lifetime: args.token_lifetime,
+            lifetime: Duration::from_secs(u64::from(args.token_lifetime)) / facts.time_lapse,
             endpoint: endpoint.to_owned(),
         })
     }
@@ -307,7 +309,8 @@ impl Projected {
     async fn write(&self) -> Result<(), Failure> {
         let issued_at = edge::now().seconds();
         let issuer = self.issuer.clone();
-        let facts = self.pod.token(issuer, &self.audience, self.lifetime, issued_at, &self.pod_uid);
+        let lifetime = u32::try_from(self.lifetime.as_secs()).unwrap_or(u32::MAX).max(1);
+        let facts = self.pod.token(issuer, &self.audience, lifetime, issued_at, &self.pod_uid);
         let token = token::mint_claims(&self.endpoint, &pods::claims(&facts), SignedBy::Issuer).await?;
         let failed = |error: std::io::Error| {
             let file = self.file.display();
@@ -334,8 +337,9 @@ impl Projected {
 
 /// The kubelet waits for four fifths of a token's life, a day at most.
 /// <https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#launch-a-pod-using-service-account-token-projection>
-fn renewed_after(lifetime: u32) -> Duration {
-    Duration::from_secs(u64::from(lifetime) * 4 / 5)
+fn renewed_after(lifetime: Duration) -> Duration {
+    // A token's times are whole seconds, rounded down.
+    lifetime.saturating_sub(Duration::from_secs(1)) * 4 / 5
 }
 
 /// The region, under both names.

@@ -93,7 +93,7 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "NAME=PATTERN,…", value_parser = Rules::parse)]
     environment: Vec<Rules>,
     /// Who started the run: `dependabot[bot]` sees no secrets and has a read-only token [default: the owner]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = actor)]
     actor: Option<String>,
     /// A secret (of GitLab: a masked variable of the project); with the name alone it is taken from the environment, where it can't be seen by others
     #[arg(long, value_name = "NAME[=VALUE]")]
@@ -139,6 +139,19 @@ job-started, job-skipped, step-started, output, step-ended (its decisions and fi
 and at last ended (success, sessions, images).
 
 Exit codes: 0 the whole crossing works; 1 something was refused or failed; 2 wrong usage or unreadable input.";
+
+/// A user's name, as GitHub and GitLab have them; apps have `[bot]` behind theirs.
+fn actor(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix("[bot]").unwrap_or(text);
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if (1..=ACTOR_CHARS_MAX).contains(&name.len()) && name.chars().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("a user's name is expected: 1 to {ACTOR_CHARS_MAX} of A-Z a-z 0-9 - _ . and perhaps [bot]"))
+}
+
+/// GitLab's limit, in characters; GitHub's is lower.
+const ACTOR_CHARS_MAX: usize = 255;
 
 /// `STEP=90s`, `STEP=30m`, `STEP=2h`.
 fn stretch(text: &str) -> Result<(String, u32), String> {
@@ -308,6 +321,7 @@ fn setup<'a>(
         issuers: Vec::new(),
         // A rehearsal never leaves the machine.
         discovery: landfall_serve::discovery::Settings::default(),
+        time_lapse: 1,
         data: None,
     })
 }
@@ -663,6 +677,16 @@ pub fn facts(args: &RunWords<'_>, found: &Found, repo: &str) -> Result<RunFacts,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_actor_is_a_name() {
+        for name in ["octocat", "dependabot[bot]", "mona_acme", "a.b-c"] {
+            assert_eq!(actor(name).as_deref(), Ok(name));
+        }
+        for wrong in ["", "[bot]", "a b", "x\ny", "dependabot[bot", "é", &"a".repeat(256)] {
+            assert!(actor(wrong).is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn a_stretch_is_a_step_and_a_duration() {

@@ -136,6 +136,7 @@ fn setup<'a>(args: &RehearseArgs, infra: &'a [PathBuf]) -> Result<serve::Setup<'
         issuers: Vec::new(),
         // A rehearsal never leaves the machine.
         discovery: landfall_serve::discovery::Settings::default(),
+        time_lapse: 1,
         data: None,
     })
 }

@@ -82,7 +82,18 @@ pub struct Standing {
     /// Policies of the Terraform that can't be worked out: the role may have them, and then more is allowed
     /// or denied than is known.
     pub unknown: Vec<String>,
-    _blobs: tempfile::TempDir,
+    /// Where the AWS side would keep images; goes away with this value.
+    pub blobs: tempfile::TempDir,
+}
+
+/// An AWS side made from Terraform, without a port.
+pub struct Offline {
+    /// The AWS side.
+    pub world: Arc<World>,
+    /// Policies of the Terraform that can't be worked out.
+    pub unknown: Vec<String>,
+    /// Where it would keep images; goes away with this value.
+    pub blobs: tempfile::TempDir,
 }
 
 /// Finds the role. What the Terraform says that can't be understood is told on standard error.
@@ -101,6 +112,26 @@ pub fn find(
         Some(account) => account,
         None => serve::account(source.account.as_deref().unwrap_or(serve::ACCOUNT_DEFAULT))?,
     };
+    let Offline { world, unknown, blobs } = offline(sources, account, source)?;
+    if let Some(path) = &source.policy {
+        let arn = arn.clone().unwrap_or_else(|| Arn::role(account, "/", said));
+        make(&world, sources, path, &arn, source, kind, claims)?;
+    }
+    let role = by_name(&world, account, arn.as_ref(), said)?;
+    for problem in landfall_policy::write_time::trust_problems(&role.trust.policy, account.as_str()) {
+        let mut finding = problem.finding();
+        finding.severity = Severity::Warning;
+        finding.message = format!("AWS would not take this trust policy today: {}", finding.message);
+        ui::finding_on_stderr(&finding, sources);
+    }
+    Ok(Standing { world, role, unknown, blobs })
+}
+
+/// The AWS side that the Terraform describes. What can't be understood is told on standard error.
+///
+/// # Errors
+/// Unreadable input.
+pub fn offline(sources: &SourceMap, account: AccountId, source: &RoleSource) -> Result<Offline, Failure> {
     let blobs = tempfile::tempdir().map_err(|error| {
         Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
     })?;
@@ -116,6 +147,7 @@ pub fn find(
         registry: landfall_serve::world::RegistryMode::default(),
         issuers: Vec::new(),
         discovery: landfall_serve::discovery::Settings::default(),
+        time_lapse: 1,
         data: None,
     };
     let (world, read, seeded) = serve::offline(sources, setup, blobs.path())?;
@@ -124,18 +156,7 @@ pub fn find(
     }
     let is_unknown = |finding: &&Finding| finding.rule == "unknown-policy";
     let unknown = seeded.refused.iter().filter(is_unknown).map(|finding| finding.message.clone()).collect();
-    if let Some(path) = &source.policy {
-        let arn = arn.clone().unwrap_or_else(|| Arn::role(account, "/", said));
-        make(&world, sources, path, &arn, source, kind, claims)?;
-    }
-    let role = by_name(&world, account, arn.as_ref(), said)?;
-    for problem in landfall_policy::write_time::trust_problems(&role.trust.policy, account.as_str()) {
-        let mut finding = problem.finding();
-        finding.severity = Severity::Warning;
-        finding.message = format!("AWS would not take this trust policy today: {}", finding.message);
-        ui::finding_on_stderr(&finding, sources);
-    }
-    Ok(Standing { world, role, unknown, _blobs: blobs })
+    Ok(Offline { world, unknown, blobs })
 }
 
 /// Reads a policy document from a file.

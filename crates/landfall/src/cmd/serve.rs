@@ -82,6 +82,10 @@ pub struct ServeArgs {
     /// Ask no issuer for its keys: only tokens of those that are played are exchanged
     #[arg(long)]
     pub offline: bool,
+    /// Let lifetimes and waits pass so many times as fast: with 60, a session of an hour ends after a minute, and
+    /// its expiry says so; so do registry logins, pods' tokens, and the bake times of deployments
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub time_lapse: u32,
     /// A file that every decision is appended to, as one line of JSON. It may be moved away at any time:
     /// the next line goes to a new one
     #[arg(long, value_name = "FILE")]
@@ -174,6 +178,8 @@ pub struct Setup<'a> {
     pub issuers: Vec<(IssuerKind, Issuer)>,
     /// Whether and how other issuers are asked for their keys.
     pub discovery: discovery::Settings,
+    /// How many times as fast lifetimes and waits pass.
+    pub time_lapse: u32,
     /// Where everything is kept; none when it ends with the server.
     pub data: Option<&'a Path>,
 }
@@ -313,6 +319,7 @@ fn config(sources: &SourceMap, setup: &Setup<'_>, region: &str, place: Place) ->
         sources: sources.clone(),
         discovery: setup.discovery.clone(),
         read_time: edge::now,
+        time_lapse: setup.time_lapse,
         fill_random: edge::fill_random,
         limits: landfall_serve::Limits::default(),
         warn: ui::warning,
@@ -370,6 +377,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         registry: args.registry.mode(),
         issuers: args.issuers.clone(),
         discovery: discovery(&args)?,
+        time_lapse: args.time_lapse,
         data: args.data.as_deref(),
     };
     edge::allow_many_files();
@@ -532,6 +540,9 @@ fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {
     if !served.seeded.made.is_empty() {
         let tally = kept(served.seeded.tally);
         ui::line(format!("  infra     {}{tally}", served.seeded.made.join(", ")));
+    }
+    if args.time_lapse > 1 {
+        ui::line(format!("  time      lifetimes and waits pass {} times as fast", args.time_lapse));
     }
     ui::line("  enforced  signatures, ID tokens, trust policies and permissions, on every call");
     for finding in served.read.findings.iter().chain(&served.seeded.refused) {

@@ -134,6 +134,8 @@ pub struct PodFacts {
     pub association: Option<(String, String)>,
     /// The service accounts of the cluster that have an association, `NAMESPACE/NAME`.
     pub others: Vec<String>,
+    /// How many times as fast lifetimes pass at the server.
+    pub time_lapse: u32,
 }
 
 impl PodFacts {
@@ -164,6 +166,11 @@ impl PodFacts {
                 .is_object()
                 .then(|| (text(&association["id"]), text(&association["roleArn"]))),
             others: others.iter().map(text).collect(),
+            time_lapse: answer["timeLapse"]
+                .as_u64()
+                .and_then(|times| u32::try_from(times).ok())
+                .unwrap_or(1)
+                .max(1),
         })
     }
 }

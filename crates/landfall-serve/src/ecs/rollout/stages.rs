@@ -39,6 +39,20 @@ impl Strategy {
         matches!(self, Self::Rolling)
     }
 
+    /// The same with other waits: `span` makes them, in milliseconds, of AWS's.
+    #[must_use]
+    pub fn with_waits(self, span: impl Fn(i64) -> i64) -> Self {
+        match self {
+            Self::Linear { step_percent, step_bake_ms } => {
+                Self::Linear { step_percent, step_bake_ms: span(step_bake_ms) }
+            }
+            Self::Canary { canary_percent, canary_bake_ms } => {
+                Self::Canary { canary_percent, canary_bake_ms: span(canary_bake_ms) }
+            }
+            other => other,
+        }
+    }
+
     /// AWS's word.
     pub fn word(self) -> &'static str {
         match self {
@@ -113,7 +127,21 @@ pub struct Hook {
     pub stages: Vec<Stage>,
     /// The function that would be asked; none when a person is: `PAUSE`.
     pub function: Option<String>,
+    /// How long an answer is waited for, in milliseconds.
+    #[serde(default = "hook_timeout_ms")]
+    pub timeout_ms: i64,
+    /// Whether the deployment goes on without an answer; else it goes back.
+    #[serde(default)]
+    pub goes_on: bool,
 }
+
+/// A day, as AWS waits where nothing else is said.
+fn hook_timeout_ms() -> i64 {
+    HOOK_TIMEOUT_MINUTES * 60_000
+}
+
+/// `timeoutInMinutes` where nothing is said.
+pub const HOOK_TIMEOUT_MINUTES: i64 = 1_440;
 
 impl Rollout {
     /// Moves the primary deployment through its stages as far as it goes now.
@@ -123,6 +151,14 @@ impl Rollout {
                 return;
             }
             let stage = primary.stage;
+            let waited_since = primary.stage_since_ms;
+            let is_timed_out =
+                |hook: &&Hook| !hook.goes_on && step.now_ms >= waited_since.saturating_add(hook.timeout_ms);
+            if self.hook_at(stage).as_ref().is_some_and(is_timed_out) {
+                let reason = format!("lifecycle hook at {} timed out.", stage.word());
+                self.fail(Failure::Hook(reason), true, step);
+                return;
+            }
             if stage == Stage::CleanUp || !self.is_over(stage, step) {
                 return;
             }
@@ -172,19 +208,19 @@ impl Rollout {
         self.rules.hooks.iter().find(|hook| hook.stages.contains(&stage))
     }
 
-    /// Whether a hook of the primary's stage waits for a person.
-    pub fn waits_at(&self) -> Option<Stage> {
+    /// Whether a hook of the primary's stage waits for a person: the stage, and the hook.
+    pub fn waits_at(&self) -> Option<(Stage, &Hook)> {
         let primary = self.deployments.first()?;
-        let waits = primary.state == RolloutState::InProgress && self.hook_at(primary.stage).is_some();
-        waits.then_some(primary.stage)
+        let hook = self.hook_at(primary.stage)?;
+        (primary.state == RolloutState::InProgress).then_some((primary.stage, hook))
     }
 
     /// Whether the primary's stage has done what it is for.
     fn is_over(&self, stage: Stage, step: &Step<'_>) -> bool {
-        if self.hook_at(stage).is_some() {
-            return false;
-        }
         let Some(primary) = self.deployments.first() else { return false };
+        if let Some(hook) = self.hook_at(stage) {
+            return hook.goes_on && step.now_ms >= primary.stage_since_ms.saturating_add(hook.timeout_ms);
+        }
         match self.stage_length(primary) {
             Some(length) => step.now_ms >= primary.stage_since_ms.saturating_add(length),
             None => self.is_settled(step.now_ms),
@@ -216,8 +252,11 @@ impl Rollout {
 
     /// When the stage ends by itself, milliseconds since 1970.
     pub(super) fn stage_due_ms(&self, primary: &Deployment) -> Option<i64> {
-        if self.hook_at(primary.stage).is_some() || primary.stage == Stage::CleanUp {
+        if primary.stage == Stage::CleanUp {
             return None;
+        }
+        if let Some(hook) = self.hook_at(primary.stage) {
+            return Some(primary.stage_since_ms.saturating_add(hook.timeout_ms));
         }
         self.stage_length(primary).map(|length| primary.stage_since_ms.saturating_add(length))
     }
@@ -254,7 +293,7 @@ impl Rollout {
 
     /// `ContinueServiceDeployment`.
     pub(super) fn answer_hook(&mut self, go_on: bool, step: &mut Step<'_>) {
-        let Some(stage) = self.waits_at() else { return };
+        let Some((stage, _)) = self.waits_at() else { return };
         if !go_on {
             self.fail(Failure::Asked, true, step);
             return;

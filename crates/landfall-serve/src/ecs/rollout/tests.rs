@@ -111,7 +111,12 @@ impl Case {
         rules.bake_ms = ms(&self.bake);
         rules.grace_ms = ms(&self.grace);
         for (stage, function) in [(self.pause_at, None), (self.function_at, Some("f".to_owned()))] {
-            rules.hooks.extend(stage.map(|stage| Hook { stages: vec![stage], function }));
+            rules.hooks.extend(stage.map(|stage| Hook {
+                stages: vec![stage],
+                function,
+                timeout_ms: 86_400_000,
+                goes_on: false,
+            }));
         }
         if self.task_sets {
             rules.controller = Controller::TaskSets;

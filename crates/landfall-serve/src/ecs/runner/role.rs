@@ -67,7 +67,7 @@ pub(crate) fn assume_as(world: &World, taker: &Taker<'_>, role_arn: &str) -> Res
         role_id: role.id.clone(),
         session_name: taker.session_name.clone(),
         issued_at_ms: now.0,
-        expires_at_ms: now.plus_seconds(SESSION_SECONDS).0,
+        expires_at_ms: world.clock.ends_from(now, SESSION_SECONDS).0,
         provider: None,
         federated_keys: Vec::new(),
         tags: Vec::new(),

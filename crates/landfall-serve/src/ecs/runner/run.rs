@@ -121,7 +121,7 @@ impl Run<'_> {
             account: local.registry.account.to_string(),
             region: local.registry.region.clone(),
             door: None,
-            expires_at_ms: self.world.clock.now().plus_seconds(3_600).0,
+            expires_at_ms: self.world.clock.ends_after(3_600).0,
         };
         let plain = serde_json::to_vec(&login).map_err(|error| failed(error.to_string()))?;
         let password = self.world.vault.seal(Purpose::RegistryLogin, &plain).map_err(failed)?;

@@ -348,7 +348,8 @@ fn stopped_at_any_moment_a_deployment_goes_back_or_stays_as_it_is() {
         let mut rules = random_rules(&mut dice);
         rules.breaker.enabled = dice.roll(2) == 0;
         if dice.roll(3) == 0 && !rules.strategy.is_rolling() {
-            rules.hooks.push(Hook { stages: vec![*dice.pick(&Stage::ALL[1..10]).unwrap()], function: None });
+            let stages = vec![*dice.pick(&Stage::ALL[1..10]).unwrap()];
+            rules.hooks.push(Hook { stages, function: None, timeout_ms: 86_400_000, goes_on: false });
         }
         let hooks = rules.hooks.clone();
         let mut run = Run::new("web", desired, Rules { hooks: Vec::new(), ..rules });

@@ -5,7 +5,7 @@ import json
 
 import aws
 from ecs import ROOT_KEYS, definition, ecs, service, until
-from harness import ACCOUNT, check, contains, same
+from harness import ACCOUNT, REGION, check, contains, same
 
 
 def place(bench, name, managed="AWSCodeDeployRoleForECS", **more):
@@ -122,3 +122,101 @@ def refused(bench):
     same(aws.refusal(deploy.get_deployment, deploymentId="d-000000000")[:2], ("DeploymentDoesNotExistException", "The deployment d-000000000 could not be found"))
     canary = deploy.get_deployment_config(deploymentConfigName="CodeDeployDefault.ECSCanary10Percent5Minutes")["deploymentConfigInfo"]
     same(canary["trafficRoutingConfig"]["timeBasedCanary"], {"canaryPercentage": 10, "canaryInterval": 5})
+
+
+DELIVERY = """provider "aws" {
+  region = "REGION"
+}
+
+resource "aws_iam_role" "code_deploy" {
+  name = "code-deploy"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "codedeploy.amazonaws.com" } }]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "code_deploy" {
+  role       = aws_iam_role.code_deploy.name
+  policy_arn = "arn:aws:iam::aws:policy/AWSCodeDeployRoleForECS"
+}
+
+resource "aws_ecs_cluster" "prod" {
+  name = "prod"
+}
+
+resource "aws_ecs_task_definition" "web" {
+  family                = "web"
+  container_definitions = jsonencode([{ name = "web", image = "nginx:1.27", memory = 64, portMappings = [{ containerPort = 80 }] }])
+}
+
+resource "aws_ecs_service" "web" {
+  name            = "web"
+  cluster         = aws_ecs_cluster.prod.name
+  task_definition = aws_ecs_task_definition.web.arn
+  desired_count   = 1
+  deployment_controller {
+    type = "CODE_DEPLOY"
+  }
+}
+
+resource "aws_codedeploy_app" "web" {
+  name             = "AppECS-prod-web"
+  compute_platform = "ECS"
+}
+
+resource "aws_codedeploy_deployment_group" "web" {
+  app_name              = aws_codedeploy_app.web.name
+  deployment_group_name = "DgpECS-prod-web"
+  service_role_arn      = aws_iam_role.code_deploy.arn
+  ecs_service {
+    cluster_name = aws_ecs_cluster.prod.name
+    service_name = aws_ecs_service.web.name
+  }
+  blue_green_deployment_config {
+    terminate_blue_instances_on_deployment_success {
+      action                           = "TERMINATE"
+      termination_wait_time_in_minutes = 1
+    }
+  }
+}
+""".replace("REGION", REGION)
+APPSPEC = """version: 0.0
+Resources:
+  - TargetService:
+      Type: AWS::ECS::Service
+      Properties:
+        TaskDefinition: "ARN"
+        LoadBalancerInfo: {ContainerName: web, ContainerPort: 80}
+"""
+HOOKS = "Hooks:\n  - AfterInstall: smoke-test\n"
+
+
+@check("what Terraform describes of CodeDeploy is deployed by `landfall deploy`; AppSpecs are YAML too, and hooks are told")
+def described(bench):
+    infra = bench.folder("infra-codedeploy")
+    (infra / "main.tf").write_text(DELIVERY)
+    beside = bench.beside("--infra", infra, "--time-lapse", "60")
+    client, deploy = aws.client(beside, "ecs", ROOT_KEYS), aws.client(beside, "codedeploy", ROOT_KEYS)
+    group = deploy.get_deployment_group(applicationName="AppECS-prod-web", deploymentGroupName="DgpECS-prod-web")["deploymentGroupInfo"]
+    blue = group["blueGreenDeploymentConfiguration"]["terminateBlueInstancesOnDeploymentSuccess"]
+    same((blue, group["ecsServices"]), ({"action": "TERMINATE", "terminationWaitTimeInMinutes": 1}, [{"clusterName": "prod", "serviceName": "web"}]))
+    place = bench.folder("appspec-yaml")
+    keys = dict(zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ROOT_KEYS))
+    run = lambda image, expect: beside.run(
+        beside.landfall, "deploy", "--cluster", "prod", "--service", "web", "--image", image, cwd=place, env=beside.environment(**keys), expect=expect
+    ).stdout
+    (place / "appspec.yml").write_text(APPSPEC)
+    contains(run("nginx:1.28", 0), ["(AppECS-prod-web, DgpECS-prod-web)", "is deployed: CodeDeploy says Succeeded"])
+    (place / "appspec.yml").write_text(APPSPEC + HOOKS)
+    contains(run("nginx:1.29", 1), ["hook AfterInstall asks smoke-test", "AfterInstall Failed", "failed"])
+    # The same AppSpec as it is, without landfall between: the content is YAML.
+    arn = client.describe_task_definition(taskDefinition="web")["taskDefinition"]["taskDefinitionArn"]
+    yaml = {"revisionType": "AppSpecContent", "appSpecContent": {"content": APPSPEC.replace("ARN", arn)}}
+    where = {"applicationName": "AppECS-prod-web", "deploymentGroupName": "DgpECS-prod-web"}
+    id = deploy.create_deployment(**where, revision=yaml)["deploymentId"]
+    until(lambda: info(deploy, id)["status"], lambda status: status == "Succeeded")
+    broken = {"revisionType": "AppSpecContent", "appSpecContent": {"content": "version: ["}}
+    refused = aws.refusal(deploy.create_deployment, **where, revision=broken)
+    same(refused[0], "InvalidRevisionException")
+    contains(refused[1], ["The AppSpec file is not well formed: "])

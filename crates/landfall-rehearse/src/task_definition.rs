@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use landfall_types::Secret;
+use landfall_check::{aws_document, yaml};
+use landfall_types::{Secret, SourceMap};
 use serde_json::Value;
 
 use crate::actions::{Inputs, Invocation, clean, deploy, render};
@@ -54,14 +55,31 @@ async fn rendered(
     Ok(file.display().to_string())
 }
 
-fn read(run: &JobRun<'_>, file: &str) -> Result<Value, Failed> {
+fn text(run: &JobRun<'_>, file: &str) -> Result<String, Failed> {
     let path = run.folders.workspace.join(file);
-    let text = text_file::read(&path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
+    text_file::read(&path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => format!("Task definition file does not exist: {file}"),
         _ => format!("cannot read {file}: {error}"),
-    })?;
-    serde_json::from_str(&text)
+    })
+}
+
+fn read(run: &JobRun<'_>, file: &str) -> Result<Value, Failed> {
+    serde_json::from_str(&text(run, file)?)
         .map_err(|error| format!("{file} is not JSON ({error}), and the action reads nothing else"))
+}
+
+/// As the action that deploys reads it: JSON, or YAML whatever the file is called.
+fn read_any(run: &JobRun<'_>, file: &str) -> Result<Value, Failed> {
+    let text = text(run, file)?;
+    if let Ok(value) = serde_json::from_str(&text) {
+        return Ok(value);
+    }
+    let sources = SourceMap::new();
+    let source = sources.add(file, text.as_str());
+    yaml::parse(source, &text).and_then(|tree| aws_document::value(&sources, &tree)).map_err(|finding| {
+        let place = finding.labels.first().map(|label| sources.place(label.span).to_string());
+        format!("{}: {}", place.unwrap_or_else(|| file.to_owned()), finding.message)
+    })
 }
 
 /// `DescribeTaskDefinition`, as the action calls it: the tags go into the definition.
@@ -101,22 +119,11 @@ pub(crate) fn deployment(
     most: Option<Duration>,
 ) -> Result<Invocation, Failed> {
     let (file, keep) = deploy::file(inputs)?;
-    let path = run.folders.workspace.join(&file);
-    // YAML is taken as it is: what it says is registered to the letter.
-    let (path, warnings) = match read(run, &file) {
-        Ok(definition) => {
-            let (cleaned, warnings) = clean::clean(&definition, &keep);
-            let number = run.next_number();
-            let path = run.folders.temp.join(format!("registered-{number}.json"));
-            std::fs::write(&path, cleaned.to_string())
-                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-            (path, warnings)
-        }
-        Err(_) if path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml") => {
-            (path, Vec::new())
-        }
-        Err(error) => return Err(error),
-    };
+    let (cleaned, warnings) = clean::clean(&read_any(run, &file)?, &keep);
+    let number = run.next_number();
+    let path = run.folders.temp.join(format!("registered-{number}.json"));
+    std::fs::write(&path, cleaned.to_string())
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     let mut invocation = deploy::invocation(inputs, &path.display().to_string())?;
     if let Some(most) = most {
         let all = std::iter::once(&mut invocation.args).chain(&mut invocation.then);

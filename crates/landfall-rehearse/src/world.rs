@@ -110,8 +110,8 @@ fn identities(seeder: &Seeder<'_>, infra: &Infra, keys: &mut Vec<Key>) -> [Turn;
     ]
 }
 
-/// ECS and EKS.
-fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 6] {
+/// ECS, CodeDeploy and EKS.
+fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 7] {
     let ecs =
         |operation, region: &str, input: &Tree, span| seeder.ecs(operation, region, input, span).map(|_| ());
     let settings = infra.ecs_settings.iter();
@@ -138,6 +138,15 @@ fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 6] {
             "ECS service",
             "ECS services",
             services.map(|it| ecs("CreateService", &it.region, &it.input, it.span)).collect(),
+        ),
+        (
+            "CodeDeploy resource",
+            "CodeDeploy resources",
+            infra
+                .codedeploy_calls
+                .iter()
+                .map(|it| seeder.codedeploy(it.operation, &it.region, &it.input, it.span))
+                .collect(),
         ),
         (
             "EKS cluster",
@@ -455,6 +464,11 @@ impl Seeder<'_> {
         self.handle(landfall_serve::ecs::handle, operation, region, (input, span))
     }
 
+    /// A call of CodeDeploy, as the provider makes it. What is there from an earlier start stays as it is.
+    fn codedeploy(&self, operation: &str, region: &str, input: &Tree, span: Span) -> Result<(), Finding> {
+        self.handle(landfall_serve::codedeploy::handle, operation, region, (input, span)).map(|_| ())
+    }
+
     /// A call of EKS, as the provider makes it.
     fn eks(&self, operation: &str, region: &str, input: &Tree, span: Span) -> Result<(), Finding> {
         self.handle(landfall_serve::eks::handle, operation, region, (input, span)).map(|_| ())
@@ -481,8 +495,8 @@ impl Seeder<'_> {
             None => handle(self.world, &identified, "terraform", operation, &input),
         };
         match answer {
-            // What EKS has from the start before stays as it is.
-            Err(error) if error.code == "ResourceInUseException" && self.world.data.is_some() => {
+            // What EKS and CodeDeploy have from the start before stays as it is.
+            Err(error) if IS_THERE.contains(&error.code.as_ref()) && self.world.data.is_some() => {
                 Ok(Value::Null)
             }
             answer => answer.map_err(|error| refusal(&error, operation, span)),
@@ -498,6 +512,10 @@ impl Seeder<'_> {
         before::note_definition(self.world, &place, arn).map_err(|error| refusal(&error, operation, span))
     }
 }
+
+/// Errors that tell that something is there already.
+const IS_THERE: [&str; 3] =
+    ["ResourceInUseException", "ApplicationAlreadyExistsException", "DeploymentGroupAlreadyExistsException"];
 
 /// A service's one function: world, caller, request id, operation, input.
 type Handle = fn(&World, &Identified, &str, &str, &Value) -> Result<Value, AwsError>;

@@ -38,6 +38,10 @@ pub(super) fn managed(evaluator: &Evaluator, kind: &str, object: &Object, block:
         "aws_ecr_repository" => repository(&at, object),
         "aws_ecs_task_definition" => task_definition(&at, object),
         "aws_ecs_service" => service(&at, object),
+        "aws_codedeploy_app" => named_attributes(object, "name", false, |name| {
+            at.arn("codedeploy", &at.region, &at.account, &format!("application:{name}"))
+        }),
+        "aws_codedeploy_deployment_group" => deployment_group(&at, object),
         "aws_eks_cluster" => eks_cluster(&at, evaluator, object),
         "aws_eks_pod_identity_association" => association(&at, object),
         "aws_s3_bucket" => named_attributes(object, "bucket", false, |name| at.arn("s3", "", "", name)),
@@ -243,6 +247,17 @@ fn service(at: &Account, object: &Object) -> Computed {
         at.arn("ecs", &at.region, &at.account, &format!("service/{cluster}/{name}"))
     });
     vec![("id", arn.clone()), ("arn", arn), ("name", from_text(object, &name, str::to_owned))]
+}
+
+/// A deployment group's ARN has the name of its application in it.
+fn deployment_group(at: &Account, object: &Object) -> Computed {
+    let argument = |name: &str| object.written(name).cloned().unwrap_or_else(|| Value::null(object.span));
+    let application = argument("app_name");
+    let application = application.as_text().unwrap_or_default().to_string();
+    let arn = from_text(object, &argument("deployment_group_name"), |name| {
+        at.arn("codedeploy", &at.region, &at.account, &format!("deploymentgroup:{application}/{name}"))
+    });
+    vec![("arn", arn)]
 }
 
 /// A cluster's issuer is the one that the local side would give it: the real one is not known before the

@@ -113,7 +113,9 @@ fn service(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> Option<Ec
         }
     }
     input.block("deployment_controller", "deploymentController");
-    input.blocks("load_balancer", "loadBalancers");
+    if let Some(balancers) = object.written("load_balancer") {
+        input.add("loadBalancers", &unlisted(balancers.to_tree(), &["advanced_configuration"]));
+    }
     if let Some(network) = first(object, "network_configuration") {
         input.add("networkConfiguration", &vpc(&network));
     }
@@ -132,6 +134,35 @@ pub(super) fn first(object: &Object, name: &str) -> Option<Value> {
     object.written(name).and_then(Value::items).and_then(|items| items.first().cloned())
 }
 
+/// A tree in which these blocks are what the API has them for: one structure instead of a list with one item.
+/// Minutes, which some arguments of the provider are texts of, become numbers.
+pub(super) fn unlisted(tree: Tree, single: &[&str]) -> Tree {
+    let node = match tree.node {
+        Node::List(items) => Node::List(items.into_iter().map(|item| unlisted(item, single)).collect()),
+        Node::Map(entries) => Node::Map(
+            entries
+                .into_iter()
+                .map(|(key, value)| {
+                    let value = match (&value.node, single.contains(&key.text.as_str())) {
+                        (Node::List(items), true) => items.first().cloned().unwrap_or(value),
+                        _ => value,
+                    };
+                    let mut value = unlisted(value, single);
+                    if let Node::Text(text) = &value.node
+                        && key.text.ends_with("_in_minutes")
+                        && text.parse::<u32>().is_ok()
+                    {
+                        value.node = Node::Number(text.clone());
+                    }
+                    (key, value)
+                })
+                .collect(),
+        ),
+        other => other,
+    };
+    Tree::new(node, tree.span)
+}
+
 /// `network_configuration`, whose yes and no are words in the API.
 fn vpc(network: &Value) -> Tree {
     let mut tree = network.to_tree();
@@ -147,10 +178,20 @@ fn vpc(network: &Value) -> Tree {
 
 /// What the provider spreads over several arguments is one structure in the API.
 fn deployment_configuration(object: &Object) -> Tree {
-    let mut entries = match first(object, "deployment_configuration").map(|value| value.to_tree().node) {
+    let written = first(object, "deployment_configuration");
+    let written =
+        written.map(|value| unlisted(value.to_tree(), &["linear_configuration", "canary_configuration"]));
+    let mut entries = match written.map(|tree| tree.node) {
         Some(Node::Map(entries)) => entries,
         _ => Vec::new(),
     };
+    for (key, _) in entries.iter_mut().filter(|(key, _)| key.text == "lifecycle_hook") {
+        "lifecycle_hooks".clone_into(&mut key.text);
+    }
+    if let Some(alarms) = first(object, "alarms") {
+        let tree = alarms.to_tree();
+        entries.push((key("alarms", &tree), tree));
+    }
     for (written, api) in [
         ("deployment_maximum_percent", "maximum_percent"),
         ("deployment_minimum_healthy_percent", "minimum_healthy_percent"),

@@ -32,6 +32,7 @@ pub(super) fn build(root: &Rc<Evaluator>) -> Infra {
     for reader in &readers {
         super::ecr::read(reader, &mut infra);
         super::ecs::read(reader, &mut infra);
+        super::codedeploy::read(reader, &mut infra);
         super::eks::read(reader, &mut infra);
     }
     super::users::read(&readers, &mut infra);

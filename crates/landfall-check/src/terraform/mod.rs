@@ -7,6 +7,7 @@
 //! Terraform's own words and stops nothing else.
 
 mod calls;
+mod codedeploy;
 mod computed;
 mod document;
 mod ecr;

@@ -53,6 +53,8 @@ pub struct Infra {
     pub ecs_task_definitions: Vec<EcsTaskDefinition>,
     /// `aws_ecs_service` resources.
     pub ecs_services: Vec<EcsService>,
+    /// `aws_codedeploy_app` and `aws_codedeploy_deployment_group` resources for ECS.
+    pub codedeploy_calls: Vec<CodeDeployCall>,
     /// `aws_eks_cluster` resources.
     pub eks_clusters: Vec<EksCluster>,
     /// `aws_eks_pod_identity_association` resources.
@@ -236,6 +238,19 @@ pub struct EcsSetting {
     /// The region that it holds in.
     pub region: String,
     /// The input of `PutAccountSettingDefault`.
+    pub input: Tree,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// A resource of CodeDeploy, as the call that makes it.
+#[derive(Clone, Debug)]
+pub struct CodeDeployCall {
+    /// `CreateApplication` or `CreateDeploymentGroup`.
+    pub operation: &'static str,
+    /// The region it lies in.
+    pub region: String,
+    /// The call's input, without what is unknown.
     pub input: Tree,
     /// The block's header.
     pub span: Span,

@@ -323,6 +323,10 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
         line(&mut out, format!("service {} in {} {}", service.name.value, service.region, at(service.span)));
         line(&mut out, format!("  {}", to_json(&service.input)));
     }
+    for call in &infra.codedeploy_calls {
+        line(&mut out, format!("codedeploy {} in {} {}", call.operation, call.region, at(call.span)));
+        line(&mut out, format!("  {}", to_json(&call.input)));
+    }
     for cluster in &infra.eks_clusters {
         let (name, span) = (&cluster.name.value, cluster.span);
         line(&mut out, format!("EKS cluster {name} in {} {}", cluster.region, at(span)));

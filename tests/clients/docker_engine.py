@@ -1,5 +1,6 @@
 """Docker, where there is an engine or one can be started: build, push, pull, and the example's second job."""
 
+import json
 import os
 import pathlib
 import re
@@ -109,6 +110,30 @@ def _(bench):
     docker(bench, "pull", name)
     same(docker(bench, "inspect", "--format", "{{.Id}}", name).stdout, built, "id of the image")
     docker(bench, "rmi", name)
+
+
+@check("docker push asks docker-credential-landfall, which is the store of all its logins")
+def _(bench):
+    host = engine(bench)
+    place, links = bench.folder("store"), bench.folder("store/bin")
+    bench.run(bench.landfall, "ecr", "install-helper", "--dir", links)
+    (place / "config.json").write_text(json.dumps({"credsStore": "landfall"}))
+    (place / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    key, secret, token = aws.exchange(bench, bench.token())
+    own = bench.environment(
+        DOCKER_CONFIG=str(place), DOCKER_BUILDKIT="0", AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret, AWS_SESSION_TOKEN=token
+    )
+    own["PATH"] = f"{links}:{own['PATH']}"
+    run = lambda *words, expect=0, env=own: bench.run(program("docker"), "--host", host, *words, env=env, expect=expect)
+    name = f"{bench.server.address}/web:store"
+    run("build", "--tag", name, place)
+    contains(run("push", name).stdout, ["digest: sha256:"])
+    run("rmi", name)
+    run("pull", name)
+    # No login is written down, and with other credentials there is none.
+    same(json.loads((place / "config.json").read_text()), {"credsStore": "landfall"}, "Docker's configuration")
+    run("push", name, expect=1, env=own | {"AWS_SECRET_ACCESS_KEY": "wrong", "LANDFALL_ECR_CACHE": "off"})
+    run("rmi", name)
 
 
 @check("docker push without a login is refused")

@@ -244,6 +244,26 @@ fn check_account(allowed: &[AccountId], whoami: &WhoAmI) -> Result<(), LoginErro
 
 /// What the AWS action calls its sessions.
 pub const DEFAULT_SESSION_NAME: &str = "GitHubActions";
+
+/// What a session is called that nobody has named: as AWS's SDKs are told by a variable, in a GitLab job as
+/// GitLab's documentation does it, else as the AWS action does it.
+/// <https://docs.gitlab.com/ci/cloud_services/aws/>
+pub fn session_name(environment: &Environment) -> String {
+    if let Some(name) = environment.get("AWS_ROLE_SESSION_NAME") {
+        return name.to_owned();
+    }
+    let is_gitlab = environment.get("GITLAB_CI") == Some("true") && !environment.is_github_actions();
+    if !is_gitlab {
+        return DEFAULT_SESSION_NAME.to_owned();
+    }
+    let parts = ["CI_PROJECT_ID", "CI_PIPELINE_ID"].into_iter().filter_map(|name| environment.get(name));
+    let name = std::iter::once("GitLabRunner").chain(parts).collect::<Vec<_>>().join("-");
+    let fits = |c: &char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(*c);
+    name.chars().filter(fits).take(SESSION_NAME_CHARS_MAX).collect()
+}
+
+/// STS takes no longer name of a session, in characters.
+const SESSION_NAME_CHARS_MAX: usize = 64;
 /// An hour, as STS's own default.
 pub const DEFAULT_DURATION_SECONDS: u32 = 3600;
 /// STS's limits of `DurationSeconds`.

@@ -8,6 +8,8 @@ use crate::failure::Failure;
 /// What an access-denied message says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Denied {
+    /// The ARN of who called; empty where the message names none.
+    pub caller: String,
     /// Such as `iam:PassRole`.
     pub action: String,
     /// An ARN, or `*`.
@@ -19,11 +21,12 @@ pub struct Denied {
 /// Reads `User: … is not authorized to perform: ACTION on resource: RESOURCE …`.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>
 pub fn parse(message: &str) -> Option<Denied> {
-    let (_, rest) = message.split_once("is not authorized to perform: ")?;
+    let (before, rest) = message.split_once("is not authorized to perform: ")?;
+    let caller = before.rsplit_once("User: ").map_or("", |(_, caller)| caller.trim()).to_owned();
     let action = rest.split_whitespace().next()?.trim_end_matches(',').to_owned();
     let after = rest.split_once(" on resource: ").map_or("*", |(_, after)| after);
     let resource = after.split_whitespace().next().unwrap_or("*").trim_end_matches([',', '.']).to_owned();
-    Some(Denied { action, resource, is_explicit: message.contains("explicit deny") })
+    Some(Denied { caller, action, resource, is_explicit: message.contains("explicit deny") })
 }
 
 impl Denied {

@@ -270,3 +270,17 @@ fn a_private_file_is_private_also_when_it_was_not_before() {
     assert_eq!(std::fs::read(&file).unwrap(), b"new");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 }
+
+#[test]
+fn a_session_without_a_name_is_called_as_its_ci_system_calls_it() {
+    let named = |variables: &[(&str, &str)]| session_name(&environment(variables));
+    let gitlab = [("GITLAB_CI", "true"), ("CI_PROJECT_ID", "42"), ("CI_PIPELINE_ID", "7")];
+    let long = "9".repeat(99);
+    assert_eq!(named(&[]), "GitHubActions");
+    assert_eq!(named(&ACTIONS), "GitHubActions");
+    assert_eq!(named(&gitlab), "GitLabRunner-42-7");
+    assert_eq!(named(&gitlab[..1]), "GitLabRunner");
+    assert_eq!(named(&[gitlab[0], ("CI_PROJECT_ID", "a b/c")]), "GitLabRunner-abc");
+    assert_eq!(named(&[gitlab[0], ("CI_PROJECT_ID", &long)]).len(), 64);
+    assert_eq!(named(&[gitlab[0], ("AWS_ROLE_SESSION_NAME", "me")]), "me");
+}

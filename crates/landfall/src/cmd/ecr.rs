@@ -12,6 +12,7 @@ use landfall_deliver::{Environment, Failure, github, helper};
 
 use super::login::{append, random_delimiter, say};
 use super::session::boolean;
+use super::why::InfraArgs;
 use crate::{edge, ui};
 
 /// Log Docker's clients in to Amazon ECR.
@@ -78,6 +79,9 @@ pub struct EcrLoginArgs {
     /// Hide the passwords in the job's log; outputs that are hidden don't reach other jobs
     #[arg(long, num_args = 0..=1, default_value = "true", default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
     mask_password: bool,
+
+    #[command(flatten)]
+    infra: InfraArgs,
 
     /// A proxy for the calls, without a password (that belongs into the variable) [env: HTTPS_PROXY, HTTP_PROXY]
     #[arg(long, value_name = "URL")]
@@ -167,7 +171,8 @@ async fn log_in(args: &EcrLoginArgs, env: &Environment) -> Result<(), Failure> {
     let path = docker_config::location(args.docker_config.as_deref(), env)?;
     DockerConfig::read(&path)?;
     let calls = super::session::with_proxy(env, args.http_proxy.as_deref(), args.no_proxy.as_deref())?;
-    let authorizations = Ecr::new(&calls, &region, Backoff::default()).await?.all(&region, &targets).await?;
+    let authorizations = Ecr::new(&calls, &region, Backoff::default()).await?.all(&region, &targets).await;
+    let authorizations = authorizations.map_err(|failure| args.infra.explained(failure))?;
     let is_in_job = env.is_github_actions() || github::output_file(env).is_some();
     let line_for_shell = args.isolated && github::environment_file(env).is_none();
     let tell = |line: &str| if line_for_shell { ui::note(line) } else { say(line) };
@@ -302,17 +307,21 @@ fn install_helper(args: &EcrHelperArgs, env: &Environment) -> Result<(), Failure
         Some(directory) => directory.clone(),
         None => program.parent().map(Path::to_owned).unwrap_or_default(),
     };
+    // An unreadable configuration is found out before anything is made.
+    let config = match args.registries.as_slice() {
+        [] => None,
+        _ => Some(docker_config::location(args.docker_config.as_deref(), env)?),
+    };
+    config.as_deref().map(DockerConfig::read).transpose()?;
     let link = directory.join(helper::NAME);
     make_link(&program, &link)?;
     say(&format!("{} is {}", link.display(), program.display()));
     let paths = env.get("PATH").unwrap_or_default();
-    if !std::env::split_paths(paths).any(|path| path == directory) {
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if !std::env::split_paths(paths).any(|path| whole(&path) == whole(&directory)) {
         say(&format!("note: {} is not in the PATH: Docker's clients look there", directory.display()));
     }
-    if args.registries.is_empty() {
-        return Ok(());
-    }
-    let path = docker_config::location(args.docker_config.as_deref(), env)?;
+    let Some(path) = config else { return Ok(()) };
     docker_config::change(&path, |config| {
         args.registries.iter().try_for_each(|registry| config.set_helper(registry, HELPER_WORD))
     })?;

@@ -289,7 +289,6 @@ fn call(
     args: &ExplainArgs,
 ) -> Result<Explained, Failure> {
     check_action(action, &args.resource)?;
-    let now = world.clock.now();
     let federated_keys = claims.map(|claims| {
         let host =
             claims.text("iss").and_then(|url| Issuer::parse(url).ok()).map(|issuer| issuer.host_and_path());
@@ -297,30 +296,13 @@ fn call(
             |name: &str| Some((format!("{}:{name}", host.as_deref()?), vec![claims.text(name)?.to_owned()]));
         ["aud", "sub"].into_iter().filter_map(key).collect()
     });
-    let session = Session {
-        access_key_id: String::new(),
-        account: role.arn.account.clone(),
-        role_path: role.path.clone(),
-        role_name: role.name.clone(),
-        role_id: role.id.clone(),
-        session_name: "explain".to_owned(),
-        issued_at_ms: now.0,
-        expires_at_ms: now.plus_seconds(3600).0,
-        provider: None,
-        federated_keys: federated_keys.unwrap_or_default(),
-        tags: Vec::new(),
-        transitive_tag_keys: Vec::new(),
-        source_identity: None,
-        policies: None,
-        default_regions_only: false,
-    };
+    let caller = session_of(world, role, "explain", federated_keys.unwrap_or_default());
     let resource_account = match Arn::parse(&args.resource) {
         Ok(arn) if !arn.account.is_empty() => arn.account,
         Ok(_) => role.arn.account.clone(),
         Err(_) if args.resource == "*" => role.arn.account.clone(),
         Err(error) => return Err(usage(format!("--resource: {error}"))),
     };
-    let caller = Caller::Session(Arc::new(session));
     let document = repository_policy(world, &args.resource);
     let asked = Asked {
         caller: &caller,
@@ -348,6 +330,33 @@ fn call(
         finding
     });
     Ok(Explained { allowed, about: None, subject: None, answer, finding, traces, notes: Vec::new() })
+}
+
+/// A session of a role, as it would call.
+pub fn session_of(
+    world: &World,
+    role: &Role,
+    name: &str,
+    federated_keys: Vec<(String, Vec<String>)>,
+) -> Caller {
+    let now = world.clock.now();
+    Caller::Session(Arc::new(Session {
+        access_key_id: String::new(),
+        account: role.arn.account.clone(),
+        role_path: role.path.clone(),
+        role_name: role.name.clone(),
+        role_id: role.id.clone(),
+        session_name: name.to_owned(),
+        issued_at_ms: now.0,
+        expires_at_ms: now.plus_seconds(3600).0,
+        provider: None,
+        federated_keys,
+        tags: Vec::new(),
+        transitive_tag_keys: Vec::new(),
+        source_identity: None,
+        policies: None,
+        default_regions_only: false,
+    }))
 }
 
 /// An action that AWS doesn't have, or a resource that it has to name, is a slip of the question.
@@ -382,7 +391,8 @@ fn check_action(action: &str, resource: &str) -> Result<(), Failure> {
         .help(formats.join(", ")))
 }
 
-fn repository_policy(world: &World, resource: &str) -> Option<landfall_serve::store::Document> {
+/// The policy of the repository that a call is made on, where it has one.
+pub fn repository_policy(world: &World, resource: &str) -> Option<landfall_serve::store::Document> {
     let arn = Arn::parse(resource).ok().filter(|arn| arn.service == "ecr")?;
     let name = landfall_types::RepositoryName::parse(arn.resource.strip_prefix("repository/")?).ok()?;
     let registry =

@@ -77,6 +77,7 @@ struct Seen {
 pub async fn run(args: IssuerArgs) -> Result<bool, Failure> {
     let text =
         if args.issuer.contains("://") { args.issuer.clone() } else { format!("https://{}", args.issuer) };
+    check(&text)?;
     let issuer = Issuer::parse(&text).map_err(usage)?;
     let token = args.token.as_deref().map(read_token).transpose()?;
     let authorities = args.ca_bundle.as_deref().map(serve::certificates).transpose()?.unwrap_or_default();
@@ -98,6 +99,26 @@ pub async fn run(args: IssuerArgs) -> Result<bool, Failure> {
     }
     Ok(is_fine)
 }
+
+/// What IAM would not take for a provider's URL, and what must not be repeated.
+fn check(url: &str) -> Result<(), Failure> {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    if host.contains('@') {
+        return Err(usage(
+            "an issuer's URL has no user and no password in it: https://HOST[/PATH] is expected",
+        ));
+    }
+    if url.chars().count() > URL_CHARS_MAX {
+        return Err(usage(format!(
+            "an issuer's URL has at most {URL_CHARS_MAX} characters, and this has {}",
+            url.chars().count()
+        )));
+    }
+    Ok(())
+}
+
+/// IAM's limit of a provider's URL, in characters.
+const URL_CHARS_MAX: usize = 255;
 
 fn read_token(path: &Path) -> Result<Token, Failure> {
     jwt::parse(files::text(path, TOKEN_BYTES_MAX)?.trim())

@@ -22,6 +22,7 @@ pub mod token;
 pub mod token_eks;
 pub mod token_gitlab;
 pub mod who;
+mod why;
 
 use std::process::ExitCode;
 

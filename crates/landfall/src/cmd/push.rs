@@ -18,6 +18,7 @@ mod source;
 
 use super::login::{append, random_delimiter, say};
 use super::session::with_proxy;
+use super::why::InfraArgs;
 
 /// Push an image into registries, without a daemon.
 ///
@@ -129,6 +130,9 @@ pub struct PushArgs {
     #[arg(long, value_name = "HOST,…")]
     no_proxy: Option<String>,
 
+    #[command(flatten)]
+    infra: InfraArgs,
+
     /// How to report what was pushed
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = PushFormat::Text)]
     format: PushFormat,
@@ -188,7 +192,8 @@ pub async fn run(args: PushArgs, env: &Environment) -> Result<(), Failure> {
     let image = prepare(source::image(source, &args, env)).await?;
     let destinations = push::destinations(&references, &tags, &image.root.digest).map_err(Failure::usage)?;
     if args.dry_run {
-        let planned = push::plan(&image, &destinations, &config, &calls, options.patience).await?;
+        let planned = push::plan(&image, &destinations, &config, &calls, options.patience).await;
+        let planned = planned.map_err(|failure| args.infra.explained(failure))?;
         match args.format {
             PushFormat::Text => planned.iter().for_each(|each| say(&planned_line(each, &image))),
             PushFormat::Json => say(&planned_json(&planned, &image).to_string()),
@@ -202,7 +207,7 @@ pub async fn run(args: PushArgs, env: &Environment) -> Result<(), Failure> {
     // An aborted display may have left half a line; waiting for it lets it finish the write.
     let _ = display.await;
     clear_line();
-    let pushed = pushed?;
+    let pushed = pushed.map_err(|failure| args.infra.explained(failure))?;
     write_outputs(&pushed, &args, env)?;
     match args.format {
         PushFormat::Text => pushed.iter().for_each(report),

@@ -8,7 +8,7 @@ use landfall_deliver::http::Backoff;
 use landfall_deliver::login::{self, Cache, LoginError, Options, Session, StaticKeys};
 use landfall_deliver::{Environment, Failure, keeper};
 
-use super::explain;
+use super::{explain, why};
 use crate::{edge, ui};
 
 /// What the session is made from, and what it is like.
@@ -26,7 +26,8 @@ pub struct SessionArgs {
     #[arg(long, value_name = "AUDIENCE")]
     audience: Option<String>,
 
-    /// The session's name, 2 to 64 of A-Z a-z 0-9 _ + = , . @ - [env: ROLE_SESSION_NAME] [default: GitHubActions]
+    /// The session's name, 2 to 64 of A-Z a-z 0-9 _ + = , . @ - [env: ROLE_SESSION_NAME, AWS_ROLE_SESSION_NAME]
+    /// [default: GitHubActions; in GitLab GitLabRunner-PROJECT_ID-PIPELINE_ID]
     #[arg(long, value_name = "NAME")]
     role_session_name: Option<String>,
 
@@ -123,7 +124,8 @@ pub struct SessionArgs {
     #[arg(long, value_name = "HOST,…")]
     no_proxy: Option<String>,
 
-    /// Terraform or a policy (JSON) at hand: when the role refuses the token, it is said which clause did
+    /// Terraform or a policy (JSON) at hand: when AWS refuses the token or a role of the chain, it is said which
+    /// clause did
     #[arg(long, value_name = "PATH")]
     infra: Vec<PathBuf>,
 
@@ -197,11 +199,16 @@ impl SessionArgs {
         let told = error.refused_exchange().filter(|_| !self.infra.is_empty());
         let told = told.map(|(role, claims)| explain::refusal(role, claims, &self.infra));
         let mut failure = Failure::from(error);
-        if let Some(told) = told {
-            failure.details.retain(|line| !line.contains("--infra"));
-            failure.details.push(told);
-        }
+        let Some(told) = told else { return why::explained(failure, &self.infra, self.chain_keys()) };
+        failure.details.retain(|line| !line.contains("--infra"));
+        failure.details.push(told);
         failure
+    }
+
+    /// Condition keys that an `AssumeRole` of ours has.
+    fn chain_keys(&self) -> why::Keys {
+        let external = said(&self.role_external_id).map(|id| ("sts:ExternalId".to_owned(), vec![id]));
+        external.into_iter().collect()
     }
 
     /// The environment that the calls go by: the process's own, with the proxy that was said.
@@ -233,7 +240,7 @@ impl SessionArgs {
             region: said(&self.region),
             audience: text(&self.audience, "AUDIENCE"),
             session_name: text(&self.role_session_name, "ROLE_SESSION_NAME")
-                .unwrap_or_else(|| login::DEFAULT_SESSION_NAME.to_owned()),
+                .unwrap_or_else(|| login::session_name(env)),
             duration_seconds: number(self.role_duration_seconds, env, "ROLE_DURATION_SECONDS")?
                 .unwrap_or(login::DEFAULT_DURATION_SECONDS),
             inline_policy: text(&self.inline_session_policy, "INLINE_SESSION_POLICY"),

@@ -1,0 +1,142 @@
+"""`--infra` of the commands that call AWS: a refusal is explained with the line of the Terraform that refuses, the
+same engine and the same words as in a rehearsal."""
+
+import json
+
+import aws
+from harness import ACCOUNT, REGION, check, contains, lacks, same
+from images import layout
+
+MAIN = """provider "aws" {
+  region = "REGION"
+}
+
+resource "aws_iam_user" "ci" {
+  name = "ci"
+}
+
+resource "aws_iam_user_policy" "ci" {
+  user = aws_iam_user.ci.name
+  name = "own"
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = "sts:AssumeRole"
+      Resource = [aws_iam_role.deploy.arn, "arn:aws:iam::210987654321:role/release"]
+    }]
+  })
+}
+
+resource "aws_iam_role" "deploy" {
+  name = "deploy-reasons"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = ["sts:AssumeRole", "sts:TagSession"]
+      Principal = { AWS = aws_iam_user.ci.arn }
+      Condition = { StringEquals = { "sts:ExternalId" = "one" } }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "deploy" {
+  role = aws_iam_role.deploy.name
+  name = "own"
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      { Effect = "Allow", Action = "ecr:GetAuthorizationToken", Resource = "*" },
+      {
+        Effect   = "Allow"
+        Action   = ["ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload"]
+        Resource = aws_ecr_repository.web.arn
+      },
+      { Effect = "Allow", Action = ["ecs:DescribeTaskDefinition", "ecs:RegisterTaskDefinition"], Resource = "*" },
+      {
+        Effect   = "Allow"
+        Action   = ["ecs:DescribeServices", "ecs:UpdateService"]
+        Resource = "arn:aws:ecs:REGION:ACCOUNT:service/prod/web"
+        Condition = { ArnEquals = { "ecs:cluster" = "arn:aws:ecs:REGION:ACCOUNT:cluster/staging" } }
+      },
+    ]
+  })
+}
+
+resource "aws_ecr_repository" "web" {
+  name = "reasons"
+}
+
+resource "aws_ecs_cluster" "prod" {
+  name = "prod"
+}
+""".replace("REGION", REGION).replace("ACCOUNT", ACCOUNT)
+
+
+def furnished(bench):
+    """A server with this Terraform, the folder, and the variables of the user `ci`."""
+    folder = bench.dir / "infra-reasons"
+    if not folder.exists():
+        folder.mkdir()
+        (folder / "main.tf").write_text(MAIN)
+    beside = bench.beside("--infra", folder)
+    key = aws.client(beside, "iam", ("test", "test")).create_access_key(UserName="ci")["AccessKey"]
+    return beside, folder, {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
+def login(bench, keys, *flags, expect=0, role=f"arn:aws:iam::{ACCOUNT}:role/deploy-reasons"):
+    command = [bench.landfall, "login", "--role", role, "--format", "json", *flags]
+    return bench.run(*command, env=bench.environment(**keys), expect=expect)
+
+
+def line_of(text):
+    """`main.tf:LINE` of the first line with this text."""
+    at = next(number for number, line in enumerate(MAIN.splitlines(), 1) if text in line)
+    return f"main.tf:{at}"
+
+
+@check("a role that refuses AssumeRole is explained: the condition, and the trust policy of another account")
+def _(bench):
+    beside, folder, keys = furnished(bench)
+    plain = login(beside, keys, "--role-external-id", "two", expect=1).stderr
+    lacks(plain, ["main.tf"])
+    told = login(beside, keys, "--role-external-id", "two", "--infra", folder, expect=1).stderr
+    contains(told, ["is not authorized to perform: sts:AssumeRole", "sts:ExternalId", line_of('"sts:ExternalId" = "one"')])
+    other = login(beside, keys, "--infra", folder, expect=1, role="arn:aws:iam::210987654321:role/release").stderr
+    contains(other, ["the trust policy of arn:aws:iam::210987654321:role/release is what refuses", "account 210987654321"])
+    nobody = login(beside, keys, "--infra", folder, expect=1, role=f"arn:aws:iam::{ACCOUNT}:role/none").stderr
+    contains(nobody, ["error["])
+
+
+@check("refusals of ecr login, push and deploy are explained with the statement that is missing or the clause that fails")
+def _(bench):
+    beside, folder, keys = furnished(bench)
+    given = json.loads(login(beside, keys, "--role-external-id", "one").stdout)
+    session = beside.environment(
+        AWS_ACCESS_KEY_ID=given["AccessKeyId"], AWS_SECRET_ACCESS_KEY=given["SecretAccessKey"], AWS_SESSION_TOKEN=given["SessionToken"]
+    )
+    run = lambda *command, expect=1, env=session: beside.run(beside.landfall, *command, "--infra", folder, env=env, expect=expect)
+    user = beside.environment(**keys)
+    told = run("ecr", "login", "--isolated", env=user).stderr
+    contains(told, ["is not authorized to perform: ecr:GetAuthorizationToken", "error[", "main.tf"])
+    image = beside.dir / "image-reasons"
+    layout(image)
+    told = run("push", "--oci", image, f"{beside.server.address}/reasons:one").stderr
+    contains(told, ["is not authorized to perform: ecr:PutImage", "error[", "main.tf"])
+    told = run("deploy", "--cluster", "prod", "--service", "web", "--image", "nginx").stderr
+    contains(told, ["is not authorized to perform: ecs:DescribeServices", "`ecs:cluster`", line_of("cluster/staging")])
+    definition = beside.dir / "task-reasons.json"
+    role = f"arn:aws:iam::{ACCOUNT}:role/deploy-reasons"
+    container = {"name": "web", "image": "nginx", "memory": 64}
+    definition.write_text(json.dumps({"family": "reasons", "taskRoleArn": role, "containerDefinitions": [container]}))
+    told = run("deploy", "--register-only", "--task-definition", definition).stderr
+    contains(told, ["is not authorized to perform: iam:PassRole", "error[", "main.tf"])
+    # What the Terraform at hand would allow is refused by something else.
+    wider = beside.dir / "wider.json"
+    wider.write_text(json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}))
+    told = beside.run(beside.landfall, "ecr", "login", "--isolated", "--infra", wider, env=user, expect=1).stderr
+    contains(told, ["note: "])
+    told = beside.run(beside.landfall, "push", "--oci", image, f"{beside.server.address}/reasons:two", "--infra", wider, env=session, expect=1).stderr
+    contains(told, ["ecr:PutImage on", "is allowed: what is in force in the account is something else"])
+    same(beside.run(beside.landfall, "push", "--oci", image, f"{beside.server.address}/reasons:two", "--infra", beside.dir / "none", env=session, expect=1).returncode, 1)

@@ -4,6 +4,7 @@
 use landfall_deliver::deploy::definition::Definition;
 use landfall_deliver::deploy::diff::{self, Values};
 use landfall_deliver::deploy::edit::{self, Change, Edit};
+use landfall_deliver::deploy::story::Story;
 use landfall_deliver::deploy::verdict::{Wanted, judge};
 use landfall_deliver::deploy::view::{Service, Task};
 use landfall_deliver::deploy::{cause, codedeploy, denied, logs, words};
@@ -83,7 +84,9 @@ fn changes() -> Vec<Change> {
 
 fn service(document: &Value) {
     let Ok(service) = Service::read(document) else { return };
-    let _ = (service.primary(), service.running_definition());
+    let story = Story::read(document);
+    let _ = story.as_ref().map(|story| (story.standing(), story.reason(), story.deployment_id()));
+    let _ = (service.primary(), service.running_definition(), service.deployment_configuration.waits());
     for deployment in &service.deployments {
         let wanted = Wanted {
             id: deployment.id.clone(),
@@ -92,7 +95,8 @@ fn service(document: &Value) {
             failed_max: 3,
         };
         for since_ms in [0, 1_000, 600_000, u64::MAX] {
-            let _ = judge(&wanted, &service, since_ms);
+            let _ = judge(&wanted, &service, None, since_ms);
+            let _ = judge(&wanted, &service, story.as_ref(), since_ms);
         }
     }
 }

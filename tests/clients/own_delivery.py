@@ -4,9 +4,11 @@ import json
 import re
 import sys
 
+import aws
 import javascript
+from ecs import ROOT_KEYS, completed, definition, service, until
 from harness import ACCOUNT, EXAMPLE, REGION, ROLE, ROOT, Wrong, check, contains, lacks, matches, program, same
-from images import layout
+from images import allow, layout, role
 from login_faults import offered, stub
 
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/github-oidc-role/GitHubActions"
@@ -55,17 +57,36 @@ def masked(log):
     return [line.removeprefix("::add-mask::") for line in log.splitlines() if line.startswith("::add-mask::")]
 
 
-@check("login, ecr login and push are steps beside @actions/core, which writes and reads the same files")
+def deliverer(bench, name):
+    """A role for acme/web that may push and deploy, and the service of its name; the role's ARN and a client of ECS."""
+    role(bench, name, allow("ecr:*", "ecs:*"))
+    client = aws.client(bench, "ecs", ROOT_KEYS)
+    client.create_cluster(clusterName="delivery")
+    first = definition(client, name)
+    client.create_service(cluster="delivery", serviceName=name, taskDefinition=first, desiredCount=1)
+    until(lambda: service(client, "delivery", name), completed)
+    return f"arn:aws:iam::{ACCOUNT}:role/{name}", client
+
+
+def runs(client, name):
+    """The image that a service is set to."""
+    described = client.describe_task_definition(taskDefinition=service(client, "delivery", name)["taskDefinition"])
+    return described["taskDefinition"]["containerDefinitions"][0]["image"]
+
+
+@check("login, ecr login, push and deploy are steps beside @actions/core, which writes and reads the same files")
 def _(bench):
     scripts = javascript.scripts(bench)
     node = [program("node"), "step.mjs"]
     token = bench.token()
     layout(bench.dir / "delivery-image")
+    session = f"arn:aws:sts::{ACCOUNT}:assumed-role/deliver-github/GitHubActions"
+    role, client = deliverer(bench, "deliver-github")
     with stub(lambda handler, _: handler.reply(200, offered(token))) as (offer, asked):
         job = Job(bench, offer)
-        job.step("before", *node, cwd=scripts, INPUT_ROLE=ROLE)
+        job.step("before", *node, cwd=scripts, INPUT_ROLE=role)
         outputs = job.step("login", bench.landfall, "login", "--region", REGION, "--output-credentials")
-        same((outputs["aws-account-id"], outputs["authenticated-arn"]), (ACCOUNT, SESSION), "outputs of login")
+        same((outputs["aws-account-id"], outputs["authenticated-arn"]), (ACCOUNT, session), "outputs of login")
         matches(outputs["aws-expiration"], r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "aws-expiration")
         same(outputs["aws-secret-access-key"], job.variables["AWS_SECRET_ACCESS_KEY"], "the key as an output")
         same(asked, ["/idtoken?api-version=2.0&audience=sts.amazonaws.com"], "asked of GitHub")
@@ -75,8 +96,12 @@ def _(bench):
         image = f"{bench.server.address}/web:delivery"
         pushed = job.step("push", bench.landfall, "push", "--oci", bench.dir / "delivery-image", image)
         matches(pushed["digest"], r"sha256:[0-9a-f]{64}", "digest")
+        service = ["deploy", "--cluster", "delivery", "--service", "deliver-github"]
+        deployed = job.step("deploy", bench.landfall, *service, "--image", pushed["image"])
+        same(deployed, {"task-definition-arn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/deliver-github:2"}, "outputs of deploy")
+        same(runs(client, "deliver-github"), pushed["image"], "what the service runs")
         after = job.step("after", *node, "after", cwd=scripts)
-        same(after, {"caller": SESSION, "lines": "one=1\ntwo<<2\n"}, "what the SDK sees in the job's variables")
+        same(after, {"caller": session, "lines": "one=1\ntwo<<2\n"}, "what the SDK sees in the job's variables")
         secrets = [job.variables[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
         same(masked(job.log)[:3], secrets, "masks")
         lacks("\n".join(line for line in job.log.splitlines() if not line.startswith("::add-mask::")), secrets, "the log")
@@ -84,24 +109,31 @@ def _(bench):
     same(json.loads(inspected.stdout)["schemaVersion"], 2, "the image")
 
 
-@check("a GitLab job's script: a token from `id_tokens`, a session for the commands that follow, the registry, an image")
+@check("a GitLab job's script: a token from `id_tokens`, a session for the commands that follow, an image, a deployment")
 def _(bench):
     source = bench.dir / "gitlab-image"
     pushed = layout(source)
+    role, client = deliverer(bench, "deliver-gitlab")
     script = """
         set -eu
         session=$("$LANDFALL" login --role "$ROLE" --web-identity-token-variable AWS_ID_TOKEN --format env)
         export $session
         eval "$("$LANDFALL" ecr login --isolated)"
         "$LANDFALL" push --oci "$SOURCE" "$REGISTRY/web:gitlab"
+        "$LANDFALL" deploy --cluster delivery --service deliver-gitlab --image "$REGISTRY/web:gitlab" --dotenv deploy.env
         "$LANDFALL" login --format json
     """
     own = bench.environment(
-        GITLAB_CI="true", CI="true", CI_JOB_ID="7", AWS_ID_TOKEN=bench.token(), ROLE=ROLE, LANDFALL=bench.landfall,
+        GITLAB_CI="true", CI="true", CI_JOB_ID="9", CI_PROJECT_ID="42", CI_PIPELINE_ID="7", AWS_ID_TOKEN=bench.token(),
+        ROLE=role, LANDFALL=bench.landfall,
         SOURCE=str(source), REGISTRY=bench.server.address,
     )
-    done = bench.run("sh", "-c", script, env=own)
-    contains(done.stdout, [pushed, SESSION], "what is said")
+    place = bench.folder("gitlab-project")
+    done = bench.run("sh", "-c", script, env=own, cwd=place)
+    session = f"arn:aws:sts::{ACCOUNT}:assumed-role/deliver-gitlab/GitLabRunner-42-7"
+    contains(done.stdout, [pushed, session, "✓ deliver-gitlab  deliver-gitlab:2 is stable"], "what is said")
+    same(runs(client, "deliver-gitlab"), f"{bench.server.address}/web:gitlab", "what the service runs")
+    contains((place / "deploy.env").read_text(), ["task-definition/deliver-gitlab:2"], "the variables of later jobs")
     refused = bench.run("sh", "-c", script, env=own | {"AWS_ID_TOKEN": bench.token(repo="acme/other")}, expect=1)
     contains(refused.stderr, ["token: sub = repo:acme/other", "AccessDenied"], "what is said of another project")
     lacks(refused.stdout, ["pushed"], "what is said of another project")
@@ -191,14 +223,19 @@ def _(bench):
 
 @check("what docs say of the actions' inputs is what the commands take, and no flag is left out")
 def _(bench):
-    for document, command in ("configure-aws-credentials", ["login"]), ("amazon-ecr-login", ["ecr", "login"]):
+    documents = [
+        ("configure-aws-credentials", [["login"]], 32),
+        ("amazon-ecr-login", [["ecr", "login"]], 5),
+        ("ecs-deploy-actions", [["deploy"], ["deploy", "run-task"]], 48),
+    ]
+    for document, commands, count in documents:
         text = (ROOT / f"docs/{document}.md").read_text()
         table = [line for line in text.splitlines() if line.startswith("| `") or line.startswith("| – ")]
-        known = bench.run(bench.landfall, *command, "--help").stdout
-        inputs = [name for line in table for name in re.findall(r"`([a-z-]+)`", line.split("|")[1])]
-        named = [f"--{name}" for line in table if "the same" in line.split("|")[2] for name in re.findall(r"`([a-z-]+)`", line.split("|")[1])]
+        known = "".join(bench.run(bench.landfall, *command, "--help").stdout for command in commands)
+        inputs = [name for line in table for name in re.findall(r"`([a-zA-Z-]+)`", line.split("|")[1])]
+        named = [f"--{name}" for line in table if "the same" in line.split("|")[2] for name in re.findall(r"`([a-zA-Z-]+)`", line.split("|")[1])]
         flags = set(named) | set(re.findall(r"`(--[a-z-]+)", "".join(line.split("|")[2] for line in table)))
         variables = re.findall(r"`([A-Z_]{4,})`", "".join(line.split("|")[3] for line in table if document.startswith("conf")))
-        contains(known, [*flags, *variables], f"the help of {' '.join(command)}")
-        if len(inputs) != {"login": 32, "ecr": 5}[command[0]]:
+        contains(known, [*flags, *variables], f"the help of {commands}")
+        if len(inputs) != count:
             raise Wrong(f"docs/{document}.md tells of {len(inputs)} inputs: {inputs}")

@@ -3,6 +3,7 @@ one that works, one that has nothing for the pod, one that hangs, and none. Ours
 
 import json
 import os
+import pathlib
 import sys
 import time
 
@@ -107,6 +108,19 @@ def _(bench):
     config = bench.dir / "config-of-others"
     config.write_text("[profile other]\nregion = eu-west-1\n")
     ours(bench, "landfall, Rust SDK", program("env"), f"AWS_CONFIG_FILE={config}")
+
+
+@check("AWS's SDK for Rust, as it is, gets credentials by its default chain, and never names another agent's address")
+def _(bench):
+    furnished(bench)
+    chain = pathlib.Path(bench.landfall).parent / "examples/chain"
+    if not chain.is_file():
+        raise Skip(f"{chain} is not built: `cargo build -p landfall-deliver --examples` makes it")
+    answers = row(bench, "Rust", [chain])
+    contains(answers["works"][1], ["found ASIA"])
+    for agent in ("404", "hang", "none"):
+        same(answers[agent][0] != 0, True, f"exit code with an agent: {agent}")
+        lacks(answers[agent][1], [HIDES], agent)
 
 
 @check("the aws CLI and boto3 get credentials, and quote the agent")

@@ -46,11 +46,14 @@ import push  # noqa: F401
 import push_faults  # noqa: F401
 import credential_helper  # noqa: F401
 import own_session  # noqa: F401
+import infra_reasons  # noqa: F401
+import renewal  # noqa: F401
 import own_registry_login  # noqa: F401
 import login_faults  # noqa: F401
 import own_delivery  # noqa: F401
 import issuers  # noqa: F401
 import deploy  # noqa: F401
+import deploy_staged  # noqa: F401
 import ecs_docker  # noqa: F401
 import ecs_containers  # noqa: F401
 import deploy_docker  # noqa: F401

@@ -15,6 +15,7 @@ pub mod plan;
 pub mod roll;
 pub mod rollback;
 pub mod run_task;
+pub mod story;
 #[cfg(test)]
 mod tests;
 pub mod verdict;

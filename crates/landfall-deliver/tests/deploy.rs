@@ -254,3 +254,50 @@ async fn a_call_that_must_not_happen_twice_is_sent_once() {
     let _ = caller.call(ECS, "X", &json!({})).await.unwrap_err();
     assert_eq!(server.lines().len(), 4, "three attempts more");
 }
+
+/// A service whose traffic moves, and that names its deployment's story.
+fn staged(deployments: &[(u32, &str, &str, u32, &str)]) -> Value {
+    let mut service = service(NEW, deployments);
+    service["currentServiceDeployment"] = json!("arn:story");
+    service["deploymentConfiguration"] = json!({ "strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0 });
+    service
+}
+
+#[tokio::test]
+async fn an_alarm_that_takes_the_traffic_back_while_all_runs_is_told_with_its_name() {
+    let looks = AtomicUsize::new(0);
+    let both = [(2, "PRIMARY", NEW, 1, "COMPLETED"), (1, "ACTIVE", OLD, 1, "COMPLETED")];
+    let plays = played(move |_| look(&staged(&both)));
+    let server = Server::start(move |request| {
+        if operation(request) != "DescribeServiceDeployments" {
+            return plays(request);
+        }
+        let mut story = json!({
+            "serviceDeploymentArn": "arn:story", "status": "IN_PROGRESS", "lifecycleStage": "BAKE_TIME",
+            "targetServiceRevision": { "arn": "arn:revision/2", "requestedProductionTrafficWeight": 100.0 },
+            "alarms": { "status": "MONITORING", "alarmNames": ["web-5xx"] },
+        });
+        if looks.fetch_add(1, Ordering::SeqCst) > 1 {
+            story["status"] = json!("ROLLBACK_SUCCESSFUL");
+            story["rollback"] = json!({ "reason": "Service deployment rolled back because of alarms." });
+            story["alarms"] = json!({ "status": "TRIGGERED", "triggeredAlarmNames": ["web-5xx"] });
+        }
+        answer(&json!({ "serviceDeployments": [story], "failures": [] }))
+    })
+    .await;
+    let (outcome, told) = watched(&server, EAGER).await;
+    let End::Verdict(Verdict::RolledBack { to, reason, is_over }) = outcome.end else {
+        panic!("{:?}", outcome.end)
+    };
+    assert_eq!(
+        (to.as_str(), reason.as_str(), is_over),
+        ("app:1", "Service deployment rolled back because of alarms.", true)
+    );
+    assert_eq!(outcome.story.unwrap().alarms.triggered_alarm_names, ["web-5xx"]);
+    let stages = told.iter().filter(|one| matches!(one, Told::Stage { .. })).count();
+    assert_eq!(stages, 1, "{told:?}");
+    assert_eq!(
+        bodies(&server, "DescribeServiceDeployments")[0],
+        json!({ "serviceDeploymentArns": ["arn:story"] })
+    );
+}

@@ -115,6 +115,15 @@ fn member<'v>(value: &'v mut Value, name: &str) -> Option<&'v mut Value> {
     object.iter_mut().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
+/// The hooks of an AppSpec: lifecycle events, each with the function that is asked.
+pub fn hooks(appspec: &Value) -> Vec<(String, String)> {
+    let member = appspec.as_object().into_iter().flatten();
+    let hooks = member.filter(|(key, _)| key.eq_ignore_ascii_case("hooks"));
+    let lists = hooks.filter_map(|(_, value)| value.as_array()).flatten();
+    let pairs = lists.filter_map(Value::as_object).flatten();
+    pairs.filter_map(|(event, function)| Some((event.clone(), function.as_str()?.to_owned()))).collect()
+}
+
 /// How much longer than usual the group lets a deployment wait, by its own rules.
 ///
 /// # Errors

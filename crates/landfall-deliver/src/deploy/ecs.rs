@@ -3,12 +3,15 @@
 use serde_json::{Value, json};
 
 use super::definition::{Definition, Object};
+use super::story::Story;
 use super::view::{Service, Task};
 use crate::aws::CallError;
 use crate::aws_json::{Caller, ECS, LOGS};
 
 /// Services of one `DescribeServices`.
 pub const SERVICES_MAX: usize = 10;
+/// Deployments of one `DescribeServiceDeployments`.
+const STORIES_MAX: usize = 20;
 /// Tasks of one `DescribeTasks`.
 const TASKS_MAX: usize = 100;
 
@@ -62,6 +65,20 @@ fn arn(answer: &Value) -> Result<String, CallError> {
     arn.and_then(Value::as_str)
         .map(str::to_owned)
         .ok_or_else(|| CallError::Unreachable { what: "ECS's answer names no task definition".to_owned() })
+}
+
+/// The stories of deployments, as far as they are told.
+///
+/// # Errors
+/// ECS's refusal, or no answer.
+pub async fn describe_stories(caller: &Caller, arns: &[String]) -> Result<Vec<Story>, CallError> {
+    let mut stories = Vec::new();
+    for some in arns.chunks(STORIES_MAX) {
+        let input = json!({ "serviceDeploymentArns": some });
+        let answer = caller.call(ECS, "DescribeServiceDeployments", &input).await?;
+        stories.extend(items(&answer, "serviceDeployments").iter().filter_map(Story::read));
+    }
+    Ok(stories)
 }
 
 /// Updates a service; gives what it then is.

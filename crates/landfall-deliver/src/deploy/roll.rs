@@ -2,6 +2,7 @@
 //! bad input never leaves half of it done.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -32,6 +33,8 @@ pub struct Begun {
     pub is_new: bool,
     /// How many tasks are wanted.
     pub desired: u32,
+    /// How long the service's rules let a deployment wait even if all goes well.
+    pub waits: Duration,
     /// Events that were there before.
     pub known_events: Vec<String>,
 }
@@ -135,6 +138,7 @@ fn begun(part: &Part, before: &Service, arn: &str, after: &Service, known: &[Str
         is_updated: false,
         is_new,
         desired: after.desired_count,
+        waits: after.deployment_configuration.waits(),
         known_events: before.events.iter().map(|event| event.id.clone()).collect(),
     }
 }

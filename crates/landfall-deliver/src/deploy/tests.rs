@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::definition::Definition;
 use super::diff::{self, Values};
 use super::edit::{Change, Edit, apply};
+use super::story::Story;
 use super::verdict::{Wanted, judge};
 use super::view::{Service, Task};
 use super::{cause, codedeploy, denied, watch, words};
@@ -74,7 +75,13 @@ fn one_look_at_a_service_is_one_verdict() {
     };
     for row in rows("verdicts.json") {
         let after = row.get("after_ms").and_then(Value::as_u64).unwrap_or(5_000);
-        let verdict = judge(&wanted, &service(&row), after);
+        let story = row.get("story").map(|story| {
+            let mut told = story.clone();
+            told["targetServiceRevision"] =
+                json!({ "arn": "arn:aws:ecs:r:1:service-revision/c/web/2", "requestedProductionTrafficWeight": 100.0 });
+            Story::read(&told).unwrap()
+        });
+        let verdict = judge(&wanted, &service(&row), story.as_ref(), after);
         assert_eq!(format!("{verdict:?}"), text(&row, "verdict"), "{}", text(&row, "name"));
     }
 }

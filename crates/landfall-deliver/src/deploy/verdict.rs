@@ -4,6 +4,7 @@
 //! that as many of its tasks run as are wanted. Counts alone say nothing: a rollback ends with the same ones.
 
 use super::definition::short;
+use super::story::Story;
 use super::view::{Deployment, Service};
 
 /// The deployment that is watched.
@@ -67,14 +68,19 @@ pub enum Verdict {
     },
 }
 
-/// Judges one look at the service, `since_update_ms` after `UpdateService` answered.
-pub fn judge(wanted: &Wanted, seen: &Service, since_update_ms: u64) -> Verdict {
+/// Judges one look at the service and, where it is known, at the deployment's story, `since_update_ms` after
+/// `UpdateService` answered.
+pub fn judge(wanted: &Wanted, seen: &Service, story: Option<&Story>, since_update_ms: u64) -> Verdict {
     if seen.status != "ACTIVE" {
         return Verdict::Deleted { status: seen.status.clone() };
     }
     let Some(primary) = seen.primary() else { return Verdict::Waiting };
+    let story = story.filter(|story| story.deployment_id() == wanted.id);
+    if let Some(verdict) = story.and_then(|story| of_story(wanted, seen, primary, story)) {
+        return verdict;
+    }
     if primary.id == wanted.id {
-        return of_primary(wanted, seen, primary);
+        return of_primary(wanted, seen, primary, story);
     }
     if let Some(reason) = rollback_reason(wanted, seen, primary) {
         let is_over = primary.rollout_state.as_deref() != Some("IN_PROGRESS");
@@ -94,13 +100,36 @@ pub fn judge(wanted: &Wanted, seen: &Service, since_update_ms: u64) -> Verdict {
     Verdict::Gone { now: short(&primary.task_definition).to_owned() }
 }
 
-fn of_primary(wanted: &Wanted, seen: &Service, primary: &Deployment) -> Verdict {
+/// What only the story tells: that the service goes back or stays where it failed, while counts look well.
+fn of_story(wanted: &Wanted, seen: &Service, primary: &Deployment, story: &Story) -> Option<Verdict> {
+    match story.status.as_str() {
+        "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS" | "ROLLBACK_SUCCESSFUL" => {
+            let back = seen.deployments.iter().find(|known| known.id != wanted.id).unwrap_or(primary);
+            Some(Verdict::RolledBack {
+                to: short(&back.task_definition).to_owned(),
+                reason: story.reason(),
+                is_over: story.is_over(),
+            })
+        }
+        "ROLLBACK_FAILED" => Some(Verdict::Failed { reason: story.reason() }),
+        // Another deployment in its place stops one as well.
+        "STOPPED" if primary.id == wanted.id => Some(Verdict::Failed { reason: story.reason() }),
+        _ => None,
+    }
+}
+
+fn of_primary(wanted: &Wanted, seen: &Service, primary: &Deployment, story: Option<&Story>) -> Verdict {
     let is_full =
         primary.running_count == primary.desired_count && primary.desired_count >= seen.desired_count;
     match primary.rollout_state.as_deref() {
         Some("FAILED") => {
             let reason = primary.rollout_state_reason.clone().unwrap_or_default();
             return Verdict::Failed { reason };
+        }
+        // It bakes, or a hook is asked: it may still go back.
+        _ if story.is_some_and(|story| !story.is_over()) => {}
+        _ if is_full && story.is_some_and(|story| story.status == "SUCCESSFUL") => {
+            return Verdict::Stable { running: primary.running_count };
         }
         Some("COMPLETED") if is_full => return Verdict::Stable { running: primary.running_count },
         // Where ECS tells no state, only that nothing else is there.

@@ -1,5 +1,7 @@
 //! What ECS tells of services and tasks, as far as a deployment is judged by it.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -44,6 +46,8 @@ pub struct Service {
     pub capacity_provider_strategy: Option<Value>,
     /// Fargate's version.
     pub platform_version: Option<String>,
+    /// The ARN of the deployment's story; none where ECS keeps none.
+    pub current_service_deployment: Option<String>,
 }
 
 /// A deployment of a service.
@@ -116,7 +120,86 @@ pub struct Configuration {
     pub deployment_circuit_breaker: Breaker,
     /// `ROLLING`, `BLUE_GREEN`, `LINEAR` or `CANARY`; none is a rolling one.
     pub strategy: Option<String>,
+    /// How long both revisions run once all traffic has moved.
+    pub bake_time_in_minutes: u64,
+    /// How traffic moves in equal steps.
+    pub linear_configuration: Linear,
+    /// How it moves in two.
+    pub canary_configuration: Canary,
+    /// What is asked at some stages.
+    pub lifecycle_hooks: Vec<Value>,
+    /// CloudWatch alarms that end a deployment.
+    pub alarms: AlarmRule,
 }
+
+/// `linearConfiguration`.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Linear {
+    /// Percent of a step.
+    pub step_percent: f64,
+    /// Between two steps.
+    pub step_bake_time_in_minutes: u64,
+}
+
+impl Default for Linear {
+    fn default() -> Self {
+        Self { step_percent: 10.0, step_bake_time_in_minutes: 6 }
+    }
+}
+
+/// `canaryConfiguration`.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Canary {
+    /// Between the first step and the rest.
+    pub canary_bake_time_in_minutes: u64,
+}
+
+impl Default for Canary {
+    fn default() -> Self {
+        Self { canary_bake_time_in_minutes: 10 }
+    }
+}
+
+/// `alarms`.
+#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct AlarmRule {
+    /// Whether they are looked at.
+    pub enable: bool,
+}
+
+impl Configuration {
+    /// Whether counts of tasks don't tell all: traffic moves, something is asked, alarms can end it.
+    pub fn has_stages(&self) -> bool {
+        let is_rolling = self.strategy.as_deref().is_none_or(|strategy| strategy == "ROLLING");
+        !is_rolling || self.alarms.enable || !self.lifecycle_hooks.is_empty() || self.bake_time_in_minutes > 0
+    }
+
+    /// How long a deployment waits by these rules even if all goes well.
+    pub fn waits(&self) -> Duration {
+        let moving = match self.strategy.as_deref() {
+            Some("LINEAR") => {
+                let Linear { step_percent, step_bake_time_in_minutes } = self.linear_configuration;
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "at most 100 / 3 steps: ECS takes no smaller ones"
+                )]
+                let steps = (100.0 / step_percent.clamp(3.0, 100.0)).ceil() as u64;
+                steps.saturating_sub(1).saturating_mul(step_bake_time_in_minutes)
+            }
+            Some("CANARY") => self.canary_configuration.canary_bake_time_in_minutes,
+            _ => 0,
+        };
+        let minutes = moving.saturating_add(self.bake_time_in_minutes).min(WAIT_MINUTES_MAX);
+        Duration::from_secs(minutes * 60)
+    }
+}
+
+/// Longer waits are cut: a job doesn't run longer.
+const WAIT_MINUTES_MAX: u64 = 360;
 
 /// `deploymentCircuitBreaker`.
 #[derive(Clone, PartialEq, Debug, Default, Deserialize)]

@@ -11,6 +11,7 @@ use super::definition::short;
 use super::ecs;
 use super::logs::{self, Tail};
 use super::roll::Begun;
+use super::story::{Standing, Story};
 use super::verdict::{Verdict, judge};
 use super::view::{Service, Task};
 use crate::aws::CallError;
@@ -41,6 +42,22 @@ pub enum Told {
         service: String,
         /// The sentence, without the service's name in front.
         message: String,
+    },
+    /// The deployment stands at another stage, or traffic has moved.
+    Stage {
+        /// The service.
+        service: String,
+        /// Where it stands.
+        standing: Standing,
+    },
+    /// A hook of the deployment waits for a person.
+    Awaited {
+        /// The service.
+        service: String,
+        /// The deployment's ARN, for the answer.
+        deployment: String,
+        /// The hook's id, for the answer.
+        hook: String,
     },
     /// A task of the deployment stopped by itself.
     TaskStopped {
@@ -101,6 +118,8 @@ pub struct Outcome {
     pub took: Duration,
     /// The last look at it.
     pub last: Service,
+    /// The deployment's story, where it was looked at.
+    pub story: Option<Story>,
     /// Why tasks stopped.
     pub causes: Vec<Cause>,
     /// The last lines of the container that the first cause is about.
@@ -127,6 +146,9 @@ struct Watched<'b> {
     tasks: Vec<Task>,
     complaints: Vec<String>,
     last: Service,
+    story: Option<Story>,
+    standing: Option<Standing>,
+    hook_told: Option<String>,
     end: Option<(End, Duration)>,
 }
 
@@ -145,6 +167,7 @@ pub async fn all(
         changed: Instant::now(),
         lost_since: None,
         may_list_tasks: true,
+        may_read_stories: true,
         tell,
     };
     let mut watched: Vec<Watched<'_>> = begun.iter().map(Watched::new).collect();
@@ -204,6 +227,9 @@ impl<'b> Watched<'b> {
             tasks: Vec::new(),
             complaints: Vec::new(),
             last: Service::default(),
+            story: None,
+            standing: None,
+            hook_told: None,
             end: None,
         }
     }
@@ -216,6 +242,7 @@ struct Watch<'w> {
     changed: Instant,
     lost_since: Option<Instant>,
     may_list_tasks: bool,
+    may_read_stories: bool,
     tell: &'w mut dyn FnMut(Told),
 }
 
@@ -229,6 +256,7 @@ impl Watch<'_> {
             Err(error) => return self.lost(&error, watched),
         };
         self.lost_since = None;
+        let stories = self.stories(&seen, watched).await;
         for one in watched.iter_mut().filter(|one| one.end.is_none()) {
             let Some(service) = seen.iter().find(|service| service.service_name == one.begun.service) else {
                 let gone = Verdict::Deleted { status: "MISSING".to_owned() };
@@ -236,12 +264,16 @@ impl Watch<'_> {
                 continue;
             };
             one.last = service.clone();
+            if let Some(story) = stories.iter().find(|story| story.deployment_id() == one.begun.wanted.id) {
+                one.story = Some(story.clone());
+            }
+            self.tell_stage(one);
             self.tell_counts(one);
             self.tell_events(one);
             self.tell_tasks(one).await;
             let elapsed = self.began.elapsed();
             let since = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-            match judge(&one.begun.wanted, service, since) {
+            match judge(&one.begun.wanted, service, one.story.as_ref(), since) {
                 Verdict::Waiting | Verdict::RolledBack { is_over: false, .. } => {}
                 verdict => one.end = Some((End::Verdict(verdict), elapsed)),
             }
@@ -273,6 +305,53 @@ impl Watch<'_> {
             }
         }
         finish(watched, self.began.elapsed(), || End::Lost(failure.clone()));
+    }
+
+    /// The stories of the deployments that are watched, where the services' rules make it worth a call.
+    async fn stories(&mut self, seen: &[Service], watched: &[Watched<'_>]) -> Vec<Story> {
+        let arns: Vec<String> = watched
+            .iter()
+            .filter(|one| one.end.is_none())
+            .filter_map(|one| {
+                // Once it was seen to be ours: the service goes on to name the latest one.
+                let known = one.story.as_ref().map(|story| story.service_deployment_arn.clone());
+                let service = seen.iter().find(|service| service.service_name == one.begun.service)?;
+                let current = || service.current_service_deployment.clone();
+                known.or_else(current).filter(|_| service.deployment_configuration.has_stages())
+            })
+            .collect();
+        if arns.is_empty() || !self.may_read_stories {
+            return Vec::new();
+        }
+        match ecs::describe_stories(self.caller, &arns).await {
+            Ok(stories) => stories,
+            Err(error) => {
+                if error.answer().is_some_and(|answer| answer.code.starts_with("AccessDenied")) {
+                    self.may_read_stories = false;
+                    let text = "the deployment's stages can't be told: ecs:DescribeServiceDeployments is not allowed here";
+                    (self.tell)(Told::Note { text: text.to_owned() });
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    fn tell_stage(&mut self, one: &mut Watched<'_>) {
+        let Some(story) = &one.story else { return };
+        let service = &one.begun.service;
+        if let Some(standing) = story.standing()
+            && one.standing.as_ref() != Some(&standing)
+        {
+            self.changed = Instant::now();
+            one.standing = Some(standing.clone());
+            (self.tell)(Told::Stage { service: service.clone(), standing });
+        }
+        let awaited = story.awaited().map(|hook| hook.hook_id.clone());
+        if let Some(hook) = awaited.filter(|hook| one.hook_told.as_ref() != Some(hook)) {
+            one.hook_told = Some(hook.clone());
+            let deployment = story.service_deployment_arn.clone();
+            (self.tell)(Told::Awaited { service: service.clone(), deployment, hook });
+        }
     }
 
     fn tell_counts(&mut self, one: &mut Watched<'_>) {
@@ -378,6 +457,7 @@ impl Watch<'_> {
             end,
             took,
             last: one.last,
+            story: one.story,
             causes,
             tail,
             complaints: one.complaints,

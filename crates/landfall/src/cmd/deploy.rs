@@ -28,6 +28,7 @@ use landfall_deliver::{Environment, Failure, FailureKind, github};
 use self::definition_args::{EditArgs, ReadFile, SourceArgs};
 use self::service_args::ServiceArgs;
 use super::login::{append, random_delimiter};
+use super::why::InfraArgs;
 use crate::edge;
 
 /// Bring a new task definition onto ECS services, and watch until it really is stable.
@@ -131,6 +132,9 @@ pub struct PlaceArgs {
     /// How often a call that was throttled or broke is tried again; a refusal never is
     #[arg(long, value_name = "COUNT", default_value_t = 4)]
     max_retries: u32,
+
+    #[command(flatten)]
+    infra: InfraArgs,
 
     /// How to tell what happens
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = DeployFormat::Text)]
@@ -236,10 +240,18 @@ Examples:
 /// Whatever kept it from being begun; a deployment that went wrong is `Ok(1)`.
 pub async fn run(args: DeployArgs, env: &Environment) -> Result<u8, Failure> {
     match args.command {
-        Some(DeployCommand::Render(args)) => render(&args, env).await.map(|()| 0),
-        Some(DeployCommand::RunTask(args)) => run_task::run(*args, env).await,
-        Some(DeployCommand::Rollback(args)) => rollback::run(args, env).await,
-        None => deploy(&args, env).await,
+        Some(DeployCommand::Render(args)) => {
+            render(&args, env).await.map(|()| 0).map_err(|failure| args.place.infra.explained(failure))
+        }
+        Some(DeployCommand::RunTask(args)) => {
+            let infra = args.place().infra.clone();
+            run_task::run(*args, env).await.map_err(|failure| infra.explained(failure))
+        }
+        Some(DeployCommand::Rollback(args)) => {
+            let infra = args.place().infra.clone();
+            rollback::run(args, env).await.map_err(|failure| infra.explained(failure))
+        }
+        None => deploy(&args, env).await.map_err(|failure| args.place.infra.explained(failure)),
     }
 }
 
@@ -311,7 +323,7 @@ async fn deploy(args: &DeployArgs, env: &Environment) -> Result<u8, Failure> {
         return by_codedeploy(args, &caller, part, service, &arns, &outputs, &mut screen).await;
     }
     let outcomes = roll_out(args, &caller, &plan, &arns, &mut screen).await?;
-    screen.outcomes(&args.place.cluster, &outcomes);
+    screen.outcomes(&args.place, &outcomes);
     Ok(exit_code(&outcomes))
 }
 
@@ -347,17 +359,17 @@ async fn roll_out(
                 begun.push(one);
             }
             Err(failure) if plan.parts.len() == 1 => return Err(failure),
-            Err(failure) => outcomes.push(not_updated(part, service, arn, failure)),
+            Err(failure) => {
+                let failure = args.place.infra.explained(failure);
+                outcomes.push(not_updated(part, service, arn, failure));
+            }
         }
     }
     if args.no_wait {
         outcomes.extend(begun.iter().map(not_waited));
         return Ok(outcomes);
     }
-    let patience = Patience {
-        timeout: Duration::from_secs(args.timeout),
-        pause_max: Duration::from_secs(args.max_pause),
-    };
+    let patience = patience(args.timeout, args.max_pause, &begun, screen);
     let watched = watch::all(caller, &plan.cluster, &begun, patience, &mut |told| screen.told(&told)).await;
     for outcome in watched {
         let back = match args.rollback_on_failure && wants_rollback(&outcome) {
@@ -368,6 +380,16 @@ async fn roll_out(
         outcomes.extend(back);
     }
     Ok(outcomes)
+}
+
+/// How to watch: what the services' rules wait for comes on top of what was asked for, both in seconds.
+fn patience(timeout: u64, pause_max: u64, begun: &[Begun], screen: &show::Screen) -> Patience {
+    let waits = begun.iter().map(|one| one.waits).max().unwrap_or_default();
+    let timeout = Duration::from_secs(timeout);
+    if !waits.is_zero() {
+        screen.waits_added(timeout, waits);
+    }
+    Patience { timeout: timeout + waits, pause_max: Duration::from_secs(pause_max) }
 }
 
 fn wants_rollback(outcome: &Outcome) -> bool {
@@ -413,6 +435,7 @@ fn not_updated(part: &Part, service: &Service, arn: &str, failure: Failure) -> O
         end: End::NotUpdated(failure),
         took: Duration::ZERO,
         last: service.clone(),
+        story: None,
         causes: Vec::new(),
         tail: None,
         complaints: Vec::new(),
@@ -429,6 +452,7 @@ fn not_waited(begun: &Begun) -> Outcome {
         end: End::NotWaited,
         took: Duration::ZERO,
         last: Service::default(),
+        story: None,
         causes: Vec::new(),
         tail: None,
         complaints: Vec::new(),

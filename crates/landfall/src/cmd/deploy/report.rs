@@ -54,6 +54,13 @@ pub fn told(told: &Told) -> Value {
             "event": "counts", "service": service, "running": running, "pending": pending,
             "desired": desired, "failed": failed, "older": older,
         }),
+        Told::Stage { service, standing } => json!({
+            "event": "stage", "service": service, "stage": standing.stage,
+            "trafficPercent": standing.traffic, "waits": standing.waits,
+        }),
+        Told::Awaited { service, deployment, hook } => json!({
+            "event": "hookAwaited", "service": service, "serviceDeploymentArn": deployment, "hookId": hook,
+        }),
         Told::Event { service, message } => {
             json!({ "event": "serviceEvent", "service": service, "message": message })
         }
@@ -109,6 +116,8 @@ fn outcome(outcome: &Outcome) -> Value {
         "causes": outcome.causes.iter().map(cause).collect::<Vec<_>>(),
         "log": outcome.tail.as_ref().map(|(container, tail)| log(container, tail)),
         "complaints": outcome.complaints,
+        "stage": outcome.story.as_ref().and_then(|story| story.lifecycle_stage.clone()),
+        "alarms": outcome.story.as_ref().map(|story| story.alarms.triggered_alarm_names.clone()),
     })
 }
 

@@ -1,10 +1,8 @@
 //! `landfall deploy rollback`: a service back to what ran before.
 
-use std::time::Duration;
-
 use landfall_deliver::deploy::definition::short;
 use landfall_deliver::deploy::rollback::{self, Target};
-use landfall_deliver::deploy::watch::{self, Patience};
+use landfall_deliver::deploy::watch;
 use landfall_deliver::deploy::{plan, roll, words};
 use landfall_deliver::{Environment, Failure};
 
@@ -41,6 +39,13 @@ pub struct RollbackArgs {
     timeout: u64,
 }
 
+impl RollbackArgs {
+    /// Where it happens.
+    pub fn place(&self) -> &PlaceArgs {
+        &self.place
+    }
+}
+
 /// Goes back.
 ///
 /// # Errors
@@ -75,10 +80,9 @@ pub async fn run(args: RollbackArgs, env: &Environment) -> Result<u8, Failure> {
     let outcomes = if args.no_wait {
         begun.iter().map(super::not_waited).collect()
     } else {
-        let timeout = Duration::from_secs(args.timeout);
-        let patience = Patience { timeout, pause_max: timeout };
+        let patience = super::patience(args.timeout, args.timeout, &begun, &screen);
         watch::all(&caller, cluster, &begun, patience, &mut |told| screen.told(&told)).await
     };
-    screen.outcomes(cluster, &outcomes);
+    screen.outcomes(&args.place, &outcomes);
     Ok(exit_code(&outcomes))
 }

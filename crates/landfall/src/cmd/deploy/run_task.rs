@@ -121,6 +121,13 @@ Examples:
 Exit codes: the container's own, 1 also when the task did not start or was stopped; 2 wrong usage;
 3 AWS could not be reached.";
 
+impl RunTaskArgs {
+    /// Where it happens.
+    pub fn place(&self) -> &PlaceArgs {
+        &self.place
+    }
+}
+
 /// Runs it.
 ///
 /// # Errors

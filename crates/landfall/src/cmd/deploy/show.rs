@@ -1,6 +1,7 @@
 //! What a person sees of a deployment: the plan, what happens, and how it ended; or each of it as JSON.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use landfall_deliver::deploy::cause;
 use landfall_deliver::deploy::codedeploy;
@@ -10,13 +11,14 @@ use landfall_deliver::deploy::logs::Tail;
 use landfall_deliver::deploy::plan::{Part, Plan};
 use landfall_deliver::deploy::roll::Begun;
 use landfall_deliver::deploy::run_task;
+use landfall_deliver::deploy::story::Standing;
 use landfall_deliver::deploy::verdict::Verdict;
 use landfall_deliver::deploy::watch::{self, End, Outcome, Told};
 use landfall_deliver::{Failure, FailureKind};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{DeployFormat, report};
+use super::{DeployFormat, PlaceArgs, report};
 use crate::ui::{self, BAD, BOLD, DIM, GOOD, styled};
 
 /// Where it is shown.
@@ -134,6 +136,17 @@ impl Screen {
         }
     }
 
+    /// The rules of the service make it wait longer than was asked for.
+    pub fn waits_added(&self, timeout: Duration, waits: Duration) {
+        let minutes = |time: Duration| time.as_secs().div_ceil(60);
+        let (waits, all) = (minutes(waits), minutes(timeout + waits));
+        if self.is_json() {
+            self.json(&json!({ "event": "waits", "minutes": waits, "timeoutMinutes": all }));
+        } else {
+            self.at("", &format!("its rules let it wait {waits} min besides: watched for {all} min at most"));
+        }
+    }
+
     /// The service is brought back by us.
     pub fn rolling_back(&self, service: &str, to: &str) {
         if self.is_json() {
@@ -154,6 +167,10 @@ impl Screen {
                 self.at(service, &running(*now, *desired, *pending, *failed, *older));
             }
             Told::Event { service, message } => self.at(service, &styled(DIM, message)),
+            Told::Stage { service, standing } => self.at(service, &stage(standing)),
+            Told::Awaited { service, deployment, hook } => {
+                self.at(service, &format!("the hook is answered by {}", answer(deployment, hook)));
+            }
             Told::TaskStopped { service, task, reason } => {
                 let is_new = self.reasons.insert(cause::without_ids(reason, task));
                 let reason = if is_new { reason } else { "as the one before" };
@@ -164,13 +181,16 @@ impl Screen {
     }
 
     /// How it ended.
-    pub fn outcomes(&self, cluster: &str, outcomes: &[Outcome]) {
+    pub fn outcomes(&self, place: &PlaceArgs, outcomes: &[Outcome]) {
         if self.is_json() {
             self.json(&report::outcomes(outcomes));
             return;
         }
         for outcome in outcomes {
-            show_outcome(cluster, outcome);
+            show_outcome(&place.cluster, outcome);
+            // The execution role is refused as well as a caller can be.
+            let told = outcome.causes.iter().filter_map(|cause| place.infra.told(&cause.reason));
+            told.for_each(|told| ui::line(format!("\n{told}")));
         }
     }
 
@@ -189,13 +209,23 @@ impl Screen {
     /// CodeDeploy has accepted it.
     pub fn codedeploy_begun(&self, id: &str, request: &codedeploy::Request, region: &str) {
         if self.is_json() {
-            self.json(&json!({ "event": "begun", "deployment": id, "application": request.application, "group": request.group }));
+            let hooks: serde_json::Map<String, Value> = codedeploy::hooks(&request.appspec)
+                .into_iter()
+                .map(|(event, function)| (event, Value::from(function)))
+                .collect();
+            self.json(&json!({
+                "event": "begun", "deployment": id, "application": request.application,
+                "group": request.group, "hooks": hooks,
+            }));
             return;
         }
         self.at(
             "",
             &format!("CodeDeploy deployment {id} begins ({}, {})", request.application, request.group),
         );
+        for (event, function) in codedeploy::hooks(&request.appspec) {
+            self.at("", &styled(DIM, format!("hook {event} asks {function}")));
+        }
         let suffix = if region.starts_with("cn-") { "amazonaws.cn" } else { "aws.amazon.com" };
         ui::line(styled(
             DIM,
@@ -437,6 +467,26 @@ fn headline(outcome: &Outcome, took: &str) -> String {
     }
 }
 
+/// A stage, where traffic goes, and what it waits for.
+fn stage(standing: &Standing) -> String {
+    let mut text = styled(BOLD, &standing.stage);
+    if let Some(share) = standing.traffic {
+        text.push_str(&format!("  {share} % of traffic to the new revision"));
+    }
+    if let Some(waits) = &standing.waits {
+        text.push_str(&format!("  {waits}"));
+    }
+    text
+}
+
+/// How a hook that waits is answered.
+fn answer(deployment: &str, hook: &str) -> String {
+    format!(
+        "`aws ecs continue-service-deployment --service-deployment-arn {deployment} --hook-id {hook}` \
+         (--action ROLLBACK goes back)"
+    )
+}
+
 /// How many tasks there were at the last look.
 fn counts(outcome: &Outcome) -> String {
     let Some(ours) = outcome.last.deployment(&outcome.deployment) else {
@@ -475,6 +525,12 @@ fn reasons(outcome: &Outcome) -> Vec<String> {
         }
         _ => {}
     }
+    if let Some(story) = &outcome.story {
+        lines
+            .extend(story.alarms.triggered_alarm_names.iter().map(|name| format!("alarm `{name}` went off")));
+        let standing = story.standing().filter(|_| matches!(outcome.end, End::Timeout | End::Interrupted));
+        lines.extend(standing.map(|standing| format!("it stands at {}", stage(&standing))));
+    }
     for cause in &outcome.causes {
         lines.push(format!("{} × {}", cause.count, cause.reason));
     }
@@ -511,6 +567,15 @@ fn helps(cluster: &str, outcome: &Outcome) -> Vec<String> {
             && !helps.iter().any(|known| known == help)
         {
             helps.push(help.to_owned());
+        }
+    }
+    if let Some(story) = &outcome.story {
+        helps.extend(story.alarms.triggered_alarm_names.iter().map(|name| {
+            format!("`aws cloudwatch describe-alarm-history --alarm-name {name}` tells what it saw")
+        }));
+        let is_open = matches!(outcome.end, End::Timeout | End::Interrupted);
+        if let Some(hook) = story.awaited().filter(|_| is_open) {
+            helps.push(format!("{} answers the hook", answer(&story.service_deployment_arn, &hook.hook_id)));
         }
     }
     let name = &outcome.service;

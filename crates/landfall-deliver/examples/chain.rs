@@ -1,5 +1,7 @@
 //! What the default credential chain of AWS's SDK for Rust finds, as it is: the client checks hold it beside ours.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it speaks to its caller")]
+
 use std::process::ExitCode;
 
 use aws_config::BehaviorVersion;

@@ -111,3 +111,7 @@ resource "aws_ecs_service" "canary" {
 output "group" {
   value = aws_codedeploy_deployment_group.web.arn
 }
+
+resource "aws_lb_listener" "web" {
+  port = 443
+}

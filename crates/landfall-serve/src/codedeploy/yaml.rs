@@ -125,6 +125,7 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.contains(wanted), "{text:?}: {error}");
         }
-        assert!(parse(&"[".repeat(40)).unwrap_err().contains("levels"));
+        let deep = parse(&format!("{}x", "- ".repeat(40))).unwrap_err();
+        assert!(deep.contains("levels"), "{deep}");
     }
 }

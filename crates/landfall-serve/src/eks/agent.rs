@@ -68,7 +68,9 @@ impl Kept {
             Some(_) => TARGET_KEPT_SECONDS_MAX,
             None => KEPT_SECONDS_MAX,
         };
-        self.is_valid(clock, now) && clock.ends_from(self.fetched, seconds_max) > now
+        // The end is told in whole seconds: what ends within one is over for whoever reads it.
+        let is_read_as_valid = self.granted.issued.session.expires_at() > now.plus_seconds(1);
+        self.is_valid(clock, now) && is_read_as_valid && clock.ends_from(self.fetched, seconds_max) > now
     }
 }
 

@@ -60,6 +60,7 @@ fn events() -> [EventFacts; 3] {
 
 fn facts(event: EventFacts) -> RunFacts {
     RunFacts {
+        commit: None,
         repository: "acme/api".to_owned(),
         repository_id: 74,
         owner_id: 65,

@@ -298,3 +298,41 @@ def _(bench):
     contains(said, ["the image `no-such:1` is not on this machine", "docker pull no-such:1"])
     said = rehearse(bench, DELIVERY.replace("push: true", "platforms: linux/amd64,linux/arm64"), expect=1)
     contains(said, ["one image for several platforms"])
+
+
+@check("an image in the local registry is what another is built upon, and the container of a later job")
+def _(bench):
+    image = busybox(bench)
+    name = "123456789012_dkr_ecr_ap_northeast_2_amazonaws_com"
+    build = "      - uses: docker/build-push-action@v6\n        with: {{ context: ., file: {file}, push: true, tags: '{tag}' }}\n"
+    workflow = (
+        HEAD
+        + f"""  push:
+    runs-on: ubuntu-latest
+    outputs: {{ password: "${{{{ steps.ecr.outputs.docker_password_{name} }}}}" }}
+    steps:
+      - uses: actions/checkout@v4
+      - uses: aws-actions/configure-aws-credentials@v6
+        with: {{ aws-region: ap-northeast-2, role-to-assume: "{ROLE}" }}
+      - uses: aws-actions/amazon-ecr-login@v2
+        id: ecr
+        with: {{ mask-password: 'false' }}
+"""
+        + build.format(file="Dockerfile.base", tag=f"{REGISTRY}/web:base")
+        + build.format(file="Dockerfile", tag=f"{REGISTRY}/web:app")
+        + f"""  use:
+    needs: push
+    runs-on: ubuntu-latest
+    container:
+      image: {REGISTRY}/web:app
+      credentials: {{ username: AWS, password: "${{{{ needs.push.outputs.password }}}}" }}
+    steps: [{{ run: cat /base /app }}]
+"""
+    )
+    files = {
+        "Dockerfile.base": f"FROM {image}\nRUN echo 'from the base' >/base\n",
+        "Dockerfile": f"FROM {REGISTRY}/web:base\nRUN echo 'from the app' >/app\n",
+    }
+    said = rehearse(bench, workflow, files=files, DOCKER_BUILDKIT="0")
+    contains(said, ["from the base", "from the app", "the crossing works", "ecr:BatchGetImage"])
+    same(left_over(bench), [], "what is left in the engine")

@@ -181,7 +181,13 @@ async fn carry_out(
                 Ok(Work::CheckOut) => return Done::without_a_process(check_out(executor, run, &inputs)),
                 Ok(Work::Render) => return task_definition::run(executor, run, &inputs, step_env).await,
                 Ok(Work::Landfall(invocation)) => {
-                    return run_landfall(executor, run, step, invocation, step_env, name).await;
+                    let mut done = run_landfall(executor, run, step, invocation, step_env, name).await;
+                    if actions::builtin(&uses.value) == Some(Builtin::EcrLogin) {
+                        let account = executor.rehearsal.world.settings.default_account.to_string();
+                        let region = protocol::variable(run, step_env, "AWS_REGION").unwrap_or_default();
+                        actions::name_as_in_ecr(&mut done.outputs, &inputs, (&account, &region));
+                    }
+                    return done;
                 }
             },
         },

@@ -134,33 +134,42 @@ fn action(run: &RunFacts, trigger: Option<&Trigger>) -> Option<String> {
 
 fn push(run: &RunFacts, event: &mut Object) {
     let text = |text: &str| Value::from(text);
-    let person = Object::new().with("name", text(&run.actor)).with("email", text(""));
-    let commit = Object::new()
-        .with("id", text(&run.sha))
-        .with("message", text(""))
-        .with("author", person.clone().into())
-        .with("committer", person.clone().into())
-        .with("url", Value::from(format!("https://github.com/{}/commit/{}", run.repository, run.sha)));
+    let commit = Value::from(commit(run));
     event.set("ref", text(&run.event.git_ref));
     event.set("before", Value::from("0".repeat(40)));
     event.set("after", text(&run.sha));
     event.set("base_ref", Value::Null);
-    event.set("head_commit", commit.clone().into());
-    event.set("commits", Value::from(vec![Value::from(commit)]));
-    event.set("pusher", person.into());
+    event.set("head_commit", commit.clone());
+    event.set("commits", Value::from(vec![commit]));
+    event.set("pusher", Object::new().with("name", text(&run.actor)).with("email", text("")).into());
     for (name, is) in [("created", false), ("deleted", false), ("forced", false)] {
         event.set(name, Value::Bool(is));
     }
+}
+
+fn commit(run: &RunFacts) -> Object {
+    let known = run.commit.clone().unwrap_or_default();
+    let (name, mail) = known.author.rsplit_once(" <").unwrap_or((&known.author, ""));
+    let person =
+        Object::new().with("name", Value::from(name)).with("email", Value::from(mail.trim_end_matches('>')));
+    Object::new()
+        .with("id", Value::from(run.sha.as_str()))
+        .with("message", Value::from(known.message.trim_end()))
+        .with("timestamp", Value::from(known.at.as_str()))
+        .with("author", person.clone().into())
+        .with("committer", person.into())
+        .with("url", Value::from(format!("https://github.com/{}/commit/{}", run.repository, run.sha)))
 }
 
 /// The run that has ended, a push to the default branch.
 fn workflow_run(run: &RunFacts, name: &str, repository: Value) -> Object {
     let text = |text: &str| Value::from(text);
     let page = format!("https://github.com/{}/actions/runs/1", run.repository);
+    let title = run.commit.as_ref().and_then(|commit| commit.message.lines().next()).unwrap_or(name);
     Object::new()
         .with("id", id(1))
         .with("name", text(name))
-        .with("display_title", text(name))
+        .with("display_title", text(title))
         .with("run_number", id(1))
         .with("run_attempt", id(1))
         .with("event", text("push"))
@@ -168,7 +177,7 @@ fn workflow_run(run: &RunFacts, name: &str, repository: Value) -> Object {
         .with("conclusion", text("success"))
         .with("head_branch", text(&run.default_branch))
         .with("head_sha", text(&run.sha))
-        .with("head_commit", Object::new().with("id", text(&run.sha)).with("message", text("")).into())
+        .with("head_commit", commit(run).into())
         .with("pull_requests", Value::from(Vec::new()))
         .with("html_url", Value::from(page))
         .with(

@@ -43,7 +43,8 @@ pub use model::{
 };
 pub use permissions::{DefaultPermissions, EffectivePermissions, Level, Permissions, Scope};
 pub use plan::{
-    CalledRef, Library, LoadFailure, Loaded, Plan, PlannedBody, PlannedCall, PlannedJob, RunFacts, plan,
+    CalledRef, CommitFacts, Library, LoadFailure, Loaded, Plan, PlannedBody, PlannedCall, PlannedJob,
+    RunFacts, plan,
 };
 pub use read::read;
 pub use template::Template;

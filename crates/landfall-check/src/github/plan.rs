@@ -59,6 +59,19 @@ pub struct RunFacts {
     pub default_branch: String,
     /// Given inputs of `workflow_dispatch`.
     pub inputs: Vec<(String, String)>,
+    /// The commit, where it is known.
+    pub commit: Option<CommitFacts>,
+}
+
+/// A commit, as Git tells it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CommitFacts {
+    /// `NAME <MAIL>`
+    pub author: String,
+    /// When it was made, in ISO 8601.
+    pub at: String,
+    /// Its message.
+    pub message: String,
 }
 
 impl RunFacts {

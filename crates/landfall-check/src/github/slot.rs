@@ -48,6 +48,7 @@ pub enum Slot {
 
 const JOB: &[&str] = &["github", "inputs", "vars", "needs", "strategy", "matrix"];
 const JOB_ENV: &[&str] = &["github", "inputs", "vars", "needs", "strategy", "matrix", "secrets"];
+const CREDENTIALS: &[&str] = &["github", "inputs", "vars", "needs", "strategy", "matrix", "secrets", "env"];
 const STEP_IF: &[&str] =
     &["github", "inputs", "vars", "needs", "strategy", "matrix", "steps", "job", "runner", "env"];
 const STEP: &[&str] =
@@ -67,7 +68,8 @@ impl Slot {
             Self::Job => JOB,
             Self::JobEnv => JOB_ENV,
             Self::JobDefaults => &["github", "inputs", "vars", "strategy", "matrix", "needs", "env"],
-            Self::Credentials => &["github", "inputs", "vars", "secrets", "env"],
+            // The schema has fewer; GitHub's own table, and what works, has these.
+            Self::Credentials => CREDENTIALS,
             Self::EnvironmentUrl | Self::StepIf => STEP_IF,
             Self::JobOutputs | Self::Step => STEP,
             Self::ActionInput => &["github", "strategy", "matrix", "job", "runner"],

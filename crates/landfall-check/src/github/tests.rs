@@ -2,6 +2,7 @@
 
 mod claims;
 mod evaluate;
+mod event;
 mod plan;
 mod read;
 mod runner;

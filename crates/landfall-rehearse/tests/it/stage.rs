@@ -94,6 +94,7 @@ impl Stage {
 
     pub fn facts(given: &Given) -> RunFacts {
         RunFacts {
+            commit: None,
             repository: "acme/api".to_owned(),
             repository_id: 74,
             owner_id: 65,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use landfall_check::github::{self, DefaultPermissions, RunFacts, Visibility, Workflow};
+use landfall_check::github::{self, CommitFacts, DefaultPermissions, RunFacts, Visibility, Workflow};
 use landfall_deliver::{Environment, Failure, FailureKind};
 use landfall_rehearse::environment::Rules;
 use landfall_rehearse::event::Ready;
@@ -208,7 +208,7 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
         Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
     })?;
     let snapshot = copy(&repository, &scratch, stop.as_mut()).await?;
-    facts.sha.clone_from(&snapshot.sha);
+    adopt_commit(&snapshot, &mut facts);
     let files: Vec<_> = workflows.iter().map(|(_, workflow)| workflow.source).collect();
     let region = files::region_of_pipeline(&sources, &files);
     let served = serve::start(&sources, setup(&args, &found, &infra, region)?).await?;
@@ -555,6 +555,13 @@ fn environments(said: &[Rules], found: &Found) -> Vec<Rules> {
     all
 }
 
+/// The run is for the commit of the copy.
+fn adopt_commit(snapshot: &Snapshot, facts: &mut RunFacts) {
+    facts.sha.clone_from(&snapshot.sha);
+    let commit = snapshot::commit_of(&snapshot.dir);
+    facts.commit = commit.map(|(author, at, message)| CommitFacts { author, at, message });
+}
+
 /// Where actions are.
 fn actions(said: &[(String, String)], found: &Found) -> Result<Remotes, Failure> {
     let configured = found.config.action.iter().map(|(name, dir)| (name.clone(), found.path(dir)));
@@ -653,6 +660,7 @@ pub fn facts(args: &RunWords<'_>, found: &Found, repo: &str) -> Result<RunFacts,
     inputs.extend(args.input.iter().cloned());
     let owner = repo.split('/').next().unwrap_or(repo).to_owned();
     Ok(RunFacts {
+        commit: None,
         repository: repo.to_owned(),
         repository_id,
         owner_id,

@@ -36,6 +36,7 @@ impl Library for Files {
 
 pub(super) fn run() -> RunFacts {
     RunFacts {
+        commit: None,
         repository: "acme/api".to_owned(),
         repository_id: 74,
         owner_id: 65,

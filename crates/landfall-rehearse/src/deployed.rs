@@ -28,8 +28,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) world: &'a World,
     /// The Terraform, for what is written there of the service.
     pub(crate) infra: &'a Infra,
-    /// The step, or the line of a script.
-    pub(crate) step: Span,
+    /// The step, or the line of a script; none for what is looked at when all is over.
+    pub(crate) step: Option<Span>,
     /// Task definitions that the job names.
     pub(crate) definitions: Vec<Tree>,
     /// Images that steps put into them.
@@ -42,10 +42,10 @@ pub(crate) struct Origin<'a> {
     pub(crate) wait_max: Option<Duration>,
 }
 
-/// A deployment that a step made.
-struct Deployed {
-    service: Arc<Service>,
-    story: Arc<ServiceDeployment>,
+/// A deployment that the rehearsal made.
+pub(crate) struct Deployed {
+    pub(crate) service: Arc<Service>,
+    pub(crate) story: Arc<ServiceDeployment>,
 }
 
 /// What is to be said of the deployments among these decisions, in order.
@@ -78,7 +78,8 @@ fn deployed(world: &World, record: &Record) -> Option<Deployed> {
     Some(Deployed { service, story })
 }
 
-fn of_deployment(origin: &Origin<'_>, deployed: &Deployed) -> Option<Finding> {
+/// What is to be said of a deployment, when it did not end well.
+pub(crate) fn of_deployment(origin: &Origin<'_>, deployed: &Deployed) -> Option<Finding> {
     let Deployed { service, story } = deployed;
     let name = format!("{}/{}", service.cluster, service.name);
     let is_superseded =
@@ -94,7 +95,10 @@ fn of_deployment(origin: &Origin<'_>, deployed: &Deployed) -> Option<Finding> {
         Some(task) => of_task(origin, task, failed.len(), &name)?,
         None => waited(origin, deployed, &name),
     };
-    let finding = finding.at(origin.step, "deployed by this step");
+    let finding = match origin.step {
+        Some(step) => finding.at(step, "deployed by this step"),
+        None => finding,
+    };
     let is_open = story.status == Status::InProgress && !failed.is_empty();
     Some(if is_open { without_breaker(origin, service, finding) } else { finding })
 }
@@ -279,7 +283,10 @@ fn superseded(origin: &Origin<'_>, deployed: &Deployed, service: &str) -> Findin
             by.unwrap_or_default()
         ),
     );
-    let finding = finding.at(origin.step, "this step's deployment was stopped by ECS");
+    let finding = match origin.step {
+        Some(step) => finding.at(step, "this step's deployment was stopped by ECS"),
+        None => finding,
+    };
     let finding = match origin.ungrouped {
         Some(span) => finding.at(span, "no concurrency group keeps two deployments apart"),
         None => finding,

@@ -112,7 +112,15 @@ pub async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> Summary 
     // Where nothing ran, nothing was shown to work.
     summary.success &= summary.jobs > 0;
     summary.images = images(&rehearsal.world);
+    let was_well = summary.success;
     services::add(&rehearsal.world, &before, rehearsal.deployment_wait, &mut summary).await;
+    if was_well && !summary.success {
+        // No step has told it.
+        let most = rehearsal.deployment_wait;
+        for finding in services::untold(&rehearsal.world, &rehearsal.infra, &before, most) {
+            voices.event(Event::Remark { finding: &finding });
+        }
+    }
     summary.took = started.elapsed();
     voices.event(Event::Ended(&summary));
     summary

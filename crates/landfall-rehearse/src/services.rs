@@ -3,13 +3,16 @@
 
 use std::time::{Duration, Instant};
 
+use landfall_check::terraform::Infra;
 use landfall_serve::World;
 use landfall_serve::ecs::rollout::{RolloutState, Status};
 use landfall_serve::store::Record as _;
 use landfall_serve::store::ecs::{
     Service, ServiceDeployment, ServiceRevision, ServiceStatus, Task, TaskStatus,
 };
+use landfall_types::Finding;
 
+use crate::deployed::{self, Deployed, Origin};
 use crate::event::{ServiceNow, Summary};
 use crate::loopback;
 
@@ -50,6 +53,29 @@ pub(crate) async fn add(world: &World, before: &Before, most: Option<Duration>, 
             summary.services.push(now);
         }
     }
+}
+
+/// Deployments that no step has waited for and that did not end well, with their reasons.
+pub(crate) fn untold(
+    world: &World,
+    infra: &Infra,
+    before: &Before,
+    wait_max: Option<Duration>,
+) -> Vec<Finding> {
+    let origin = Origin {
+        world,
+        infra,
+        step: None,
+        definitions: Vec::new(),
+        images: Vec::new(),
+        waits: None,
+        ungrouped: None,
+        wait_max,
+    };
+    let services = world.store.list::<Service>("").into_iter();
+    let made =
+        services.filter_map(|service| Some(Deployed { story: made(world, before, &service)?, service }));
+    made.filter_map(|deployed| deployed::of_deployment(&origin, &deployed)).collect()
 }
 
 /// The deployment that the rehearsal made last.

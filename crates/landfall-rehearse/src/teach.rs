@@ -84,7 +84,7 @@ pub(crate) fn findings(
                 of_token(executor, run, asked, record, finding.clone())
             }
             _ => deployed::of_task_session(&origin, record, finding.clone())
-                .unwrap_or_else(|| of_call(run, asked, finding.clone())),
+                .unwrap_or_else(|| of_call(executor, run, asked, record, finding.clone())),
         };
         let is_known = |known: &Finding| known.rule == finding.rule && known.message == finding.message;
         if !findings.iter().any(is_known) {
@@ -134,7 +134,7 @@ fn origin<'a>(executor: &'a Executor<'_>, run: &JobRun<'_>, asked: &Asked) -> Or
     Origin {
         world: &rehearsal.world,
         infra: &rehearsal.infra,
-        step: asked.made_by,
+        step: Some(asked.made_by),
         definitions: deployed::definitions(&rehearsal.sources, &rehearsal.repository, words),
         images,
         waits,
@@ -196,13 +196,34 @@ fn trigger(executor: &Executor<'_>, run: &JobRun<'_>) -> Span {
     on.event(&executor.rehearsal.facts.event.name).map_or(on.span, |trigger| trigger.name.span)
 }
 
-/// A refused call: which step made it.
-fn of_call(run: &JobRun<'_>, asked: &Asked, finding: Finding) -> Finding {
+/// A refused call: which step made it, and as whom.
+fn of_call(
+    executor: &Executor<'_>,
+    run: &JobRun<'_>,
+    asked: &Asked,
+    record: &Record,
+    finding: Finding,
+) -> Finding {
+    if let Some(role) = other_role(executor, &record.caller) {
+        // A role that the job has taken with its own, or that an AWS service has: CodeDeploy's, say.
+        let finding = finding.at(asked.made_by, "the call comes about by this step");
+        return finding
+            .note(format!("it is made in the role `{role}`, not in the one that the job's token gave"));
+    }
     let finding = finding.at(asked.made_by, "the call is made by this step");
     match run.login.as_ref().and_then(|login| login.role) {
         Some(role) if role != asked.made_by => finding.at(role, "with the session of this role"),
         _ => finding,
     }
+}
+
+/// The role of a caller, when the job's token gave another one.
+fn other_role<'r>(executor: &Executor<'_>, caller: &'r str) -> Option<&'r str> {
+    let (_, session) = caller.split_once(":assumed-role/")?;
+    let (name, _) = session.split_once('/')?;
+    let name_of = |role: &str| role.rsplit('/').next().is_some_and(|known| known == name);
+    let is_jobs = executor.sessions.iter().any(|made| name_of(&made.role));
+    (!is_jobs && !executor.sessions.is_empty()).then_some(name)
 }
 
 /// A session that had ended: where it was made, and where it was used.

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use landfall_check::render;
 use landfall_rehearse::event::{JobStarted, Ready, ServiceNow, StepEnded, Summary};
 use landfall_rehearse::{Event, Observer, Outcome};
-use landfall_serve::log::{self, Record};
+use landfall_serve::log::{self, Record, Verdict};
 use landfall_types::{Finding, SourceMap};
 
 use crate::ui::{self, BAD, BOLD, DIM, GOOD, line, styled};
 
 /// Column in which a step's duration stands.
 const NAME_WIDTH: usize = 44;
+/// Length of a task's id.
+const TASK_ID_CHARS: usize = 32;
 /// Column in which the reason of a decision stands.
 const DECISION_WIDTH: usize = 62;
 
@@ -129,8 +131,8 @@ impl<'a> Tree<'a> {
         for text in ended.summary.lines() {
             self.line(styled(DIM, format!("      ┆ {text}").trim_end()));
         }
-        for (record, count) in grouped(&ended.decisions) {
-            self.decision(record, count);
+        for group in grouped(&ended.decisions) {
+            self.decision(&group);
         }
         if let Some(error) = &ended.error {
             for part in error.lines() {
@@ -140,9 +142,11 @@ impl<'a> Tree<'a> {
         self.findings(&ended.findings, 4);
     }
 
-    fn decision(&mut self, record: &Record, count: usize) {
-        let times = if count > 1 { format!(" ×{count}") } else { String::new() };
-        let what = format!("{}{times}", ui::decided(record));
+    fn decision(&mut self, group: &Group<'_>) {
+        let Group { record, count, is_mixed } = group;
+        let times = if *count > 1 { format!(" ×{count}") } else { String::new() };
+        let what = ui::decided(record);
+        let what = format!("{}{times}", if *is_mixed { without_ids(&what) } else { what });
         let width = anstream::adapter::strip_str(&what).to_string().chars().count();
         let padding = " ".repeat(DECISION_WIDTH.saturating_sub(width).max(2));
         let because = ui::because(record, self.sources);
@@ -266,22 +270,55 @@ fn seconds(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
 }
 
-/// Decisions that say the same are told once, with their number.
-fn grouped(records: &[std::sync::Arc<Record>]) -> Vec<(&Record, usize)> {
-    let mut groups: Vec<(&Record, usize)> = Vec::new();
+/// Decisions that say the same.
+struct Group<'r> {
+    /// The first of them.
+    record: &'r Record,
+    count: usize,
+    /// Whether they differ in the id of a task.
+    is_mixed: bool,
+}
+
+/// Decisions that say the same, but for the ids of tasks, are told once, with their number.
+fn grouped(records: &[std::sync::Arc<Record>]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let resource = |record: &Record| record.resource.as_deref().map(without_ids);
+    let verdict = |record: &Record| match &record.verdict {
+        Verdict::Allowed => None,
+        Verdict::Refused { code, message } => Some((code.clone(), without_ids(message))),
+    };
     for record in records {
         let same = |known: &Record| {
             known.action == record.action
-                && known.resource == record.resource
-                && known.verdict == record.verdict
+                && resource(known) == resource(record)
+                && verdict(known) == verdict(record)
                 && (known.action.is_some() || known.operation == record.operation)
         };
-        match groups.iter_mut().find(|(known, _)| same(known)) {
-            Some((_, count)) => *count += 1,
-            None => groups.push((record, 1)),
+        match groups.iter_mut().find(|group| same(group.record)) {
+            Some(group) => {
+                group.count += 1;
+                group.is_mixed |= group.record.resource != record.resource;
+            }
+            None => groups.push(Group { record, count: 1, is_mixed: false }),
         }
     }
     groups
+}
+
+/// A text with `*` in place of the ids of tasks, 32 hexadecimal digits each.
+fn without_ids(text: &str) -> String {
+    let (mut told, mut word) = (String::new(), String::new());
+    for c in text.chars().map(Some).chain([None]) {
+        if let Some(c) = c.filter(char::is_ascii_alphanumeric) {
+            word.push(c);
+            continue;
+        }
+        let is_id = word.len() == TASK_ID_CHARS && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        told.push_str(if is_id { "*" } else { &word });
+        word.clear();
+        told.extend(c);
+    }
+    told
 }
 
 impl Observer for Tree<'_> {

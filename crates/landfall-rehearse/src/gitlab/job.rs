@@ -406,7 +406,7 @@ fn origin<'a>(executor: &'a Executor<'_>, lines: &[Line], line: &Line) -> Origin
     Origin {
         world: &rehearsal.world,
         infra: &rehearsal.infra,
-        step: line.span,
+        step: Some(line.span),
         definitions: deployed::definitions(&rehearsal.sources, &rehearsal.repository, words),
         images: Vec::new(),
         waits: None,

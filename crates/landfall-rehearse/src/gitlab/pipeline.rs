@@ -76,7 +76,15 @@ pub(super) async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> S
     // Where nothing ran, nothing was shown to work.
     summary.success &= summary.jobs > 0;
     summary.images = images(&rehearsal.world);
+    let was_well = summary.success;
     services::add(&rehearsal.world, &before, rehearsal.deployment_wait, &mut summary).await;
+    if was_well && !summary.success {
+        // No line has told it.
+        let most = rehearsal.deployment_wait;
+        for finding in services::untold(&rehearsal.world, &rehearsal.infra, &before, most) {
+            observer.event(Event::Remark { finding: &finding });
+        }
+    }
     summary.took = started.elapsed();
     observer.event(Event::Ended(&summary));
     summary

@@ -8,6 +8,7 @@ import urllib.parse
 import urllib.request
 import xml.etree.ElementTree
 
+import shapes
 from harness import REGION, ROLE, Skip
 
 try:
@@ -30,7 +31,7 @@ def client(bench, service, credentials=None, region=REGION):
         config["signature_version"] = botocore.UNSIGNED
         credentials = (None, None)
     key, secret, *token = credentials
-    return session.client(
+    client = session.client(
         service,
         endpoint_url=bench.server.url,
         region_name=region,
@@ -39,6 +40,7 @@ def client(bench, service, credentials=None, region=REGION):
         aws_session_token=token[0] if token else None,
         config=botocore.config.Config(**config),
     )
+    return shapes.watch(client)
 
 
 def refusal(call, **arguments):

@@ -7,29 +7,15 @@ import time
 import urllib.parse
 
 import aws
-from harness import ACCOUNT, REGION, Wrong, check, contains, program, same
+from harness import ACCOUNT, REGION, check, contains, program, same
 from images import role
 from root_key import OTHER, OTHER_ROOT, allow
+from shapes import conforms
 
 ROOT = ("test", "test")
 # ECR Public is in one region.
 PUBLIC_REGION = "us-east-1"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-# Members that AWS sends and its model doesn't have.
-BEYOND_THE_MODEL = {"imageManifestSize"}
-KINDS = {
-    "string": str,
-    "integer": int,
-    "long": int,
-    "boolean": bool,
-    "double": (int, float),
-    "timestamp": (int, float),
-    "list": list,
-    "structure": dict,
-    "map": dict,
-    "blob": str,
-}
-
 
 def policy(action, **more):
     statement = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{OTHER}:root"}, "Action": action} | more
@@ -66,27 +52,6 @@ def manifest(layer, config=b"{}"):
             ],
         }
     )
-
-
-def conforms(shape, value, place):
-    """Refuses an answer that is not as AWS's model has it: unknown members, wrong types, missing ones."""
-    if not isinstance(value, KINDS[shape.type_name]):
-        raise Wrong(f"{place} is {value!r}, and should be a {shape.type_name}")
-    if shape.type_name == "structure":
-        unknown = set(value) - set(shape.members) - BEYOND_THE_MODEL
-        if unknown:
-            raise Wrong(f"{place} has {', '.join(sorted(unknown))}, which AWS's model does not")
-        missing = set(shape.required_members) - set(value)
-        if missing:
-            raise Wrong(f"{place} lacks {', '.join(sorted(missing))}")
-        for name, member in value.items():
-            if name in shape.members:
-                conforms(shape.members[name], member, f"{place}.{name}")
-    elif shape.type_name == "list":
-        for index, member in enumerate(value):
-            conforms(shape.member, member, f"{place}[{index}]")
-    elif getattr(shape, "enum", None) and value not in shape.enum:
-        raise Wrong(f"{place} is {value!r}, and should be one of {shape.enum}")
 
 
 class Caller:

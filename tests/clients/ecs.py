@@ -218,10 +218,13 @@ def breaker(bench):
     before = until(lambda: service(client, "shop", "breaker"), completed)["deployments"][0]
     failing = client.update_service(cluster="shop", service="breaker", taskDefinition=bad)["service"]["deployments"][0]
     after = until(lambda: service(client, "shop", "breaker"), lambda now: completed(now) and now["deployments"][0]["id"] != failing["id"])
-    same(after["deployments"][0]["id"], before["id"])
+    # The way back is a deployment of its own, of the revision that was there before.
+    back = after["deployments"][0]
+    same(back["id"] not in (before["id"], failing["id"]), True, f"{back['id']} is a new deployment")
+    same(back["createdAt"] > failing["createdAt"], True, "it was made after the one that failed")
     same(after["taskDefinition"], good)
     messages = "\n".join(event["message"] for event in after["events"])
-    contains(messages, [f"(deployment {failing['id']}) deployment failed: tasks failed to start.", f"rolling back to deployment {before['id']}."])
+    contains(messages, [f"(deployment {failing['id']}) deployment failed: tasks failed to start.", f"rolling back to deployment {back['id']}."])
     stories = client.list_service_deployments(cluster="shop", service="breaker")["serviceDeployments"]
     same(stories[0]["status"], "ROLLBACK_SUCCESSFUL")
     story = client.describe_service_deployments(serviceDeploymentArns=[stories[0]["serviceDeploymentArn"]])["serviceDeployments"][0]

@@ -18,6 +18,7 @@ import traceback
 sys.dont_write_bytecode = True
 
 import harness  # noqa: E402
+import shapes  # noqa: E402
 
 # The order in which they run. Each module adds its checks when it is read.
 import exchange  # noqa: F401, I001
@@ -58,10 +59,12 @@ import ecs_docker  # noqa: F401
 import ecs_containers  # noqa: F401
 import deploy_docker  # noqa: F401
 import infra_again  # noqa: F401
+import infra_whole  # noqa: F401
 import rehearsals  # noqa: F401
 import docker_actions  # noqa: F401
 import ecs_rehearsals  # noqa: F401
 import gitlab  # noqa: F401
+import operations  # noqa: F401
 
 # What may be missing in CI: an engine, or a network namespace, because not every machine lets one be had.
 OPTIONAL = {
@@ -103,6 +106,7 @@ def run(bench, arguments):
     for check in chosen:
         began = time.monotonic()
         word, why = outcome(check, bench, arguments.complete)
+        shapes.RAN.append(check.title)
         counts[word] += 1
         print(f"{word:4} {check.group}: {check.title} ({time.monotonic() - began:.1f} s)", flush=True)
         for line in why.rstrip().splitlines():

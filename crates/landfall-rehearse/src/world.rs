@@ -20,7 +20,7 @@ use landfall_serve::ecs::before;
 use landfall_serve::iam::{self, DocumentInput};
 use landfall_serve::store::ecs::Place;
 use landfall_serve::store::{
-    AttachedPolicy, ProviderSpans, RegistryId, RepositorySettings, Role, TagMutability, User,
+    AttachedPolicy, Encryption, ProviderSpans, RegistryId, RepositorySettings, Role, TagMutability, User,
 };
 use landfall_types::{AccountId, Arn, Finding, Issuer, Node, RepositoryName, Secret, Span, Spanned, Tree};
 use landfall_wire::error::{AwsError, Protocol};
@@ -39,6 +39,9 @@ pub struct Seeded {
     pub tally: Tally,
     /// What AWS would refuse to create, with the place in the Terraform and AWS's own sentence.
     pub refused: Vec<Finding>,
+    /// Policies that could not be worked out: calls that they are consulted for are decided without what is
+    /// unknown of them, and say so.
+    pub unknown: Vec<Finding>,
 }
 
 /// An access key of a user.
@@ -85,7 +88,20 @@ fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
     refused.extend(seeder.aside.take());
     refused.extend(infra.ecr_calls.iter().filter_map(|it| seeder.ecr(it).err()));
     made.extend(counted(&keys));
-    Seeded { made, keys, tally: seeder.tally(), refused }
+    let mut unknown = seeder.unknown.take();
+    unknown.extend(not_made(infra));
+    Seeded { made, keys, tally: seeder.tally(), refused, unknown }
+}
+
+/// What the Terraform has of the services that are here, and nothing reads.
+fn not_made(infra: &Infra) -> Option<Finding> {
+    let first = infra.unread.first()?;
+    let kinds: std::collections::BTreeSet<&str> =
+        infra.unread.iter().filter_map(|it| it.address.split('.').next()).collect();
+    let kinds: Vec<String> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
+    let message = format!("resources of these kinds are not made here: {}", kinds.join(", "));
+    let finding = Finding::warning("terraform-not-made", message).at(first.span, "such as this one");
+    Some(finding.help("make them by API calls, if what runs against this server needs them"))
 }
 
 /// What became of all resources of a kind: its name for one and for many of them, and each one's result.
@@ -189,6 +205,7 @@ pub fn make_role(
             client_ids: audiences.iter().map(|audience| Spanned::new(audience.clone(), tree.span)).collect(),
             client_ids_span: tree.span,
             thumbprints: Vec::new(),
+            tags: Vec::new(),
             arn: Arn::oidc_provider(account, &host).to_string(),
             span: tree.span,
         })?;
@@ -258,12 +275,22 @@ struct Seeder<'a> {
     before: RefCell<Vec<(String, Option<String>)>>,
     /// What was found beside the resources that were made nevertheless.
     aside: RefCell<Vec<Finding>>,
+    /// Policies that could not be worked out.
+    unknown: RefCell<Vec<Finding>>,
 }
 
 impl<'a> Seeder<'a> {
     fn new(world: &'a World, account: AccountId, region: &'a str, is_old: bool) -> Self {
-        let (before, aside) = (RefCell::default(), RefCell::default());
-        Self { world, account, region, caller: Caller::Root { account }, is_old, before, aside }
+        Self {
+            world,
+            account,
+            region,
+            caller: Caller::Root { account },
+            is_old,
+            before: RefCell::default(),
+            aside: RefCell::default(),
+            unknown: RefCell::default(),
+        }
     }
 }
 
@@ -279,6 +306,22 @@ impl Seeder<'_> {
             .help("give the value with --var NAME=VALUE, or in landfall.toml under [variables]"));
         }
         Ok(DocumentInput { text: terraform::to_json(tree), tree: tree.clone(), is_old: self.is_old })
+    }
+
+    /// A policy for the operations. Statements with a part that could not be worked out are unknown, which is told,
+    /// and the others are what they are.
+    fn policy_document(&self, what: &str, tree: &Tree) -> DocumentInput {
+        let Some((reason, span)) = unknown(tree) else {
+            return DocumentInput { text: terraform::to_json(tree), tree: tree.clone(), is_old: self.is_old };
+        };
+        let finding = Finding::warning("unknown-policy", format!("{what} can't be worked out: {reason}"))
+            .at(span, "this part is not known")
+            .note("what is decided by it is decided without this part, and says so")
+            .help("give the value with --var NAME=VALUE, or in landfall.toml under [variables]");
+        self.unknown.borrow_mut().push(finding);
+        self.world.unknown_policies.note(tree.span, reason, span);
+        // IAM has no word to say about what nobody knows.
+        DocumentInput { text: terraform::to_json(tree), tree: tree.clone(), is_old: true }
     }
 
     fn permit<C: Call>(&self, resource: String, span: Span) -> Result<Permit<C>, Finding> {
@@ -301,7 +344,7 @@ impl Seeder<'_> {
             url: provider.url.value.clone(),
             client_ids: provider.client_ids.iter().map(|id| id.value.clone()).collect(),
             thumbprints: provider.thumbprints.clone(),
-            tags: Vec::new(),
+            tags: provider.tags.clone(),
             written: ProviderSpans {
                 provider: provider.span,
                 client_ids: provider.client_ids_span,
@@ -317,7 +360,7 @@ impl Seeder<'_> {
 
     fn policy(&self, policy: &terraform::CustomerPolicy) -> Result<(), Finding> {
         let permit = self.permit(policy.arn.clone(), policy.span)?;
-        let document = self.document(&policy.document)?;
+        let document = self.policy_document(&format!("the policy `{}`", policy.name.value), &policy.document);
         if self.is_there(&policy.arn) {
             return iam::restate_policy(self.world, &permit, document)
                 .map_err(|error| refusal(&error, "CreatePolicyVersion", policy.document.span));
@@ -327,7 +370,7 @@ impl Seeder<'_> {
             name: policy.name.value.clone(),
             description: None,
             document,
-            tags: Vec::new(),
+            tags: policy.tags.clone(),
         };
         let created = iam::create_policy(self.world, &permit, input);
         created.map(|_| ()).map_err(|error| refusal(&error, "CreatePolicy", policy.document.span))
@@ -340,7 +383,7 @@ impl Seeder<'_> {
             path: role.path.clone(),
             name: role.name.value.clone(),
             description: role.description.clone(),
-            trust: self.document(&role.trust)?,
+            trust: self.policy_document(&format!("the trust policy of `{}`", role.name.value), &role.trust),
             max_session_seconds: role.max_session_duration.as_ref().map(|seconds| seconds.value),
             boundary: role.boundary.as_ref().map(|arn| arn.value.clone()),
             tags: role.tags.clone(),
@@ -368,7 +411,8 @@ impl Seeder<'_> {
         inline: &terraform::InlinePolicy,
     ) -> Result<(), Finding> {
         let permit = self.permit(arn.to_owned(), inline.span)?;
-        let document = self.document(&inline.document)?;
+        let what = format!("the policy `{}` of the role `{}`", inline.name, role.name.value);
+        let document = self.policy_document(&what, &inline.document);
         iam::put_policy::<Role>(self.world, &permit, &role.name.value, &inline.name, document)
             .map_err(|error| refusal(&error, "PutRolePolicy", inline.document.span))
     }
@@ -403,7 +447,8 @@ impl Seeder<'_> {
         }
         for inline in &user.inline {
             let permit = self.permit(arn.clone(), inline.span)?;
-            let document = self.document(&inline.document)?;
+            let what = format!("the policy `{}` of the user `{name}`", inline.name);
+            let document = self.policy_document(&what, &inline.document);
             iam::put_policy::<User>(self.world, &permit, name, &inline.name, document)
                 .map_err(|error| refusal(&error, "PutUserPolicy", inline.document.span))?;
         }
@@ -431,7 +476,7 @@ impl Seeder<'_> {
         let permit: Permit<calls::CreateRepository> = self.permit(repository.arn.clone(), repository.span)?;
         let policy = match &repository.policy {
             Some(tree) => Some(
-                self.document(tree)?
+                self.policy_document(&format!("the policy of the repository `{name}`"), tree)
                     .read(PolicyKind::Resource, self.account)
                     .map_err(|error| refusal(&error, "SetRepositoryPolicy", tree.span))?,
             ),
@@ -445,6 +490,7 @@ impl Seeder<'_> {
                     true => TagMutability::Immutable,
                     false => TagMutability::Mutable,
                 },
+                encryption: encryption(repository),
                 ..RepositorySettings::default()
             },
             tags: repository.tags.clone(),
@@ -516,6 +562,13 @@ impl Seeder<'_> {
 /// Errors that tell that something is there already.
 const IS_THERE: [&str; 3] =
     ["ResourceInUseException", "ApplicationAlreadyExistsException", "DeploymentGroupAlreadyExistsException"];
+
+fn encryption(repository: &terraform::Repository) -> Encryption {
+    match repository.encryption.clone() {
+        Some((encryption_type, kms_key)) => Encryption { encryption_type, kms_key },
+        None => Encryption::default(),
+    }
+}
 
 /// A service's one function: world, caller, request id, operation, input.
 type Handle = fn(&World, &Identified, &str, &str, &Value) -> Result<Value, AwsError>;

@@ -1,7 +1,7 @@
 //! A call of one of the services that speak JSON, before its decision: the operations of ECS, EKS and CodeDeploy
 //! get what they need of it here, and change records by nothing else.
 
-use landfall_wire::error::{AwsError, Protocol, internal};
+use landfall_wire::error::{AwsError, Protocol, internal, unknown_operation};
 use landfall_wire::json::{Document, Input};
 use serde_json::{Map, Value};
 
@@ -65,7 +65,13 @@ impl Service<'_> {
             place: Place { account, region: identified.region.clone() },
         };
         let answered = self.operations.iter().find_map(|operations| operations(&call));
-        answered.unwrap_or_else(|| Err(landfall_wire::error::unknown_operation(operation, "", self.protocol)))
+        answered.unwrap_or_else(|| Err(self.not_here(operation)))
+    }
+
+    /// The service's own error for an operation that it doesn't have, which says that it isn't AWS that hasn't.
+    fn not_here(self, operation: &str) -> AwsError {
+        let message = format!("this local side does not have the operation {operation}");
+        AwsError { message, ..unknown_operation(operation, "", self.protocol) }
     }
 }
 

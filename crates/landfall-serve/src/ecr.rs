@@ -183,7 +183,7 @@ const PUBLIC: &[Operation] = operations! { public_calls:
     UploadLayerPart => layers::not_here,
 };
 
-/// Answers one operation of ECR that takes no content.
+/// Answers one operation of ECR or ECR Public that takes no content.
 ///
 /// # Errors
 /// As [`handle`]; `InternalFailure` for those that do.
@@ -191,10 +191,10 @@ pub fn handle_plain(
     world: &World,
     identified: &Identified,
     request_id: &str,
-    operation: &str,
+    (face, operation): (Face, &str),
     input: Value,
 ) -> Answer {
-    let call = EcrCall { world, identified, request_id, face: Face::Private, input };
+    let call = EcrCall { world, identified, request_id, face, input };
     let found = call.enter(operation)?;
     (found.answer)(&call)
 }

@@ -17,7 +17,7 @@ use crate::control::Jobs;
 use crate::discovery::{self, Discovery};
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
-use crate::policies::{GivenTexts, PolicyCache};
+use crate::policies::{GivenTexts, PolicyCache, UnknownPolicies};
 use crate::store::{Document, RegistryId, Repository, RepositorySettings, Role, Store, TagMutability};
 use crate::vault::Vault;
 use crate::world::{RegistryMode, RootKey, Settings, World};
@@ -55,6 +55,7 @@ pub(crate) fn world_with(registry: RegistryMode) -> TestWorld {
         vault: Vault::new(&[7; 32]).unwrap(),
         clock: Clock::new(|| NOW),
         policies: PolicyCache::default(),
+        unknown_policies: UnknownPolicies::default(),
         given: GivenTexts::default(),
         ecs: crate::ecs::runner::Runner::default(),
         agent: crate::eks::agent::Agent::default(),

@@ -16,19 +16,26 @@ pub(super) fn read(reader: &Reader<'_, '_>, infra: &mut Infra) {
         let region = reader.region(&object, block);
         infra.ecr_calls.extend(repository(reader, &object, &region));
     }
-    let kinds: [(&str, Read); 6] = [
+    let kinds: [(&str, Read); 7] = [
         ("aws_ecr_lifecycle_policy", lifecycle_policy),
         ("aws_ecr_registry_policy", registry_policy),
         ("aws_ecr_registry_scanning_configuration", scanning),
         ("aws_ecr_replication_configuration", replication),
         ("aws_ecr_repository_creation_template", template),
         ("aws_ecr_pull_through_cache_rule", pull_through),
+        ("aws_ecr_account_setting", account_setting),
     ];
     for (kind, read) in kinds {
         for (block, object) in reader.instances(kind) {
             let region = reader.region(&object, block);
             infra.ecr_calls.extend(read(reader, &object, &region));
         }
+    }
+    for (block, object) in reader.instances("aws_ecrpublic_repository") {
+        infra.ecr_calls.extend(public_repository(reader, &object, &reader.tags(&object, block)));
+    }
+    for (_, object) in reader.instances("aws_ecrpublic_repository_policy") {
+        infra.ecr_calls.extend(public_policy(reader, &object));
     }
 }
 
@@ -44,6 +51,7 @@ fn call(
 ) -> EcrCall {
     EcrCall {
         address: object.address.to_string(),
+        is_public: false,
         operation,
         region: region.to_owned(),
         input: input.done(),
@@ -117,6 +125,16 @@ fn template(reader: &Reader<'_, '_>, object: &Object, region: &str) -> Option<Ec
     }
     input.blocks("image_tag_mutability_exclusion_filter", "imageTagMutabilityExclusionFilters");
     input.block("encryption_configuration", "encryptionConfiguration");
+    if let Some(tags) = object.written("resource_tags").and_then(super::value::Value::entries) {
+        let what = |key: &str| format!("the tag `{key}` of `{}`", object.address);
+        let tags: Vec<(String, String)> = tags
+            .iter()
+            .filter_map(|(key, value)| {
+                Some((key.text.clone(), reader.known_text(value, || what(&key.text))?.value))
+            })
+            .collect();
+        input.add("resourceTags", &key_value_list(&tags, object));
+    }
     let written = |name: &str| object.written(name).is_some();
     let documents = [("repository_policy", "repositoryPolicy"), ("lifecycle_policy", "lifecyclePolicy")];
     let documents = documents
@@ -138,6 +156,44 @@ fn pull_through(reader: &Reader<'_, '_>, object: &Object, region: &str) -> Optio
     ];
     names.iter().for_each(|name| input.same(name));
     Some(call("CreatePullThroughCacheRule", input, object, region, Vec::new()))
+}
+
+fn account_setting(reader: &Reader<'_, '_>, object: &Object, region: &str) -> Option<EcrCall> {
+    let mut input = Input::new(reader, object);
+    ["name", "value"].iter().for_each(|name| input.same(name));
+    Some(call("PutAccountSetting", input, object, region, Vec::new()))
+}
+
+/// ECR Public is called in one region.
+const PUBLIC_REGION: &str = "us-east-1";
+
+fn public_repository(reader: &Reader<'_, '_>, object: &Object, tags: &[(String, String)]) -> Option<EcrCall> {
+    let name = reader.text(object, "repository_name")?;
+    let mut input = Input::new(reader, object);
+    input.text("repositoryName", &name);
+    input.block("catalog_data", "catalogData");
+    input.add("tags", &key_value_list(tags, object));
+    let call = call("CreateRepository", input, object, PUBLIC_REGION, Vec::new());
+    Some(EcrCall { is_public: true, ..call })
+}
+
+fn public_policy(reader: &Reader<'_, '_>, object: &Object) -> Option<EcrCall> {
+    let name = reader.text(object, "repository_name")?;
+    let mut input = Input::new(reader, object);
+    input.text("repositoryName", &name);
+    let document = ("policyText", reader.document(object, "policy"));
+    let call = call("SetRepositoryPolicy", input, object, PUBLIC_REGION, vec![document]);
+    Some(EcrCall { is_public: true, ..call })
+}
+
+/// Tags as ECR's API takes them.
+fn key_value_list(tags: &[(String, String)], object: &Object) -> Tree {
+    let text = |text: &str| Tree::new(Node::Text(text.to_owned()), object.span);
+    let named = |name: &str, value: &str| (Key { text: name.to_owned(), span: object.span }, text(value));
+    let tag = |(key, value): &(String, String)| {
+        Tree::new(Node::Map(vec![named("Key", key), named("Value", value)]), object.span)
+    };
+    Tree::new(Node::List(tags.iter().map(tag).collect()), object.span)
 }
 
 /// The names of blocks in Terraform, and of their lists in the API.

@@ -7,7 +7,9 @@ use landfall_types::{Finding, Span, Spanned, Tree};
 use super::eval::Evaluator;
 use super::json_text;
 use super::loose::{Loose, Part};
-use super::model::{Attachment, CustomerPolicy, Infra, InlinePolicy, OidcProvider, Output, Repository, Role};
+use super::model::{
+    Attachment, CustomerPolicy, Infra, InlinePolicy, OidcProvider, Output, Repository, Role, Unread,
+};
 use super::scope::Scope;
 use super::syntax::Block;
 use super::value::{Kind, Object, Value};
@@ -19,7 +21,9 @@ pub(super) fn build(root: &Rc<Evaluator>) -> Infra {
     let readers: Vec<Reader<'_, '_>> = modules.iter().map(|evaluator| Reader { evaluator }).collect();
     for reader in &readers {
         reader.providers(&mut infra);
-        infra.policies.extend(reader.instances("aws_iam_policy").iter().map(|(_, it)| reader.policy(it)));
+        infra
+            .policies
+            .extend(reader.instances("aws_iam_policy").iter().map(|(block, it)| reader.policy(it, block)));
     }
     for reader in &readers {
         let roles = reader.instances("aws_iam_role");
@@ -41,6 +45,7 @@ pub(super) fn build(root: &Rc<Evaluator>) -> Infra {
         reader.attachments(&mut infra);
         reader.repository_policies(&mut infra);
         report_unread_modules(reader.evaluator);
+        infra.unread.extend(reader.unread());
     }
     infra.outputs = Reader { evaluator: root }.outputs();
     infra
@@ -227,12 +232,13 @@ impl<'e, 'a> Reader<'e, 'a> {
             client_ids_span: list.map_or(object.span, |list| list.span),
             // Mostly looked up over the network, and AWS hardly uses them any more.
             thumbprints: thumbprints.iter().filter_map(Value::as_text).map(|text| text.to_string()).collect(),
+            tags: managed.map(|block| self.tags(object, block)).unwrap_or_default(),
             url,
             span: object.span,
         })
     }
 
-    fn policy(&self, object: &Object) -> CustomerPolicy {
+    fn policy(&self, object: &Object, block: &Block) -> CustomerPolicy {
         let name = self.name(object);
         let path = self.path(object);
         let account = self.evaluator.settings.account;
@@ -244,6 +250,7 @@ impl<'e, 'a> Reader<'e, 'a> {
             name_unknown: name.unknown,
             path,
             document: self.document(object, "policy"),
+            tags: self.tags(object, block),
             span: object.span,
         }
     }
@@ -345,10 +352,33 @@ impl<'e, 'a> Reader<'e, 'a> {
             name_unknown: name.unknown,
             region,
             immutable_tags: mutability.is_some_and(|it| it.value.starts_with("IMMUTABLE")),
+            encryption: self.encryption(object),
             policy: None,
             tags: self.tags(object, block),
             span: object.span,
         }
+    }
+
+    /// The first `encryption_configuration`; what is not known of it is as if it weren't written.
+    fn encryption(&self, object: &Object) -> Option<(String, Option<String>)> {
+        let block = super::ecs::first(object, "encryption_configuration")?;
+        let text = |name: &str| {
+            let mut entries = block.entries().unwrap_or_default().iter();
+            let (_, value) = entries.find(|(key, value)| key.text == name && !value.is_null())?;
+            Some(self.known_text(value, || format!("`{name}` of `{}`", object.address))?.value)
+        };
+        Some((text("encryption_type").unwrap_or_else(|| "AES256".to_owned()), text("kms_key")))
+    }
+
+    /// Resources of IAM, ECR, ECS, EKS and CodeDeploy that nothing here reads.
+    fn unread(&self) -> Vec<Unread> {
+        let module = self.evaluator.module;
+        let is_ours = |kind: &str| OURS.iter().any(|service| kind.starts_with(service));
+        let unread = module.resource_order.iter().filter(|(kind, _)| is_ours(kind) && !READ.contains(kind));
+        let blocks = unread.filter_map(|key| Some((key, module.resources.get(key)?)));
+        blocks
+            .map(|((kind, name), block)| Unread { address: format!("{kind}.{name}"), span: block.header })
+            .collect()
     }
 
     /// The resource's tags over the provider's.
@@ -495,6 +525,43 @@ impl<'e, 'a> Reader<'e, 'a> {
         outputs.collect()
     }
 }
+
+/// How the kinds of resources begin that are of services of the local side.
+const OURS: [&str; 5] = ["aws_iam_", "aws_ecr", "aws_ecs_", "aws_eks_", "aws_codedeploy_"];
+/// The kinds that are read, and one that makes nothing.
+const READ: [&str; 31] = [
+    "aws_codedeploy_app",
+    "aws_codedeploy_deployment_group",
+    "aws_ecr_account_setting",
+    "aws_ecr_lifecycle_policy",
+    "aws_ecr_pull_through_cache_rule",
+    "aws_ecr_registry_policy",
+    "aws_ecr_registry_scanning_configuration",
+    "aws_ecr_replication_configuration",
+    "aws_ecr_repository",
+    "aws_ecr_repository_creation_template",
+    "aws_ecr_repository_policy",
+    "aws_ecrpublic_repository",
+    "aws_ecrpublic_repository_policy",
+    "aws_ecs_account_setting_default",
+    "aws_ecs_cluster",
+    "aws_ecs_service",
+    "aws_ecs_task_definition",
+    "aws_eks_cluster",
+    "aws_eks_pod_identity_association",
+    "aws_iam_access_key",
+    "aws_iam_openid_connect_provider",
+    "aws_iam_policy",
+    "aws_iam_policy_attachment",
+    "aws_iam_role",
+    "aws_iam_role_policies_exclusive",
+    "aws_iam_role_policy",
+    "aws_iam_role_policy_attachment",
+    "aws_iam_role_policy_attachments_exclusive",
+    "aws_iam_user",
+    "aws_iam_user_policy",
+    "aws_iam_user_policy_attachment",
+];
 
 /// A name for a resource whose own is unknown: its label, with the key of its instance behind it.
 fn stand_in(address: &str) -> String {

@@ -75,6 +75,7 @@ impl Infra {
             ecs_services,
             eks_clusters,
             pod_identity_associations,
+            unread,
             loose,
             region,
             outputs,
@@ -95,6 +96,7 @@ impl Infra {
         self.ecs_services.extend(ecs_services);
         self.eks_clusters.extend(eks_clusters);
         self.pod_identity_associations.extend(pod_identity_associations);
+        self.unread.extend(unread);
         self.loose.extend(loose);
         self.region = self.region.take().or(region);
         self.outputs.extend(outputs);

@@ -59,6 +59,8 @@ pub struct Infra {
     pub eks_clusters: Vec<EksCluster>,
     /// `aws_eks_pod_identity_association` resources.
     pub pod_identity_associations: Vec<PodIdentityAssociation>,
+    /// Resources of the services that the local side has, of kinds that are not read: they are not made.
+    pub unread: Vec<Unread>,
     /// Parts whose owner was not in their own root module; empty once all modules are read together.
     pub loose: Vec<Loose>,
     /// The region of the default `provider "aws"` block, where it says one.
@@ -80,6 +82,8 @@ pub struct OidcProvider {
     pub client_ids_span: Span,
     /// The thumbprints that are written down; the ones that are looked up are left out.
     pub thumbprints: Vec<String>,
+    /// Tags with the provider's `default_tags`, in the order of their keys.
+    pub tags: Vec<(String, String)>,
     /// `arn:aws:iam::ACCOUNT:oidc-provider/HOST/PATH`.
     pub arn: String,
     /// The block's header.
@@ -173,6 +177,8 @@ pub struct CustomerPolicy {
     pub arn: String,
     /// The document.
     pub document: Tree,
+    /// Tags with the provider's `default_tags`, in the order of their keys.
+    pub tags: Vec<(String, String)>,
     /// The block's header.
     pub span: Span,
 }
@@ -192,6 +198,8 @@ pub struct Repository {
     pub region: String,
     /// Whether `image_tag_mutability` is `IMMUTABLE` (or that with exclusions).
     pub immutable_tags: bool,
+    /// `encryption_type` and `kms_key` of its `encryption_configuration`.
+    pub encryption: Option<(String, Option<String>)>,
     /// The document of its `aws_ecr_repository_policy`.
     pub policy: Option<Tree>,
     /// Tags with the provider's `default_tags`, in the order of their keys.
@@ -200,11 +208,22 @@ pub struct Repository {
     pub span: Span,
 }
 
-/// A call of ECR that the provider makes for a resource.
+/// A resource that is not read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unread {
+    /// `aws_iam_group.developers`, without the key of an instance.
+    pub address: String,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// A call of ECR, or of ECR Public, that the provider makes for a resource.
 #[derive(Clone, Debug)]
 pub struct EcrCall {
     /// `aws_ecr_lifecycle_policy.app`.
     pub address: String,
+    /// Whether it is one of ECR Public.
+    pub is_public: bool,
     /// The operation, `PutLifecyclePolicy`.
     pub operation: &'static str,
     /// The region of the registry.

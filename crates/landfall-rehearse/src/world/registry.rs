@@ -45,7 +45,13 @@ impl Seeder<'_> {
             region: call.region.clone(),
             connection: Connection::new(std::net::Ipv4Addr::LOCALHOST.into(), Some("Terraform")),
         };
-        ecr::handle_plain(self.world, &identified, "terraform", operation, Value::Object(input)).map(|_| ())
+        let face = if call.is_public { ecr::Face::Public } else { ecr::Face::Private };
+        let input = Value::Object(input);
+        match ecr::handle_plain(self.world, &identified, "terraform", (face, operation), input) {
+            // What ECR Public has from the start before stays as it is.
+            Err(error) if call.is_public && error.code == "RepositoryAlreadyExistsException" => Ok(()),
+            answer => answer.map(|_| ()),
+        }
     }
 }
 

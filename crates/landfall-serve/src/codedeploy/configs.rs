@@ -49,11 +49,11 @@ fn get(call: &Called<'_>) -> Result<Value, AwsError> {
         Shift::AllAtOnce => json!({ "type": "AllAtOnce" }),
         Shift::Canary { percent, wait_ms } => json!({
             "type": "TimeBasedCanary",
-            "timeBasedCanary": { "canaryPercentage": percent, "canaryInterval": wait_ms / 60_000 },
+            "timeBasedCanary": { "canaryPercentage": whole(percent), "canaryInterval": wait_ms / 60_000 },
         }),
         Shift::Linear { percent, wait_ms } => json!({
             "type": "TimeBasedLinear",
-            "timeBasedLinear": { "linearPercentage": percent, "linearInterval": wait_ms / 60_000 },
+            "timeBasedLinear": { "linearPercentage": whole(percent), "linearInterval": wait_ms / 60_000 },
         }),
     };
     Ok(json!({ "deploymentConfigInfo": {
@@ -61,6 +61,12 @@ fn get(call: &Called<'_>) -> Result<Value, AwsError> {
         "computePlatform": "ECS",
         "trafficRoutingConfig": routing,
     } }))
+}
+
+/// The API has whole percents.
+#[expect(clippy::cast_possible_truncation, reason = "a percentage is far below 2^63")]
+fn whole(percent: f64) -> i64 {
+    percent.round() as i64
 }
 
 fn list(call: &Called<'_>) -> Result<Value, AwsError> {

@@ -4,7 +4,7 @@
 use landfall_wire::ids;
 use serde_json::{Value, json};
 
-use super::rollout::{Action, Event, Status, Target};
+use super::rollout::{Action, Deployment, Event, Fresh, Status, Target};
 use super::{runner, service_input, tasks};
 use crate::store::Writing;
 use crate::store::ecs::{
@@ -41,7 +41,10 @@ fn fresh_deployment_id(world: &World) -> String {
 /// Gives a service an event, and carries out what follows from it. The service is written.
 pub(super) fn feed(world: &World, writing: &mut Writing<'_>, service: &mut Service, event: Event) {
     let now = world.clock.now().0;
-    let actions = service.rollout.step(event, now, &mut || fresh_task_id(world));
+    let actions = service.rollout.step(event, now, &mut |what| match what {
+        Fresh::Task => fresh_task_id(world),
+        Fresh::Deployment => fresh_number(world),
+    });
     for action in actions {
         match action {
             Action::Start { task, deployment } => start(world, writing, service, &task, &deployment),
@@ -125,7 +128,7 @@ fn start(world: &World, writing: &mut Writing<'_>, service: &Service, id: &str, 
         definition: &definition,
         service: Some((service.name.clone(), deployment.to_owned())),
         group: format!("service:{}", service.name),
-        started_by: Some(format!("ecs-svc/{deployment}")),
+        started_by: Some(format!("ecs-svc/{}", number_of(service, deployment))),
         body,
         tags,
     };
@@ -135,6 +138,12 @@ fn start(world: &World, writing: &mut Writing<'_>, service: &Service, id: &str, 
         task.not_run = Some(STAND_IN.to_owned());
     }
     writing.put(task);
+}
+
+/// The number under which clients know a deployment, by its revision's.
+fn number_of<'a>(service: &'a Service, deployment: &'a str) -> &'a str {
+    let known = service.rollout.deployments.iter().find(|known| known.id() == deployment);
+    known.map_or(deployment, Deployment::number)
 }
 
 fn first_provider(plan: &Body) -> Option<Value> {

@@ -172,6 +172,10 @@ pub struct Deployment {
     pub in_a_row: u32,
     /// No task is started before, milliseconds since 1970.
     pub not_before_ms: i64,
+    /// Its own number where that is another than its revision's: a way back deploys a revision that was there
+    /// before. Answers and sentences name it by this one.
+    #[serde(default)]
+    pub own_number: Option<String>,
     /// The deployment that failed, when this one is the way back from it.
     pub rolls_back: Option<String>,
     /// Where it stands.
@@ -196,6 +200,7 @@ impl Deployment {
             strikes: 0,
             in_a_row: 0,
             not_before_ms: now_ms,
+            own_number: None,
             rolls_back: None,
             stage: Stage::ReconcileService,
             stage_since_ms: now_ms,
@@ -204,9 +209,14 @@ impl Deployment {
         }
     }
 
-    /// Its number.
+    /// The number of its revision, by which its tasks know it.
     pub fn id(&self) -> &str {
         &self.target.id
+    }
+
+    /// Its number: `ecs-svc/NUMBER` is what clients see.
+    pub fn number(&self) -> &str {
+        self.own_number.as_deref().unwrap_or(&self.target.id)
     }
 }
 
@@ -324,7 +334,7 @@ pub enum Action {
 pub enum Why {
     /// The scheduler has no use for it.
     Scaling {
-        /// The deployment whose scheduling it was.
+        /// The number of the deployment whose scheduling it was.
         deployment: String,
     },
     /// Its health check fails.
@@ -380,10 +390,19 @@ impl Status {
     }
 }
 
+/// What a fresh id is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fresh {
+    /// A task.
+    Task,
+    /// A deployment that ECS begins by itself.
+    Deployment,
+}
+
 /// A step in progress: the moment, where new ids come from, and what has been decided so far.
 struct Step<'a> {
     now_ms: i64,
-    fresh: &'a mut dyn FnMut() -> String,
+    fresh: &'a mut dyn FnMut(Fresh) -> String,
     actions: Vec<Action>,
 }
 
@@ -410,8 +429,8 @@ impl Rollout {
         }
     }
 
-    /// Takes an event. `fresh` makes ids of new tasks.
-    pub fn step(&mut self, event: Event, now_ms: i64, fresh: &mut dyn FnMut() -> String) -> Vec<Action> {
+    /// Takes an event. `fresh` makes new ids.
+    pub fn step(&mut self, event: Event, now_ms: i64, fresh: &mut dyn FnMut(Fresh) -> String) -> Vec<Action> {
         let mut step = Step { now_ms, fresh, actions: Vec::new() };
         self.take(event, &mut step);
         if self.draining {
@@ -577,7 +596,7 @@ impl Rollout {
 
     /// Tells tasks to stop, and says so.
     fn stop(&mut self, ids: &[String], step: &mut Step<'_>) {
-        let by = self.deployments.first().map(|primary| primary.id().to_owned()).unwrap_or_default();
+        let by = self.deployments.first().map(|primary| primary.number().to_owned()).unwrap_or_default();
         let mut stopped = Vec::new();
         for task in &mut self.tasks {
             if ids.contains(&task.id) && task.phase != Phase::Stopping {
@@ -605,7 +624,7 @@ impl Rollout {
     fn start(&mut self, deployment: &str, number: u32, step: &mut Step<'_>) {
         let mut started = Vec::new();
         for _ in 0..number {
-            let id = (step.fresh)();
+            let id = (step.fresh)(Fresh::Task);
             started.push(id.clone());
             self.tasks.push(Task {
                 id: id.clone(),

@@ -287,7 +287,7 @@ fn tick_service(world: &World, key: &str) -> Result<(), StoreError> {
         let mut after = (*service).clone();
         // A tick that changes nothing is not written.
         let mut probe = service.rollout.clone();
-        let actions = probe.step(Event::Tick, world.clock.now().0, &mut String::new);
+        let actions = probe.step(Event::Tick, world.clock.now().0, &mut |_| String::new());
         if actions.is_empty() && probe == service.rollout {
             return Ok(());
         }

@@ -100,7 +100,7 @@ fn deployment(world: &World, service: &Service, known: &Deployment, is_primary: 
     let body = revision.map_or_else(|| service.body.clone(), |revision| revision.body.clone());
     let mut answer = members(&body, &OF_REVISION);
     let mut add = |name: &str, value: Value| answer.insert(name.to_owned(), value);
-    add("id", Value::from(format!("ecs-svc/{}", known.id())));
+    add("id", Value::from(format!("ecs-svc/{}", known.number())));
     add("status", Value::from(if is_primary { "PRIMARY" } else { "ACTIVE" }));
     add("desiredCount", Value::from(rollout.wanted(known)));
     add("pendingCount", Value::from(pending));

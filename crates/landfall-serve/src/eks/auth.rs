@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use landfall_policy::decide::Named;
 use landfall_policy::{Context, Decision, Layers, Principal, Request, decide, explain};
-use landfall_types::{Arn, ClaimValue, Claims, Finding};
+use landfall_types::{Arn, ClaimValue, Claims, Finding, Timestamp};
 use landfall_wire::error::{AwsError, Protocol, internal};
 use landfall_wire::ids;
 use landfall_wire::jwt::{self, Token};
@@ -139,7 +139,19 @@ fn refused_token(code: &'static str, message: impl Into<String>, finding: Findin
     Box::new(Refused { error, action: ASSUME_FOR_POD, resource: None, finding, decision: None })
 }
 
-/// The texts below are not AWS's: what it says of a token has not been seen.
+/// What EKS says of a token that has ended (observed).
+fn expired(now: Timestamp, ends: Option<f64>) -> String {
+    let (now_text, millis) = (now.to_string(), now.0.rem_euclid(1000));
+    let now_text = now_text.trim_end_matches('Z');
+    #[expect(clippy::cast_possible_truncation, reason = "it lies between 1970 and now")]
+    let ends = Timestamp(ends.unwrap_or_default().max(0.0) as i64 * 1000);
+    format!(
+        "The token included in the request is expired: current date/time {now_text}.{millis:03}Z must be before the \
+         expiration date/time {ends}."
+    )
+}
+
+/// The texts below but for one are not AWS's: what it says of other tokens has not been seen.
 fn read_pod(
     world: &World,
     cluster: &EksCluster,
@@ -171,7 +183,7 @@ fn read_pod(
         let finding = Finding::error("pod-token-expired", "the pod's token has ended").help(
             "read the token file for every request: the kubelet writes a new one before the old one ends",
         );
-        return Err(refused_token("ExpiredTokenException", "Token is expired.", finding));
+        return Err(refused_token("ExpiredTokenException", expired(world.clock.now(), ends), finding));
     }
     if time("nbf").is_some_and(|begins| begins > now_f) {
         return Err(invalid("it is not valid yet"));

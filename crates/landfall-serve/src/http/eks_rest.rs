@@ -15,8 +15,20 @@ use crate::log::FailedCall;
 /// Whether a path is one of EKS's.
 pub(super) fn is_path(path: &str) -> bool {
     let begins = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
-    path == "/clusters" || begins("/clusters") || begins("/tags")
+    path == "/clusters"
+        || begins("/clusters")
+        || begins("/tags")
+        || ELSEWHERE.iter().any(|folder| path == *folder || begins(folder))
 }
+
+/// Where EKS's operations are that are not here, beside those on clusters.
+const ELSEWHERE: [&str; 5] = [
+    "/access-policies",
+    "/addons",
+    "/cluster-registrations",
+    "/cluster-versions",
+    "/eks-anywhere-subscriptions",
+];
 
 /// An operation, and the members that its path holds.
 struct Route {

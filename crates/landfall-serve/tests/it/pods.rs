@@ -150,6 +150,10 @@ fn a_token_is_the_clusters_own_for_this_audience_and_alive() {
         let reply = assume(bench, &token);
         assert_eq!((reply.status, reply.fault().0.as_str()), (status, code), "{what}");
         assert!(bench.newest().finding.is_some(), "{what}");
+        if code == "ExpiredTokenException" {
+            let told = "The token included in the request is expired: current date/time 2026-10-01T12:00:00.000Z must be before the expiration date/time 2026-10-01T";
+            assert!(reply.fault().1.starts_with(told), "{}", reply.body);
+        }
     }
 }
 

@@ -352,7 +352,7 @@ fn ready_of(served: &serve::Served) -> Ready {
         event: String::new(),
         git_ref: String::new(),
         made: served.seeded.made.clone(),
-        warnings: served.read.findings.clone(),
+        warnings: served.read.findings.iter().chain(&served.seeded.unknown).cloned().collect(),
     }
 }
 

@@ -199,7 +199,7 @@ impl Stage<'_> {
                 "pods share this machine's network: one of their own needs Linux with `unshare` and `ip`";
             ui::line(styled(DIM, text));
         }
-        for finding in self.served.read.findings.iter().chain(&self.served.seeded.refused) {
+        for finding in self.served.findings() {
             ui::finding(finding, self.sources, 2);
         }
     }

@@ -9,7 +9,7 @@ use landfall_policy::PolicyKind;
 use landfall_policy::region::SubjectTemplate;
 use landfall_serve::World;
 use landfall_serve::store::Role;
-use landfall_types::{AccountId, Arn, Claims, Finding, Severity, SourceMap};
+use landfall_types::{AccountId, Arn, Claims, Severity, SourceMap};
 
 use super::{serve, usage};
 use crate::config::Found;
@@ -151,11 +151,11 @@ pub fn offline(sources: &SourceMap, account: AccountId, source: &RoleSource) -> 
         data: None,
     };
     let (world, read, seeded) = serve::offline(sources, setup, blobs.path())?;
-    for finding in read.findings.iter().chain(&seeded.refused) {
+    let unknown = || seeded.unknown.iter().filter(|finding| finding.rule == "unknown-policy");
+    for finding in read.findings.iter().chain(&seeded.refused).chain(unknown()) {
         ui::finding_on_stderr(finding, sources);
     }
-    let is_unknown = |finding: &&Finding| finding.rule == "unknown-policy";
-    let unknown = seeded.refused.iter().filter(is_unknown).map(|finding| finding.message.clone()).collect();
+    let unknown = unknown().map(|finding| finding.message.clone()).collect();
     Ok(Offline { world, unknown, blobs })
 }
 

@@ -14,7 +14,7 @@ use landfall_serve::issuer::IssuerKind;
 use landfall_serve::log::{self, Audit, Follower, Record, Verdict};
 use landfall_serve::world::{RegistryMode, RootKey};
 use landfall_serve::{Config, Place, Running, StartError, World};
-use landfall_types::{AccountId, Issuer, Secret, SourceMap};
+use landfall_types::{AccountId, Finding, Issuer, Secret, SourceMap};
 use tokio::sync::oneshot;
 
 use super::usage;
@@ -240,6 +240,13 @@ pub struct Served {
     pub left_behind: usize,
 }
 
+impl Served {
+    /// What there is to say of the Terraform, and of what was made of it.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.read.findings.iter().chain(&self.seeded.refused).chain(&self.seeded.unknown)
+    }
+}
+
 /// Reads the Terraform and starts a server with it. Nothing listens before all is read: a file that
 /// can't be read leaves nothing running.
 ///
@@ -396,6 +403,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
             "account": args.account,
             "region": served.region,
             "made": served.seeded.made,
+            "findings": served.findings().map(|it| landfall_check::render::json(it, &sources)).collect::<Vec<_>>(),
             "infra": {
                 "new": served.seeded.tally.new,
                 "changed": served.seeded.tally.changed,
@@ -545,7 +553,7 @@ fn banner(args: &ServeArgs, served: &Served, sources: &SourceMap) {
         ui::line(format!("  time      lifetimes and waits pass {} times as fast", args.time_lapse));
     }
     ui::line("  enforced  signatures, ID tokens, trust policies and permissions, on every call");
-    for finding in served.read.findings.iter().chain(&served.seeded.refused) {
+    for finding in served.findings() {
         ui::line("");
         ui::finding(finding, sources, 2);
     }

@@ -1,6 +1,6 @@
 //! Whether the primary deployment has completed or failed, and what follows from it.
 
-use super::{Action, Deployment, Phase, Rollout, RolloutState, Status, Step, Target};
+use super::{Action, Deployment, Fresh, Phase, Rollout, RolloutState, Status, Step, Target};
 
 /// Why a deployment ends without having completed.
 pub(super) enum Failure {
@@ -70,7 +70,7 @@ impl Rollout {
     /// Ends the primary deployment, and goes back to the last one that completed.
     pub(super) fn fail(&mut self, failure: Failure, rollback: bool, step: &mut Step<'_>) {
         let Some(primary) = self.deployments.first_mut() else { return };
-        let id = primary.id().to_owned();
+        let (id, number) = (primary.id().to_owned(), primary.number().to_owned());
         let told = primary.rolls_back.clone();
         primary.state = RolloutState::Failed;
         primary.updated_ms = step.now_ms;
@@ -80,7 +80,7 @@ impl Rollout {
                 "tasks failed to start."
             }
             Failure::Asked => {
-                primary.reason = format!("ECS deployment ecs-svc/{id} stopped.");
+                primary.reason = format!("ECS deployment ecs-svc/{number} stopped.");
                 "stopped by a request."
             }
             Failure::Hook(reason) => {
@@ -89,7 +89,7 @@ impl Rollout {
             }
         };
         let sentence =
-            format!("(service {}) (deployment ecs-svc/{id}) deployment failed: {why}", self.service);
+            format!("(service {}) (deployment ecs-svc/{number}) deployment failed: {why}", self.service);
         step.actions.push(Action::Say(sentence));
         let reason = primary.reason.clone();
         if let Some(first_failure) = told {
@@ -107,31 +107,34 @@ impl Rollout {
         }
     }
 
-    /// The deployment that ran becomes the primary again, with the tasks that it still has.
+    /// What ran is deployed again, as a new primary that takes over the tasks that it still has. The sentences about
+    /// the way back name the new deployment itself (observed).
     fn roll_back(&mut self, target: Target, failed: &str, failure: &Failure, step: &mut Step<'_>) {
         let at = self.deployments.iter().position(|known| known.id() == target.id);
         let mut deployment = match at {
             Some(at) => self.deployments.remove(at),
             None => Deployment::new(target.clone(), step.now_ms),
         };
+        let number = (step.fresh)(Fresh::Deployment);
         deployment.state = RolloutState::InProgress;
         deployment.reason = match failure {
             Failure::Breaker => {
-                format!("ECS deployment circuit breaker: rolling back to deploymentId ecs-svc/{}.", target.id)
+                format!("ECS deployment circuit breaker: rolling back to deploymentId ecs-svc/{number}.")
             }
             Failure::Asked | Failure::Hook(_) => {
-                format!("ECS deployment: rolling back to deploymentId ecs-svc/{}.", target.id)
+                format!("ECS deployment: rolling back to deploymentId ecs-svc/{number}.")
             }
         };
         deployment.rolls_back = Some(failed.to_owned());
         deployment.strikes = 0;
         deployment.in_a_row = 0;
         deployment.not_before_ms = step.now_ms;
-        deployment.updated_ms = step.now_ms;
+        (deployment.created_ms, deployment.updated_ms) = (step.now_ms, step.now_ms);
+        deployment.failed = 0;
+        deployment.own_number = Some(number.clone());
         self.deployments.insert(0, deployment);
         self.shift_traffic_back();
-        let sentence =
-            format!("(service {}) rolling back to deployment ecs-svc/{}.", self.service, target.id);
+        let sentence = format!("(service {}) rolling back to deployment ecs-svc/{number}.", self.service);
         step.actions.push(Action::Say(sentence));
         let reason = match failure {
             Failure::Breaker => "Service deployment rolled back because of circuit breaker.",
@@ -161,12 +164,13 @@ impl Rollout {
         let id = primary.id().to_owned();
         if primary.state == RolloutState::InProgress {
             primary.state = RolloutState::Completed;
-            primary.reason = format!("ECS deployment ecs-svc/{id} completed.");
+            let number = primary.number().to_owned();
+            primary.reason = format!("ECS deployment ecs-svc/{number} completed.");
             primary.updated_ms = step.now_ms;
             primary.traffic = 100.0;
             let rolled_back = primary.rolls_back.take();
             self.last_completed = Some(primary.target.clone());
-            let sentence = format!("(service {service}) (deployment ecs-svc/{id}) deployment completed.");
+            let sentence = format!("(service {service}) (deployment ecs-svc/{number}) deployment completed.");
             step.actions.push(Action::Say(sentence));
             match rolled_back {
                 Some(failed) => step.status(&failed, Status::RollbackSuccessful, None),

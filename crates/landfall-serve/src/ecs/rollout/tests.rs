@@ -168,13 +168,19 @@ fn cases() {
     let cases: Cases = toml::from_str(include_str!("../../../cases/rollout.toml")).unwrap();
     for case in &cases.case {
         let mut rollout = Rollout::new("web", case.desired, case.rules());
-        let (mut now, mut number) = (0, 0);
+        let (mut now, mut number, mut ways_back) = (0, 0, 0);
         for (event, wanted) in &case.steps {
             let event = case.event(event, &mut now);
             let place = format!("{}: after {event:?} at {now} ms", case.name);
-            let mut fresh = || {
-                number += 1;
-                format!("t{number}")
+            let mut fresh = |what| match what {
+                Fresh::Task => {
+                    number += 1;
+                    format!("t{number}")
+                }
+                Fresh::Deployment => {
+                    ways_back += 1;
+                    format!("back{ways_back}")
+                }
             };
             let actions = rollout.step(event, now, &mut fresh);
             let told: Vec<String> = actions.iter().map(told).collect();
@@ -183,7 +189,7 @@ fn cases() {
         let deployments: Vec<String> = rollout
             .deployments
             .iter()
-            .map(|known| format!("{} {} {}", known.id(), known.state.word(), known.reason))
+            .map(|known| format!("{} {} {}", known.number(), known.state.word(), known.reason))
             .collect();
         if !case.deployments.is_empty() {
             assert_eq!(deployments, case.deployments, "{}", case.name);

@@ -54,7 +54,7 @@ impl Run {
         };
         self.told.push(format!("{} ms: {event:?}", self.now));
         let (number, now) = (&mut self.number, self.now);
-        let mut fresh = || {
+        let mut fresh = |_: Fresh| {
             *number += 1;
             format!("t{number}")
         };
@@ -160,7 +160,7 @@ impl Run {
     fn is_due_when_it_says(&self) {
         let due = self.rollout.due_ms(self.now).unwrap_or(self.now + 3_600_000);
         let mut probe = self.rollout.clone();
-        let actions = probe.step(Event::Tick, due - 1, &mut || "early".to_owned());
+        let actions = probe.step(Event::Tick, due - 1, &mut |_| "early".to_owned());
         if due - 1 > self.now && (!actions.is_empty() || probe != self.rollout) {
             self.fails(&format!("at {} ms something happens that was due at {due} ms: {actions:?}", due - 1));
         }

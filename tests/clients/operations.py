@@ -1,0 +1,65 @@
+"""Every operation that the server has, against AWS's own models; the last of all checks, because it asks what the others
+have called."""
+
+import re
+
+import aws
+import shapes
+from harness import CHECKS, ROOT, Skip, check, same
+
+KEYS = ("test", "test")
+# Where the server has its operations as types.
+TABLE = ROOT / "crates/landfall-serve/src/authz/operations.rs"
+SERVICES = ("codedeploy", "ecr", "ecr-public", "ecs", "eks", "eks-auth", "iam", "sts")
+# What is refused to everybody here, and why; the checks see the refusals.
+REFUSED = {
+    ("ecr", "StopReplicationBackfill"): "all end at once",
+    ("ecs", "ContinueServiceDeployment"): "hooks of Lambda functions alone can be gone on with",
+    ("ecs", "ExecuteCommand"): "there is no session manager",
+    ("sts", "AssumeRoot"): "no account is in an organization",
+}
+# What is there beside the table: exchanges, which need no permission, and what STS refuses to accounts like these.
+BESIDE = {("sts", name) for name in ("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "GetWebIdentityToken")}
+UNKNOWN = {"UnknownOperationException", "InvalidAction"}
+
+
+def table():
+    """(service, operation) of the server's own table."""
+    rows = re.findall(r'"([a-z-]+)": ((?:\w+,?\s*)+);', TABLE.read_text())
+    return {(service, name) for service, names in rows for name in re.findall(r"\w+", names)} - LOGS
+
+
+# The model of CloudWatch Logs is not looked at: one operation of it is there.
+LOGS = {("logs", "GetLogEvents")}
+
+
+def model(bench, service):
+    """A client of a service."""
+    region = "us-east-1" if service == "ecr-public" else "eu-west-1"
+    return aws.client(bench, service, KEYS, region=region)
+
+
+@check("boto3: an operation of AWS's models that isn't here is refused as an unknown one, and not as anything else")
+def _(bench):
+    has, wrong = table(), []
+    for service in SERVICES:
+        client = model(bench, service)
+        for method, operation in client.meta.method_to_api_mapping.items():
+            shape = client.meta.service_model.operation_model(operation)
+            if (service, operation) in has or (service, operation) in BESIDE:
+                continue
+            members = shape.input_shape.members if shape.input_shape else {}
+            named = {name: "x" for name, member in members.items() if member.serialization.get("location") == "uri"}
+            code, message, _, _ = aws.refusal(getattr(client, method), **named)
+            if code not in UNKNOWN:
+                wrong.append(f"{service}:{operation}: {code}: {message}")
+    same(wrong, [], "operations that are neither here nor unknown")
+
+
+@check("boto3: every operation that the server has was answered in one of the checks, as AWS's model has it")
+def _(bench):
+    if len(shapes.RAN) < len(CHECKS) - 1:
+        raise Skip("it asks what all other checks have called, and not all of them were run")
+    missing = table() - shapes.ANSWERED - set(REFUSED)
+    same(sorted(missing), [], "operations that no check has seen answered")
+    same(sorted(set(REFUSED) - table()), [], "operations of the exceptions that the server doesn't have")

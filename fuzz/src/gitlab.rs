@@ -16,9 +16,11 @@ pub fn run(bytes: &[u8]) {
     let Some((name, text)) = included.files.first().copied() else { return };
     let file = File { source: sources.add(name, text), text: text.to_owned() };
     let paths = included.paths(&Project::Own);
+    // GitLab refuses inputs that a file doesn't declare.
+    let inputs = [("environment".to_owned(), "production".to_owned())];
+    let inputs = if text.starts_with("spec:") { &inputs[..] } else { &[] };
     for facts in pipelines() {
-        let inputs = [("environment".to_owned(), "production".to_owned())];
-        let planned = gitlab::load(&file, &inputs, &facts, &mut included)
+        let planned = gitlab::load(&file, inputs, &facts, &mut included)
             .and_then(|config| gitlab::plan(&config, &facts, &paths));
         match planned {
             Err(findings) => show(&findings, &sources),

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import tempfile
 
+import engines
 from docker_engine import engine
 from harness import ROOT, Wrong, add, check, contains, lacks, program, table
 from rehearsals import nothing_left, points_at, rehearsing, temporary_files
@@ -55,6 +56,19 @@ for each in table("ecs_faults.toml", "fault"):
 def _(bench):
     said = bench.run(bench.landfall, "rehearse", "examples/github-ecs", cwd=ROOT, env=environment(bench, engine(bench)))
     contains(said.stdout, ["the crossing works", "service shop/orders", "1 of 1 running, deployment successful", "answers HTTP 200"])
+
+
+def by_podman(bench):
+    inner = environment(bench, engines.podman(bench))
+    said = bench.run(bench.landfall, "rehearse", "examples/github-ecs", cwd=ROOT, env=inner)
+    contains(said.stdout, ["the crossing works", "1 of 1 running, deployment successful", "answers HTTP 200"])
+    place = example(bench, [("service/task-definition.json", '"value": "8080"', '"value": "eighty"')])
+    said = bench.run(bench.landfall, "rehearse", "example", cwd=place.parent, env=inner, expect=1)
+    contains(said.stdout, ["error[container-exited]", "what the container wrote last: orders: PORT is eighty, which is no port"])
+
+
+# Left out where Podman's service can't be started, as all of that group are.
+add("ecs_podman_containers", "the example works, and a container that exits at once is told", by_podman)
 
 
 @check("the image is built and pushed with Docker as well")

@@ -70,7 +70,7 @@ pub(crate) fn findings(
     decisions: &[Arc<Record>],
     failed: bool,
 ) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = Vec::new();
+    let (mut findings, mut beside): (Vec<Finding>, Vec<Finding>) = (Vec::new(), Vec::new());
     let is_refused = |record: &Arc<Record>| record.verdict != Verdict::Allowed && record.finding.is_some();
     if !failed && !decisions.iter().any(is_refused) {
         return findings;
@@ -86,6 +86,10 @@ pub(crate) fn findings(
             _ => deployed::of_task_session(&origin, record, finding.clone())
                 .unwrap_or_else(|| of_call(executor, run, asked, record, finding.clone())),
         };
+        if deployed::is_beside(record, decisions) {
+            beside.push(finding);
+            continue;
+        }
         let is_known = |known: &Finding| known.rule == finding.rule && known.message == finding.message;
         if !findings.iter().any(is_known) {
             findings.push(finding);
@@ -102,6 +106,7 @@ pub(crate) fn findings(
     if let Some(last) = findings.last_mut().filter(|last| failed && !is_error(last)) {
         last.severity = Severity::Error;
     }
+    deployed::add_beside(&mut findings, beside);
     findings
 }
 

@@ -28,7 +28,7 @@ pub(super) fn findings(
     decisions: &[Arc<Record>],
     failed: bool,
 ) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = Vec::new();
+    let (mut findings, mut beside): (Vec<Finding>, Vec<Finding>) = (Vec::new(), Vec::new());
     for record in decisions {
         let (Verdict::Refused { .. }, Some(finding)) = (&record.verdict, &record.finding) else { continue };
         let finding = match finding.rule {
@@ -37,6 +37,10 @@ pub(super) fn findings(
             _ => deployed::of_task_session(origin, record, finding.clone())
                 .unwrap_or_else(|| of_call(asked, finding.clone())),
         };
+        if deployed::is_beside(record, decisions) {
+            beside.push(finding);
+            continue;
+        }
         let is_known = |known: &Finding| known.rule == finding.rule && known.message == finding.message;
         if !findings.iter().any(is_known) {
             findings.push(finding);
@@ -52,6 +56,7 @@ pub(super) fn findings(
     if let Some(last) = findings.last_mut().filter(|last| failed && !is_error(last)) {
         last.severity = Severity::Error;
     }
+    deployed::add_beside(&mut findings, beside);
     findings
 }
 

@@ -13,7 +13,7 @@ use crate::docker_config::{DockerConfig, Login, helper};
 use crate::ecr;
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::http::Backoff;
+use crate::http::{self, Backoff};
 use crate::layout::Image;
 use crate::proxy::Proxy;
 use crate::registry::challenge::Challenge;
@@ -325,7 +325,11 @@ async fn connect(
 ) -> Result<Repository, PushError> {
     let endpoint = Endpoint::new(&destination.registry, environment).map_err(RegistryError::Usage)?;
     let region = endpoint.ecr_region(environment);
-    let proxy = Proxy::from_environment(environment).map_err(RegistryError::Usage)?;
+    // One that can't be used is no matter for a registry on this machine.
+    let proxy = match http::is_plain_loopback(&endpoint.base) {
+        true => Proxy::none(),
+        false => Proxy::from_environment(environment).map_err(RegistryError::Usage)?,
+    };
     let mut repository = Repository::new(endpoint, destination.repository.clone(), patience, &proxy)?;
     let Some(challenge) = repository.challenge().await? else { return Ok(repository) };
     let (logins, mut tried) = logins(&destination.registry, config).await;

@@ -304,8 +304,10 @@ async fn this_machine_and_hosts_that_are_left_out_are_not_asked_through_a_proxy(
     assert_eq!(proxy.lines(), Vec::<String>::new());
     let (server, directory) = (registry().await, tempfile::tempdir().unwrap());
     let name = server.address.to_string();
-    let env = environment(&[("HTTPS_PROXY", &proxy.url()), ("HTTP_PROXY", &proxy.url())]);
-    let config = config(directory.path(), &name);
-    attempt(&image(directory.path()), &format!("{name}/api:v1"), &config, &env).await.unwrap();
-    assert_eq!(proxy.lines(), Vec::<String>::new());
+    let (image, config) = (image(directory.path()), config(directory.path(), &name));
+    for url in [proxy.url().as_str(), "socks5://127.0.0.1:1"] {
+        let env = environment(&[("HTTPS_PROXY", url), ("HTTP_PROXY", url)]);
+        attempt(&image, &format!("{name}/api:v1"), &config, &env).await.unwrap();
+        assert_eq!(proxy.lines(), Vec::<String>::new());
+    }
 }

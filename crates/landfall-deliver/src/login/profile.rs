@@ -4,7 +4,7 @@
 //! Both files are made before either is put in place. All that is not the profile stays as it is, to the letter.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use landfall_types::Secret;
@@ -14,6 +14,7 @@ use super::Session;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::private;
+use crate::read::whole;
 
 /// The two files, and the profile's name.
 #[derive(Clone, Debug)]
@@ -155,12 +156,8 @@ fn read(path: &Path) -> io::Result<String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
         Err(error) => return Err(error),
     }
-    let mut text = String::new();
-    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::other(format!("it is longer than {FILE_BYTES_MAX} bytes")));
-    }
-    Ok(text)
+    let bytes = whole(File::open(path)?, FILE_BYTES_MAX)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text"))
 }
 
 fn staged(path: &Path, text: &str) -> io::Result<NamedTempFile> {

@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import io
 import json
+import multiprocessing
 import os
 import pathlib
 import random
@@ -41,7 +42,6 @@ def layout(folder, megabytes):
 
     kind = "application/vnd.oci.image."
     def layer():
-        # In pieces: what this process has in memory counts for the clients that it starts.
         file, hashing, size = blobs / "new", hashlib.sha256(), 0
         with open(file, "wb") as output:
             while size < megabytes * 1_000_000 // LAYERS:
@@ -104,6 +104,15 @@ def files(folder, megabytes):
         (folder / f"{number}.txt").write_bytes(text[:1_000_000])
 
 
+def make(arguments, place):
+    """All that is pushed."""
+    layout(place / "image", arguments.megabytes)
+    if wanted(arguments, "archive"):
+        saved(place / "image", place / "saved.tar")
+    if wanted(arguments, "directory"):
+        files(place / "files", arguments.megabytes)
+
+
 def measured(command, environment):
     """Seconds, CPU seconds and megabytes of a command's run."""
     began = time.monotonic()
@@ -127,11 +136,12 @@ def main():
     server = None
     try:
         (place / "empty").mkdir()
-        layout(place / "image", arguments.megabytes)
-        if wanted(arguments, "archive"):
-            saved(place / "image", place / "saved.tar")
-        if wanted(arguments, "directory"):
-            files(place / "files", arguments.megabytes)
+        # In a process of its own: what this one has in memory counts for the clients that it starts.
+        making = multiprocessing.get_context("fork").Process(target=make, args=(arguments, place))
+        making.start()
+        making.join()
+        if making.exitcode:
+            sys.exit("what is pushed could not be made")
         command = [arguments.landfall, "serve", "--addr", "127.0.0.1:0", "--data", str(place / "data")]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         address = re.search(r"127\.0\.0\.1:\d+", server.stdout.readline()).group()

@@ -26,7 +26,8 @@ impl Blocks {
     pub(super) fn take(&self) -> Block {
         // The one that was given back last: it is the most likely to be in a processor's cache.
         let free = self.free().pop();
-        Block { bytes: free.unwrap_or_else(|| Vec::with_capacity(BLOCK_BYTES)), home: self.clone() }
+        let bytes = free.unwrap_or_else(|| vec![0; BLOCK_BYTES]);
+        Block { bytes, length: 0, home: self.clone() }
     }
 
     /// So many bytes of a source in full blocks, and one that may not be.
@@ -38,11 +39,10 @@ impl Blocks {
         let mut left = length;
         while left > 0 {
             let mut block = self.take();
-            let part = left.min(BLOCK_BYTES);
-            if (&mut source).take(part as u64).read_to_end(&mut block.bytes)? < part {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            left -= part;
+            let room = block.next(left);
+            source.read_exact(room)?;
+            block.length = room.len();
+            left -= block.length;
             blocks.push(block);
         }
         Ok(blocks)
@@ -52,23 +52,32 @@ impl Blocks {
 /// At most [`BLOCK_BYTES`] of content.
 #[derive(Debug)]
 pub(super) struct Block {
+    /// [`BLOCK_BYTES`] of them, so that a read takes one call; what comes after the content is of earlier uses.
     bytes: Vec<u8>,
+    length: usize,
     home: Blocks,
 }
 
 impl Block {
     /// Takes as much of the content as there is room for; gives the rest.
     fn fill<'c>(&mut self, content: &'c [u8]) -> &'c [u8] {
-        let room = BLOCK_BYTES - self.bytes.len();
-        let (taken, rest) = content.split_at_checked(room).unwrap_or((content, &[]));
-        self.bytes.extend_from_slice(taken);
+        let room = self.next(content.len());
+        let (taken, rest) = content.split_at(room.len());
+        room.copy_from_slice(taken);
+        self.length += taken.len();
         rest
+    }
+
+    /// Where the next bytes go: at most so many.
+    fn next(&mut self, length: usize) -> &mut [u8] {
+        let end = self.length.saturating_add(length).min(self.bytes.len());
+        self.bytes.get_mut(self.length..end).unwrap_or_default()
     }
 }
 
 impl AsRef<[u8]> for Block {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 
@@ -76,7 +85,6 @@ impl Drop for Block {
     fn drop(&mut self) {
         let mut free = self.home.free();
         if free.len() < KEPT_BLOCKS_MAX {
-            self.bytes.clear();
             free.push(std::mem::take(&mut self.bytes));
         }
     }

@@ -154,8 +154,13 @@ pub(crate) async fn image(
     run: &mut JobRun<'_>,
     image: &str,
 ) -> Result<String, Failed> {
-    let containers = Containers::new(executor.engine().await?);
-    containers.have_image(executor, run, image, None).await
+    let mut containers = match run.containers.take() {
+        Some(containers) => containers,
+        None => Containers::new(executor.engine().await?),
+    };
+    let image = containers.have_image(executor, run, image, None).await;
+    run.containers = Some(containers);
+    image
 }
 
 /// Says a line of the containers' start.
@@ -200,7 +205,7 @@ impl Containers {
 
     /// Sees to it that an image is there: those of the local registry are brought, others have to be.
     pub(crate) async fn have_image(
-        &self,
+        &mut self,
         executor: &Executor<'_>,
         run: &mut JobRun<'_>,
         image: &str,
@@ -228,7 +233,9 @@ impl Containers {
         };
         let pulled = pulled.await.map_err(|error| format!("Docker pull failed: {error}"));
         let _ = std::fs::remove_dir_all(&config);
-        pulled.map(|()| image)
+        pulled?;
+        self.adopt_image(&image);
+        Ok(image)
     }
 
     async fn make_network(&mut self, executor: &Executor<'_>, run: &JobRun<'_>) {

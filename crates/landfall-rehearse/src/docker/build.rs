@@ -222,7 +222,10 @@ pub(crate) async fn dockerfile(
     let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
     for (line, image) in build_push::bases(&text, args) {
         let image = home::bring_home(&image, executor.registry()).unwrap_or(image);
-        if !is_loopback(&image) && !engine.has_image(&image).await {
+        if image.strip_prefix(executor.registry()).is_some_and(|rest| rest.starts_with('/')) {
+            // The build brings it, and it goes with the job.
+            containers::of_job(executor, run).await?.adopt_image(&image);
+        } else if !is_loopback(&image) && !engine.has_image(&image).await {
             return Err(format!("{shown}:{line}: {}", engine.missing(&image)));
         }
     }

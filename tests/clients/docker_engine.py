@@ -56,6 +56,8 @@ def start(bench, bridge="none", name="docker"):
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
+        # It leaves a mount behind, which keeps the folder from being taken away.
+        bench.run(program("umount"), "--lazy", place / "exec/netns/default", expect=None)
 
     deadline = time.monotonic() + 2 * SERVER_SECONDS_MAX
     while time.monotonic() < deadline and process.poll() is None:

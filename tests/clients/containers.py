@@ -148,7 +148,7 @@ def _(bench):
     nobody.write_text("{}")
     flags = ["--tls-verify=false", "--authfile"]
     refused = podman(bench, "pull", *flags, nobody, name, expect=125)
-    contains(refused.stderr, ["denied: Your Authorization Token is invalid."], "what podman says")
+    contains(refused.stderr, ["unauthorized: authentication required"], "what podman says")
     denied = login(bench, podman, role(bench, "podman-no-pull", without(PUSH, "ecr:BatchGetImage")), "podman-no-pull")
     refused = podman(bench, "pull", *flags, denied, name, expect=125)
     contains(refused.stderr, ["assumed-role/podman-no-pull/reader is not authorized to perform: ecr:BatchGetImage"])

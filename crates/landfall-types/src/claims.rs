@@ -33,7 +33,7 @@ impl Claims {
         Self::default()
     }
 
-    /// Sets a claim; the last value of a repeated name counts (as STS does: FACTS, captured).
+    /// Sets a claim; the last value of a repeated name counts (as STS does, by observation).
     pub fn set(&mut self, name: impl Into<String>, value: ClaimValue) {
         let name = name.into();
         let claims = Arc::make_mut(&mut self.0);
@@ -114,7 +114,7 @@ impl Issuer {
     }
 
     /// Host and path without scheme: what provider ARNs and condition keys carry. `:443` is dropped,
-    /// a trailing slash is kept (two different providers for IAM: FACTS 5.1, captured).
+    /// a trailing slash is kept (two different providers for IAM, by observation).
     pub fn host_and_path(&self) -> String {
         let rest = self.0.strip_prefix("https://").unwrap_or(&self.0);
         let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));

@@ -30,6 +30,7 @@ import own_issuer  # noqa: F401
 import images  # noqa: F401
 import ecs  # noqa: F401
 import codedeploy  # noqa: F401
+import remaining  # noqa: F401
 import eks  # noqa: F401
 import iam  # noqa: F401
 import terraform_iam  # noqa: F401

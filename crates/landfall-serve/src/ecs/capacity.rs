@@ -76,7 +76,13 @@ fn update(call: &Called<'_>) -> Result<Value, AwsError> {
     let provider = call.write(&permit, |writing| {
         let known = writing.get::<CapacityProvider>(&place.key(&[&name]));
         let mut provider = (*known.ok_or_else(not_found)?).clone();
-        provider.body.extend(given);
+        for (name, value) in given {
+            // What isn't said of the group stays: the group itself can't be changed.
+            match (provider.body.get_mut(&name), value) {
+                (Some(Value::Object(known)), Value::Object(changed)) => known.extend(changed),
+                (_, value) => drop(provider.body.insert(name, value)),
+            }
+        }
         writing.put(provider.clone());
         Ok(provider)
     })?;

@@ -10,6 +10,7 @@ use std::cell::RefCell;
 
 use landfall_check::terraform::{self, Infra};
 use landfall_policy::PolicyKind;
+use landfall_policy::parse::Problem;
 use landfall_serve::World;
 use landfall_serve::authn::Identified;
 use landfall_serve::authz::{self, Asked, Call, Permit, calls};
@@ -264,6 +265,9 @@ fn hosts(issuer: Option<&str>, kind: PolicyKind, tree: &Tree) -> Vec<String> {
 /// A trust policy for a service that asks for no role here.
 const NOBODY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"none.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
+/// Mistakes of one document that are shown.
+const PROBLEMS_SHOWN: usize = 3;
+
 struct Seeder<'a> {
     world: &'a World,
     account: AccountId,
@@ -362,8 +366,9 @@ impl Seeder<'_> {
         let permit = self.permit(policy.arn.clone(), policy.span)?;
         let document = self.policy_document(&format!("the policy `{}`", policy.name.value), &policy.document);
         if self.is_there(&policy.arn) {
-            return iam::restate_policy(self.world, &permit, document)
-                .map_err(|error| refusal(&error, "CreatePolicyVersion", policy.document.span));
+            return iam::restate_policy(self.world, &permit, document).map_err(|error| {
+                malformed(&error, "CreatePolicyVersion", &policy.document, PolicyKind::Identity)
+            });
         }
         let input = iam::CreatePolicy {
             path: policy.path.clone(),
@@ -373,7 +378,9 @@ impl Seeder<'_> {
             tags: policy.tags.clone(),
         };
         let created = iam::create_policy(self.world, &permit, input);
-        created.map(|_| ()).map_err(|error| refusal(&error, "CreatePolicy", policy.document.span))
+        created
+            .map(|_| ())
+            .map_err(|error| malformed(&error, "CreatePolicy", &policy.document, PolicyKind::Identity))
     }
 
     fn role(&self, role: &terraform::Role) -> Result<(), Finding> {
@@ -394,7 +401,12 @@ impl Seeder<'_> {
             true => ("UpdateRole", iam::restate_role(self.world, &permit, input)),
             false => ("CreateRole", iam::create_role(self.world, &permit, input).map(|_| ())),
         };
-        done.map_err(|error| refusal(&error, operation, role.trust.span))?;
+        done.map_err(|error| malformed(&error, operation, &role.trust, PolicyKind::Trust))?;
+        if self.is_old {
+            // What stands there for years is not refused; a statement that nobody can read is told all the same.
+            let (_, problems) = landfall_policy::parse::policy(&role.trust, PolicyKind::Trust);
+            self.aside.borrow_mut().extend(problems.iter().take(PROBLEMS_SHOWN).map(Problem::finding));
+        }
         // A policy that can't be read is unknown, which is told; the others are what they are.
         let policies = role.inline.iter().map(|inline| self.inline(role, &arn, inline));
         let policies: Vec<_> = policies.collect();
@@ -414,7 +426,7 @@ impl Seeder<'_> {
         let what = format!("the policy `{}` of the role `{}`", inline.name, role.name.value);
         let document = self.policy_document(&what, &inline.document);
         iam::put_policy::<Role>(self.world, &permit, &role.name.value, &inline.name, document)
-            .map_err(|error| refusal(&error, "PutRolePolicy", inline.document.span))
+            .map_err(|error| malformed(&error, "PutRolePolicy", &inline.document, PolicyKind::Identity))
     }
 
     fn attachment(
@@ -449,8 +461,9 @@ impl Seeder<'_> {
             let permit = self.permit(arn.clone(), inline.span)?;
             let what = format!("the policy `{}` of the user `{name}`", inline.name);
             let document = self.policy_document(&what, &inline.document);
-            iam::put_policy::<User>(self.world, &permit, name, &inline.name, document)
-                .map_err(|error| refusal(&error, "PutUserPolicy", inline.document.span))?;
+            iam::put_policy::<User>(self.world, &permit, name, &inline.name, document).map_err(|error| {
+                malformed(&error, "PutUserPolicy", &inline.document, PolicyKind::Identity)
+            })?;
         }
         for attached in &user.attached {
             let permit = self.permit(arn.clone(), attached.span)?;
@@ -580,6 +593,18 @@ fn unknown(tree: &Tree) -> Option<(String, Span)> {
         Node::Map(entries) => entries.iter().find_map(|(_, value)| unknown(value)),
         Node::Null | Node::Bool(_) | Node::Number(_) | Node::Text(_) => None,
     }
+}
+
+/// A refusal of a policy document; one of its form, which AWS tells in three words, with the places that are wrong.
+fn malformed(error: &AwsError, operation: &str, tree: &Tree, kind: PolicyKind) -> Finding {
+    let (_, problems) = landfall_policy::parse::policy(tree, kind);
+    let mut finding = refusal(error, operation, tree.span);
+    if error.code == "MalformedPolicyDocument" {
+        for label in problems.iter().take(PROBLEMS_SHOWN).flat_map(|problem| problem.finding().labels) {
+            finding = finding.at(label.span, label.text);
+        }
+    }
+    finding
 }
 
 fn refusal(error: &AwsError, operation: &str, span: Span) -> Finding {

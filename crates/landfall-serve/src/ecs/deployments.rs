@@ -95,7 +95,7 @@ fn render(world: &World, known: &ServiceDeployment) -> Value {
     }
     let current = service.rollout.deployments.iter().find(|deployment| deployment.id() == known.target);
     if let Some(current) = current.filter(|_| !known.status.is_final()) {
-        add("lifecycleStage", Value::from(current.stage.word()));
+        add("lifecycleStage", Value::from(current.stage.told()));
         if let Some((stage, hook)) = service.rollout.waits_at() {
             add("lifecycleHookDetails", hook_details(stage, hook, current.stage_since_ms));
         }

@@ -114,6 +114,16 @@ impl Stage {
         }
     }
 
+    /// The word of a deployment that has come this far. AWS's model has no word for the stage between the tests and
+    /// the traffic, only for its hooks: till then it is after the tests.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html>
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::PreProductionTrafficShift => Self::PostTestTrafficShift.word(),
+            stage => stage.word(),
+        }
+    }
+
     fn next(self) -> Self {
         let at = Self::ALL.iter().position(|stage| *stage == self).unwrap_or(0);
         Self::ALL.get(at + 1).copied().unwrap_or(Self::CleanUp)

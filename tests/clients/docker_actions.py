@@ -41,19 +41,27 @@ def rehearse(bench, workflow, *flags, files=(), expect=0, host=None, **variables
     file = place / "service/.github/workflows/docker.yml"
     file.write_text(workflow)
     before = temporary_files(bench)
+    if host is None:
+        bench.images_before = images(bench)
     environment = rehearsing(bench, DOCKER_HOST=engine(bench) if host is None else host, **variables)
     said = bench.run(bench.landfall, "rehearse", file, *flags, env=environment, expect=expect)
     nothing_left(bench, before)
     return said.stdout + said.stderr
 
 
+def images(bench):
+    """The engine's images that come from a registry of this machine, or that an action was built into."""
+    listed = docker(bench, "images", "--format", "{{.Repository}} {{.ID}}").stdout.splitlines()
+    return {image for image in listed if image.startswith(("127.0.0.1:", "landfall-action"))}
+
+
 def left_over(bench):
-    """Containers, networks and images of rehearsals that are still there."""
+    """Containers, networks and images of the last rehearsal that are still there. The engine is shared with other
+    checks, which leave theirs."""
     label = "label=landfall.rehearsal"
     found = docker(bench, "ps", "--all", "--quiet", "--filter", label).stdout
     found += docker(bench, "network", "ls", "--quiet", "--filter", label).stdout
-    names = docker(bench, "images", "--format", "{{.Repository}}").stdout.split()
-    return found.split() + [name for name in names if name.startswith(("127.0.0.1:", "landfall-action"))]
+    return found.split() + sorted(images(bench) - bench.images_before)
 
 
 DELIVERY = (

@@ -127,11 +127,15 @@ async fn from_chain(region: &str, http_client: SharedHttpClient) -> Result<Crede
         .http_client(http_client)
         .load()
         .await;
-    let none = || CallError::NotSent { what: "no AWS credentials were found".to_owned() };
+    let none = || CallError::NotSent { what: NO_CREDENTIALS.to_owned() };
     let provider = config.credentials_provider().ok_or_else(none)?;
     provider.provide_credentials().await.map_err(|error| match error {
         CredentialsError::CredentialsNotLoaded(_) => none(),
         CredentialsError::InvalidConfiguration(_) => CallError::NotSent { what: chain(&error) },
+        // The last one that the chain asks; elsewhere than on an instance nobody means it.
+        _ if chain(&error).contains("IMDS") => CallError::NotSent {
+            what: format!("{NO_CREDENTIALS}, and the instance metadata service has none: {}", chain(&error)),
+        },
         _ => CallError::Unreachable { what: chain(&error) },
     })
 }
@@ -151,13 +155,21 @@ pub struct Answer {
     pub help: Option<&'static str>,
 }
 
+impl Answer {
+    /// What AWS calls it, where its sentence stands already.
+    pub fn origin(&self) -> String {
+        format!("{} ({})", self.code, self.transport())
+    }
+
+    fn transport(&self) -> String {
+        let id = self.request_id.as_ref().map_or_else(String::new, |id| format!(", request {id}"));
+        format!("HTTP {}{id}", self.status)
+    }
+}
+
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {} (HTTP {}", self.code, self.message, self.status)?;
-        if let Some(id) = &self.request_id {
-            write!(f, ", request {id}")?;
-        }
-        f.write_str(")")
+        write!(f, "{}: {} ({})", self.code, self.message, self.transport())
     }
 }
 
@@ -206,7 +218,11 @@ impl CallError {
     pub fn into_failure(self, doing: &str) -> Failure {
         let failure = Failure::new(self.kind(), format!("{doing}: {self}"));
         match self.answer() {
-            Some(answer) => failure.caused_by(answer).helped_by(answer.help),
+            Some(answer) => failure.answered(answer).helped_by(answer.help),
+            None if matches!(&self, Self::NotSent { what } if what.starts_with(NO_CREDENTIALS)) => failure.help(
+                "in a job with an ID token `landfall login` makes them; elsewhere AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY, name them",
+            ),
             None => failure,
         }
     }
@@ -292,5 +308,7 @@ const ATTEMPT_SECONDS_MAX: Duration = Duration::from_secs(20);
 const CALL_SECONDS_MAX: Duration = Duration::from_secs(60);
 /// How long the SDK's chain may take before the agent at its end is asked whether it answers at all.
 const CHAIN_SECONDS: Duration = Duration::from_secs(5);
+/// What is said where nothing offers any.
+const NO_CREDENTIALS: &str = "no AWS credentials were found";
 /// How many causes are followed.
 const CHAIN_MAX: usize = 12;

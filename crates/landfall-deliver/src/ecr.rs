@@ -376,15 +376,7 @@ pub enum EcrError {
 impl From<EcrError> for Failure {
     fn from(error: EcrError) -> Self {
         match error {
-            EcrError::NoCredentials(error) => {
-                let is_nobody = matches!(error, CallError::NotSent { .. });
-                let failure = error.into_failure("Could not get ECR's authorization token");
-                if is_nobody {
-                    failure.help("`landfall login` comes first: it puts the role's keys into the environment")
-                } else {
-                    failure
-                }
-            }
+            EcrError::NoCredentials(error) => error.into_failure("Could not get ECR's authorization token"),
             EcrError::Call(error) => {
                 let is_denied = error.answer().is_some_and(|answer| answer.code.starts_with("AccessDenied"));
                 let failure = error.into_failure("Could not get ECR's authorization token");

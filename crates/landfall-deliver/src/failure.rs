@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::aws::Answer;
 use crate::proxy::Proxy;
 
 /// Why a command failed, as far as the exit code tells.
@@ -88,6 +89,16 @@ impl Failure {
         self
     }
 
+    /// Adds AWS's answer as `caused by: …`; its sentence is left out where the message has it already.
+    #[must_use]
+    pub fn answered(self, answer: &Answer) -> Self {
+        if self.message.contains(&answer.message) {
+            self.caused_by(answer.origin())
+        } else {
+            self.caused_by(answer)
+        }
+    }
+
     /// Adds a `caused by` line for every source below `error`.
     #[must_use]
     pub fn causes_of(mut self, error: &dyn std::error::Error) -> Self {
@@ -127,6 +138,20 @@ mod tests {
         let codes =
             [FailureKind::Refused, FailureKind::Usage, FailureKind::Outside].map(FailureKind::exit_code);
         assert_eq!(codes, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_sentence_of_aws_is_said_once() {
+        let answer = Answer {
+            code: "AccessDenied".to_owned(),
+            message: "no".to_owned(),
+            status: 403,
+            request_id: Some("r-1".to_owned()),
+            help: None,
+        };
+        let details = |message: &str| Failure::usage(message).answered(&answer).details;
+        assert_eq!(details("asking: no"), ["caused by: AccessDenied (HTTP 403, request r-1)"]);
+        assert_eq!(details("asking"), ["caused by: AccessDenied: no (HTTP 403, request r-1)"]);
     }
 
     #[derive(Debug, thiserror::Error)]

@@ -96,7 +96,7 @@ impl From<LoginError> for Failure {
             LoginError::Usage { .. } => failure,
             LoginError::IdToken(error) => error.into(),
             LoginError::NoKeys(error) | LoginError::Identity(error) => match error.answer() {
-                Some(answer) => failure.caused_by(answer).helped_by(answer.help),
+                Some(answer) => failure.answered(answer).helped_by(answer.help),
                 None => failure,
             },
             LoginError::WrongAccount { arn, .. } => failure
@@ -119,7 +119,7 @@ fn explain_refusal(
     error: &CallError,
 ) -> Failure {
     let Some(answer) = error.answer() else { return failure };
-    failure = failure.caused_by(answer);
+    failure = failure.answered(answer);
     failure.details.push(format!("role: {role}"));
     let claims = claims.unwrap_or_default();
     for (name, value) in &claims {

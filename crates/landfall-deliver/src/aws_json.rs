@@ -5,12 +5,13 @@
 //! connections are tried again; a refusal is told at once.
 //! <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
-use landfall_types::Timestamp;
+use landfall_types::{Timestamp, agent};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::Value;
 
@@ -50,13 +51,15 @@ pub struct Outside {
 }
 
 /// Signed calls in one region, with credentials that are looked up once and again when they end.
+#[derive(Clone)]
 pub struct Caller {
     environment: Environment,
     region: String,
     backoff: Backoff,
     outside: Outside,
-    credentials: tokio::sync::Mutex<Option<Credentials>>,
-    clients: tokio::sync::Mutex<Vec<(Service, Url, Client)>>,
+    is_optional: bool,
+    credentials: Arc<tokio::sync::Mutex<Option<Credentials>>>,
+    clients: Arc<tokio::sync::Mutex<Vec<(Service, Url, Client)>>>,
 }
 
 impl Caller {
@@ -67,9 +70,17 @@ impl Caller {
             region: region.to_owned(),
             backoff,
             outside,
-            credentials: tokio::sync::Mutex::new(None),
-            clients: tokio::sync::Mutex::new(Vec::new()),
+            is_optional: false,
+            credentials: Arc::default(),
+            clients: Arc::default(),
         }
+    }
+
+    /// The same for calls whose answers only tell more: their user agent says so, and whoever looks at refusals needs
+    /// to know that these stop nothing.
+    #[must_use]
+    pub fn optional(&self) -> Self {
+        Self { is_optional: true, ..self.clone() }
     }
 
     /// The region.
@@ -157,6 +168,9 @@ impl Caller {
         let headers = [("content-type", CONTENT_TYPE), ("x-amz-target", target.as_str())];
         let signed = self.sign(service, url, &headers, body).await.map_err(|error| (error, None))?;
         let mut request = client.post(url.clone()).timeout(ATTEMPT_SECONDS_MAX).body(body.to_owned());
+        if self.is_optional {
+            request = request.header("user-agent", format!("{} {}", http::USER_AGENT, agent::OPTIONAL));
+        }
         for (name, value) in headers {
             request = request.header(name, value);
         }

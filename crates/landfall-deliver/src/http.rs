@@ -163,7 +163,7 @@ pub const RETRY_AFTER_SECONDS_MAX: Duration = Duration::from_secs(60);
 /// How much of an outsider's text is shown.
 const EXCERPT_CHARS_MAX: usize = 2000;
 /// What we call ourselves.
-const USER_AGENT: &str = concat!("landfall/", env!("CARGO_PKG_VERSION"));
+pub const USER_AGENT: &str = concat!("landfall/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]
 mod tests {

@@ -63,26 +63,7 @@ pub(crate) fn findings(origin: &Origin<'_>, decisions: &[Arc<Record>]) -> Vec<Fi
     findings
 }
 
-/// Calls of `landfall deploy` that only tell more of a deployment, which goes on without them.
-const BESIDE: [&str; 6] = [
-    "ecs:DescribeTaskDefinition",
-    "ecs:ListTasks",
-    "ecs:DescribeTasks",
-    "ecs:DescribeServiceDeployments",
-    "ecs:DescribeServiceRevisions",
-    "logs:GetLogEvents",
-];
-
-/// Whether a refused call stopped nothing: `landfall deploy` went on without what it would have told.
-pub(crate) fn is_beside(record: &Record, decisions: &[Arc<Record>]) -> bool {
-    let is_extra = record.action.as_deref().is_some_and(|action| BESIDE.contains(&action));
-    let agent = record.decision.as_ref().and_then(|(_, request)| request.context.get("aws:UserAgent"));
-    let is_ours = agent.is_some_and(|agents| agents.iter().any(|agent| agent.starts_with("landfall/")));
-    let goes_on = |later: &Arc<Record>| later.sequence > record.sequence && later.caller == record.caller;
-    is_extra && is_ours && decisions.iter().any(goes_on)
-}
-
-/// Puts what is to be said of such calls behind everything else, as notes.
+/// Puts what is to be said of refused calls that stopped nothing behind everything else, as notes.
 pub(crate) fn add_beside(findings: &mut Vec<Finding>, beside: Vec<Finding>) {
     for mut finding in beside {
         finding.severity = Severity::Note;

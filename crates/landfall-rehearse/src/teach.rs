@@ -86,7 +86,7 @@ pub(crate) fn findings(
             _ => deployed::of_task_session(&origin, record, finding.clone())
                 .unwrap_or_else(|| of_call(executor, run, asked, record, finding.clone())),
         };
-        if deployed::is_beside(record, decisions) {
+        if record.is_optional() {
             beside.push(finding);
             continue;
         }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use landfall_policy::{Decision, Request};
-use landfall_types::{ClaimValue, Claims, Finding, Timestamp};
+use landfall_types::{ClaimValue, Claims, Finding, Timestamp, agent};
 use landfall_wire::error::AwsError;
 
 use follow::Followers;
@@ -52,6 +52,14 @@ pub struct Record {
     pub finding: Option<Finding>,
     /// For exchanges of an ID token: its claims (never the token).
     pub claims: Option<Claims>,
+}
+
+impl Record {
+    /// Whether whoever called goes on without the answer: a call of Landfall's own that would only have told more.
+    pub fn is_optional(&self) -> bool {
+        let agents = self.decision.as_ref().and_then(|(_, request)| request.context.get("aws:UserAgent"));
+        agents.is_some_and(|agents| agents.iter().any(|agent| agent::is_optional(agent)))
+    }
 }
 
 /// The verdict of a [`Record`].

@@ -3,6 +3,7 @@
 //! Nothing here does IO, reads a clock, or depends on another crate: the other crates can be
 //! reasoned about because the words they exchange carry no behaviour of their own.
 
+pub mod agent;
 pub mod arn;
 pub mod claims;
 pub mod finding;

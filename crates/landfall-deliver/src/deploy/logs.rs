@@ -52,7 +52,7 @@ pub async fn tail(caller: &Caller, definition: &Definition, container: &str, tas
             None => "it has no logConfiguration: what it wrote is kept nowhere".to_owned(),
         });
     };
-    match ecs::log_events(caller, &stream.group, &stream.name, None, Some(LINES_MAX)).await {
+    match ecs::log_events(&caller.optional(), &stream.group, &stream.name, None, Some(LINES_MAX)).await {
         Ok((lines, _)) => Tail::Lines { stream, lines },
         Err(error) => {
             let why = match error.answer() {

@@ -25,7 +25,7 @@ pub struct Target {
 /// When there is nothing to go back to, or ECS refuses.
 pub async fn target(caller: &Caller, cluster: &str, service: &Service) -> Result<Target, Failure> {
     let current = service.running_definition();
-    match by_story(caller, cluster, service, current).await {
+    match by_story(&caller.optional(), cluster, service, current).await {
         Ok(Some(definition)) => {
             return Ok(Target {
                 definition,

@@ -246,7 +246,8 @@ impl Follow<'_> {
         let key = (task.to_owned(), container.to_owned());
         for _ in 0..PAGES_MAX {
             let from = self.streams.get(&key).cloned().flatten();
-            let page = ecs::log_events(self.caller, &stream.group, &stream.name, from.as_deref(), None).await;
+            let caller = self.caller.optional();
+            let page = ecs::log_events(&caller, &stream.group, &stream.name, from.as_deref(), None).await;
             let (lines, next) = match page {
                 Ok(page) => page,
                 Err(error) => {

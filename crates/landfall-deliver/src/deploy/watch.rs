@@ -297,7 +297,7 @@ impl Watch<'_> {
             format!("the deployment goes on, but can't be watched any more: {error}"),
         );
         if let Some(answer) = error.answer() {
-            failure = failure.caused_by(answer);
+            failure = failure.answered(answer);
             if answer.code.starts_with("ExpiredToken") {
                 failure = failure.help(
                     "the session ended: a longer one (--role-duration-seconds), or `landfall exec`, which renews it",
@@ -323,7 +323,7 @@ impl Watch<'_> {
         if arns.is_empty() || !self.may_read_stories {
             return Vec::new();
         }
-        match ecs::describe_stories(self.caller, &arns).await {
+        match ecs::describe_stories(&self.caller.optional(), &arns).await {
             Ok(stories) => stories,
             Err(error) => {
                 if error.answer().is_some_and(|answer| answer.code.starts_with("AccessDenied")) {
@@ -397,7 +397,8 @@ impl Watch<'_> {
         if !self.may_list_tasks {
             return;
         }
-        let tasks = match ecs::stopped_tasks(self.caller, self.cluster, &one.begun.service).await {
+        let tasks = match ecs::stopped_tasks(&self.caller.optional(), self.cluster, &one.begun.service).await
+        {
             Ok(tasks) => tasks,
             Err(error) => {
                 if error.answer().is_some_and(|answer| answer.code.starts_with("AccessDenied")) {

@@ -58,6 +58,8 @@ struct Fields<'r> {
     outcome: &'r str,
     code: Option<&'r str>,
     message: Option<&'r str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    optional: bool,
     allowed_by: Vec<Statement<'r>>,
     finding: Option<FindingJson<'r>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +118,7 @@ impl Serialize for RecordJson<'_> {
             outcome,
             code,
             message,
+            optional: record.is_optional(),
             allowed_by: allowed_by.map(|by| statement(by, sources)).collect(),
             finding: record.finding.as_ref().map(|finding| self::finding(finding, sources)),
             claims: record.claims.as_ref().map(ClaimsJson),

@@ -69,7 +69,7 @@ pub async fn run(args: &RehearseArgs, manifest: &Path, environment: &Environment
         return Err(unreadable(&errors, &sources));
     }
     let cluster = the_cluster(&served)?;
-    let scratch = Scratch::make("landfall-rehearsal-").map_err(outside("cannot make a temporary folder"))?;
+    let scratch = Scratch::make("rehearsal").map_err(outside("cannot make a temporary folder"))?;
     let landfall = std::env::current_exe().map_err(outside("cannot find this program's own file"))?;
     let folders = Folders::make(scratch.path(), "pods", &landfall)
         .map_err(outside("cannot make a temporary folder"))?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use landfall_deliver::{Environment, Failure, FailureKind};
+use landfall_rehearse::scratch::Scratch;
 use landfall_rehearse::world;
 use landfall_serve::discovery;
 use landfall_serve::ecs::runner;
@@ -138,12 +139,21 @@ const EXAMPLES: &str = "\
 Examples:
   landfall serve --infra infra/
   landfall serve --data ~/.landfall --audit audit.jsonl
-  export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
-  landfall token github --repo acme/web > token
-  aws sts assume-role-with-web-identity --role-arn ARN --role-session-name me --web-identity-token file://token
-  curl -sN 'http://127.0.0.1:4566/_landfall/decisions?follow&outcome=refused'    # why, as it happens; also
-                    # caller=PART, action=PART, resource=PART, request_id=ID, after=SEQUENCE, limit=NUMBER
-  curl -sX POST http://127.0.0.1:4566/_landfall/gc    # removes content that no image needs any more";
+
+  As the root user, or with a session for a token:
+    export AWS_ENDPOINT_URL=http://127.0.0.1:4566
+    export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+    landfall token github --repo acme/web > token
+    aws sts assume-role-with-web-identity --role-arn ARN \\
+      --role-session-name me --web-identity-token file://token
+
+  Why, as it happens (also caller=PART, action=PART, resource=PART,
+  request_id=ID, after=SEQUENCE, limit=NUMBER):
+    curl -sN \\
+      'http://127.0.0.1:4566/_landfall/decisions?follow&outcome=refused'
+
+  Remove content that no image needs any more:
+    curl -sX POST http://127.0.0.1:4566/_landfall/gc";
 
 /// How output is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -229,7 +239,7 @@ pub struct Served {
     /// The server.
     pub server: Running,
     /// Where blobs are that nobody needs afterwards; goes away with this value.
-    pub _blobs: Option<tempfile::TempDir>,
+    pub _blobs: Option<Scratch>,
     /// What was read of the Terraform.
     pub read: files::ReadInfra,
     /// What was made of it.
@@ -257,7 +267,7 @@ pub async fn start(sources: &SourceMap, setup: Setup<'_>) -> Result<Served, Fail
     let (place, blobs) = match setup.data {
         Some(dir) => (Place::Data(dir.to_owned()), None),
         None => {
-            let blobs = tempfile::Builder::new().prefix("landfall-").tempdir().map_err(|error| {
+            let blobs = Scratch::make("images").map_err(|error| {
                 Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
             })?;
             (Place::Scratch(blobs.path().join("images")), Some(blobs))

@@ -14,7 +14,7 @@ pub fn run(bytes: &[u8]) {
     let mut included = Included { sources: SourceMap::new(), files: super::files(super::text(bytes), PATH) };
     let sources = included.sources.clone();
     let Some((name, text)) = included.files.first().copied() else { return };
-    let file = File { source: sources.add(name, text), text: text.to_owned() };
+    let file = File::parse(sources.add(name, text), text);
     let paths = included.paths(&Project::Own);
     // GitLab refuses inputs that a file doesn't declare.
     let inputs = [("environment".to_owned(), "production".to_owned())];
@@ -73,7 +73,7 @@ impl Library for Included<'_> {
         };
         let found = self.files.iter().find(|(known, _)| *known == name);
         let (_, text) = found.ok_or(Missing::File)?;
-        Ok(File { source: self.sources.add(name, *text), text: (*text).to_owned() })
+        Ok(File::parse(self.sources.add(name, *text), text))
     }
 
     fn paths(&mut self, project: &Project) -> Vec<String> {

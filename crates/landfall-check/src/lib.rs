@@ -7,6 +7,7 @@ pub mod aws_document;
 pub mod github;
 pub mod gitlab;
 pub mod kubernetes;
+mod regions;
 pub mod render;
 pub mod terraform;
 pub mod yaml;

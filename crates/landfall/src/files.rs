@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use landfall_check::terraform::{self, Disk, Infra, Root};
-use landfall_check::yaml;
 use landfall_deliver::Failure;
-use landfall_types::{AccountId, Finding, Node, SourceId, SourceMap, Tree};
+use landfall_types::{AccountId, Finding, SourceId, SourceMap};
 
 use crate::cmd::{key_value, usage};
 use crate::config::Found;
@@ -97,39 +96,9 @@ pub fn in_folder(dir: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failure> 
     Ok(files)
 }
 
-/// The region that pipeline files speak of, where they speak of just one: as the value of a key such as
-/// `aws-region` or `AWS_DEFAULT_REGION`.
-pub fn region_of_pipeline(sources: &SourceMap, files: &[SourceId]) -> Option<String> {
-    let mut regions = BTreeSet::new();
-    for id in files {
-        // A file that can't be read is told by who reads it for its own sake.
-        let trees = yaml::parse_all_keeping(*id, &sources.text(*id), &["!reference"]).unwrap_or_default();
-        trees.iter().for_each(|tree| collect_regions(tree, &mut regions));
-    }
+/// The region that pipeline files speak of, where they speak of just one.
+pub fn region_of_pipeline(mut regions: BTreeSet<String>) -> Option<String> {
     if regions.len() == 1 { regions.pop_first() } else { None }
-}
-
-fn collect_regions(tree: &Tree, regions: &mut BTreeSet<String>) {
-    for (key, value) in tree.entries() {
-        match &value.node {
-            Node::Text(text) if key.text.to_ascii_lowercase().ends_with("region") && is_region(text) => {
-                regions.insert(text.clone());
-            }
-            _ => collect_regions(value, regions),
-        }
-    }
-    tree.items().iter().for_each(|item| collect_regions(item, regions));
-}
-
-/// Whether a text looks like `eu-west-1` or `us-gov-east-1`.
-fn is_region(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let Some((number, words)) = parts.split_last() else { return false };
-    let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    words.len() >= 2
-        && words.iter().all(is_word)
-        && number.len() == 1
-        && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Values of Terraform's variables. They have no place of their own: what is said later wins.

@@ -50,6 +50,8 @@ pub use read::read;
 pub use template::Template;
 pub use trigger::{EventFacts, Triggers, starts};
 
+use std::collections::BTreeSet;
+
 use landfall_types::{Finding, SourceId};
 
 /// Reads a workflow file: YAML, then the workflow, with its lines kept for GitHub's `(Line: 8, Col: 3)`.
@@ -60,7 +62,9 @@ pub fn load(source: SourceId, path: &str, text: &str) -> (Option<Workflow>, Vec<
         Ok(tree) => {
             let (workflow, findings) = read(source, path, &tree);
             let lines = Some(Lines::of(text));
-            (workflow.map(|workflow| Workflow { lines, ..workflow }), findings)
+            let mut regions = BTreeSet::new();
+            crate::regions::collect(&tree, &mut regions);
+            (workflow.map(|workflow| Workflow { lines, regions, ..workflow }), findings)
         }
     }
 }

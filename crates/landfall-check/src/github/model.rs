@@ -1,5 +1,7 @@
 //! A workflow file as typed values, each with its place. GitHub, "Workflow syntax for GitHub Actions".
 
+use std::collections::BTreeSet;
+
 use landfall_types::{SourceId, Span, Spanned, Tree};
 
 use super::lines::Lines;
@@ -40,6 +42,9 @@ pub struct Workflow {
     pub span: Span,
     /// Where its lines begin, for GitHub's `(Line: 8, Col: 3)`; known when it was read by [`super::load`].
     pub lines: Option<Lines>,
+    /// The regions that the file speaks of, as values of keys such as `aws-region`; known when it was read by
+    /// [`super::load`].
+    pub regions: BTreeSet<String>,
 }
 
 impl Workflow {

@@ -3,7 +3,7 @@
 //! The texts are those of GitHub's parser (the open-source runner's `WorkflowParser` resources, and the
 //! test data of actions/languageservices). Unknown keys are errors, as on GitHub.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use landfall_types::tree::Key;
 use landfall_types::{Finding, Node, SourceId, Span, Spanned, Tree};
@@ -84,6 +84,7 @@ impl Reader {
             unmodelled,
             span: tree.span,
             lines: None,
+            regions: BTreeSet::new(),
         })
     }
 

@@ -2,8 +2,11 @@
 //!
 //! <https://docs.gitlab.com/ci/yaml/includes/>
 
+use std::collections::BTreeSet;
+
 use landfall_types::{Finding, Node, SourceId, Span, Spanned, Tree, tree::Key};
 
+use super::document::Document;
 use super::facts::PipelineFacts;
 use super::read::{Findings, rules_of, spanned, texts};
 use super::rules::{self, Ground};
@@ -33,13 +36,33 @@ pub enum Project {
     },
 }
 
-/// A file that was found.
+/// A file that was found, and parsed.
 #[derive(Clone, Debug)]
 pub struct File {
-    /// Its text, as messages show it.
-    pub source: SourceId,
-    /// The same.
-    pub text: String,
+    source: SourceId,
+    document: Result<Document, Finding>,
+}
+
+impl File {
+    /// Parses a file's text; that it is none is told by who loads it.
+    pub fn parse(source: SourceId, text: &str) -> Self {
+        Self { source, document: document::parse(source, text) }
+    }
+
+    /// The regions that it speaks of, as values of keys such as `AWS_DEFAULT_REGION`.
+    pub fn regions(&self) -> BTreeSet<String> {
+        let mut regions = BTreeSet::new();
+        self.document.iter().for_each(|document| crate::regions::collect(&document.config, &mut regions));
+        regions
+    }
+
+    pub(super) fn source(&self) -> SourceId {
+        self.source
+    }
+
+    pub(super) fn document(&self) -> Result<&Document, Vec<Finding>> {
+        self.document.as_ref().map_err(|finding| vec![finding.clone()])
+    }
 }
 
 /// Why there is no file.
@@ -100,9 +123,9 @@ impl Loader<'_> {
         by: Option<Span>,
         level: usize,
     ) -> Result<Tree, Vec<Finding>> {
-        let document = document::parse(file.source, &file.text).map_err(|finding| vec![finding])?;
+        let document = file.document()?;
         let expand = |text: &str| self.variables.replace(text);
-        let config = inputs::fill(&document, given, by, &expand)?;
+        let config = inputs::fill(document, given, by, &expand)?;
         if !matches!(config.node, Node::Map(_) | Node::Null) {
             return Err(vec![refused("Invalid configuration format", config.span)]);
         }

@@ -3,10 +3,11 @@
 //!
 //! <https://docs.gitlab.com/ci/inputs/>
 
-use landfall_types::{Finding, Node, SourceId, Span, Tree, tree::Key};
+use landfall_types::{Finding, Node, Span, Tree, tree::Key};
 use regex_lite::Regex;
 
 use super::document::Document;
+use super::include::File;
 use super::refused;
 
 /// Functions behind one input, GitLab's own limit.
@@ -46,14 +47,13 @@ pub(super) fn fill(
 
 /// Inputs of whoever starts the pipeline: a text becomes what the file declares it to be.
 pub(super) fn from_outside(
-    source: SourceId,
+    file: &File,
     inputs: &[(String, String)],
-    text: &str,
 ) -> Result<Vec<(Key, Tree)>, Vec<Finding>> {
     if inputs.is_empty() {
         return Ok(Vec::new());
     }
-    let document = super::document::parse(source, text).map_err(|finding| vec![finding])?;
+    let (source, document) = (file.source(), file.document()?);
     let span = Span::new(source, 0, 0);
     let kind = |name: &str| {
         let spec = document.header.as_ref()?.field("spec")?.field("inputs")?.field(name)?;

@@ -45,7 +45,7 @@ pub fn load(
     let mut variables = Variables::default();
     variables.extend(facts.predefined());
     variables.extend(facts.said());
-    let given = inputs::from_outside(file.source, inputs, &file.text)?;
+    let given = inputs::from_outside(file, inputs)?;
     let mut loader = include::Loader { library, facts, variables: &variables, files: 0 };
     let tree = loader.load(&Project::Own, file, &given, None, 0)?;
     let tree = combine::extend_all(tree)?;

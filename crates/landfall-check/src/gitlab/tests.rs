@@ -33,7 +33,7 @@ impl Library for Files {
             return Err(Missing::Project("say where it is".to_owned()));
         }
         let text = self.files.get(&name).cloned().ok_or(Missing::File)?;
-        Ok(File { source: self.sources.add(name, text.as_str()), text })
+        Ok(File::parse(self.sources.add(name, text.as_str()), &text))
     }
 
     fn paths(&mut self, project: &Project) -> Vec<String> {
@@ -248,7 +248,7 @@ fn what_grows_without_end_is_told() {
         let facts = PipelineFacts::of("a/b");
         let mut library = Files::default();
         let source = library.sources.add("x", text.as_str());
-        let findings = load(&File { source, text }, &[], &facts, &mut library).unwrap_err();
+        let findings = load(&File::parse(source, &text), &[], &facts, &mut library).unwrap_err();
         findings.into_iter().next().unwrap().message
     };
     let list = vec!["x"; 1_000].join(", ");
@@ -283,7 +283,7 @@ fn no_text_makes_the_reader_panic() {
             let mut library = Files::default();
             let text = file[..end].to_owned();
             let source = library.sources.add("x", text.as_str());
-            if let Ok(config) = load(&File { source, text }, &[], &facts, &mut library) {
+            if let Ok(config) = load(&File::parse(source, &text), &[], &facts, &mut library) {
                 let _ = plan(&config, &facts, &[]);
             }
         }

@@ -43,7 +43,7 @@ impl Library for Folders<'_> {
         }
         let read = text_file::read(&file, FILE_BYTES_MAX);
         let text = read.map_err(|error| Missing::Unreadable(error.to_string()))?;
-        Ok(File { source: self.sources.add(shown, text.as_str()), text })
+        Ok(File::parse(self.sources.add(shown, text.as_str()), &text))
     }
 
     fn paths(&mut self, project: &Project) -> Vec<String> {

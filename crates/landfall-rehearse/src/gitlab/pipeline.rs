@@ -230,7 +230,7 @@ impl Executor<'_> {
         });
         let loaded = match missing {
             Some(finding) => Err(vec![finding]),
-            None => gitlab::load(&gitlab::File { source, text }, &[], &facts, &mut library),
+            None => gitlab::load(&gitlab::File::parse(source, &text), &[], &facts, &mut library),
         };
         match loaded {
             Ok(config) => Box::pin(self.pipeline(&config, &facts, format!("{name} / "), level + 1)).await,

@@ -124,21 +124,31 @@ pub struct RehearseArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  landfall rehearse examples/github-ecr
-  landfall rehearse examples/gitlab                                a GitLab pipeline
-  landfall rehearse examples/eks-pod                               a Kubernetes manifest
-  landfall rehearse . --event pull_request                         of GitLab: merge_request, tag, …
-  landfall rehearse . --event release=published --ref refs/tags/v1
-  landfall rehearse .github/workflows/deploy.yml --infra infra --remote acme/ci-templates@main=../ci-templates
-  landfall rehearse . --action acme/notify@v1=../notify             an action from a folder
-  landfall rehearse . --stretch 'Configure AWS credentials=2h'     what if the job outlives its session
-  landfall rehearse . --signed-by stranger                         what if someone forges a token
+  GitHub workflows, a GitLab pipeline, a Kubernetes manifest:
+    landfall rehearse examples/github-ecr
+    landfall rehearse examples/gitlab
+    landfall rehearse examples/eks-pod
 
-With --format json each line is an object with an `event`: ready, run-started, run-refused, not-triggered,
-job-started, job-skipped, step-started, output, step-ended (its decisions and findings), job-ended, remark,
-and at last ended (success, sessions, images).
+  By another event (of GitLab: merge_request, tag, …):
+    landfall rehearse . --event pull_request
+    landfall rehearse . --event release=published --ref refs/tags/v1
 
-Exit codes: 0 the whole crossing works; 1 something was refused or failed; 2 wrong usage or unreadable input.";
+  With workflows of another repository, and an action from a folder:
+    landfall rehearse .github/workflows/deploy.yml --infra infra \\
+      --remote acme/ci-templates@main=../ci-templates
+    landfall rehearse . --action acme/notify@v1=../notify
+
+  What if the job outlives its session, or someone forges a token?
+    landfall rehearse . --stretch 'Configure AWS credentials=2h'
+    landfall rehearse . --signed-by stranger
+
+With --format json each line is an object with an `event`: ready, run-started,
+run-refused, not-triggered, job-started, job-skipped, step-started, output,
+step-ended (its decisions and findings), job-ended, remark, and at last ended
+(success, sessions, images).
+
+Exit codes: 0 the whole crossing works; 1 something was refused or failed;
+2 wrong usage or unreadable input.";
 
 /// A user's name, as GitHub and GitLab have them; apps have `[bot]` behind theirs.
 fn actor(text: &str) -> Result<String, String> {
@@ -204,13 +214,13 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
     let mut secrets = secrets(&args, environment)?;
     let infra = infra(&args, &found)?;
     let mut stop = pin!(serve::stop_signal());
-    let scratch = Scratch::make("landfall-rehearsal-").map_err(|error| {
+    let scratch = Scratch::make("rehearsal").map_err(|error| {
         Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
     })?;
     let snapshot = copy(&repository, &scratch, stop.as_mut()).await?;
     adopt_commit(&snapshot, &mut facts);
-    let files: Vec<_> = workflows.iter().map(|(_, workflow)| workflow.source).collect();
-    let region = files::region_of_pipeline(&sources, &files);
+    let regions = workflows.iter().flat_map(|(_, workflow)| workflow.regions.clone()).collect();
+    let region = files::region_of_pipeline(regions);
     let served = serve::start(&sources, setup(&args, &found, &infra, region)?).await?;
     let errors: Vec<&Finding> =
         served.read.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();

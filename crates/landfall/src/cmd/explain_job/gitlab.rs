@@ -35,7 +35,8 @@ pub fn ask(args: &JobArgs, path: &Path, sources: &SourceMap, source: &RoleSource
     };
     let facts = rehearse::gitlab::facts(&words, &found, &project, &issuer)?;
     let remotes = rehearse::remotes(&args.remote, &found);
-    let config = rehearse::gitlab::load(sources, path, &dir, &facts, &args.input, &remotes)?;
+    let file = rehearse::gitlab::read(sources, path)?;
+    let config = rehearse::gitlab::load(sources, (path, &file), &dir, &facts, &args.input, &remotes)?;
     let about = |job: &str| format!("{job}  {} on {}", facts.source, facts.ref_path());
     let plan = match gitlab::plan(&config, &facts, &paths(&dir)) {
         Ok(plan) => plan,

@@ -66,11 +66,12 @@ pub async fn run(
     let secrets = secrets(args, environment)?;
     let infra = infra(args, found)?;
     let mut stop = pin!(serve::stop_signal());
-    let scratch = Scratch::make("landfall-rehearsal-").map_err(|error| {
+    let scratch = Scratch::make("rehearsal").map_err(|error| {
         Failure::new(FailureKind::Outside, format!("cannot make a temporary folder: {error}"))
     })?;
     let snapshot = copy(repository, &scratch, stop.as_mut()).await?;
-    let region = files::region_of_pipeline(&sources, &[files::read(&sources, file)?]);
+    let pipeline = read(&sources, file)?;
+    let region = files::region_of_pipeline(pipeline.regions());
     let served = serve::start(&sources, setup(args, found, &infra, region)?).await?;
     let errors: Vec<&Finding> =
         served.read.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
@@ -85,7 +86,7 @@ pub async fn run(
     let facts = facts(&args.words(), found, &project, &issuer)?;
     let facts = args.further(facts, &snapshot, secrets);
     let remotes = remotes(&args.remote, found);
-    let config = load(&sources, file, repository, &facts, &args.inputs(found), &remotes)?;
+    let config = load(&sources, (file, &pipeline), repository, &facts, &args.inputs(found), &remotes)?;
     let rehearsal = Rehearsal {
         world: Arc::clone(&served.server.world),
         ready: Ready {
@@ -155,24 +156,31 @@ async fn rehearse(rehearsal: &Rehearsal, sources: &SourceMap, format: Format) ->
     }
 }
 
-/// Reads a configuration with all that it includes.
+/// Reads the file of a pipeline.
+///
+/// # Errors
+/// When it can't be read; what GitLab would refuse in it is told by [`load`].
+pub fn read(sources: &SourceMap, file: &Path) -> Result<File, Failure> {
+    let source = files::read(sources, file)?;
+    Ok(File::parse(source, &sources.text(source)))
+}
+
+/// Puts a configuration together with all that it includes.
 ///
 /// # Errors
 /// What GitLab would refuse, or what can't be found, after it was told.
 pub fn load(
     sources: &SourceMap,
-    file: &Path,
+    (path, file): (&Path, &File),
     repository: &Path,
     facts: &PipelineFacts,
     inputs: &[(String, String)],
     remotes: &landfall_rehearse::library::Remotes,
 ) -> Result<Config, Failure> {
-    let source = files::read(sources, file)?;
-    let text = sources.text(source).to_string();
     let mut library = Library { sources, repository, remotes };
-    gitlab::load(&File { source, text }, inputs, facts, &mut library).map_err(|findings| {
+    gitlab::load(file, inputs, facts, &mut library).map_err(|findings| {
         let findings: Vec<&Finding> = findings.iter().collect();
-        unreadable(&findings, sources, &format!("{} is not a valid configuration", shown(file)))
+        unreadable(&findings, sources, &format!("{} is not a valid configuration", shown(path)))
     })
 }
 

@@ -2,6 +2,7 @@
 //! `check` says of the job.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod cases;
 mod claims;
 mod pipelines;
 mod stage;

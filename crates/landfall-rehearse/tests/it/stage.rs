@@ -58,7 +58,7 @@ fn count(buffer: &mut [u8]) {
 
 impl Stage {
     pub async fn set() -> Self {
-        let scratch = Scratch::make("landfall test ").unwrap();
+        let scratch = Scratch::make("a test").unwrap();
         let sources = SourceMap::new();
         let config = Config {
             addr: "127.0.0.1:0".parse().unwrap(),
@@ -82,7 +82,7 @@ impl Stage {
     }
 
     /// Makes a folder from texts.
-    pub fn folder(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
+    pub fn folder(&self, name: &str, files: &[(impl AsRef<Path>, impl AsRef<[u8]>)]) -> PathBuf {
         let dir = self.scratch.path().join(name);
         for (file, text) in files {
             let path = dir.join(file);
@@ -121,7 +121,7 @@ impl Stage {
         let source = self.sources.add(path.as_str(), text.as_str());
         let (read, findings) = github::load(source, &path, &text);
         assert!(findings.is_empty(), "{findings:?}");
-        let dir = Scratch::make("landfall test job ").unwrap();
+        let dir = Scratch::make("a job").unwrap();
         let facts = Self::facts(given);
         let rehearsal = Rehearsal {
             world: Arc::clone(&self.server.world),
@@ -184,9 +184,10 @@ impl Stage {
         let source = self.sources.add(name, text.as_str());
         let remotes = Remotes::default();
         let mut library = Library { sources: &self.sources, repository, remotes: &remotes };
-        let config = gitlab::load(&gitlab::File { source, text }, &given.inputs, &given.facts, &mut library);
+        let config =
+            gitlab::load(&gitlab::File::parse(source, &text), &given.inputs, &given.facts, &mut library);
         let mut transcript = Transcript { sources: &self.sources, lines: Vec::new() };
-        let dir = Scratch::make("landfall test job ").unwrap();
+        let dir = Scratch::make("a job").unwrap();
         let issuer = Issuer::parse(&given.facts.server_url).unwrap();
         self.server.world.issuers.play_as(issuer, IssuerKind::Gitlab);
         match config {

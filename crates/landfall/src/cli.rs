@@ -7,7 +7,7 @@ use crate::cmd;
 /// Containers from CI to AWS without a stored key: rehearse the whole crossing on a laptop, and
 /// make it in CI.
 #[derive(Parser, Debug)]
-#[command(name = "landfall", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "landfall", version, max_term_width = 80, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -16,17 +16,24 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  landfall rehearse .                            run this repository's workflow against a local AWS side
-  landfall rehearse . --event pull_request       … as a pull request would run it
-  landfall serve --infra infra/                  a local AWS side for any client
-  landfall token github --repo acme/web | head   a token for it
-  landfall login --role ROLE_ARN --region R      in CI: the job's ID token becomes a session
-  landfall exec --role ROLE_ARN -- ./deploy.sh   … for one command only
-  landfall ecr login && landfall push --dir ./image REGISTRY/REPOSITORY:TAG
-  landfall deploy --cluster C --service S --image REGISTRY/REPOSITORY:TAG
+  This repository's pipeline against a local AWS side, also as a pull request:
+    landfall rehearse .
+    landfall rehearse . --event pull_request
 
-Exit codes: 0 fine; 1 it worked and the answer is bad news; 2 wrong usage or unreadable input;
-3 an outside party failed (network, AWS, a registry).";
+  A local AWS side for any client, and a token for it:
+    landfall serve --infra infra/
+    landfall token github --repo acme/web > token
+
+  In CI the job's ID token becomes a session, of the job or of one command:
+    landfall login --role ROLE_ARN --region R
+    landfall exec --role ROLE_ARN --region R -- ./deploy.sh
+
+  From an image to a service:
+    landfall ecr login && landfall push --dir ./image REGISTRY/REPOSITORY:TAG
+    landfall deploy --cluster C --service S --image REGISTRY/REPOSITORY:TAG
+
+Exit codes: 0 fine; 1 it worked and the answer is bad news; 2 wrong usage or
+unreadable input; 3 an outside party failed (network, AWS, a registry).";
 
 /// The commands.
 #[derive(Subcommand, Debug)]
@@ -78,19 +85,22 @@ mod tests {
 
     /// A terminal of 80 columns must not break a line in two: what is pasted would be two commands.
     #[test]
-    fn examples_of_the_client_can_be_pasted_from_a_narrow_terminal() {
-        let (all, client) = (Cli::command(), ["login", "exec", "credentials", "ecr", "push", "deploy"]);
-        let of_client = |command: &&clap::Command| client.contains(&command.get_name());
-        let mut open: Vec<_> = all.get_subcommands().filter(of_client).collect();
+    fn examples_can_be_pasted_from_a_narrow_terminal() {
+        let all = Cli::command();
+        let mut open = vec![&all];
+        let mut wide = Vec::new();
         let mut count = 0;
         while let Some(command) = open.pop() {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            for line in help.lines().filter(|line| line.starts_with("    ")) {
-                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
-                count += 1;
-            }
+            count += help.lines().count();
+            let lines = help.lines().filter(|line| line.chars().count() > COLUMNS_MAX);
+            wide.extend(lines.map(|line| format!("{}: {line}", command.get_name())));
             open.extend(command.get_subcommands());
         }
-        assert!(count > 20, "{count} lines");
+        assert!(wide.is_empty(), "{wide:#?}");
+        assert!(count > 100, "{count} lines");
     }
+
+    /// In characters; clap breaks the rest of the help there.
+    const COLUMNS_MAX: usize = 80;
 }

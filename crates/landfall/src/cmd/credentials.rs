@@ -37,7 +37,8 @@ Examples:
   A client that is started a hundred times makes one session:
     credential_process = landfall credentials … --cache /run/user/1000/deploy
 
-Exit codes: 0 there it is; 1 refused; 2 wrong usage; 3 GitHub or AWS could not be reached.";
+Exit codes: 0 there it is; 1 refused; 2 wrong usage; 3 GitHub or AWS could not
+be reached.";
 
 /// Prints a session.
 ///

@@ -52,8 +52,8 @@ Examples:
   landfall diff old-trust.json new-trust.json
   landfall diff main/infra branch/infra --role deploy
 
-Exit codes: 0 nothing is newly admitted; 1 something is, or it can't be proved that nothing is; 2 wrong usage or
-unreadable input.";
+Exit codes: 0 nothing is newly admitted; 1 something is, or it can't be proved
+that nothing is; 2 wrong usage or unreadable input.";
 
 /// One of the two sides.
 struct Side {

@@ -134,11 +134,13 @@ Examples:
       --registries 123456789012.dkr.ecr.eu-west-1.amazonaws.com \\
       --registries 123456789012.dkr.ecr.us-east-1.amazonaws.com,public.ecr.aws)\"
 
-Exit codes: 0 logged in; 1 refused; 2 wrong usage or no credentials; 3 ECR could not be reached.";
+Exit codes: 0 logged in; 1 refused; 2 wrong usage or no credentials; 3 ECR could
+not be reached.";
 
 const HELPER_EXAMPLES: &str = "\
 Examples:
-  landfall ecr install-helper 123456789012.dkr.ecr.eu-west-1.amazonaws.com public.ecr.aws
+  landfall ecr install-helper public.ecr.aws \\
+    123456789012.dkr.ecr.eu-west-1.amazonaws.com
   landfall ecr install-helper --dir ~/.local/bin
 
 Exit codes: 0 installed; 2 wrong usage, or a file that is in the way.";

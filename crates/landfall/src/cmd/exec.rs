@@ -47,8 +47,8 @@ Examples:
     landfall exec --env --role \"$ROLE\" --region eu-west-1 -- \\
       s3cmd sync dist/ s3://site/
 
-Exit codes: the command's own; 126 it can't be run; 127 it isn't there. Before it starts: 1 refused;
-2 wrong usage; 3 GitHub or AWS could not be reached.";
+Exit codes: the command's own; 126 it can't be run; 127 it isn't there. Before
+it starts: 1 refused; 2 wrong usage; 3 GitHub or AWS could not be reached.";
 
 /// Runs the command; gives the exit code.
 ///

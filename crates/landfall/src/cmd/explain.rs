@@ -62,8 +62,10 @@ pub struct ExplainArgs {
 const EXAMPLES: &str = "\
 Examples:
   landfall explain --role deploy --infra infra --token token
-  landfall explain --role arn:aws:iam::123456789012:role/deploy --policy trust.json --claims claims.json
-  landfall explain --workflow .github/workflows/deploy.yml --job deploy --event pull_request --infra infra
+  landfall explain --role arn:aws:iam::123456789012:role/deploy \\
+    --policy trust.json --claims claims.json
+  landfall explain --workflow .github/workflows/deploy.yml --job deploy \\
+    --event pull_request --infra infra
   landfall explain --role deploy --infra infra --action ecr:PutImage \\
     --resource arn:aws:ecr:eu-west-1:123456789012:repository/web
   landfall explain --role deploy --infra infra --action iam:PassRole \\
@@ -72,7 +74,8 @@ Examples:
 
 docs/json.md says what --format json holds.
 
-Exit codes: 0 allowed; 1 refused, or not known; 2 wrong usage or unreadable input.";
+Exit codes: 0 allowed; 1 refused, or not known; 2 wrong usage or unreadable
+input.";
 
 /// What was found out.
 struct Explained {

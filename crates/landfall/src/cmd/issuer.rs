@@ -50,11 +50,16 @@ pub struct IssuerArgs {
 const EXAMPLES: &str = "\
 Examples:
   landfall issuer https://token.actions.githubusercontent.com
-  landfall issuer https://gitlab.example.com --token token     is the token's key published there?
-  landfall issuer https://gitlab.example.com --issuer-address gitlab.example.com=10.0.0.7:443
 
-Exit codes: 0 STS can verify its tokens; 1 it can't, or not this one; 2 wrong usage or unreadable input; 3 the issuer
-could not be reached.";
+  Is the token's key published there?
+    landfall issuer https://gitlab.example.com --token token
+
+  By an address that AWS would not use:
+    landfall issuer https://gitlab.example.com \\
+      --issuer-address gitlab.example.com=10.0.0.7:443
+
+Exit codes: 0 STS can verify its tokens; 1 it can't, or not this one; 2 wrong
+usage or unreadable input; 3 the issuer could not be reached.";
 
 /// Everything that was seen.
 struct Seen {

@@ -82,7 +82,7 @@ Examples:
     landfall login --role \"$ROLE\" --region eu-west-1 \\
       --allowed-account-ids 123456789012
 
-  In GitLab, with `id_tokens: { AWS_ID_TOKEN: { aud: sts.amazonaws.com } }`, for the commands that follow:
+  In GitLab, with `id_tokens: { AWS_ID_TOKEN: { aud: sts.amazonaws.com } }`:
     export $(landfall login --role \"$ROLE\" --region eu-west-1 \\
       --web-identity-token-variable AWS_ID_TOKEN --format env)
 
@@ -97,7 +97,8 @@ Examples:
     export AWS_ENDPOINT_URL=http://127.0.0.1:4566
     landfall login --role \"$ROLE\" --region eu-west-1
 
-Exit codes: 0 logged in; 1 refused; 2 wrong usage; 3 GitHub or AWS could not be reached.";
+Exit codes: 0 logged in; 1 refused; 2 wrong usage; 3 GitHub or AWS could not be
+reached.";
 
 /// Logs in.
 ///

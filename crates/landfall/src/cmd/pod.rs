@@ -54,14 +54,17 @@ pub struct PodArgs {
 const EXAMPLES: &str = "\
 Examples:
   landfall serve --infra examples/eks-pod/infra &
-  landfall serve pod --cluster shop --namespace build --service-account pusher -- aws sts get-caller-identity
-  landfall serve pod --cluster shop --namespace build --service-account irsa-pusher \\
+  landfall serve pod --cluster shop --namespace build \\
+    --service-account pusher -- aws sts get-caller-identity
+  landfall serve pod --cluster shop --namespace build \\
+    --service-account irsa-pusher \\
     --role arn:aws:iam::123456789012:role/irsa-pusher -- \\
     aws sts get-caller-identity
-  landfall serve pod --netns --cluster shop --namespace build --service-account pusher -- env
+  landfall serve pod --netns --cluster shop --namespace build \\
+    --service-account pusher -- env
 
-Exit codes: the command's own; 126 it can't be run; 127 it isn't there. Before it starts:
-2 wrong usage; 3 no server.";
+Exit codes: the command's own; 126 it can't be run; 127 it isn't there. Before
+it starts: 2 wrong usage; 3 no server.";
 
 /// How the pod is somebody.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -157,7 +157,8 @@ Examples:
     landfall push --dir linux/amd64=dist/amd64 --dir linux/arm64=dist/arm64 \\
       --entrypoint /server REF
 
-  An OCI layout (docker buildx build --output type=oci,dest=image,tar=false), under two tags:
+  An OCI layout, as docker buildx build --output type=oci,dest=image,tar=false
+  makes it, under two tags:
     landfall push --oci image 123456789012.dkr.ecr.eu-west-1.amazonaws.com/api \\
       --tag \"$GITHUB_SHA\" --tag latest
 
@@ -165,10 +166,12 @@ Examples:
     docker save app | landfall push - REF
     landfall push --engine app:v1 REF
 
-SOURCE_DATE_EPOCH sets the time that files and image carry; without it that is 1970.
-In GitHub Actions the step gets the outputs `digest` and `image` (REGISTRY/REPOSITORY@DIGEST).
+SOURCE_DATE_EPOCH sets the time that files and image carry; without it that is
+1970. In GitHub Actions the step gets the outputs `digest` and `image`
+(REGISTRY/REPOSITORY@DIGEST).
 
-Exit codes: 0 pushed; 1 refused; 2 wrong usage or unreadable input; 3 a registry could not be reached.";
+Exit codes: 0 pushed; 1 refused; 2 wrong usage or unreadable input; 3 a registry
+could not be reached.";
 
 /// Pushes.
 ///

@@ -25,9 +25,9 @@ pub struct TokenArgs {
 /// What to do.
 #[derive(Subcommand, Debug)]
 enum TokenCommand {
-    /// Mint a token as GitHub would give it to a job; a running `landfall serve` signs it
+    /// Mint a token as GitHub would give it to a job, for five minutes; a running `landfall serve` signs it
     Github(Box<GithubArgs>),
-    /// Mint a token as a GitLab would give it to a job
+    /// Mint a token as a GitLab would give it to a job, for an hour; a running `landfall serve` signs it
     Gitlab(Box<super::token_gitlab::GitlabArgs>),
     /// Mint a token as an EKS cluster projects it into a pod; a running `landfall serve` signs it
     Eks(Box<super::token_eks::EksArgs>),
@@ -63,18 +63,43 @@ struct GithubArgs {
     /// The file that defines the job, `OWNER/NAME/.github/workflows/FILE@REF`
     #[arg(long, value_name = "REF")]
     job_workflow_ref: Option<String>,
+    #[command(flatten)]
+    mint: MintArgs,
+}
+
+/// What every token that is minted has.
+#[derive(Args, Debug)]
+pub struct MintArgs {
     /// A claim to set or, with an empty value, to leave out; may be repeated
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = super::key_value)]
     claims: Vec<(String, String)>,
-    /// Minutes since the token was issued; it lives for five
+    /// Minutes since the token was issued
     #[arg(long, value_name = "MINUTES", default_value_t = 0)]
     age: u32,
     /// Who signs it
     #[arg(long, value_enum, default_value_t = SignedBy::Issuer)]
-    signed_by: SignedBy,
+    pub signed_by: SignedBy,
     /// Where `landfall serve` listens [default: AWS_ENDPOINT_URL, else http://127.0.0.1:4566]
     #[arg(long, value_name = "URL")]
-    endpoint: Option<String>,
+    pub endpoint: Option<String>,
+}
+
+impl MintArgs {
+    /// When the token was issued, in seconds since 1970.
+    pub fn issued_at(&self) -> i64 {
+        edge::now().seconds() - i64::from(self.age) * 60
+    }
+
+    /// Sets and leaves out the claims that were said.
+    pub fn adjust(&self, claims: &mut Claims) {
+        for (name, value) in &self.claims {
+            if value.is_empty() {
+                claims.remove(name)
+            } else {
+                claims.set_text(name.as_str(), value.as_str())
+            }
+        }
+    }
 }
 
 /// Who signs a token.
@@ -89,7 +114,8 @@ pub enum SignedBy {
 const EXAMPLES: &str = "\
 Examples:
   landfall token github --repo acme/web > token
-  aws sts assume-role-with-web-identity --role-arn ARN --role-session-name me --web-identity-token file://token
+  aws sts assume-role-with-web-identity --role-arn ARN \\
+    --role-session-name me --web-identity-token file://token
 
   What AWS says to tokens that it must refuse:
   landfall token github --repo acme/web --event pull_request
@@ -131,21 +157,16 @@ async fn github(args: &GithubArgs, environment: &Environment) -> Result<(), Fail
     if !is_repository(&args.repo) {
         return Err(usage(format!("--repo `{}` is not OWNER/NAME", args.repo)));
     }
-    mint(&claims(args), args.signed_by, args.endpoint.as_deref(), environment).await
+    mint(&claims(args), &args.mint, environment).await
 }
 
 /// Asks a running server for a token with these claims, and prints it.
 ///
 /// # Errors
 /// No server to ask; claims of an issuer that it doesn't play.
-pub async fn mint(
-    claims: &Claims,
-    signed_by: SignedBy,
-    endpoint: Option<&str>,
-    environment: &Environment,
-) -> Result<(), Failure> {
-    let endpoint = serve::endpoint(endpoint, environment);
-    print(&mint_claims(&endpoint, claims, signed_by).await?)
+pub async fn mint(claims: &Claims, args: &MintArgs, environment: &Environment) -> Result<(), Failure> {
+    let endpoint = serve::endpoint(args.endpoint.as_deref(), environment);
+    print(&mint_claims(&endpoint, claims, args.signed_by).await?)
 }
 
 /// Has a running server sign claims.
@@ -233,13 +254,11 @@ fn claims(args: &GithubArgs) -> Claims {
     facts.head_ref = event.head_ref;
     facts.base_ref = event.base_ref;
     facts.environment = args.environment.clone();
-    let issued_at = edge::now().seconds() - i64::from(args.age) * 60;
+    let issued_at = args.mint.issued_at();
     let mut bytes = [0; 16];
     edge::fill_random(&mut bytes);
     let mut claims = github::token_claims(&facts, issued_at, &landfall_wire::ids::request_id(bytes));
-    for (name, value) in &args.claims {
-        if value.is_empty() { claims.remove(name) } else { claims.set_text(name.as_str(), value.as_str()) }
-    }
+    args.mint.adjust(&mut claims);
     claims
 }
 

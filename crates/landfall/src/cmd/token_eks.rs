@@ -5,7 +5,7 @@ use landfall_deliver::{Environment, Failure};
 use landfall_serve::eks::pods::{self, TokenFacts};
 use landfall_types::Claims;
 
-use super::token::{self, SignedBy};
+use super::token::{self, MintArgs};
 use super::{serve, usage};
 use crate::edge;
 
@@ -24,18 +24,8 @@ pub struct EksArgs {
     /// How long the token lives, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = LIFETIME_DEFAULT)]
     lifetime: u32,
-    /// A claim to set or, with an empty value, to leave out; may be repeated
-    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = super::key_value)]
-    claims: Vec<(String, String)>,
-    /// Minutes since the token was issued
-    #[arg(long, value_name = "MINUTES", default_value_t = 0)]
-    age: u32,
-    /// Who signs it
-    #[arg(long, value_enum, default_value_t = SignedBy::Issuer)]
-    signed_by: SignedBy,
-    /// Where `landfall serve` listens [default: AWS_ENDPOINT_URL, else http://127.0.0.1:4566]
-    #[arg(long, value_name = "URL")]
-    endpoint: Option<String>,
+    #[command(flatten)]
+    mint: MintArgs,
 }
 
 /// A pod of a cluster.
@@ -66,11 +56,15 @@ pub const LIFETIME_DEFAULT: u32 = 86_400;
 
 const EXAMPLES: &str = "\
 Examples:
-  landfall token eks --cluster shop --namespace build --service-account pusher > token
-  aws sts assume-role-with-web-identity --role-arn ARN --role-session-name me --web-identity-token file://token
+  landfall token eks --cluster shop --namespace build \\
+    --service-account pusher > token
+  aws sts assume-role-with-web-identity --role-arn ARN \\
+    --role-session-name me --web-identity-token file://token
 
-  What the Pod Identity agent is shown, and what it says to one of another cluster:
-  landfall token eks --cluster shop --service-account pusher --aud pods.eks.amazonaws.com > token
+  What the Pod Identity agent is shown, and what it says to one of another
+  cluster:
+  landfall token eks --cluster shop --service-account pusher \\
+    --aud pods.eks.amazonaws.com > token
   curl -H \"Authorization: $(cat token)\" http://127.0.0.1:4566/v1/credentials";
 
 /// Mints a token.
@@ -78,18 +72,15 @@ Examples:
 /// # Errors
 /// No server to ask, no such cluster.
 pub async fn run(args: &EksArgs, environment: &Environment) -> Result<(), Failure> {
-    let endpoint = serve::endpoint(args.endpoint.as_deref(), environment);
+    let endpoint = serve::endpoint(args.mint.endpoint.as_deref(), environment);
     let issuer = match &args.issuer {
         Some(issuer) => issuer.clone(),
         None => PodFacts::ask(&endpoint, &args.pod).await?.issuer,
     };
-    let issued_at = edge::now().seconds() - i64::from(args.age) * 60;
-    let facts = args.pod.token(issuer, &args.audience, args.lifetime, issued_at, &new_uid());
+    let facts = args.pod.token(issuer, &args.audience, args.lifetime, args.mint.issued_at(), &new_uid());
     let mut claims: Claims = pods::claims(&facts);
-    for (name, value) in &args.claims {
-        if value.is_empty() { claims.remove(name) } else { claims.set_text(name.as_str(), value.as_str()) }
-    }
-    token::print(&token::mint_claims(&endpoint, &claims, args.signed_by).await?)
+    args.mint.adjust(&mut claims);
+    token::print(&token::mint_claims(&endpoint, &claims, args.mint.signed_by).await?)
 }
 
 /// A random UUID.

@@ -8,7 +8,7 @@ use landfall_check::gitlab::{
 use landfall_deliver::{Environment, Failure};
 use landfall_types::{Claims, Issuer};
 
-use super::token::{self, SignedBy};
+use super::token::{self, MintArgs};
 use super::usage;
 use crate::edge;
 
@@ -46,18 +46,8 @@ pub struct GitlabArgs {
     /// What the subject is made of, as the project says in ci_id_token_sub_claim_components
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', default_values = SUB_COMPONENTS)]
     sub_components: Vec<String>,
-    /// A claim to set or, with an empty value, to leave out; may be repeated
-    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = super::key_value)]
-    claims: Vec<(String, String)>,
-    /// Minutes since the token was issued; it lives as long as the job may take, an hour
-    #[arg(long, value_name = "MINUTES", default_value_t = 0)]
-    age: u32,
-    /// Who signs it
-    #[arg(long, value_enum, default_value_t = SignedBy::Issuer)]
-    signed_by: SignedBy,
-    /// Where `landfall serve` listens [default: AWS_ENDPOINT_URL, else http://127.0.0.1:4566]
-    #[arg(long, value_name = "URL")]
-    endpoint: Option<String>,
+    #[command(flatten)]
+    mint: MintArgs,
 }
 
 /// What a job runs for.
@@ -75,13 +65,19 @@ enum RefKind {
 const EXAMPLES: &str = "\
 Examples:
   landfall token gitlab --project mygroup/myproject > token
-  landfall token gitlab --project mygroup/myproject --ref v1.0 --ref-type tag > token
-  landfall token gitlab --project a/b --issuer https://gitlab.example.com > token    # serve --issuer the same
-  aws sts assume-role-with-web-identity --role-arn ARN --role-session-name me --web-identity-token file://token
+  landfall token gitlab --project mygroup/myproject \\
+    --ref v1.0 --ref-type tag > token
+  aws sts assume-role-with-web-identity --role-arn ARN \\
+    --role-session-name me --web-identity-token file://token
+
+  Of a GitLab that `landfall serve --issuer https://gitlab.example.com` plays:
+  landfall token gitlab --project a/b \\
+    --issuer https://gitlab.example.com > token
 
   What AWS says to tokens that it must refuse:
   landfall token gitlab --project mygroup/myproject --aud https://gitlab.com/
-  landfall token gitlab --project mygroup/myproject --ref-type merge-request --ref feature";
+  landfall token gitlab --project mygroup/myproject \\
+    --ref-type merge-request --ref feature";
 
 /// Whether a text is a project with its groups.
 pub fn is_project(text: &str) -> bool {
@@ -104,7 +100,7 @@ pub async fn run(args: &GitlabArgs, environment: &Environment) -> Result<(), Fai
     if let Some(wrong) = args.sub_components.iter().find(|name| !SUB_CLAIMS.contains(&name.as_str())) {
         return Err(usage(format!("--sub-components: `{wrong}` is not one of {}", SUB_CLAIMS.join(", "))));
     }
-    token::mint(&claims(args), args.signed_by, args.endpoint.as_deref(), environment).await
+    token::mint(&claims(args), &args.mint, environment).await
 }
 
 /// What a subject may be made of.
@@ -145,13 +141,11 @@ fn claims(args: &GitlabArgs) -> Claims {
         tier: args.deployment_tier.clone().unwrap_or_else(|| tier_of(name).to_owned()),
         ..TokenEnvironment::named(name)
     });
-    let issued_at = edge::now().seconds() - i64::from(args.age) * 60;
+    let issued_at = args.mint.issued_at();
     let mut bytes = [0; 16];
     edge::fill_random(&mut bytes);
     let mut claims = token_claims(&facts, issued_at, &landfall_wire::ids::request_id(bytes));
-    for (name, value) in &args.claims {
-        if value.is_empty() { claims.remove(name) } else { claims.set_text(name.as_str(), value.as_str()) }
-    }
+    args.mint.adjust(&mut claims);
     claims
 }
 

@@ -46,16 +46,21 @@ const EXAMPLES: &str = "\
 Examples:
   landfall who deploy --infra infra
   landfall who arn:aws:iam::123456789012:role/deploy --policy trust.json
-  landfall who deploy --infra infra --only 'repo:acme/api:*'     in CI: nobody else may get in
-  landfall who deploy --policy trust.json --only 'repo:acme/api:*' --only arn:aws:iam::123456789012:role/admin
-  landfall who deploy --policy trust.json --sub-template acme=repo,context,job_workflow_ref
+  landfall who deploy --policy trust.json \\
+    --sub-template acme=repo,context,job_workflow_ref
 
-Whatever owner the trust policy doesn't name may use any subject template; those that it names are taken to use
-GitHub's default subject, unless --sub-template says otherwise or the policy itself asks for another one.
-docs/json.md says what --format json holds.
+  In CI: nobody else may get in.
+    landfall who deploy --infra infra --only 'repo:acme/api:*'
+    landfall who deploy --policy trust.json --only 'repo:acme/api:*' \\
+      --only arn:aws:iam::123456789012:role/admin
 
-Exit codes: 0 told, and with --only proved; 1 somebody else gets in, or it can't be proved; 2 wrong usage or
-unreadable input.";
+Whatever owner the trust policy doesn't name may use any subject template; those
+that it names are taken to use GitHub's default subject, unless --sub-template
+says otherwise or the policy itself asks for another one. docs/json.md says what
+--format json holds.
+
+Exit codes: 0 told, and with --only proved; 1 somebody else gets in, or it can't
+be proved; 2 wrong usage or unreadable input.";
 
 /// What is known of one provider's tokens.
 struct Answer {

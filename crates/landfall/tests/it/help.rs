@@ -12,6 +12,9 @@ fn every_command_says_what_it_does() {
         words.push("--help");
         let done = bench.landfall(&words);
         assert_eq!(done.code, Some(0), "{}", done.shown);
+        // The widest that every terminal has, in characters.
+        let wide: Vec<&str> = done.stdout.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{words:?}: {wide:#?}");
         let name = ["help".to_owned()].into_iter().chain(path.clone()).collect::<Vec<_>>().join("-");
         bench::snapshot(&name, &done.shown);
         open.extend(below(&done.stdout).into_iter().map(|word| [path.clone(), vec![word]].concat()));

@@ -100,6 +100,11 @@ fn check_container(body: &Body, container: &Body) -> Result<(), AwsError> {
     if text(container, "image").is_none() {
         return Err(client("Container image should not be null or empty."));
     }
+    // The API reference lists what is allowed; a digest's `@` is as well.
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_:./#@".contains(c);
+    if !text(container, "image").is_some_and(|image| image.chars().all(is_allowed)) {
+        return Err(client("Container.image contains invalid characters."));
+    }
     let (memory, reservation) = (integer(container, "memory"), integer(container, "memoryReservation"));
     if memory.is_none() && reservation.is_none() && text(body, "memory").is_none() {
         return Err(client(format!(

@@ -70,6 +70,9 @@ impl Definition {
             Some(Value::Array(all)) if !all.is_empty() => {
                 Err("every item of `containerDefinitions` has to be a map".to_owned())
             }
+            Some(other @ (Value::Object(_) | Value::String(_) | Value::Number(_) | Value::Bool(_))) => {
+                Err(format!("`containerDefinitions` is {}, and a list is expected", kind(other)))
+            }
             _ => Err("a task definition has `containerDefinitions`, and this one has none".to_owned()),
         }
     }
@@ -277,7 +280,7 @@ pub(super) fn name_of(container: &Object) -> &str {
     container.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
-fn kind(value: &Value) -> &'static str {
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "empty",
         Value::Bool(_) => "a boolean",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::definition::{Definition, Object, list, name_of, text};
+use super::definition::{Definition, Object, kind, list, name_of, text};
 
 /// A change, and the flag that asked for it.
 #[derive(Clone, PartialEq, Debug)]
@@ -128,6 +128,10 @@ fn targets(definition: &Definition, edit: &Edit) -> Result<Vec<String>, String> 
                 quoted(&known)
             ));
         }
+        let count = known.iter().filter(|known| **known == name).count();
+        if count > 1 {
+            return Err(format!("{count} containers of {} are named `{name}`", definition.family()));
+        }
     }
     Ok(edit.containers.clone())
 }
@@ -147,7 +151,7 @@ fn change_task(body: &mut Object, change: &Change) -> Result<(), String> {
         Change::TaskRole(value) => set("taskRoleArn", value),
         Change::ExecutionRole(value) => set("executionRoleArn", value),
         Change::Family(value) => set("family", value),
-        Change::Tag { key, value } => put(body, "tags", "key", key, json!({ "key": key, "value": value })),
+        Change::Tag { key, value } => put(body, "tags", "key", key, json!({ "key": key, "value": value }))?,
         Change::RemoveTag(key) => remove(body, "tags", "key", key)?,
         Change::Member { name, value } => put_member(body, name, value),
         _ => {}
@@ -161,13 +165,13 @@ fn change_container(container: &mut Object, change: &Change) -> Result<(), Strin
         Change::Environment { name, value } => {
             // A name is either a variable or a secret: ECS refuses both.
             let _ = remove(container, "secrets", "name", name);
-            put(container, "environment", "name", name, json!({ "name": name, "value": value }));
+            put(container, "environment", "name", name, json!({ "name": name, "value": value }))?;
         }
         Change::RemoveEnvironment(name) => remove(container, "environment", "name", name)?,
         Change::ClearEnvironment => put_member(container, "environment", &Value::Null),
         Change::Secret { name, value_from } => {
             let _ = remove(container, "environment", "name", name);
-            put(container, "secrets", "name", name, json!({ "name": name, "valueFrom": value_from }));
+            put(container, "secrets", "name", name, json!({ "name": name, "valueFrom": value_from }))?;
         }
         Change::RemoveSecret(name) => remove(container, "secrets", "name", name)?,
         Change::EnvironmentFiles(arns) => {
@@ -175,7 +179,7 @@ fn change_container(container: &mut Object, change: &Change) -> Result<(), Strin
             put_member(container, "environmentFiles", &Value::Array(files));
         }
         Change::DockerLabel { name, value } => {
-            map_of(container, "dockerLabels").insert(name.clone(), Value::from(value.as_str()));
+            map_of(container, "dockerLabels")?.insert(name.clone(), Value::from(value.as_str()));
         }
         Change::RemoveDockerLabel(name) => remove_key(container, "dockerLabels", name)?,
         Change::LogDriver(driver) => log_driver(container, driver),
@@ -186,10 +190,10 @@ fn change_container(container: &mut Object, change: &Change) -> Result<(), Strin
                     name_of(container)
                 ));
             }
-            let log = map_of(container, "logConfiguration");
-            map_of(log, "options").insert(name.clone(), Value::from(value.as_str()));
+            let log = map_of(container, "logConfiguration")?;
+            map_of(log, "options")?.insert(name.clone(), Value::from(value.as_str()));
         }
-        Change::RemoveLogOption(name) => remove_key(map_of(container, "logConfiguration"), "options", name)?,
+        Change::RemoveLogOption(name) => remove_key(map_of(container, "logConfiguration")?, "options", name)?,
         Change::Command(words) => put_member(container, "command", &json!(words)),
         Change::EntryPoint(words) => put_member(container, "entryPoint", &json!(words)),
         Change::ContainerCpu(units) => put_member(container, "cpu", &json!(units)),
@@ -218,20 +222,33 @@ fn put_member(object: &mut Object, name: &str, value: &Value) {
 }
 
 /// Puts an item into a list of named ones: in place of the one with this name, else at the end.
-fn put(object: &mut Object, list: &str, by: &str, name: &str, item: Value) {
+fn put(object: &mut Object, list: &str, by: &str, name: &str, item: Value) -> Result<(), String> {
+    check_list(object, list)?;
     let items = object.entry(list).or_insert_with(|| json!([]));
-    if !items.is_array() {
-        *items = json!([]);
-    }
-    let Some(items) = items.as_array_mut() else { return };
+    let Some(items) = items.as_array_mut() else { return Ok(()) };
     match items.iter_mut().find(|known| known.get(by).and_then(Value::as_str) == Some(name)) {
         Some(known) => *known = item,
         None => items.push(item),
     }
+    Ok(())
+}
+
+/// What is there in place of a list is not thrown away.
+fn check_list(object: &Object, name: &str) -> Result<(), String> {
+    match object.get(name) {
+        None | Some(Value::Null | Value::Array(_)) => Ok(()),
+        Some(other) => Err(unexpected(object, name, other, "a list")),
+    }
+}
+
+fn unexpected(object: &Object, name: &str, found: &Value, wanted: &str) -> String {
+    let of = text(object, "name").map_or_else(String::new, |name| format!(" of container `{name}`"));
+    format!("`{name}`{of} is {}, and {wanted} is expected", kind(found))
 }
 
 fn remove(object: &mut Object, from: &str, by: &str, name: &str) -> Result<(), String> {
     let is_this = |item: &Value| item.get(by).and_then(Value::as_str) == Some(name);
+    check_list(object, from)?;
     if !list(object, from).iter().any(is_this) {
         let of = text(object, "name").map_or_else(String::new, |name| format!(" of container `{name}`"));
         let known: Vec<&str> = list(object, from).iter().filter_map(|item| item.get(by)?.as_str()).collect();
@@ -249,13 +266,17 @@ fn remove_key(object: &mut Object, from: &str, name: &str) -> Result<(), String>
     removed.map(drop).ok_or_else(|| format!("`{name}` is not in `{from}`"))
 }
 
-fn map_of<'o>(object: &'o mut Object, name: &str) -> &'o mut Object {
+fn map_of<'o>(object: &'o mut Object, name: &str) -> Result<&'o mut Object, String> {
+    match object.get(name) {
+        None | Some(Value::Null | Value::Object(_)) => {}
+        Some(other) => return Err(unexpected(object, name, other, "a map")),
+    }
     let value = object.entry(name).or_insert_with(|| json!({}));
-    if !value.is_object() {
+    if value.is_null() {
         *value = json!({});
     }
     match value {
-        Value::Object(map) => map,
-        _ => unreachable!("it was made a map just now"),
+        Value::Object(map) => Ok(map),
+        _ => unreachable!("INVARIANT: it was looked at just now"),
     }
 }

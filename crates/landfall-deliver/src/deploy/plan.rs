@@ -144,19 +144,30 @@ pub async fn find(caller: &Caller, cluster: &str, names: &[String]) -> Result<Ve
 
 fn check_state(service: &Service) -> Result<(), Failure> {
     let name = &service.service_name;
-    let refused = |text: String| Err(Failure::new(FailureKind::Refused, text));
+    let refused = |text: String, help: &str| Err(Failure::new(FailureKind::Refused, text).help(help));
     match service.status.as_str() {
         "ACTIVE" => {}
         "DRAINING" => {
-            return refused(format!("service `{name}` is being deleted (DRAINING): it can't be deployed to"));
+            return refused(
+                format!("service `{name}` is being deleted (DRAINING): it can't be deployed to"),
+                "check --cluster, --service and --region; one that was deleted has to be made again",
+            );
         }
-        _ => return refused(format!("service `{name}` was deleted: it can't be deployed to")),
+        _ => {
+            return refused(
+                format!("service `{name}` was deleted ({}): it can't be deployed to", service.status),
+                "check --cluster, --service and --region; one that was deleted has to be made again",
+            );
+        }
     }
     if service.deployment_controller.r#type == "EXTERNAL" {
-        return refused(format!(
-            "service `{name}` has the deployment controller EXTERNAL: its task sets are made by somebody else's \
-             program, not by a deployment"
-        ));
+        return refused(
+            format!(
+                "service `{name}` has the deployment controller EXTERNAL: its task sets are made by somebody else's \
+                 program, not by a deployment"
+            ),
+            "`--register-only` makes the revision for that program; a controller is for a service's whole life",
+        );
     }
     Ok(())
 }
@@ -197,7 +208,7 @@ async fn known(
     name: &str,
     notes: &mut Vec<String>,
 ) -> Result<Option<(String, Definition)>, Failure> {
-    match ecs::describe_definition(caller, name).await {
+    match ecs::describe_definition(&caller.optional(), name).await {
         Ok(found) => Ok(Some(found)),
         Err(CallError::Refused(answer)) if answer.code.starts_with("AccessDenied") => {
             let note = "ecs:DescribeTaskDefinition is not allowed here: what runs now can't be compared with";

@@ -266,7 +266,13 @@ fn a_file_of_variables_keeps_values_and_tells_no_secret() {
     let pairs = words::environment_file("\u{feff}# c\n\nA=1=2\nB=\"q\" \n  C =x\n").unwrap();
     let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(pairs, [("A", "1=2"), ("B", "\"q\" "), ("C", "x")]);
-    assert_eq!(words::environment_file("A=1\nhunter2").unwrap_err(), "line 2 is not NAME=VALUE");
+    for (text, why) in [
+        ("A=1\nhunter2", "line 2 is not NAME=VALUE"),
+        ("=hunter2", "line 1 is not NAME=VALUE"),
+        ("export A=hunter2", "line 1 has a blank in its name; no `export` is expected"),
+    ] {
+        assert_eq!(words::environment_file(text).unwrap_err(), why);
+    }
 }
 
 #[test]

@@ -108,6 +108,9 @@ pub fn environment_file(text: &str) -> Result<Vec<(String, String)>, String> {
             continue;
         }
         match line.split_once('=') {
+            Some((name, _)) if name.trim().contains(char::is_whitespace) => {
+                return Err(format!("line {} has a blank in its name; no `export` is expected", at + 1));
+            }
             Some((name, value)) if !name.trim().is_empty() => {
                 pairs.push((name.trim().to_owned(), value.to_owned()));
             }

@@ -15,6 +15,14 @@ const JSON: &str = r#"{
   ]
 }"#;
 
+const SHAPES: &str = r#"{
+  "family": "app",
+  "containerDefinitions": [
+    { "name": "map", "image": "r/app:v1", "environment": { "A": "1" }, "dockerLabels": ["A=1"] },
+    { "name": "twin", "image": "r/app:v1" }, { "name": "twin", "image": "r/app:v1" }
+  ]
+}"#;
+
 const YAML: &str = "\
 family: app
 cpu: 256
@@ -38,6 +46,9 @@ fn place() -> Bench {
         .file("bad.yaml", "family: app\n  x: [")
         .file("twice.yaml", "family: a\nfamily: b\n")
         .file("other.yaml", "jobs: {}\n")
+        .file("shapes.json", SHAPES)
+        .file("one.json", r#"{ "family": "app", "containerDefinitions": { "name": "web" } }"#)
+        .file("shell.env", "A=1\nexport PASSWORD=hunter2\n")
 }
 
 #[test]

@@ -142,21 +142,8 @@ pub struct EditArgs {
     #[arg(long, value_name = "[CONTAINER=]MIB")]
     container_memory: Vec<String>,
 
-    /// The task's CPU: units, or such as `1 vCPU`
-    #[arg(long, value_name = "UNITS")]
-    cpu: Option<String>,
-
-    /// The task's memory: MiB, or such as `2 GB`
-    #[arg(long, value_name = "MIB")]
-    memory: Option<String>,
-
-    /// The role of the program in the task
-    #[arg(long, value_name = "ARN")]
-    task_role: Option<String>,
-
-    /// The role that pulls images, reads secrets and writes logs
-    #[arg(long, value_name = "ARN")]
-    execution_role: Option<String>,
+    #[command(flatten)]
+    task: TaskArgs,
 
     /// A tag of the task definition
     #[arg(long, value_name = "KEY=VALUE")]
@@ -170,6 +157,26 @@ pub struct EditArgs {
     /// null takes it away
     #[arg(long, value_name = "[CONTAINER:]MEMBER=JSON")]
     set: Vec<String>,
+}
+
+/// What a task as a whole has.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct TaskArgs {
+    /// The task's CPU: units, or such as `1 vCPU`
+    #[arg(long, value_name = "UNITS")]
+    pub cpu: Option<String>,
+
+    /// The task's memory: MiB, or such as `2 GB`
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<String>,
+
+    /// The role of the program in the task
+    #[arg(long, value_name = "ARN")]
+    pub task_role: Option<String>,
+
+    /// The role that pulls images, reads secrets and writes logs
+    #[arg(long, value_name = "ARN")]
+    pub execution_role: Option<String>,
 }
 
 /// A flag of the shape `[CONTAINER:]KEY=VALUE`, and what it means.
@@ -224,10 +231,10 @@ impl EditArgs {
 
     fn task(&self, list: &mut List<'_>) -> Result<(), Failure> {
         let texts: [TextFlag<'_>; 4] = [
-            ("--cpu", &self.cpu, Change::Cpu),
-            ("--memory", &self.memory, Change::Memory),
-            ("--task-role", &self.task_role, Change::TaskRole),
-            ("--execution-role", &self.execution_role, Change::ExecutionRole),
+            ("--cpu", &self.task.cpu, Change::Cpu),
+            ("--memory", &self.task.memory, Change::Memory),
+            ("--task-role", &self.task.task_role, Change::TaskRole),
+            ("--execution-role", &self.task.execution_role, Change::ExecutionRole),
         ];
         for (flag, text, change) in texts {
             if let Some(text) = text {
@@ -339,8 +346,16 @@ fn image(text: &str, known: &[&str]) -> Result<Change, String> {
         let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
         return Err(format!("there is no container `{name}`; there is {}", known.join(", ")));
     }
+    if let Some(wrong) = text.chars().find(|c| !c.is_ascii_alphanumeric() && !IMAGE_SIGNS.contains(*c)) {
+        let meant = if wrong == '$' { "; was the value of a variable meant?" } else { "" };
+        return Err(format!("`{text}` is no image: `{}` is not allowed in one{meant}", wrong.escape_debug()));
+    }
     Ok(Change::Image(not_empty(text)?))
 }
+
+/// What an image may have beside letters and digits.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>
+const IMAGE_SIGNS: &str = "-_:./#@";
 
 fn not_empty(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("the value is empty".to_owned()) } else { Ok(text.to_owned()) }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 #[command(next_help_heading = "Settings of the service (what isn't said stays as it is)")]
 pub struct ServiceArgs {
     /// How many tasks
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     desired_count: Option<u32>,
 
     /// What a rollout with too many failed tasks does
@@ -28,13 +28,8 @@ pub struct ServiceArgs {
     #[arg(long, value_name = "SECONDS")]
     health_check_grace_period: Option<u32>,
 
-    /// Tag tasks with cluster and service
-    #[arg(long, value_name = "BOOL")]
-    enable_ecs_managed_tags: Option<bool>,
-
-    /// Where tasks get their tags from
-    #[arg(long, value_enum, value_name = "FROM")]
-    propagate_tags: Option<PropagateTags>,
+    #[command(flatten)]
+    tags: TagArgs,
 
     /// Let people in with `aws ecs execute-command`
     #[arg(long, value_name = "BOOL")]
@@ -42,6 +37,27 @@ pub struct ServiceArgs {
 
     #[command(flatten)]
     network: NetworkArgs,
+}
+
+/// Tags that tasks get without being named.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct TagArgs {
+    /// Tag tasks with their cluster, and with the service that they are of
+    #[arg(long, value_name = "BOOL")]
+    enable_ecs_managed_tags: Option<bool>,
+
+    /// Where tasks get their tags from
+    #[arg(long, value_enum, value_name = "FROM")]
+    propagate_tags: Option<PropagateTags>,
+}
+
+impl TagArgs {
+    /// Members of the API's input.
+    pub fn members(&self) -> Vec<(&'static str, Value)> {
+        let managed = self.enable_ecs_managed_tags.map(|is_on| ("enableECSManagedTags", Value::from(is_on)));
+        let propagated = self.propagate_tags.map(|from| ("propagateTags", Value::from(from.word())));
+        managed.into_iter().chain(propagated).collect()
+    }
 }
 
 /// Where tasks run.
@@ -126,9 +142,8 @@ impl ServiceArgs {
         };
         set("desiredCount", self.desired_count.map(Value::from));
         set("healthCheckGracePeriodSeconds", self.health_check_grace_period.map(Value::from));
-        set("enableECSManagedTags", self.enable_ecs_managed_tags.map(Value::from));
         set("enableExecuteCommand", self.enable_execute_command.map(Value::from));
-        set("propagateTags", self.propagate_tags.map(|from| Value::from(from.word())));
+        self.tags.members().into_iter().for_each(|(name, value)| set(name, Some(value)));
         Ok(input)
     }
 

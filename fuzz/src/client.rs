@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use landfall_deliver::aws_json::{CODE_DEPLOY, Caller, ECS, Outside};
+use landfall_deliver::deploy::codedeploy::{Followed, Until};
 use landfall_deliver::deploy::definition::Object;
 use landfall_deliver::deploy::diff::Values;
 use landfall_deliver::deploy::plan::{self, Request, Source};
@@ -210,9 +211,12 @@ async fn deploy(command: &str, environment: &Environment) {
                 appspec: json!({ "Resources": [] }),
                 config: None,
                 description: None,
+                rolls_back: true,
             };
-            let _ = codedeploy::group_waits(&caller, &request).await;
+            let _ = codedeploy::group_waits(&caller, &request, "prod", "web").await;
             let _ = codedeploy::create(&caller, &request).await;
+            let followed = [Followed { service: "web".to_owned(), id: "d-1".to_owned() }];
+            let _ = codedeploy::all(&caller, &followed, Until::Succeeded, patience, &mut |_, _| {}).await;
         }
         _ => {
             let _ = caller.call(ECS, "ListServices", &json!({})).await;

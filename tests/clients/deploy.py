@@ -249,3 +249,92 @@ def _(bench):
     same(client.describe_task_definition(taskDefinition=primary["taskDefinition"])["taskDefinition"]["containerDefinitions"][0]["image"], "nginx:1.29")
     contains(outputs.read_text(), ["codedeploy-deployment-id<<"])
     contains(run("--image", "nginx:1.29"), ["nothing to deploy; --force deploys it all the same"])
+
+
+SPEC = (
+    "version: 0.0\nResources:\n  - TargetService:\n      Type: AWS::ECS::Service\n      Properties:\n"
+    "        TaskDefinition: <TASK_DEFINITION>\n        LoadBalancerInfo: {ContainerName: CONTAINER, ContainerPort: 80}\n"
+)
+
+
+@check("services of CodeDeploy and of ECS are deployed in one call, each with its own AppSpec, and one that fails stops no other")
+def _(bench):
+    client, _ = blue_green(bench, "teal")
+    blue_green(bench, "amber")
+    client.create_service(cluster="shop", serviceName="plain", taskDefinition=definition(client, "plain"), desiredCount=1)
+    until(lambda: service(client, "shop", "plain"), completed)
+    folder, outputs = bench.folder("teal"), bench.temporary / "several-outputs"
+    for name, container, more in [("plain", "web", ""), ("wrong", "proxy", ""), ("hooked", "web", "Hooks:\n  - AfterInstall: smoke-test\n")]:
+        (folder / f"{name}.yaml").write_text(SPEC.replace("CONTAINER", container) + more)
+    own = [f"--codedeploy-{what}={name}={value}" for name in ("teal", "amber") for what, value in (("application", name), ("deployment-group", "group"))]
+
+    def run(*flags, services="amber,plain,teal", expect=0, pair=ROOT_KEYS):
+        common = ["--service", services, f"--codedeploy-appspec={folder / 'plain.yaml'}"]
+        return deploy(bench, *common, *flags, cluster="shop", expect=expect, pair=pair, GITHUB_OUTPUT=str(outputs))
+
+    # What doesn't fit is told before anything is registered.
+    image = ["--image", "nginx:1.29"]
+    told = run(*image, "--codedeploy-deployment-group=group", expect=2)
+    contains(told, ["a deployment group has one service, and CodeDeploy deploys `amber` and `teal`", "--codedeploy-deployment-group SERVICE=NAME"])
+    contains(run(*image, *own, "--codedeploy-application=plain=x", expect=2), ["--codedeploy-application: service `plain` has the deployment controller ECS, not CODE_DEPLOY"])
+    contains(run(*image, *own, "--codedeploy-application=teal=x", expect=2), ["--codedeploy-application is said twice of service `teal`: `teal` and `x`"])
+    told = run(*image, *own, f"--codedeploy-appspec=teal={folder / 'wrong.yaml'}", expect=2)
+    contains(told, ["wrong.yaml: traffic goes to container `proxy`, and the task definition of service `teal` has `web`"])
+    told = run(*image, "--codedeploy-application=amber", "--codedeploy-deployment-group=teal=group", "--codedeploy-deployment-group=amber=group", expect=1)
+    contains(told, ["deployment group `group` of `amber` deploys to service shop/amber, not to shop/teal"])
+    same([revision(client, name) for name in ("teal", "amber", "plain")], [1, 1, 1])
+    # All are watched together, and told in the order asked for.
+    told = run(*image, *own)
+    contains(told, ["amber  deployment Succeeded", "teal   AfterAllowTraffic Succeeded", "✓ plain  plain:2 is stable"])
+    ends = [told.index(text) for text in ("✓ amber  amber:2 is deployed", "✓ plain  plain:2 is stable", "✓ teal  teal:2 is deployed")]
+    same(ends, sorted(ends), "the order of the ends")
+    written = outputs.read_text()
+    contains(written, ["amber:2,arn:aws:ecs:", "plain:2,arn:aws:ecs:", "codedeploy-deployment-id<<"])
+    same(written.rpartition("codedeploy-deployment-id<<")[2].count(",d-"), 1)
+    # One fails at its hook, and CodeDeploy brings back what ran.
+    failing = [*own, f"--codedeploy-appspec=teal={folder / 'hooked.yaml'}", "--rollback-on-failure", "--format", "json"]
+    events = lines(run("--image", "nginx:1.30", *failing, expect=1))
+    report = events[-1]["services"]
+    same([(one["service"], one["outcome"]) for one in report], [("amber", "stable"), ("plain", "stable"), ("teal", "failed")])
+    same(report[2]["rolledBackBy"][:2], "d-")
+    same({one["service"] for one in events if one["event"] == "lifecycle"}, {"amber", "teal"})
+    # One can't be begun, and the others are deployed all the same.
+    forbidden = {"Effect": "Deny", "Action": "codedeploy:CreateDeployment", "Resource": "arn:aws:codedeploy:*:*:deploymentgroup:amber/*"}
+    user_keys = user(bench, "several", {"Effect": "Allow", "Action": ["ecs:*", "codedeploy:*"], "Resource": "*"}, forbidden)
+    events = lines(run("--image", "nginx:1.31", *own, "--format", "json", expect=1, pair=user_keys))
+    report = events[-1]["services"]
+    same([(one["service"], one["outcome"], one["updated"]) for one in report], [("amber", "notUpdated", False), ("plain", "stable", True), ("teal", "stable", True)])
+    contains(report[0]["reason"], ["creating a deployment of `amber`", "codedeploy:CreateDeployment"])
+    # What changes nothing is left alone, and --no-wait watches none.
+    events = lines(run("--image", "nginx:1.31", *own, "--format", "json", services="teal,plain"))
+    same([(one["service"], one["outcome"]) for one in events[-1]["services"]], [("teal", "unchanged"), ("plain", "stable")])
+    told = run("--image", "nginx:1.32", *own, "--no-wait")
+    contains(told, ["✓ amber  deployment d-", "✓ plain  updated to plain:5; not watched", "goes on; not watched (--no-wait)"])
+
+
+@check("a deployment of CodeDeploy that isn't over in time goes on, and with --rollback-on-failure it is stopped")
+def _(bench):
+    waiting = {"deploymentReadyOption": {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": 1}}
+    client, deploying = blue_green(bench, "slow", blueGreenDeploymentConfiguration=waiting)
+    folder = bench.folder("slow")
+    (folder / "appspec.yaml").write_text(SPEC.replace("CONTAINER", "web"))
+    flags = ["--service", "slow", f"--codedeploy-appspec={folder / 'appspec.yaml'}", "--codedeploy-application=slow", "--codedeploy-deployment-group=group"]
+    run = lambda *more, expect=1: deploy(bench, *flags, *more, cluster="shop", expect=expect)
+    all = lambda: deploying.list_deployments(applicationName="slow", deploymentGroupName="group")["deployments"]
+    info = lambda id: deploying.get_deployment(deploymentId=id)["deploymentInfo"]
+    # The minute of the group comes on top of what is asked for; somebody goes on with it, or stops it.
+    told = run("--image", "nginx:1.28", "--codedeploy-wait-for", "ready", expect=0)
+    contains(told, ["its rules let it wait 1 min besides: watched for 31 min at most", "✓ slow  slow:2 is deployed: CodeDeploy says Ready"])
+    [first] = all()
+    contains(run("--image", "nginx:1.29"), [f"The Deployment Group 'group' already has an active Deployment '{first}'"])
+    deploying.stop_deployment(deploymentId=first, autoRollbackEnabled=True)
+    # An image that nobody has: its tasks never come to run.
+    deploying.update_deployment_group(applicationName="slow", currentDeploymentGroupName="group", blueGreenDeploymentConfiguration={})
+    missing = ["--image", f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/none:1", "--timeout", "2s"]
+    told = run(*missing)
+    contains(told, ["is still InProgress when the time is up; it goes on", "help: a longer --timeout, or `aws deploy stop-deployment` to end it"])
+    [second] = [id for id in all() if info(id)["status"] == "InProgress"]
+    deploying.stop_deployment(deploymentId=second, autoRollbackEnabled=True)
+    told = run(*missing, "--rollback-on-failure")
+    contains(told, ["was still InProgress when the time was up: it was stopped, and CodeDeploy brings back what ran"])
+    same([id for id in all() if info(id)["status"] == "InProgress"], [], "deployments that go on")

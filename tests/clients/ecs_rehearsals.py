@@ -86,6 +86,89 @@ def _(bench):
     lacks(said.stdout, ["the crossing works"])
 
 
+GITLAB = """
+resource "aws_iam_openid_connect_provider" "gitlab" {
+  url            = "https://gitlab.com"
+  client_id_list = ["https://gitlab.com"]
+}
+
+resource "aws_iam_role" "gitlab" {
+  name = "gitlab-deploy"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRoleWithWebIdentity"
+      Principal = { Federated = aws_iam_openid_connect_provider.gitlab.arn }
+      Condition = { StringEquals = { "gitlab.com:sub" = "project_path:acme/orders:ref_type:branch:ref:main" } }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "gitlab" {
+  for_each   = { deploy = aws_iam_policy.deploy.arn, pass_role = aws_iam_policy.pass_role.arn }
+  role       = aws_iam_role.gitlab.name
+  policy_arn = each.value
+}
+"""
+PIPELINE = """deploy:
+  id_tokens: { AWS_ID_TOKEN: { aud: https://gitlab.com } }
+  variables: { IMAGE: 123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/orders:v2 }
+  script:
+    - export $(landfall login --role arn:aws:iam::123456789012:role/gitlab-deploy --region ap-northeast-1 --web-identity-token-variable AWS_ID_TOKEN --format env)
+    - landfall deploy --cluster shop --service orders --task-definition task-definition.json --image "$IMAGE"
+"""
+
+
+def by_gitlab(edit, says, places, never=()):
+    def run(bench):
+        place, before = example(bench, [edit]), temporary_files(bench)
+        (place / "infra/gitlab.tf").write_text(GITLAB)
+        (place / "service/.gitlab-ci.yml").write_text(PIPELINE)
+        command = [bench.landfall, "rehearse", "example/service/.gitlab-ci.yml", "--infra", "example/infra", "--repo", "acme/orders"]
+        inner = rehearsing(bench, DOCKER_HOST=f"unix://{bench.dir}/no-engine")
+        said = bench.run(*command, cwd=place.parent, env=inner, expect=1).stdout
+        contains(said, says)
+        lacks(said, ["the crossing works", "with the session of this role", *never])
+        points_at(said, place, places)
+        nothing_left(bench, before)
+
+    return run
+
+
+add(
+    __name__,
+    "told in a GitLab pipeline: the execution role may not pull",
+    by_gitlab(
+        ("infra/service.tf", "service-role/AmazonECSTaskExecutionRolePolicy", "CloudWatchLogsFullAccess"),
+        [
+            "error[action-not-allowed]: no identity-based policy allows `ecr:GetAuthorizationToken` on `*`",
+            "the call is made by ECS in this role, to start the task",
+            "help: the execution role needs AmazonECSTaskExecutionRolePolicy",
+        ],
+        [("service/task-definition.json", '"executionRoleArn"'), ("infra/service.tf", 'resource "aws_iam_role" "execution"')],
+        ["error[image-not-pulled]"],
+    ),
+)
+add(
+    __name__,
+    "told in a GitLab pipeline: ECS may not take the execution role",
+    by_gitlab(
+        ("infra/service.tf", 'identifiers = ["ecs-tasks.amazonaws.com"]', 'identifiers = ["ec2.amazonaws.com"]'),
+        ["ECS was unable to assume the role 'arn:aws:iam::123456789012:role/ecsTaskExecutionRole'", "ECS takes this role for the task"],
+        [("service/task-definition.json", '"executionRoleArn"'), ("infra/service.tf", "principals {")],
+    ),
+)
+add(
+    __name__,
+    "told in a GitLab pipeline: an image that isn't there, at the line that deploys it",
+    by_gitlab(
+        ("infra/service.tf", "enable   = true", "enable   = true # as it is"),
+        ["error[image-not-pulled]: the image of `orders` can't be pulled, in 3 tasks of orders:2, for shop/orders", "orders:v2: not found"],
+        [("service/.gitlab-ci.yml", "landfall deploy --cluster")],
+    ),
+)
+
 TEMPLATES = {
     "workflow": """    uses: acme/landfall/.github/workflows/ecs-deploy.yml@v1
     with: {{ {common}, image: {image}, build: "{build}", entrypoint: /server, cluster: shop, service: orders, container: orders }}

@@ -74,12 +74,51 @@ resource "aws_ecs_cluster" "prod" {
 """.replace("REGION", REGION).replace("ACCOUNT", ACCOUNT)
 
 
+# A task that ECS starts in a role, and a service that gives up at the third task that fails.
+TASKS = """
+resource "aws_iam_role" "execution" {
+  name = "execution-reasons"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "ecs-tasks.amazonaws.com" } }]
+  })
+}
+
+resource "aws_iam_role_policy" "execution" {
+  role = aws_iam_role.execution.name
+  name = "pull"
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = ["ecr:BatchGetImage"], Resource = "*" }]
+  })
+}
+
+resource "aws_ecs_task_definition" "tasks" {
+  family                = "tasks"
+  execution_role_arn    = aws_iam_role.execution.arn
+  container_definitions = jsonencode([{ name = "web", image = "nginx", memory = 64 }])
+}
+
+resource "aws_ecs_service" "tasks" {
+  name            = "tasks"
+  cluster         = aws_ecs_cluster.prod.name
+  task_definition = aws_ecs_task_definition.tasks.arn
+  desired_count   = 0
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = false
+  }
+}
+"""
+
+
 def furnished(bench):
     """A server with this Terraform, the folder, and the variables of the user `ci`."""
     folder = bench.dir / "infra-reasons"
     if not folder.exists():
         folder.mkdir()
         (folder / "main.tf").write_text(MAIN)
+        (folder / "tasks.tf").write_text(TASKS)
     beside = bench.beside("--infra", folder)
     key = aws.client(beside, "iam", ("test", "test")).create_access_key(UserName="ci")["AccessKey"]
     return beside, folder, {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
@@ -140,3 +179,32 @@ def _(bench):
     told = beside.run(beside.landfall, "push", "--oci", image, f"{beside.server.address}/reasons:two", "--infra", wider, env=session, expect=1).stderr
     contains(told, ["ecr:PutImage on", "is allowed: what is in force in the account is something else"])
     same(beside.run(beside.landfall, "push", "--oci", image, f"{beside.server.address}/reasons:two", "--infra", beside.dir / "none", env=session, expect=1).returncode, 1)
+
+
+@check("a task that can't start in its execution role is explained: its policy as text and as JSON, of deploy and of run-task")
+def _(bench):
+    beside, folder, _ = furnished(bench)
+    root = beside.environment(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", DOCKER_HOST="unix:///none")
+    image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/reasons:one"
+    run = lambda *command, infra=folder: beside.run(beside.landfall, "deploy", *command, "--cluster", "prod", "--infra", infra, env=root, expect=1).stdout
+    refused = "ecr:GetAuthorizationToken"
+    place = "tasks.tf:" + str(next(at for at, line in enumerate(TASKS.splitlines(), 1) if "ecr:BatchGetImage" in line))
+    told = run("--service", "tasks", "--image", image, "--desired-count", "1")
+    contains(told, ["✗ tasks  the deployment of tasks:2 failed", "3 × ", f"is not authorized to perform: {refused}", f"error[action-not-allowed]: no identity-based policy allows `{refused}` on `*`", place])
+    same(told.count("error[action-not-allowed]"), 1, "how often it is told")
+    report = json.loads(run("--service", "tasks", "--force", "--format", "json").splitlines()[-1])
+    [service] = report["services"]
+    same((service["outcome"], service["why"]), ("failed", None))
+    why = service["causes"][0]["why"]
+    same((why["finding"]["rule"], why["note"]), ("action-not-allowed", None))
+    contains(json.dumps(why["finding"]), [place.partition(":")[0], refused])
+    definition = f"tasks:2"
+    told = run("run-task", "--family", definition)
+    contains(told, [f"is not authorized to perform: {refused}", f"error[action-not-allowed]: no identity-based policy allows `{refused}`", place])
+    report = json.loads(run("run-task", "--family", definition, "--format", "json").splitlines()[-1])
+    same(report["tasks"][0]["why"]["finding"]["rule"], "action-not-allowed")
+    # Policies that would allow it say that the account has others.
+    wider = beside.dir / "wider-tasks.json"
+    wider.write_text(json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}))
+    report = json.loads(run("run-task", "--family", definition, "--format", "json", infra=wider).splitlines()[-1])
+    contains(report["tasks"][0]["why"]["note"], [f"{refused} on * is allowed: what is in force in the account is something else"])

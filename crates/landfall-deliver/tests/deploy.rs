@@ -4,11 +4,13 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use landfall_deliver::FailureKind;
 use landfall_deliver::aws_json::{Caller, ECS, Outside};
+use landfall_deliver::deploy::codedeploy::{self, Followed, Until};
 use landfall_deliver::deploy::definition::{Definition, Object};
 use landfall_deliver::deploy::diff::Values;
 use landfall_deliver::deploy::plan::{self, Plan, Request, Source};
@@ -16,7 +18,7 @@ use landfall_deliver::deploy::roll::{self, Begun};
 use landfall_deliver::deploy::verdict::Verdict;
 use landfall_deliver::deploy::watch::{self, End, Outcome, Patience, Told};
 use landfall_deliver::deploy::{ecs, run_task};
-use landfall_types::Timestamp;
+use landfall_types::{Timestamp, agent};
 use serde_json::{Value, json};
 use support::{AT_ONCE, Reply, Server, environment, reply};
 
@@ -300,4 +302,60 @@ async fn an_alarm_that_takes_the_traffic_back_while_all_runs_is_told_with_its_na
         bodies(&server, "DescribeServiceDeployments")[0],
         json!({ "serviceDeploymentArns": ["arn:story"] })
     );
+}
+
+#[tokio::test]
+async fn calls_that_only_tell_more_say_so_in_their_user_agent() {
+    let failing = service(NEW, &[(2, "PRIMARY", NEW, 0, "FAILED")]);
+    let server = Server::start(played(move |_| look(&failing))).await;
+    watched(&server, EAGER).await;
+    let requests = server.requests();
+    let said = requests.iter().map(|request| {
+        let name = request.header("user-agent").unwrap();
+        assert!(name.starts_with(agent::NAME), "{name}");
+        (operation(request), agent::is_optional(name))
+    });
+    let said: BTreeMap<String, bool> = said.collect();
+    let wanted = [
+        ("DescribeServices", false),
+        ("DescribeTaskDefinition", true),
+        ("ListTasks", true),
+        ("RegisterTaskDefinition", false),
+        ("UpdateService", false),
+    ];
+    assert_eq!(said, BTreeMap::from(wanted.map(|(name, is_optional)| (name.to_owned(), is_optional))));
+}
+
+#[tokio::test]
+async fn deployments_of_codedeploy_are_watched_together_and_each_has_its_own_end() {
+    let looks = AtomicUsize::new(0);
+    let server = Server::start(move |request| {
+        let asked: Value = serde_json::from_str(&request.text()).unwrap();
+        let status = match (operation(request).as_str(), asked["deploymentId"].as_str().unwrap()) {
+            ("ListDeploymentTargets", _) => return refusal("AccessDeniedException", "no"),
+            (_, "d-slow") => "InProgress",
+            (_, "d-broken") => return refusal("DeploymentDoesNotExistException", "not there"),
+            _ if looks.fetch_add(1, Ordering::SeqCst) == 0 => "InProgress",
+            _ => "Succeeded",
+        };
+        answer(&json!({ "deploymentInfo": { "status": status } }))
+    })
+    .await;
+    let followed =
+        ["slow", "web", "broken"].map(|name| Followed { service: name.to_owned(), id: format!("d-{name}") });
+    let mut told = Vec::new();
+    let patience = Patience { timeout: Duration::from_millis(500), ..EAGER };
+    let mut tell = |service: &str, one: codedeploy::Told| told.push((service.to_owned(), one));
+    let ends = codedeploy::all(&caller(&server), &followed, Until::Succeeded, patience, &mut tell).await;
+    let ends: Vec<codedeploy::End> = ends.into_iter().map(|(end, _)| end).collect();
+    assert_eq!(ends[0], codedeploy::End::Timeout { status: "InProgress".to_owned(), is_stopped: false });
+    assert_eq!(ends[1], codedeploy::End::Done { status: "Succeeded".to_owned() });
+    assert!(
+        matches!(&ends[2], codedeploy::End::Lost(failure) if failure.kind == FailureKind::Refused),
+        "{ends:?}"
+    );
+    let notes = told.iter().filter(|(_, one)| matches!(one, codedeploy::Told::Note(_))).count();
+    assert_eq!(notes, 1, "the same for all: {told:?}");
+    let of_web = told.iter().filter(|(service, _)| service == "web").count();
+    assert_eq!(of_web, 2, "{told:?}");
 }

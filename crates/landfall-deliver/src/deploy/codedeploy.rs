@@ -1,19 +1,19 @@
 //! Blue/green deployments by AWS CodeDeploy: the revision is an AppSpec that names the task definition.
 //! <https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-steps-ecs.html>
 
-use std::collections::BTreeMap;
+mod watch;
+
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::denied;
 use super::ecs::items;
-use super::watch::{self, Interrupt};
-use crate::aws::CallError;
 use crate::aws_json::{CODE_DEPLOY, Caller};
 use crate::failure::{Failure, FailureKind};
+
+pub use watch::{Followed, all};
 
 /// What CodeDeploy is asked for.
 #[derive(Clone, PartialEq, Debug)]
@@ -28,6 +28,8 @@ pub struct Request {
     pub description: Option<String>,
     /// Such as `CodeDeployDefault.ECSAllAtOnce`; none is the group's own.
     pub config: Option<String>,
+    /// Whether a deployment that fails or is stopped brings back what ran, whatever the group says.
+    pub rolls_back: bool,
 }
 
 /// How far a deployment has to come.
@@ -57,9 +59,32 @@ pub enum Told {
     Note(String),
 }
 
+/// The whole story of one service's deployment.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Outcome {
+    /// The service.
+    pub service: String,
+    /// The ARN of the task definition that was to run.
+    pub definition_arn: String,
+    /// The ARN of what ran before.
+    pub before: Option<String>,
+    /// The deployment's id; none where none was made.
+    pub deployment: Option<String>,
+    /// How it ended.
+    pub end: End,
+    /// How long it was watched.
+    pub took: Duration,
+}
+
 /// How it ended.
 #[derive(Clone, PartialEq, Debug)]
 pub enum End {
+    /// Nothing changes, so there was nothing to deploy.
+    Unchanged,
+    /// The deployment couldn't be made.
+    NotCreated(Failure),
+    /// Nobody asked to wait.
+    NotWaited,
     /// As it was asked for.
     Done {
         /// `Succeeded` or `Ready`.
@@ -78,11 +103,20 @@ pub enum End {
     Timeout {
         /// Its status.
         status: String,
+        /// Whether it was stopped then, so that what ran comes back.
+        is_stopped: bool,
     },
     /// The user or the CI system stopped the watching.
     Interrupted,
     /// It couldn't be watched to its end.
     Lost(Failure),
+}
+
+impl End {
+    /// Whether all is as it was asked for.
+    pub fn is_good(&self) -> bool {
+        matches!(self, Self::Unchanged | Self::NotWaited | Self::Done { .. })
+    }
 }
 
 /// An AppSpec whose every resource has this task definition. Keys are found in any case, as CodeDeploy finds them.
@@ -124,28 +158,67 @@ pub fn hooks(appspec: &Value) -> Vec<(String, String)> {
     pairs.filter_map(|(event, function)| Some((event.clone(), function.as_str()?.to_owned()))).collect()
 }
 
+/// The containers that an AppSpec sends traffic to.
+pub fn containers(appspec: &Value) -> Vec<String> {
+    let mut appspec = appspec.clone();
+    let resources = member(&mut appspec, "resources").and_then(Value::as_array_mut);
+    let named = resources.into_iter().flatten().filter_map(Value::as_object_mut);
+    let values = named.flat_map(|named| named.iter_mut().map(|(_, value)| value));
+    let name = |value: &mut Value| {
+        let info = member(member(value, "properties")?, "loadbalancerinfo")?;
+        member(info, "containername")?.as_str().map(str::to_owned)
+    };
+    values.filter_map(name).collect()
+}
+
 /// How much longer than usual the group lets a deployment wait, by its own rules.
 ///
 /// # Errors
-/// CodeDeploy's refusal: no such application or group, or no permission.
-pub async fn group_waits(caller: &Caller, request: &Request) -> Result<Duration, Failure> {
+/// CodeDeploy's refusal: no such application or group, or no permission; and a group of another service.
+pub async fn group_waits(
+    caller: &Caller,
+    request: &Request,
+    cluster: &str,
+    service: &str,
+) -> Result<Duration, Failure> {
     let input = json!({ "applicationName": request.application, "deploymentGroupName": request.group });
     let answer = caller.call(CODE_DEPLOY, "GetDeploymentGroup", &input).await.map_err(|error| {
         let doing = format!("looking at deployment group `{}` of `{}`", request.group, request.application);
         denied::failure(error, &doing)
             .help("--codedeploy-application and --codedeploy-deployment-group name others")
     })?;
-    let rules = answer
-        .get("deploymentGroupInfo")
-        .and_then(|group| group.get("blueGreenDeploymentConfiguration"))
-        .cloned()
-        .unwrap_or_default();
+    let group = answer.get("deploymentGroupInfo").cloned().unwrap_or_default();
+    check_service(request, items(&group, "ecsServices"), cluster, service)?;
+    let rules = group.get("blueGreenDeploymentConfiguration").cloned().unwrap_or_default();
     let minutes = |part: &str, name: &str| {
         rules.get(part).and_then(|part| part.get(name)).and_then(Value::as_u64).unwrap_or(0)
     };
     let ready = minutes("deploymentReadyOption", "waitTimeInMinutes");
     let ends = minutes("terminateBlueInstancesOnDeploymentSuccess", "terminationWaitTimeInMinutes");
     Ok(Duration::from_secs(ready.saturating_add(ends).min(WAIT_MINUTES_MAX) * 60))
+}
+
+/// A group deploys to the service that it was made for, whatever the AppSpec says.
+fn check_service(request: &Request, of: &[Value], cluster: &str, service: &str) -> Result<(), Failure> {
+    let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+    let pair = |of: &Value| {
+        Some((last(text(of, "clusterName").unwrap_or("default")), last(text(of, "serviceName")?)))
+    };
+    let pairs: Vec<(String, String)> = of.iter().filter_map(pair).collect();
+    let Some((other_cluster, other)) = pairs.first() else { return Ok(()) };
+    if pairs.contains(&(last(cluster), last(service))) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        FailureKind::Refused,
+        format!(
+            "deployment group `{}` of `{}` deploys to service {other_cluster}/{other}, not to {}/{service}",
+            request.group,
+            request.application,
+            last(cluster),
+        ),
+    )
+    .help("--codedeploy-application and --codedeploy-deployment-group name the service's own: SERVICE=NAME"))
 }
 
 /// Creates the deployment; gives its id.
@@ -171,6 +244,10 @@ pub async fn create(caller: &Caller, request: &Request) -> Result<String, Failur
     if let Some(config) = &request.config {
         input["deploymentConfigName"] = Value::from(config.as_str());
     }
+    if request.rolls_back {
+        let events = ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_REQUEST"];
+        input["autoRollbackConfiguration"] = json!({ "enabled": true, "events": events });
+    }
     let doing = format!("creating a deployment of `{}`", request.application);
     let answer = caller
         .call_once(CODE_DEPLOY, "CreateDeployment", &input)
@@ -181,52 +258,16 @@ pub async fn create(caller: &Caller, request: &Request) -> Result<String, Failur
     })
 }
 
-/// Watches a deployment to its end.
-pub async fn follow(
-    caller: &Caller,
-    id: &str,
-    until: Until,
-    timeout: Duration,
-    tell: &mut dyn FnMut(Told),
-) -> End {
-    let (began, mut changed) = (Instant::now(), Instant::now());
-    let (mut status, mut lost_since) = (String::new(), None::<Instant>);
-    let mut lifecycle = Lifecycle { seen: BTreeMap::new(), is_refused: false };
-    let mut signals = Interrupt::new();
-    loop {
-        match caller.call(CODE_DEPLOY, "GetDeployment", &json!({ "deploymentId": id })).await {
-            Ok(answer) => {
-                lost_since = None;
-                let info = answer.get("deploymentInfo").cloned().unwrap_or_default();
-                let now = text(&info, "status").unwrap_or_default().to_owned();
-                if lifecycle.look(caller, id, tell).await || now != status {
-                    changed = Instant::now();
-                }
-                if now != status {
-                    tell(Told::Status(now.clone()));
-                    status = now;
-                }
-                if let Some(end) = end(&info, &status, until) {
-                    return end;
-                }
-            }
-            Err(error) => {
-                let since = *lost_since.get_or_insert(Instant::now());
-                let is_refused = matches!(error, CallError::Refused(_) | CallError::NotSent { .. });
-                if is_refused || since.elapsed() > LOST_SECONDS_MAX {
-                    return End::Lost(denied::failure(error, "looking at the deployment, which goes on"));
-                }
-            }
-        }
-        if began.elapsed() >= timeout {
-            return End::Timeout { status };
-        }
-        let pause = watch::pause(changed.elapsed()).min(timeout - began.elapsed());
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = signals.next() => return End::Interrupted,
-        }
-    }
+/// Stops a deployment; CodeDeploy brings back what ran.
+///
+/// # Errors
+/// CodeDeploy's refusal.
+pub async fn stop(caller: &Caller, id: &str) -> Result<(), Failure> {
+    let input = json!({ "deploymentId": id, "autoRollbackEnabled": true });
+    let stopped = caller.call(CODE_DEPLOY, "StopDeployment", &input).await;
+    stopped
+        .map(|_| ())
+        .map_err(|error| denied::failure(error, &format!("stopping deployment {id}, which goes on")))
 }
 
 /// The end that a look at a deployment tells, if it is one.
@@ -250,65 +291,6 @@ pub fn end(info: &Value, status: &str, until: Until) -> Option<End> {
     }
 }
 
-/// The lifecycle events that were told.
-struct Lifecycle {
-    seen: BTreeMap<String, String>,
-    is_refused: bool,
-}
-
-impl Lifecycle {
-    /// Tells what is new; whether there was anything.
-    async fn look(&mut self, caller: &Caller, id: &str, tell: &mut dyn FnMut(Told)) -> bool {
-        if self.is_refused {
-            return false;
-        }
-        let targets = match targets(caller, id).await {
-            Ok(targets) => targets,
-            Err(error) => {
-                if let Some(answer) = error.answer().filter(|answer| answer.code.starts_with("AccessDenied"))
-                {
-                    self.is_refused = true;
-                    let action = denied::parse(&answer.message).map_or(
-                        "it",
-                        |_| "codedeploy:ListDeploymentTargets and codedeploy:BatchGetDeploymentTargets",
-                    );
-                    tell(Told::Note(format!("lifecycle events can't be told: {action} is not allowed here")));
-                }
-                return false;
-            }
-        };
-        let mut is_new = false;
-        for event in targets.iter().flat_map(|target| {
-            target.get("ecsTarget").map_or(&[][..], |target| items(target, "lifecycleEvents"))
-        }) {
-            let (Some(name), Some(status)) = (text(event, "lifecycleEventName"), text(event, "status"))
-            else {
-                continue;
-            };
-            if status == "Pending" || self.seen.get(name).is_some_and(|known| known == status) {
-                continue;
-            }
-            self.seen.insert(name.to_owned(), status.to_owned());
-            is_new = true;
-            let message = event.get("diagnostics").and_then(|said| text(said, "message"));
-            let message = message.filter(|text| !text.is_empty()).map(str::to_owned);
-            tell(Told::Lifecycle { name: name.to_owned(), status: status.to_owned(), message });
-        }
-        is_new
-    }
-}
-
-async fn targets(caller: &Caller, id: &str) -> Result<Vec<Value>, CallError> {
-    let listed = caller.call(CODE_DEPLOY, "ListDeploymentTargets", &json!({ "deploymentId": id })).await?;
-    let ids = items(&listed, "targetIds");
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let input = json!({ "deploymentId": id, "targetIds": ids });
-    let told = caller.call(CODE_DEPLOY, "BatchGetDeploymentTargets", &input).await?;
-    Ok(items(&told, "deploymentTargets").to_vec())
-}
-
 fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
     value.get(name).and_then(Value::as_str)
 }
@@ -317,5 +299,3 @@ fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
 const DESCRIPTION_CHARS_MAX: usize = 512;
 /// The longest wait that a group adds, in minutes.
 const WAIT_MINUTES_MAX: u64 = 360;
-/// How long CodeDeploy may be out of reach before the watching ends.
-const LOST_SECONDS_MAX: Duration = Duration::from_secs(120);

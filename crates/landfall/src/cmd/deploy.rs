@@ -1,8 +1,10 @@
 //! `landfall deploy`: a new task definition onto ECS services, watched until it really is stable.
 
+mod codedeploy;
 mod definition_args;
 mod file;
 mod report;
+mod roll_out;
 mod rollback;
 mod run_task;
 mod service_args;
@@ -10,22 +12,18 @@ mod show;
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use landfall_deliver::aws_json::{Caller, Outside};
-use landfall_deliver::deploy::codedeploy::{self, Until};
 use landfall_deliver::deploy::diff::Values;
-use landfall_deliver::deploy::edit;
-use landfall_deliver::deploy::plan::{self, Part, Plan, Request, Source};
-use landfall_deliver::deploy::roll::{self, Begun};
-use landfall_deliver::deploy::verdict::Verdict;
+use landfall_deliver::deploy::plan::{self, Plan, Request, Source};
 use landfall_deliver::deploy::view::Service;
-use landfall_deliver::deploy::watch::{self, End, Outcome, Patience};
-use landfall_deliver::deploy::{ecs, words};
+use landfall_deliver::deploy::{edit, roll, words};
 use landfall_deliver::http::Backoff;
 use landfall_deliver::{Environment, Failure, FailureKind, github};
 
+use self::codedeploy::CodeDeployArgs;
 use self::definition_args::{EditArgs, ReadFile, SourceArgs};
+use self::roll_out::RollOut;
 use self::service_args::ServiceArgs;
 use super::login::{append, random_delimiter};
 use super::why::InfraArgs;
@@ -69,13 +67,8 @@ pub struct DeployArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// Don't watch: end as soon as ECS has accepted the update
-    #[arg(long)]
-    no_wait: bool,
-
-    /// How long to watch: 90s, 30m, 2h
-    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = words::seconds)]
-    timeout: u64,
+    #[command(flatten)]
+    watch: WatchArgs,
 
     /// The longest pause between two looks at the services
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = words::seconds)]
@@ -141,6 +134,18 @@ pub struct PlaceArgs {
     format: DeployFormat,
 }
 
+/// How long it is watched.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WatchArgs {
+    /// Don't watch: end as soon as AWS has accepted it
+    #[arg(long)]
+    no_wait: bool,
+
+    /// How long to watch: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = words::seconds)]
+    timeout: u64,
+}
+
 /// How it is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum DeployFormat {
@@ -148,40 +153,6 @@ pub enum DeployFormat {
     Text,
     /// A JSON object on each line: events, and a report at the end
     Json,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "CodeDeploy (services with the deployment controller CODE_DEPLOY)")]
-struct CodeDeployArgs {
-    /// The AppSpec, JSON or YAML; the task definition is put into it [default: appspec.yaml, .yml or .json]
-    #[arg(long, value_name = "FILE")]
-    codedeploy_appspec: Option<PathBuf>,
-
-    /// The application [default: AppECS-CLUSTER-SERVICE]
-    #[arg(long, value_name = "NAME")]
-    codedeploy_application: Option<String>,
-
-    /// The deployment group [default: DgpECS-CLUSTER-SERVICE]
-    #[arg(long, value_name = "NAME")]
-    codedeploy_deployment_group: Option<String>,
-
-    /// A description
-    #[arg(long, value_name = "TEXT")]
-    codedeploy_deployment_description: Option<String>,
-
-    /// The deployment configuration [default: the group's]
-    #[arg(long, value_name = "NAME")]
-    codedeploy_deployment_config: Option<String>,
-
-    /// `ready` ends where somebody has to shift the traffic
-    #[arg(long, value_enum, value_name = "STATE", default_value_t = WaitFor::Succeeded)]
-    codedeploy_wait_for: WaitFor,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-enum WaitFor {
-    Succeeded,
-    Ready,
 }
 
 #[derive(Debug, clap::Args)]
@@ -225,13 +196,16 @@ Examples:
   What ran before:
     landfall deploy rollback --cluster prod --service api
 
-Outputs in GitHub Actions: task-definition-arn, codedeploy-deployment-id, run-task-arn.
+Outputs in GitHub Actions: task-definition-arn, codedeploy-deployment-id (of
+several services each, with commas), run-task-arn.
 
-Exit codes: 0 stable; 1 refused, or not stable; 2 wrong usage; 3 AWS could not be reached.";
+Exit codes: 0 stable; 1 refused, or not stable; 2 wrong usage; 3 AWS could not
+be reached.";
 
 const RENDER_EXAMPLES: &str = "\
 Examples:
-  landfall deploy render --task-definition task.json --image \"$IMAGE\" --env RELEASE=7 --output task-7.json
+  landfall deploy render --task-definition task.json \\
+    --image \"$IMAGE\" --env RELEASE=7 --output task-7.json
   landfall deploy render --cluster prod --service api > running.json";
 
 /// Deploys.
@@ -299,7 +273,7 @@ async fn deploy(args: &DeployArgs, env: &Environment) -> Result<u8, Failure> {
         values: if args.hide_values { Values::Hidden } else { Values::Shown },
     };
     let plan = plan::make(&caller, &request).await?;
-    check_codedeploy(args, &plan)?;
+    let requests = codedeploy::requests(args, &plan)?;
     if let Some(file) = &file {
         screen.left_out(&file.path, &file.left_out);
     }
@@ -309,22 +283,18 @@ async fn deploy(args: &DeployArgs, env: &Environment) -> Result<u8, Failure> {
         return Ok(0);
     }
     let outputs = Outputs::new(env, args.dotenv.clone());
+    let waits = codedeploy::waits(args, &caller, &plan, &requests).await?;
     let arns = register(&caller, &plan, file.as_ref(), &mut screen).await?;
-    if let Some(arn) = arns.first() {
-        outputs.write(&[("task-definition-arn", arn)])?;
-    }
+    outputs.write(&[("task-definition-arn", &arns.join(","))])?;
     if args.register_only {
         screen.registered_only(&plan, &arns);
         return Ok(0);
     }
-    if let [part] = plan.parts.as_slice()
-        && let Some(service) = part.service.as_ref().filter(|service| is_codedeploy(service))
-    {
-        return by_codedeploy(args, &caller, part, service, &arns, &outputs, &mut screen).await;
-    }
-    let outcomes = roll_out(args, &caller, &plan, &arns, &mut screen).await?;
-    screen.outcomes(&args.place, &outcomes);
-    Ok(exit_code(&outcomes))
+    let carried =
+        RollOut { args, caller: &caller, plan: &plan, arns: &arns, requests, waits, outputs: &outputs };
+    let ended = roll_out::all(carried, &mut screen).await?;
+    screen.ended(&args.place, &ended);
+    Ok(roll_out::exit_code(&ended))
 }
 
 async fn register(
@@ -341,234 +311,8 @@ async fn register(
     })
 }
 
-/// Updates all services and watches them. One that can't be updated doesn't keep the others from being watched.
-async fn roll_out(
-    args: &DeployArgs,
-    caller: &Caller,
-    plan: &Plan,
-    arns: &[String],
-    screen: &mut show::Screen,
-) -> Result<Vec<Outcome>, Failure> {
-    let (mut begun, mut outcomes) = (Vec::new(), Vec::new());
-    for (part, arn) in plan.parts.iter().zip(arns) {
-        let Some(service) = &part.service else { continue };
-        match roll::update(caller, part, service, arn).await {
-            Ok(mut one) => {
-                one.wanted.failed_max = args.max_failed_tasks.unwrap_or(one.wanted.failed_max);
-                screen.begun(&one);
-                begun.push(one);
-            }
-            Err(failure) if plan.parts.len() == 1 => return Err(failure),
-            Err(failure) => {
-                let failure = args.place.infra.explained(failure);
-                outcomes.push(not_updated(part, service, arn, failure));
-            }
-        }
-    }
-    if args.no_wait {
-        outcomes.extend(begun.iter().map(not_waited));
-        return Ok(outcomes);
-    }
-    let patience = patience(args.timeout, args.max_pause, &begun, screen);
-    let watched = watch::all(caller, &plan.cluster, &begun, patience, &mut |told| screen.told(&told)).await;
-    for outcome in watched {
-        let back = match args.rollback_on_failure && wants_rollback(&outcome) {
-            true => roll_back(caller, &plan.cluster, &outcome, patience, screen).await,
-            false => None,
-        };
-        outcomes.push(outcome);
-        outcomes.extend(back);
-    }
-    Ok(outcomes)
-}
-
-/// How to watch: what the services' rules wait for comes on top of what was asked for, both in seconds.
-fn patience(timeout: u64, pause_max: u64, begun: &[Begun], screen: &show::Screen) -> Patience {
-    let waits = begun.iter().map(|one| one.waits).max().unwrap_or_default();
-    let timeout = Duration::from_secs(timeout);
-    if !waits.is_zero() {
-        screen.waits_added(timeout, waits);
-    }
-    Patience { timeout: timeout + waits, pause_max: Duration::from_secs(pause_max) }
-}
-
-fn wants_rollback(outcome: &Outcome) -> bool {
-    let is_left_alone =
-        matches!(&outcome.end, End::Verdict(Verdict::Failed { .. } | Verdict::Failing { .. }) | End::Timeout);
-    is_left_alone && outcome.is_updated && outcome.before.as_ref() != Some(&outcome.definition_arn)
-}
-
-/// Goes back to what ran, and watches that too.
-async fn roll_back(
-    caller: &Caller,
-    cluster: &str,
-    outcome: &Outcome,
-    patience: Patience,
-    screen: &mut show::Screen,
-) -> Option<Outcome> {
-    let before = outcome.before.as_ref()?;
-    screen.rolling_back(&outcome.service, before);
-    let begun = async {
-        let (_, definition) = ecs::describe_definition(caller, before)
-            .await
-            .map_err(|error| error.into_failure("looking at what ran before"))?;
-        roll::back(caller, cluster, &outcome.last, before, definition).await
-    };
-    match begun.await {
-        Ok(begun) => {
-            let begun = [begun];
-            let mut ends =
-                watch::all(caller, cluster, &begun, patience, &mut |told| screen.told(&told)).await;
-            ends.pop()
-        }
-        Err(failure) => Some(Outcome { end: End::NotUpdated(failure), ..outcome.clone() }),
-    }
-}
-
-fn not_updated(part: &Part, service: &Service, arn: &str, failure: Failure) -> Outcome {
-    Outcome {
-        service: service.service_name.clone(),
-        definition_arn: arn.to_owned(),
-        before: part.old.clone(),
-        deployment: String::new(),
-        is_updated: false,
-        end: End::NotUpdated(failure),
-        took: Duration::ZERO,
-        last: service.clone(),
-        story: None,
-        causes: Vec::new(),
-        tail: None,
-        complaints: Vec::new(),
-    }
-}
-
-fn not_waited(begun: &Begun) -> Outcome {
-    Outcome {
-        service: begun.service.clone(),
-        definition_arn: begun.definition_arn.clone(),
-        before: begun.before.clone(),
-        deployment: begun.wanted.id.clone(),
-        is_updated: begun.is_updated,
-        end: End::NotWaited,
-        took: Duration::ZERO,
-        last: Service::default(),
-        story: None,
-        causes: Vec::new(),
-        tail: None,
-        complaints: Vec::new(),
-    }
-}
-
-fn exit_code(outcomes: &[Outcome]) -> u8 {
-    let code = |outcome: &Outcome| match &outcome.end {
-        End::Lost(failure) | End::NotUpdated(failure) => failure.kind.exit_code(),
-        end if end.is_good() => 0,
-        _ => 1,
-    };
-    outcomes.iter().map(code).filter(|code| *code != 0).min().unwrap_or(0)
-}
-
 fn is_codedeploy(service: &Service) -> bool {
     service.deployment_controller.r#type == "CODE_DEPLOY"
-}
-
-/// CodeDeploy has one service in a group, and services of others have no use for its flags.
-fn check_codedeploy(args: &DeployArgs, plan: &Plan) -> Result<(), Failure> {
-    let given = &args.codedeploy;
-    let is_asked = given.codedeploy_appspec.is_some()
-        || given.codedeploy_application.is_some()
-        || given.codedeploy_deployment_group.is_some();
-    for part in &plan.parts {
-        let Some(service) = &part.service else { continue };
-        let name = &service.service_name;
-        if is_codedeploy(service) && plan.parts.len() > 1 {
-            return Err(Failure::usage(format!(
-                "service `{name}` is deployed by CodeDeploy: deploy it on its own"
-            )));
-        }
-        if is_asked && !is_codedeploy(service) {
-            return Err(Failure::usage(format!(
-                "--codedeploy-…: service `{name}` has the deployment controller {}, not CODE_DEPLOY",
-                service.deployment_controller.r#type
-            )));
-        }
-        // An AppSpec that can't be used is told before a revision is registered.
-        if is_codedeploy(service) && !part.is_nothing() {
-            codedeploy_request(args, service, "")?;
-        }
-    }
-    Ok(())
-}
-
-async fn by_codedeploy(
-    args: &DeployArgs,
-    caller: &Caller,
-    part: &Part,
-    service: &Service,
-    arns: &[String],
-    outputs: &Outputs,
-    screen: &mut show::Screen,
-) -> Result<u8, Failure> {
-    let arn = arns.first().map_or("", String::as_str);
-    if part.is_nothing() {
-        screen.nothing(&service.service_name);
-        return Ok(0);
-    }
-    let request = codedeploy_request(args, service, arn)?;
-    let waits = if args.no_wait { Duration::ZERO } else { codedeploy::group_waits(caller, &request).await? };
-    if let Some(mut update) = part.update.clone() {
-        update.remove("forceNewDeployment");
-        // The name of the cluster and that of the service change nothing.
-        if update.len() > 2 {
-            ecs::update_service(caller, update).await.map_err(|error| {
-                landfall_deliver::deploy::denied::failure(error, "updating the service's settings")
-            })?;
-        }
-    }
-    let id = codedeploy::create(caller, &request).await?;
-    outputs.write(&[("codedeploy-deployment-id", &id)])?;
-    screen.codedeploy_begun(&id, &request, caller.region());
-    if args.no_wait {
-        return Ok(0);
-    }
-    let until = match args.codedeploy.codedeploy_wait_for {
-        WaitFor::Ready => Until::Ready,
-        WaitFor::Succeeded => Until::Succeeded,
-    };
-    let timeout = Duration::from_secs(args.timeout) + waits;
-    let end =
-        codedeploy::follow(caller, &id, until, timeout, &mut |told| screen.codedeploy_told(&told)).await;
-    Ok(screen.codedeploy_end(&id, arn, &end))
-}
-
-fn codedeploy_request(
-    args: &DeployArgs,
-    service: &Service,
-    arn: &str,
-) -> Result<codedeploy::Request, Failure> {
-    let given = &args.codedeploy;
-    let names = ["appspec.yaml", "appspec.yml", "appspec.json"].map(PathBuf::from);
-    let path = given.codedeploy_appspec.clone().or_else(|| names.into_iter().find(|name| name.is_file()));
-    let path = path.ok_or_else(|| {
-        Failure::usage(format!(
-            "service `{}` is deployed by CodeDeploy, which needs an AppSpec: --codedeploy-appspec FILE",
-            service.service_name
-        ))
-    })?;
-    let document = file::read(&path)?;
-    let appspec = codedeploy::appspec(&document.value, arn)
-        .map_err(|reason| Failure::usage(format!("{}: {reason}", crate::files::shown(&path))))?;
-    let cluster = args.place.cluster.rsplit('/').next().unwrap_or(&args.place.cluster);
-    let named = |given: &Option<String>, prefix: &str| {
-        given.clone().unwrap_or_else(|| format!("{prefix}-{cluster}-{}", service.service_name))
-    };
-    Ok(codedeploy::Request {
-        application: named(&given.codedeploy_application, "AppECS"),
-        group: named(&given.codedeploy_deployment_group, "DgpECS"),
-        appspec,
-        description: given.codedeploy_deployment_description.clone(),
-        config: given.codedeploy_deployment_config.clone(),
-    })
 }
 
 async fn render(args: &RenderArgs, env: &Environment) -> Result<(), Failure> {

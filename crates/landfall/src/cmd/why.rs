@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use landfall_check::render;
 use landfall_deliver::Failure;
 use landfall_deliver::deploy::denied::{self, Denied};
 use landfall_policy::{Decision, Denial, Layer, Outcome, PolicyKind, explain};
@@ -10,6 +11,7 @@ use landfall_serve::authz::{self, Asked};
 use landfall_serve::caller::{Caller, CallingUser};
 use landfall_types::{Arn, Finding, SourceMap};
 use landfall_wire::error::Protocol;
+use serde_json::{Value, json};
 
 use super::explain::{repository_policy, session_of};
 use super::role::{self, Offline, RoleSource};
@@ -33,39 +35,77 @@ impl InfraArgs {
     }
 
     /// The reason for a refusal that AWS tells in a sentence, where it is one of a permission.
-    pub fn told(&self, text: &str) -> Option<String> {
-        told(text, &self.infra, Keys::new())
+    pub fn why(&self, text: &str) -> Option<Why> {
+        why(text, &self.infra, Keys::new())
     }
+
+    /// The same for a call that failed.
+    pub fn why_failed(&self, failure: &Failure) -> Option<Why> {
+        self.why(refusal(failure)?)
+    }
+}
+
+/// What the policies at hand say of a refusal.
+pub enum Why {
+    /// They refuse it as well: the statement or clause, with its places.
+    Refused(Box<Finding>, SourceMap),
+    /// They don't, or it isn't known; one line.
+    Note(String),
+}
+
+impl Why {
+    /// For people.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Refused(finding, sources) => ui::finding_text(finding, sources),
+            Self::Note(text) => format!("note: {text}"),
+        }
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Value {
+        match self {
+            Self::Refused(finding, sources) => {
+                json!({ "finding": render::json(finding, sources), "note": null })
+            }
+            Self::Note(text) => json!({ "finding": null, "note": text }),
+        }
+    }
+}
+
+/// The sentence of a failure that tells of a missing permission.
+fn refusal(failure: &Failure) -> Option<&str> {
+    let texts = std::iter::once(&failure.message).chain(&failure.details);
+    texts.map(String::as_str).find(|text| denied::parse(text).is_some())
 }
 
 /// A failure with the reason that the policies have for it, if it is a refused call.
 pub fn explained(mut failure: Failure, paths: &[PathBuf], keys: Keys) -> Failure {
-    let texts = std::iter::once(&failure.message).chain(&failure.details);
-    let text = texts.map(String::as_str).find(|text| denied::parse(text).is_some()).map(str::to_owned);
-    failure.details.extend(text.and_then(|text| told(&text, paths, keys)));
+    let why = refusal(&failure).and_then(|text| why(text, paths, keys));
+    failure.details.extend(why.map(|why| why.text()));
     failure
 }
 
-fn told(text: &str, paths: &[PathBuf], keys: Keys) -> Option<String> {
+fn why(text: &str, paths: &[PathBuf], keys: Keys) -> Option<Why> {
     if paths.is_empty() {
         return None;
     }
     let denied = denied::parse(text)?;
     let sources = SourceMap::new();
     let shown = paths.iter().map(|path| files::shown(path)).collect::<Vec<_>>().join(", ");
-    Some(match reason(&denied, paths, keys, &sources) {
-        Err(failure) => format!("note: {shown} doesn't say why: {failure}"),
+    Some(Why::Note(match reason(&denied, paths, keys, &sources) {
+        Err(failure) => format!("{shown} doesn't say why: {failure}"),
         Ok(Reason::Allowed) => format!(
-            "note: by {shown} {} on {} is allowed: what is in force in the account is something else",
+            "by {shown} {} on {} is allowed: what is in force in the account is something else",
             denied.action, denied.resource
         ),
         Ok(Reason::OtherSide(account)) => format!(
-            "note: by {shown} the caller may do it: the trust policy of {} is what refuses, and it is in account \
+            "by {shown} the caller may do it: the trust policy of {} is what refuses, and it is in account \
              {account}, of which {shown} says nothing",
             denied.resource
         ),
-        Ok(Reason::Refused(finding)) => ui::finding_text(&finding, &sources),
-    })
+        Ok(Reason::Refused(finding)) => return Some(Why::Refused(Box::new(finding), sources)),
+    }))
 }
 
 /// What the policies say of a call that was refused.

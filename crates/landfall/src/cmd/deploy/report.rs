@@ -12,6 +12,10 @@ use landfall_deliver::deploy::verdict::Verdict;
 use landfall_deliver::deploy::watch::{End, Outcome, Told};
 use serde_json::{Value, json};
 
+use super::roll_out::Ended;
+use super::show;
+use crate::cmd::why::{InfraArgs, Why};
+
 /// The plan.
 pub fn plan(plan: &Plan) -> Value {
     let part = |part: &Part| {
@@ -84,23 +88,90 @@ pub fn task_told(told: &run_task::Told) -> Value {
     }
 }
 
-/// The same of CodeDeploy.
-pub fn codedeploy_told(told: &codedeploy::Told) -> Value {
+/// A deployment that CodeDeploy has begun.
+pub fn codedeploy_begun(service: &str, id: &str, request: &codedeploy::Request) -> Value {
+    let hooks = codedeploy::hooks(&request.appspec).into_iter();
+    let hooks: serde_json::Map<String, Value> =
+        hooks.map(|(event, function)| (event, Value::from(function))).collect();
+    json!({
+        "event": "begun", "service": service, "deployment": id, "application": request.application,
+        "group": request.group, "hooks": hooks,
+    })
+}
+
+/// Something that happened to it.
+pub fn codedeploy_told(service: &str, told: &codedeploy::Told) -> Value {
     match told {
-        codedeploy::Told::Status(status) => json!({ "event": "deploymentStatus", "status": status }),
-        codedeploy::Told::Lifecycle { name, status, message } => {
-            json!({ "event": "lifecycle", "name": name, "status": status, "message": message })
+        codedeploy::Told::Status(status) => {
+            json!({ "event": "deploymentStatus", "service": service, "status": status })
         }
+        codedeploy::Told::Lifecycle { name, status, message } => json!({
+            "event": "lifecycle", "service": service, "name": name, "status": status, "message": message,
+        }),
         codedeploy::Told::Note(text) => json!({ "event": "note", "text": text }),
     }
 }
 
 /// The end of everything.
-pub fn outcomes(outcomes: &[Outcome]) -> Value {
-    json!({ "event": "report", "services": outcomes.iter().map(outcome).collect::<Vec<_>>() })
+pub fn ended(ended: &[Ended], infra: &InfraArgs) -> Value {
+    let of = |one: &Ended| {
+        let mut told = match one {
+            Ended::ByEcs(outcome) => outcome_of_ecs(outcome, infra),
+            Ended::ByCodeDeploy(outcome) => outcome_of_codedeploy(outcome),
+        };
+        told["why"] = why(failed_call(one, infra));
+        told
+    };
+    let services: Vec<Value> = ended.iter().map(of).collect();
+    let mut report = json!({ "event": "report", "services": services });
+    // A deployment by CodeDeploy was told this way when there could be no more than one.
+    if let ([Ended::ByCodeDeploy(_)], [only]) = (ended, services.as_slice()) {
+        for name in ["deployment", "taskDefinitionArn", "outcome", "reason"] {
+            report[name] = only[name].clone();
+        }
+    }
+    report
 }
 
-fn outcome(outcome: &Outcome) -> Value {
+/// What the policies at hand say of the call that kept a deployment from being begun or watched.
+pub fn failed_call(ended: &Ended, infra: &InfraArgs) -> Option<Why> {
+    infra.why_failed(ended.failure()?)
+}
+
+fn why(why: Option<Why>) -> Value {
+    why.map_or(Value::Null, |why| why.json())
+}
+
+fn outcome_of_codedeploy(outcome: &codedeploy::Outcome) -> Value {
+    use codedeploy::End;
+    let word = match &outcome.end {
+        End::Unchanged => "unchanged",
+        End::NotCreated(_) => "notUpdated",
+        End::NotWaited => "notWaited",
+        End::Done { .. } => "stable",
+        End::Failed { .. } => "failed",
+        End::Timeout { .. } => "timeout",
+        End::Interrupted => "interrupted",
+        End::Lost(_) => "lost",
+    };
+    let rolled_back_by = match &outcome.end {
+        End::Failed { rolled_back_by, .. } => rolled_back_by.as_deref(),
+        _ => None,
+    };
+    json!({
+        "service": outcome.service,
+        "outcome": word,
+        "reason": show::codedeploy::sentence(outcome),
+        "taskDefinitionArn": outcome.definition_arn,
+        "before": outcome.before,
+        "deployment": outcome.deployment,
+        "updated": outcome.deployment.is_some(),
+        "milliseconds": u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX),
+        "rolledBackBy": rolled_back_by,
+    })
+}
+
+fn outcome_of_ecs(outcome: &Outcome, infra: &InfraArgs) -> Value {
     let (word, reason) = end(&outcome.end);
     json!({
         "service": outcome.service,
@@ -113,7 +184,7 @@ fn outcome(outcome: &Outcome) -> Value {
         "milliseconds": u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX),
         "runningCount": outcome.last.running_count,
         "desiredCount": outcome.last.desired_count,
-        "causes": outcome.causes.iter().map(cause).collect::<Vec<_>>(),
+        "causes": outcome.causes.iter().map(|one| cause(one, infra)).collect::<Vec<_>>(),
         "log": outcome.tail.as_ref().map(|(container, tail)| log(container, tail)),
         "complaints": outcome.complaints,
         "stage": outcome.story.as_ref().and_then(|story| story.lifecycle_stage.clone()),
@@ -121,7 +192,7 @@ fn outcome(outcome: &Outcome) -> Value {
     })
 }
 
-fn cause(cause: &Cause) -> Value {
+fn cause(cause: &Cause, infra: &InfraArgs) -> Value {
     json!({
         "count": cause.count,
         "reason": cause.reason,
@@ -131,6 +202,7 @@ fn cause(cause: &Cause) -> Value {
         "exitCodes": cause.task.containers.iter()
             .filter_map(|one| Some((one.name.clone(), Value::from(one.exit_code?))))
             .collect::<serde_json::Map<_, _>>(),
+        "why": why(infra.why(&cause.reason)),
     })
 }
 
@@ -170,7 +242,7 @@ fn end(end: &End) -> (&'static str, Option<String>) {
 }
 
 /// What a task came to.
-pub fn tasks(ended: &[run_task::Ended], exit_code: u8) -> Value {
+pub fn tasks(ended: &[run_task::Ended], exit_code: u8, infra: &InfraArgs) -> Value {
     let one = |ended: &run_task::Ended| {
         json!({
             "taskArn": ended.task.task_arn,
@@ -178,6 +250,7 @@ pub fn tasks(ended: &[run_task::Ended], exit_code: u8) -> Value {
             "stopCode": ended.task.stop_code,
             "reason": ended.reason,
             "exitCode": ended.exit_code,
+            "why": why(infra.why(&ended.reason)),
         })
     };
     json!({ "event": "report", "exitCode": exit_code, "tasks": ended.iter().map(one).collect::<Vec<_>>() })

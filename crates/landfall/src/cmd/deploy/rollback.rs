@@ -3,10 +3,11 @@
 use landfall_deliver::deploy::definition::short;
 use landfall_deliver::deploy::rollback::{self, Target};
 use landfall_deliver::deploy::watch;
-use landfall_deliver::deploy::{plan, roll, words};
+use landfall_deliver::deploy::{plan, roll};
 use landfall_deliver::{Environment, Failure};
 
-use super::{PlaceArgs, exit_code, find_service, is_codedeploy};
+use super::roll_out::{self, Ended};
+use super::{PlaceArgs, WatchArgs, find_service, is_codedeploy};
 use crate::ui;
 
 /// Bring a service back to what ran before, and watch until that is stable.
@@ -30,13 +31,8 @@ pub struct RollbackArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// Don't watch
-    #[arg(long)]
-    no_wait: bool,
-
-    /// How long to watch: 90s, 30m, 2h
-    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = words::seconds)]
-    timeout: u64,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 impl RollbackArgs {
@@ -77,12 +73,14 @@ pub async fn run(args: RollbackArgs, env: &Environment) -> Result<u8, Failure> {
     }
     let begun = [roll::back(&caller, cluster, &service, &arn, definition).await?];
     begun.iter().for_each(|one| screen.begun(one));
-    let outcomes = if args.no_wait {
-        begun.iter().map(super::not_waited).collect()
+    let outcomes: Vec<_> = if args.watch.no_wait {
+        begun.iter().map(roll_out::not_waited).collect()
     } else {
-        let patience = super::patience(args.timeout, args.timeout, &begun, &screen);
+        let waits = begun.iter().map(|one| one.waits).max().unwrap_or_default();
+        let patience = roll_out::patience(args.watch.timeout, args.watch.timeout, waits, &screen);
         watch::all(&caller, cluster, &begun, patience, &mut |told| screen.told(&told)).await
     };
-    screen.outcomes(&args.place, &outcomes);
-    Ok(exit_code(&outcomes))
+    let ended: Vec<Ended> = outcomes.into_iter().map(Box::new).map(Ended::ByEcs).collect();
+    screen.ended(&args.place, &ended);
+    Ok(roll_out::exit_code(&ended))
 }

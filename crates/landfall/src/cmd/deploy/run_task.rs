@@ -11,9 +11,9 @@ use landfall_deliver::deploy::words;
 use landfall_deliver::{Environment, Failure, FailureKind};
 use serde_json::{Value, json};
 
-use super::definition_args::SourceArgs;
-use super::service_args::{NetworkArgs, PropagateTags, object};
-use super::{Outputs, PlaceArgs, find_service, show};
+use super::definition_args::{SourceArgs, TaskArgs};
+use super::service_args::{NetworkArgs, TagArgs, object};
+use super::{Outputs, PlaceArgs, WatchArgs, find_service, show};
 
 /// Run a task to its end: its log as it comes, its exit code as ours.
 ///
@@ -47,21 +47,8 @@ pub struct RunTaskArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     env: Vec<String>,
 
-    /// The task's CPU
-    #[arg(long, value_name = "UNITS")]
-    cpu: Option<String>,
-
-    /// The task's memory
-    #[arg(long, value_name = "MIB")]
-    memory: Option<String>,
-
-    /// The role of the program in the task
-    #[arg(long, value_name = "ARN")]
-    task_role: Option<String>,
-
-    /// The role that pulls images, reads secrets and writes logs
-    #[arg(long, value_name = "ARN")]
-    execution_role: Option<String>,
+    #[command(flatten)]
+    task: TaskArgs,
 
     /// Overrides as the API has them: an object, or the list of container overrides
     #[arg(long, value_name = "JSON")]
@@ -83,24 +70,14 @@ pub struct RunTaskArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     tag: Vec<String>,
 
-    /// Tag the task with its cluster
-    #[arg(long, value_name = "BOOL")]
-    enable_ecs_managed_tags: Option<bool>,
-
-    /// Where the task gets its tags from
-    #[arg(long, value_enum, value_name = "FROM")]
-    propagate_tags: Option<PropagateTags>,
+    #[command(flatten)]
+    tags: TagArgs,
 
     #[command(flatten)]
     network: NetworkArgs,
 
-    /// End as soon as the task was accepted
-    #[arg(long)]
-    no_wait: bool,
-
-    /// How long to wait for its end: 90s, 30m, 2h
-    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = words::seconds)]
-    timeout: u64,
+    #[command(flatten)]
+    watch: WatchArgs,
 
     /// Stop the task when the time is up, or when this is interrupted
     #[arg(long)]
@@ -118,8 +95,8 @@ Examples:
       --launch-type FARGATE --subnets subnet-0a1b \\
       --security-groups sg-2c3d
 
-Exit codes: the container's own, 1 also when the task did not start or was stopped; 2 wrong usage;
-3 AWS could not be reached.";
+Exit codes: the container's own, 1 also when the task did not start or was
+stopped; 2 wrong usage; 3 AWS could not be reached.";
 
 impl RunTaskArgs {
     /// Where it happens.
@@ -172,7 +149,7 @@ pub async fn run(args: RunTaskArgs, env: &Environment) -> Result<u8, Failure> {
     let outputs = Outputs::new(env, None);
     outputs.write(&[("task-definition-arn", &arn), ("run-task-arn", &json!(arns).to_string())])?;
     screen.tasks_begun(&arns, &arn);
-    if args.no_wait {
+    if args.watch.no_wait {
         return Ok(0);
     }
     follow(&args, &caller, &arns, &definition, &screen).await
@@ -186,7 +163,7 @@ async fn follow(
     screen: &show::Screen,
 ) -> Result<u8, Failure> {
     let one_container = definition.containers().len() == 1 && arns.len() == 1;
-    let timeout = Duration::from_secs(args.timeout);
+    let timeout = Duration::from_secs(args.watch.timeout);
     let (end, ended) =
         run_task::follow(caller, &args.place.cluster, arns, definition, timeout, &mut |told| {
             screen.task_told(&told, one_container);
@@ -195,11 +172,11 @@ async fn follow(
     let exit_code = ended.iter().map(|one| one.exit_code).find(|code| *code != 0).unwrap_or(0);
     let (left, why) = match end {
         End::Stopped => {
-            screen.tasks_ended(&ended, exit_code);
+            screen.tasks_ended(&args.place, &ended, exit_code);
             return Ok(exit_code);
         }
         End::Lost(failure) => return Err(failure),
-        End::Timeout(left) => (left, format!("not ended after {} s", args.timeout)),
+        End::Timeout(left) => (left, format!("not ended after {} s", args.watch.timeout)),
         End::Interrupted(left) => (left, "stopped watching".to_owned()),
     };
     if !args.stop {
@@ -243,12 +220,7 @@ fn input(
     if let Some(kind) = &args.launch_type {
         set("launchType", Value::from(kind.to_ascii_uppercase()));
     }
-    if let Some(is_on) = args.enable_ecs_managed_tags {
-        set("enableECSManagedTags", Value::from(is_on));
-    }
-    if let Some(from) = args.propagate_tags {
-        set("propagateTags", Value::from(from.word()));
-    }
+    args.tags.members().into_iter().for_each(|(name, value)| set(name, value));
     let mut tags = Vec::new();
     for text in &args.tag {
         let (key, value) =
@@ -294,10 +266,10 @@ fn overrides(args: &RunTaskArgs, definition: &Definition) -> Result<Object, Fail
         None => Object::new(),
     };
     for (name, value) in [
-        ("cpu", &args.cpu),
-        ("memory", &args.memory),
-        ("taskRoleArn", &args.task_role),
-        ("executionRoleArn", &args.execution_role),
+        ("cpu", &args.task.cpu),
+        ("memory", &args.task.memory),
+        ("taskRoleArn", &args.task.task_role),
+        ("executionRoleArn", &args.task.execution_role),
     ] {
         if let Some(value) = value {
             overrides.insert(name.to_owned(), Value::from(value.as_str()));

@@ -1,10 +1,11 @@
 //! What a person sees of a deployment: the plan, what happens, and how it ended; or each of it as JSON.
 
+pub mod codedeploy;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use landfall_deliver::deploy::cause;
-use landfall_deliver::deploy::codedeploy;
 use landfall_deliver::deploy::definition::short;
 use landfall_deliver::deploy::diff::{HIDDEN, Row};
 use landfall_deliver::deploy::logs::Tail;
@@ -18,6 +19,7 @@ use landfall_deliver::{Failure, FailureKind};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::roll_out::Ended;
 use super::{DeployFormat, PlaceArgs, report};
 use crate::ui::{self, BAD, BOLD, DIM, GOOD, styled};
 
@@ -181,111 +183,25 @@ impl Screen {
     }
 
     /// How it ended.
-    pub fn outcomes(&self, place: &PlaceArgs, outcomes: &[Outcome]) {
+    pub fn ended(&self, place: &PlaceArgs, ended: &[Ended]) {
         if self.is_json() {
-            self.json(&report::outcomes(outcomes));
+            self.json(&report::ended(ended, &place.infra));
             return;
         }
-        for outcome in outcomes {
-            show_outcome(&place.cluster, outcome);
-            // The execution role is refused as well as a caller can be.
-            let told = outcome.causes.iter().filter_map(|cause| place.infra.told(&cause.reason));
-            told.for_each(|told| ui::line(format!("\n{told}")));
-        }
-    }
-
-    /// There is nothing to deploy.
-    pub fn nothing(&self, service: &str) {
-        if self.is_json() {
-            self.json(&json!({ "event": "report", "outcome": "unchanged" }));
-        } else {
-            ui::line(format!(
-                "\n{} {service}  nothing to deploy; --force deploys it all the same",
-                styled(GOOD, "✓")
-            ));
-        }
-    }
-
-    /// CodeDeploy has accepted it.
-    pub fn codedeploy_begun(&self, id: &str, request: &codedeploy::Request, region: &str) {
-        if self.is_json() {
-            let hooks: serde_json::Map<String, Value> = codedeploy::hooks(&request.appspec)
-                .into_iter()
-                .map(|(event, function)| (event, Value::from(function)))
-                .collect();
-            self.json(&json!({
-                "event": "begun", "deployment": id, "application": request.application,
-                "group": request.group, "hooks": hooks,
-            }));
-            return;
-        }
-        self.at(
-            "",
-            &format!("CodeDeploy deployment {id} begins ({}, {})", request.application, request.group),
-        );
-        for (event, function) in codedeploy::hooks(&request.appspec) {
-            self.at("", &styled(DIM, format!("hook {event} asks {function}")));
-        }
-        let suffix = if region.starts_with("cn-") { "amazonaws.cn" } else { "aws.amazon.com" };
-        ui::line(styled(
-            DIM,
-            format!(
-                "           https://{region}.console.{suffix}/codesuite/codedeploy/deployments/{id}?region={region}"
-            ),
-        ));
-    }
-
-    /// CodeDeploy went on.
-    pub fn codedeploy_told(&self, told: &codedeploy::Told) {
-        if self.is_json() {
-            self.json(&report::codedeploy_told(told));
-            return;
-        }
-        match told {
-            codedeploy::Told::Status(status) => self.at("", &format!("deployment {status}")),
-            codedeploy::Told::Lifecycle { name, status, message } => {
-                let message = message.as_ref().map_or_else(String::new, |text| format!(": {text}"));
-                self.at("", &styled(DIM, format!("{name} {status}{message}")));
-            }
-            codedeploy::Told::Note(text) => self.at("", &format!("note: {text}")),
-        }
-    }
-
-    /// CodeDeploy has ended; gives the exit code.
-    pub fn codedeploy_end(&self, id: &str, arn: &str, end: &codedeploy::End) -> u8 {
-        let (is_good, word, text, help) = match end {
-            codedeploy::End::Done { status } => {
-                (true, "stable", format!("{} is deployed: CodeDeploy says {status}", short(arn)), None)
-            }
-            codedeploy::End::Failed { status, reason, rolled_back_by } => {
-                let back = rolled_back_by.as_ref().map(|by| format!("deployment {by} brings back what ran"));
-                (false, "failed", format!("deployment {id} {}: {reason}", status.to_lowercase()), back)
-            }
-            codedeploy::End::Timeout { status } => (
-                false,
-                "timeout",
-                format!("deployment {id} is still {status} when the time is up; it goes on"),
-                Some("a longer --timeout, or `aws deploy stop-deployment` to end it".to_owned()),
-            ),
-            codedeploy::End::Interrupted => {
-                (false, "interrupted", format!("stopped watching: deployment {id} goes on"), None)
-            }
-            codedeploy::End::Lost(failure) => {
-                (false, "lost", failure.message.clone(), failure.details.first().cloned())
-            }
-        };
-        if self.is_json() {
-            self.json(&json!({ "event": "report", "deployment": id, "taskDefinitionArn": arn, "outcome": word, "reason": text }));
-        } else {
-            let sign = if is_good { styled(GOOD, "✓") } else { styled(BAD, "✗") };
-            ui::line(format!("\n{sign} {text}"));
-            if let Some(help) = help {
-                ui::line(format!("  help: {help}"));
-            }
-        }
-        match end {
-            codedeploy::End::Lost(failure) => failure.kind.exit_code(),
-            _ => u8::from(!is_good),
+        for ended in ended {
+            let why = match ended {
+                Ended::ByEcs(outcome) => {
+                    show_outcome(&place.cluster, outcome);
+                    // The execution role is refused as well as a caller can be.
+                    let causes = outcome.causes.iter().filter_map(|cause| place.infra.why(&cause.reason));
+                    causes.chain(report::failed_call(ended, &place.infra)).collect()
+                }
+                Ended::ByCodeDeploy(outcome) => {
+                    codedeploy::show(outcome);
+                    Vec::from_iter(report::failed_call(ended, &place.infra))
+                }
+            };
+            why.iter().for_each(|why| ui::line(format!("\n{}", why.text())));
         }
     }
 
@@ -318,9 +234,9 @@ impl Screen {
     }
 
     /// How tasks ended.
-    pub fn tasks_ended(&self, ended: &[run_task::Ended], exit_code: u8) {
+    pub fn tasks_ended(&self, place: &PlaceArgs, ended: &[run_task::Ended], exit_code: u8) {
         if self.is_json() {
-            self.json(&report::tasks(ended, exit_code));
+            self.json(&report::tasks(ended, exit_code, &place.infra));
             return;
         }
         ui::line("");
@@ -335,6 +251,8 @@ impl Screen {
             if let Some(help) = causes.first().and_then(|cause| cause.help) {
                 ui::line(format!("  help: {help}"));
             }
+            let why = place.infra.why(&one.reason);
+            why.iter().for_each(|why| ui::line(format!("\n{}", why.text())));
         }
     }
 }

@@ -1,0 +1,170 @@
+//! Watching deployments of CodeDeploy until each has an end, all of them in one loop.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{End, Told, Until, end, text};
+use crate::aws::CallError;
+use crate::aws_json::{CODE_DEPLOY, Caller};
+use crate::deploy::denied;
+use crate::deploy::ecs::items;
+use crate::deploy::watch::{self, Interrupt, Patience};
+
+/// A deployment to watch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Followed {
+    /// The service that it is of.
+    pub service: String,
+    /// The deployment's id.
+    pub id: String,
+}
+
+/// Watches deployments until each has an end: for each, in order, how it ended and how long that took.
+pub async fn all(
+    caller: &Caller,
+    followed: &[Followed],
+    until: Until,
+    patience: Patience,
+    tell: &mut dyn FnMut(&str, Told),
+) -> Vec<(End, Duration)> {
+    let began = Instant::now();
+    let mut watch = Watch { caller, until, changed: began, may_read_targets: true, tell };
+    let mut watched: Vec<Watched<'_>> = followed.iter().map(Watched::new).collect();
+    let mut signals = Interrupt::new();
+    loop {
+        for one in watched.iter_mut().filter(|one| one.end.is_none()) {
+            one.end = watch.look(one).await.map(|end| (end, began.elapsed()));
+        }
+        if watched.iter().all(|one| one.end.is_some()) {
+            break;
+        }
+        let elapsed = began.elapsed();
+        if elapsed >= patience.timeout {
+            finish(&mut watched, elapsed, |status| End::Timeout { status, is_stopped: false });
+            break;
+        }
+        let pause = watch::pause(watch.changed.elapsed()).min(patience.pause_max);
+        tokio::select! {
+            () = tokio::time::sleep(pause.min(patience.timeout - elapsed)) => {}
+            () = signals.next() => {
+                finish(&mut watched, began.elapsed(), |_| End::Interrupted);
+                break;
+            }
+        }
+    }
+    let lost = || (End::Interrupted, began.elapsed());
+    watched.into_iter().map(|one| one.end.unwrap_or_else(lost)).collect()
+}
+
+fn finish(watched: &mut [Watched<'_>], elapsed: Duration, end: impl Fn(String) -> End) {
+    for one in watched.iter_mut().filter(|one| one.end.is_none()) {
+        one.end = Some((end(one.status.clone()), elapsed));
+    }
+}
+
+/// A deployment, and what was told of it.
+struct Watched<'f> {
+    followed: &'f Followed,
+    status: String,
+    /// Lifecycle events with the status that was told.
+    events: BTreeMap<String, String>,
+    lost_since: Option<Instant>,
+    end: Option<(End, Duration)>,
+}
+
+impl<'f> Watched<'f> {
+    fn new(followed: &'f Followed) -> Self {
+        Self { followed, status: String::new(), events: BTreeMap::new(), lost_since: None, end: None }
+    }
+}
+
+struct Watch<'w> {
+    caller: &'w Caller,
+    until: Until,
+    changed: Instant,
+    may_read_targets: bool,
+    tell: &'w mut dyn FnMut(&str, Told),
+}
+
+impl Watch<'_> {
+    /// One look at a deployment; its end, when that is seen.
+    async fn look(&mut self, one: &mut Watched<'_>) -> Option<End> {
+        let input = json!({ "deploymentId": one.followed.id });
+        let answer = match self.caller.call(CODE_DEPLOY, "GetDeployment", &input).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let since = *one.lost_since.get_or_insert(Instant::now());
+                let is_refused = matches!(error, CallError::Refused(_) | CallError::NotSent { .. });
+                let is_over = is_refused || since.elapsed() > LOST_SECONDS_MAX;
+                return is_over
+                    .then(|| End::Lost(denied::failure(error, "looking at the deployment, which goes on")));
+            }
+        };
+        one.lost_since = None;
+        let info = answer.get("deploymentInfo").cloned().unwrap_or_default();
+        let now = text(&info, "status").unwrap_or_default().to_owned();
+        self.lifecycle(one).await;
+        if now != one.status {
+            self.changed = Instant::now();
+            (self.tell)(&one.followed.service, Told::Status(now.clone()));
+            one.status = now;
+        }
+        end(&info, &one.status, self.until)
+    }
+
+    /// Tells what is new of the lifecycle events.
+    async fn lifecycle(&mut self, one: &mut Watched<'_>) {
+        if !self.may_read_targets {
+            return;
+        }
+        let service = one.followed.service.as_str();
+        let targets = match targets(&self.caller.optional(), &one.followed.id).await {
+            Ok(targets) => targets,
+            Err(error) => {
+                if error.answer().is_some_and(|answer| answer.code.starts_with("AccessDenied")) {
+                    self.may_read_targets = false;
+                    let text = "lifecycle events can't be told: codedeploy:ListDeploymentTargets and \
+                                codedeploy:BatchGetDeploymentTargets are not allowed here";
+                    (self.tell)(service, Told::Note(text.to_owned()));
+                }
+                return;
+            }
+        };
+        let of =
+            |target: &Value| target.get("ecsTarget").map(|target| items(target, "lifecycleEvents").to_vec());
+        for event in targets.iter().filter_map(of).flatten() {
+            let (Some(name), Some(status)) = (text(&event, "lifecycleEventName"), text(&event, "status"))
+            else {
+                continue;
+            };
+            if status == "Pending" || one.events.get(name).is_some_and(|known| known == status) {
+                continue;
+            }
+            one.events.insert(name.to_owned(), status.to_owned());
+            self.changed = Instant::now();
+            let message = event.get("diagnostics").and_then(|said| text(said, "message"));
+            let message = message.filter(|text| !text.is_empty()).map(str::to_owned);
+            (self.tell)(
+                service,
+                Told::Lifecycle { name: name.to_owned(), status: status.to_owned(), message },
+            );
+        }
+    }
+}
+
+async fn targets(caller: &Caller, id: &str) -> Result<Vec<Value>, CallError> {
+    let listed = caller.call(CODE_DEPLOY, "ListDeploymentTargets", &json!({ "deploymentId": id })).await?;
+    let ids = items(&listed, "targetIds");
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let input = json!({ "deploymentId": id, "targetIds": ids });
+    let told = caller.call(CODE_DEPLOY, "BatchGetDeploymentTargets", &input).await?;
+    Ok(items(&told, "deploymentTargets").to_vec())
+}
+
+/// How long CodeDeploy may be out of reach before the watching ends.
+const LOST_SECONDS_MAX: Duration = Duration::from_secs(120);

@@ -13,6 +13,8 @@ pub struct Policy {
     pub statements: Vec<Statement>,
     /// The number of statements that stand in the document but could not be read.
     pub unread_statements: usize,
+    /// The first part that could not be worked out: why, and where it stands.
+    pub unknown: Option<Spanned<String>>,
     /// Where the document stands.
     pub span: Span,
 }

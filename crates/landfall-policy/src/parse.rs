@@ -9,7 +9,7 @@ mod operator;
 use std::collections::BTreeSet;
 
 use landfall_types::tree::Key;
-use landfall_types::{Finding, Node, SourceId, Span, Tree};
+use landfall_types::{Finding, Node, SourceId, Span, Spanned, Tree};
 
 use crate::ast::{Effect, Policy, Statement, Version};
 use crate::json;
@@ -75,7 +75,7 @@ pub fn policy(tree: &Tree, kind: PolicyKind) -> (Policy, Vec<Problem>) {
         place_at(&mut inner, tree.span);
         return with_syntax(&inner, torn.map(|torn| Problem { span: tree.span, ..torn }), kind);
     }
-    let mut reader = Reader { kind, problems: Vec::new() };
+    let mut reader = Reader::new(kind);
     let policy = reader.policy(tree);
     (policy, reader.problems)
 }
@@ -88,7 +88,7 @@ pub fn document(source: SourceId, text: &str, kind: PolicyKind) -> (Policy, Vec<
 
 /// The problems of a torn document are those of the tear, and not what its halves look like.
 fn with_syntax(tree: &Tree, torn: Option<Problem>, kind: PolicyKind) -> (Policy, Vec<Problem>) {
-    let mut reader = Reader { kind, problems: Vec::new() };
+    let mut reader = Reader::new(kind);
     let mut policy = reader.policy(tree);
     let Some(torn) = torn else { return (policy, reader.problems) };
     policy.unread_statements = policy.unread_statements.max(1);
@@ -115,15 +115,27 @@ struct Unread;
 struct Reader {
     kind: PolicyKind,
     problems: Vec<Problem>,
+    /// The first part that could not be worked out.
+    unknown: Option<Spanned<String>>,
 }
 
 impl Reader {
+    fn new(kind: PolicyKind) -> Self {
+        Self { kind, problems: Vec::new(), unknown: None }
+    }
+
     fn policy(&mut self, tree: &Tree) -> Policy {
+        let policy = self.elements(tree);
+        Policy { unknown: self.unknown.take(), ..policy }
+    }
+
+    fn elements(&mut self, tree: &Tree) -> Policy {
         let mut policy = Policy {
             version: Version::V2008,
             id: None,
             statements: Vec::new(),
             unread_statements: 0,
+            unknown: None,
             span: tree.span,
         };
         let Ok(entries) = self.map(tree, "a policy") else {
@@ -292,6 +304,7 @@ impl Reader {
     /// Reports a value that could not be worked out, with the reason.
     fn unknown(&mut self, tree: &Tree, what: &str) -> Result<(), Unread> {
         let Node::Unknown(reason) = &tree.node else { return Ok(()) };
+        self.unknown.get_or_insert_with(|| Spanned::new(reason.clone(), tree.span));
         self.problems.push(Problem::new(format!("{what} is not known: {reason}"), tree.span));
         Err(Unread)
     }

@@ -10,7 +10,7 @@ use landfall_policy::catalogue::{self, Need, RegistryCall};
 use landfall_policy::decide::Named;
 use landfall_policy::trace::{StatementTrace, trace};
 use landfall_policy::{Context, Decision, Layers, Policy, PolicyKind, Request, decide, explain};
-use landfall_types::{Finding, Span};
+use landfall_types::{Finding, Spanned};
 use landfall_wire::error::{AwsError, Protocol};
 
 use crate::caller::{Caller, CallingUser, FederatedUser, PassedPolicies, Session};
@@ -250,7 +250,7 @@ fn decide_all(
     }
     let error = landfall_wire::error::access_denied(sentence(&decision, &request), protocol);
     let finding = caller_gone(world, asked.caller).or_else(|| role_missing(world, &gate, &asked.resource));
-    let finding = finding.or_else(|| unknown_policy(world, &decision, &request, &unread));
+    let finding = finding.or_else(|| unknown_policy(&decision, &request, &unread));
     let finding = finding.unwrap_or_else(|| explain::finding(&decision, &request, &world.sources));
     let verdict = Verdict::refused(&error);
     let outcome = Outcome { verdict, decision: Some((decision, request)), finding: Some(finding) };
@@ -258,19 +258,18 @@ fn decide_all(
     Err(error)
 }
 
-/// The policies of a decision of which not all statements could be read: their names and their places.
-fn unread_policies(layers: &Layers<'_>) -> Vec<(String, Span)> {
+/// The policies of a decision of which not all statements could be worked out: their names, and what is unknown.
+fn unread_policies(layers: &Layers<'_>) -> Vec<(String, Spanned<String>)> {
     let all = layers.identity.iter().chain(&layers.resource).chain(&layers.trust).chain(&layers.boundary);
     let unread = all.filter(|named| named.policy.unread_statements > 0);
-    unread.map(|named| (named.name.to_string(), named.policy.span)).collect()
+    unread.filter_map(|named| Some((named.name.to_string(), named.policy.unknown.clone()?))).collect()
 }
 
 /// Why it can't be told whether AWS would refuse: a policy that could allow the call is not known.
 fn unknown_policy(
-    world: &World,
     decision: &Decision,
     request: &Request,
-    unread: &[(String, Span)],
+    unread: &[(String, Spanned<String>)],
 ) -> Option<Finding> {
     let is_explicit = matches!(
         decision.outcome,
@@ -279,15 +278,14 @@ fn unknown_policy(
     if is_explicit || decision.unknown.is_empty() {
         return None;
     }
-    let (name, (reason, at)) =
-        unread.iter().find_map(|(name, span)| Some((name, world.unknown_policies.reason(*span)?)))?;
+    let (name, unknown) = unread.first()?;
     let message = format!(
         "whether AWS allows `{}` on `{}` is unknown: {name} can't be worked out",
         request.action, request.resource
     );
     Some(
         Finding::error("unknown-policy", message)
-            .at(at, reason)
+            .at(unknown.span, unknown.value.clone())
             .note("what is known of the caller's policies doesn't allow it, so it is refused here")
             .help("give the value with --var NAME=VALUE, or in landfall.toml under [variables]"),
     )

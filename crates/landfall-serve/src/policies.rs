@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use landfall_policy::{Policy, PolicyKind, managed};
-use landfall_types::{SourceId, SourceMap, Span};
+use landfall_types::{SourceId, SourceMap};
 
 use crate::world::World;
 
@@ -56,25 +56,6 @@ impl GivenTexts {
         let source = sources.add(name, text);
         known.sources.insert(key, source);
         source
-    }
-}
-
-/// What is unknown of policies of which not everything could be worked out.
-#[derive(Default, Debug)]
-pub struct UnknownPolicies {
-    // By the place of the policy: why it is unknown, and where that part stands.
-    known: RwLock<HashMap<Span, (String, Span)>>,
-}
-
-impl UnknownPolicies {
-    /// Notes that a part of the policy at `policy` is unknown.
-    pub fn note(&self, policy: Span, reason: String, at: Span) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(policy, (reason, at));
-    }
-
-    /// Why a part of the policy at this place is unknown, and where that part stands.
-    pub fn reason(&self, policy: Span) -> Option<(String, Span)> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(&policy).cloned()
     }
 }
 

@@ -18,7 +18,7 @@ pub use crate::http::listener::Limits;
 use crate::http::listener::{self, Leads};
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
-use crate::policies::{GivenTexts, PolicyCache, UnknownPolicies};
+use crate::policies::{GivenTexts, PolicyCache};
 use crate::store::disk::{DiskError, SqliteDisk, Watched};
 use crate::store::{self, Store};
 use crate::vault::Vault;
@@ -234,7 +234,6 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
         vault: Vault::new(memory.vault_key.expose()).map_err(StartError::Key)?,
         clock: Clock::new(config.read_time).with_lapse(config.time_lapse),
         policies: PolicyCache::default(),
-        unknown_policies: UnknownPolicies::default(),
         given: memory.given,
         ecs: crate::ecs::runner::Runner::default(),
         agent,

@@ -17,7 +17,7 @@ use crate::control::Jobs;
 use crate::discovery::{self, Discovery};
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
-use crate::policies::{GivenTexts, PolicyCache, UnknownPolicies};
+use crate::policies::{GivenTexts, PolicyCache};
 use crate::store::{Document, RegistryId, Repository, RepositorySettings, Role, Store, TagMutability};
 use crate::vault::Vault;
 use crate::world::{RegistryMode, RootKey, Settings, World};
@@ -55,7 +55,6 @@ pub(crate) fn world_with(registry: RegistryMode) -> TestWorld {
         vault: Vault::new(&[7; 32]).unwrap(),
         clock: Clock::new(|| NOW),
         policies: PolicyCache::default(),
-        unknown_policies: UnknownPolicies::default(),
         given: GivenTexts::default(),
         ecs: crate::ecs::runner::Runner::default(),
         agent: crate::eks::agent::Agent::default(),
@@ -106,7 +105,7 @@ pub(crate) fn document(world: &World, text: &str, kind: PolicyKind) -> Document 
     assert!(problems.is_empty(), "{problems:?}");
     let (policy, problems) = landfall_policy::parse::policy(&tree, kind);
     assert!(problems.is_empty(), "{problems:?}");
-    Document { text: text.into(), kind, policy: Arc::new(policy) }
+    Document::known(text, kind, policy)
 }
 
 /// A session of a new role whose one policy allows these actions on everything.
@@ -229,7 +228,9 @@ pub(crate) fn ecr_of(
 ) -> Result<serde_json::Value, landfall_wire::error::AwsError> {
     let answer = || {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(crate::ecr::handle(world, identified, "id", operation, input))
+        runtime
+            .block_on(crate::ecr::handle(world, identified, "id", operation, input))
+            .map(crate::ecr::Reply::into_value)
     };
     // A thread of its own: the caller may be within a runtime.
     std::thread::scope(|scope| scope.spawn(answer).join().unwrap())

@@ -12,7 +12,7 @@ use crate::discovery::Discovery;
 use crate::door::Doors;
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
-use crate::policies::{GivenTexts, PolicyCache, UnknownPolicies};
+use crate::policies::{GivenTexts, PolicyCache};
 use crate::store::{RegistryId, Store};
 use crate::vault::Vault;
 
@@ -44,8 +44,6 @@ pub struct World {
     pub clock: Clock,
     /// Policies that are read once and decided on often.
     pub policies: PolicyCache,
-    /// Policies of which not everything is known.
-    pub unknown_policies: UnknownPolicies,
     /// Texts that came over the API and that reasons point into.
     pub given: GivenTexts,
     /// What runs ECS tasks.

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use landfall_types::Span;
+use landfall_types::finding::Label;
 use serde_json::{Map, Value, json};
 
 use crate::sigv4::SigV4Error;
@@ -66,6 +68,9 @@ pub struct AwsError {
     pub members: Vec<(String, Value)>,
     /// Found before an operation was chosen: the Query protocol answers in another namespace then.
     pub before_dispatch: bool,
+    /// What AWS's sentence leaves out: the places in what was given, and what is wrong there. For whoever wrote it on
+    /// this side; no client is told.
+    pub places: Vec<Label>,
 }
 
 impl AwsError {
@@ -77,6 +82,7 @@ impl AwsError {
             status,
             members: Vec::new(),
             before_dispatch: false,
+            places: Vec::new(),
         }
     }
 
@@ -94,6 +100,13 @@ impl AwsError {
     #[must_use]
     pub fn member(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.members.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a place in what was given.
+    #[must_use]
+    pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.places.push(Label { span, text: text.into() });
         self
     }
 

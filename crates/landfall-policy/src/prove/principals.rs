@@ -236,6 +236,7 @@ fn everything(own: &Statement) -> Policy {
             span: nowhere,
         }],
         unread_statements: 0,
+        unknown: None,
         span: nowhere,
     }
 }

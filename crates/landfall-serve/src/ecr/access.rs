@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use landfall_policy::PolicyKind;
 use landfall_types::{Arn, RepositoryName};
 use landfall_wire::error::{AwsError, Protocol, internal};
 
@@ -185,7 +184,7 @@ pub(super) fn resource_policy(
         (Some(own), Some(wide)) => {
             let mut policy = landfall_policy::Policy::clone(&own.policy);
             policy.statements.extend(wide.policy.statements.iter().cloned());
-            Some(Document { text: own.text, kind: PolicyKind::Resource, policy: Arc::new(policy) })
+            Some(Document { policy: Arc::new(policy), ..own })
         }
         (own, wide) => own.or(wide),
     }

@@ -2,8 +2,6 @@
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html>,
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
 
-use std::sync::Arc;
-
 use landfall_policy::ast::PrincipalPattern;
 use landfall_policy::parse::Problem;
 use landfall_policy::{Policy, PolicyKind};
@@ -51,7 +49,7 @@ pub(super) fn read(
     if is_empty || lacks_resource || problems.iter().any(counts) || names_nobody(world, &policy, account) {
         return Err(invalid());
     }
-    Ok(Document { text: text.into(), kind: PolicyKind::Resource, policy: Arc::new(policy) })
+    Ok(Document::known(text, PolicyKind::Resource, policy))
 }
 
 const PROHIBITED_RESOURCE: &str = "Has prohibited field Resource";

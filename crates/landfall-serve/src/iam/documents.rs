@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use landfall_policy::ast::PrincipalPattern;
+use landfall_policy::parse::Problem;
 use landfall_policy::{PolicyKind, parse, write_time};
 use landfall_types::{AccountId, Arn, SourceId, Span, Tree};
 use landfall_wire::error::AwsError;
 
 use super::error;
 use crate::policies::NOT_KEPT;
-use crate::store::Document;
+use crate::store::{Document, UnknownPart};
 use crate::world::World;
 
 /// A policy document as it was given: its text, and the tree with the places of where it was written.
@@ -22,7 +23,12 @@ pub struct DocumentInput {
     /// Whether it was written long ago: what IAM accepts today doesn't apply to it. A trust policy that
     /// says nothing about the subject is refused since 2025, and roles that have one go on working.
     pub is_old: bool,
+    /// What could not be worked out of it.
+    pub unknown: Vec<UnknownPart>,
 }
+
+/// Mistakes of one document that are told.
+const PROBLEMS_TOLD: usize = 3;
 
 impl DocumentInput {
     /// A document that came over the API: its places are in its own text.
@@ -44,7 +50,7 @@ impl DocumentInput {
     fn parse(source: SourceId, text: &str) -> Result<Self, AwsError> {
         let (tree, problems) = landfall_policy::json::parse(source, text);
         match problems.first() {
-            None => Ok(Self { text: text.to_owned(), tree, is_old: false }),
+            None => Ok(Self { text: text.to_owned(), tree, is_old: false, unknown: Vec::new() }),
             Some(_) => Err(malformed("This policy contains invalid Json")),
         }
     }
@@ -55,23 +61,31 @@ impl DocumentInput {
     /// `MalformedPolicyDocument`, `LimitExceeded`.
     pub fn read(self, kind: PolicyKind, account: AccountId) -> Result<Document, AwsError> {
         let (policy, mut problems) = parse::policy(&self.tree, kind);
-        if self.is_old {
-            return Ok(Document { text: self.text.into(), kind, policy: Arc::new(policy) });
-        }
-        problems.extend(write_time::write_time_problems(&policy, &self.tree, kind, account.as_str()));
-        match problems.first() {
-            None => Ok(Document { text: self.text.into(), kind, policy: Arc::new(policy) }),
-            Some(problem) if problem.message.starts_with("Cannot exceed quota") => {
-                Err(error("LimitExceeded", problem.message.clone(), 409))
+        if !self.is_old {
+            problems.extend(write_time::write_time_problems(&policy, &self.tree, kind, account.as_str()));
+            if let Some(refused) = refusal(&problems) {
+                return Err(refused);
             }
-            Some(problem) => Err(malformed(&problem.message)),
         }
+        Ok(Document { text: self.text.into(), kind, unknown: self.unknown, policy: Arc::new(policy) })
     }
 
     /// The place of the document.
     pub fn span(&self) -> Span {
         self.tree.span
     }
+}
+
+/// The refusal of a document: AWS tells the first mistake alone, and of most not where it is.
+fn refusal(problems: &[Problem]) -> Option<AwsError> {
+    let first = problems.first()?;
+    if first.message.starts_with("Cannot exceed quota") {
+        return Some(error("LimitExceeded", first.message.clone(), 409));
+    }
+    let told = problems.iter().take(PROBLEMS_TOLD);
+    Some(told.fold(malformed(&first.message), |refused, problem| {
+        refused.at(problem.span, problem.detail.as_deref().unwrap_or("here"))
+    }))
 }
 
 fn malformed(message: &str) -> AwsError {

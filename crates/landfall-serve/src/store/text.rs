@@ -43,6 +43,12 @@ pub(super) fn source(text: &str) -> SourceId {
     TEXTS.with_borrow(|texts| texts.as_ref().map_or(NOT_KEPT, known))
 }
 
+/// The source of a text that has a name of its own.
+pub(super) fn source_named(name: &str, text: &str) -> SourceId {
+    let known = |texts: &Texts| texts.given.source_in(&texts.sources, name, text);
+    TEXTS.with_borrow(|texts| texts.as_ref().map_or(NOT_KEPT, known))
+}
+
 /// A word that is written as text and read back by its own rules.
 pub trait Word: Sized {
     /// The text.

@@ -129,3 +129,110 @@ def _(bench):
     edit(infra / "main.tf", "nginx:1.27", "nginx:1.28")
     with Started(bench, data, infra) as fifth:
         same(fifth.service(), (2, "2", 1), "a new revision, and the service on it")
+
+
+IDENTITIES = """
+provider "aws" { region = "us-east-1" }
+
+resource "aws_iam_user" "dev" {
+  name = "dev"
+  path = "/old/"
+}
+
+resource "aws_iam_group" "devs" {
+  name = "devs"
+  path = "/old/"
+}
+
+resource "aws_iam_group_membership" "devs" {
+  name  = "devs"
+  group = aws_iam_group.devs.name
+  users = [aws_iam_user.dev.name]
+}
+
+resource "aws_iam_policy" "edge" {
+  name   = "edge"
+  policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Action = "iam:GetUser", Resource = "*" }] })
+}
+
+resource "aws_iam_role" "node" {
+  for_each           = toset(["one", "two"])
+  name               = each.key
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Principal = { Service = "codedeploy.amazonaws.com" }, Action = "sts:AssumeRole" }] })
+}
+
+resource "aws_iam_instance_profile" "node" {
+  name = "node"
+  role = aws_iam_role.node["one"].name
+}
+
+resource "aws_iam_account_alias" "ours" {
+  account_alias = "before"
+}
+
+resource "aws_iam_service_linked_role" "ecs" {
+  aws_service_name = "ecs.amazonaws.com"
+}
+
+resource "aws_codedeploy_app" "web" {
+  name             = "web"
+  compute_platform = "ECS"
+}
+
+resource "aws_codedeploy_deployment_group" "web" {
+  app_name               = aws_codedeploy_app.web.name
+  deployment_group_name  = "web"
+  deployment_config_name = "CodeDeployDefault.ECSAllAtOnce"
+  service_role_arn       = aws_iam_role.node["one"].arn
+  ecs_service {
+    cluster_name = "prod"
+    service_name = "web"
+  }
+}
+"""
+
+
+@check("serve --infra --data: users, groups, profiles, the alias and CodeDeploy's groups are brought up to date in place")
+def _(bench):
+    folder = bench.folder("again-identities")
+    infra, data = folder / "infra", folder / "data"
+    infra.mkdir()
+    (infra / "main.tf").write_text(IDENTITIES)
+    with Started(bench, data, infra) as first:
+        made = first.tally()
+        same(made, (8, 0, 0), "the first start")
+        ids = first.iam.get_user(UserName="dev")["User"]["UserId"], first.iam.get_group(GroupName="devs")["Group"]["GroupId"]
+        # What the Terraform knows nothing of.
+        first.iam.create_group(GroupName="by-hand")
+        first.iam.add_user_to_group(GroupName="by-hand", UserName="dev")
+        first.iam.create_user(UserName="guest")
+        first.iam.add_user_to_group(GroupName="devs", UserName="guest")
+        first.iam.put_group_policy(GroupName="devs", PolicyName="by-hand", PolicyDocument=allow("s3:GetObject"))
+    with Started(bench, data, infra) as second:
+        same(second.tally(), (0, 0, 8), "a start that finds all as it is")
+    text = (infra / "main.tf").read_text()
+    for old, new in (
+        ('path = "/old/"', 'path = "/new/"'),
+        ('  name = "dev"', '  name = "dev"\n  permissions_boundary = aws_iam_policy.edge.arn\n  tags = { team = "web" }'),
+        ('role = aws_iam_role.node["one"].name', 'role = aws_iam_role.node["two"].name'),
+        ('"before"', '"after"'),
+        ("ECSAllAtOnce", "ECSLinear10PercentEvery1Minutes"),
+    ):
+        same(old in text, True, old)
+        text = text.replace(old, new)
+    (infra / "main.tf").write_text(text)
+    with Started(bench, data, infra) as third:
+        same(third.tally(), (0, 4, 4), "the user, the group, the profile and the alias are changed")
+        user, group = third.iam.get_user(UserName="dev")["User"], third.iam.get_group(GroupName="devs")
+        same((user["UserId"], group["Group"]["GroupId"]), ids, "ids")
+        same((user["Path"], group["Group"]["Path"], user["Tags"]), ("/new/", "/new/", [{"Key": "team", "Value": "web"}]))
+        same(user["PermissionsBoundary"]["PermissionsBoundaryArn"], f"arn:aws:iam::{ACCOUNT}:policy/edge")
+        same([it["UserName"] for it in group["Users"]], ["dev", "guest"])
+        same([it["GroupName"] for it in third.iam.list_groups_for_user(UserName="dev")["Groups"]], ["by-hand", "devs"])
+        same(third.iam.list_group_policies(GroupName="devs")["PolicyNames"], ["by-hand"])
+        profile = third.iam.get_instance_profile(InstanceProfileName="node")["InstanceProfile"]
+        same([role["RoleName"] for role in profile["Roles"]], ["two"])
+        same(third.iam.list_account_aliases()["AccountAliases"], ["after"])
+        deploy = aws.client(bench, "codedeploy", ROOT, region="us-east-1")
+        told = deploy.get_deployment_group(applicationName="web", deploymentGroupName="web")["deploymentGroupInfo"]
+        same(told["deploymentConfigName"], "CodeDeployDefault.ECSLinear10PercentEvery1Minutes")

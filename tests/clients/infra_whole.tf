@@ -154,8 +154,51 @@ resource "aws_iam_group_membership" "g" {
   users = [aws_iam_user.ci.name]
 }
 
+resource "aws_iam_group_policy" "g" {
+  name  = "tell"
+  group = aws_iam_group.g.name
+  policy = jsonencode({ Version = "2012-10-17", Statement = [
+    { Effect = "Allow", Action = "ecs:ListClusters", Resource = "*" },
+    { Effect = "Deny", Action = "ecs:DeleteCluster", Resource = "*" },
+  ] })
+}
+
+resource "aws_iam_group_policy_attachment" "g" {
+  group      = aws_iam_group.g.name
+  policy_arn = aws_iam_policy.edge.arn
+}
+
+resource "aws_iam_policy" "edge" {
+  name        = "edge"
+  description = "nobody goes beyond"
+  policy      = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Action = ["ecr:*", "ecs:*", "iam:GetUser"], Resource = "*" }] })
+}
+
+resource "aws_iam_user" "bounded" {
+  name                 = "bounded"
+  permissions_boundary = aws_iam_policy.edge.arn
+}
+
+resource "aws_iam_user_group_membership" "bounded" {
+  user   = aws_iam_user.bounded.name
+  groups = [aws_iam_group.g.name]
+}
+
+resource "aws_iam_service_linked_role" "scaling" {
+  aws_service_name = "autoscaling.amazonaws.com"
+  custom_suffix    = "web"
+  description      = "scales"
+  tags             = { team = "platform" }
+}
+
+resource "aws_iam_saml_provider" "office" {
+  name                   = "office"
+  saml_metadata_document = "<xml/>"
+}
+
 resource "aws_iam_instance_profile" "ip" {
   name = "ip"
+  tags = { team = "platform" }
   role = aws_iam_role.push.name
 }
 
@@ -164,6 +207,19 @@ resource "aws_iam_account_alias" "alias" { account_alias = "acme" }
 resource "aws_codedeploy_app" "app" {
   name             = "app"
   compute_platform = "ECS"
+  tags             = { team = "platform" }
+}
+
+resource "aws_codedeploy_deployment_config" "slow" {
+  deployment_config_name = "slow"
+  compute_platform       = "ECS"
+  traffic_routing_config {
+    type = "TimeBasedCanary"
+    time_based_canary {
+      interval   = 30
+      percentage = 20
+    }
+  }
 }
 
 resource "aws_ecs_cluster" "prod" { name = "prod" }

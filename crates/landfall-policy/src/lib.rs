@@ -24,6 +24,7 @@ pub mod pattern;
 pub mod prove;
 pub mod region;
 pub mod request;
+pub mod service_linked;
 pub mod set;
 pub mod trace;
 pub mod write_time;

@@ -2,6 +2,7 @@
 //! operations that an API call would reach, as the account's root user.
 
 mod again;
+mod identities;
 mod looked_up;
 mod registry;
 mod services;
@@ -21,7 +22,7 @@ use landfall_serve::ecs::before;
 use landfall_serve::iam::{self, DocumentInput};
 use landfall_serve::store::ecs::Place;
 use landfall_serve::store::{
-    AttachedPolicy, Encryption, ProviderSpans, RegistryId, RepositorySettings, Role, TagMutability, User,
+    Encryption, ProviderSpans, RegistryId, RepositorySettings, Role, TagMutability, UnknownPart,
 };
 use landfall_types::{AccountId, Arn, Finding, Issuer, Node, RepositoryName, Secret, Span, Spanned, Tree};
 use landfall_wire::error::{AwsError, Protocol};
@@ -109,13 +110,19 @@ fn not_made(infra: &Infra) -> Option<Finding> {
 type Turn = (&'static str, &'static str, Vec<Result<(), Finding>>);
 
 /// IAM, and the repositories.
-fn identities(seeder: &Seeder<'_>, infra: &Infra, keys: &mut Vec<Key>) -> [Turn; 5] {
+fn identities(seeder: &Seeder<'_>, infra: &Infra, keys: &mut Vec<Key>) -> [Turn; 9] {
     let made = infra.providers.iter().map(|it| seeder.provider(it));
     let looked_up = infra.looked_up_providers.iter().filter_map(|it| seeder.looked_up_provider(it));
     let providers = made.chain(looked_up).collect();
     let policies = infra.policies.iter().map(|it| seeder.policy(it)).collect();
     let roles = infra.roles.iter().map(|it| seeder.role(it)).collect();
     let users = infra.users.iter().map(|it| seeder.user(it, keys)).collect();
+    let groups = infra.groups.iter().map(|it| seeder.group(it)).collect();
+    let left_out: Vec<Finding> = infra.memberships.iter().filter_map(|it| seeder.membership(it)).collect();
+    seeder.aside.borrow_mut().extend(left_out);
+    let profiles = infra.instance_profiles.iter().map(|it| seeder.instance_profile(it)).collect();
+    let linked = infra.service_linked_roles.iter().map(|it| seeder.service_linked_role(it)).collect();
+    let aliases = infra.account_aliases.iter().map(|it| seeder.account_alias(it)).collect();
     let made = infra.repositories.iter().map(|it| seeder.repository(it));
     let looked_up = infra.looked_up_repositories.iter().filter_map(|it| seeder.looked_up_repository(it));
     [
@@ -123,6 +130,10 @@ fn identities(seeder: &Seeder<'_>, infra: &Infra, keys: &mut Vec<Key>) -> [Turn;
         ("policy", "policies", policies),
         ("role", "roles", roles),
         ("user", "users", users),
+        ("group", "groups", groups),
+        ("instance profile", "instance profiles", profiles),
+        ("service-linked role", "service-linked roles", linked),
+        ("account alias", "account aliases", aliases),
         ("repository", "repositories", made.chain(looked_up).collect()),
     ]
 }
@@ -265,7 +276,7 @@ fn hosts(issuer: Option<&str>, kind: PolicyKind, tree: &Tree) -> Vec<String> {
 /// A trust policy for a service that asks for no role here.
 const NOBODY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"none.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
-/// Mistakes of one document that are shown.
+/// Mistakes of a document from long ago that are shown.
 const PROBLEMS_SHOWN: usize = 3;
 
 struct Seeder<'a> {
@@ -309,23 +320,26 @@ impl Seeder<'_> {
             .at(span, "this part is not known")
             .help("give the value with --var NAME=VALUE, or in landfall.toml under [variables]"));
         }
-        Ok(DocumentInput { text: terraform::to_json(tree), tree: tree.clone(), is_old: self.is_old })
+        Ok(self.known_document(tree))
     }
 
     /// A policy for the operations. Statements with a part that could not be worked out are unknown, which is told,
     /// and the others are what they are.
     fn policy_document(&self, what: &str, tree: &Tree) -> DocumentInput {
-        let Some((reason, span)) = unknown(tree) else {
-            return DocumentInput { text: terraform::to_json(tree), tree: tree.clone(), is_old: self.is_old };
-        };
+        let Some((reason, span)) = unknown(tree) else { return self.known_document(tree) };
         let finding = Finding::warning("unknown-policy", format!("{what} can't be worked out: {reason}"))
             .at(span, "this part is not known")
             .note("what is decided by it is decided without this part, and says so")
             .help("give the value with --var NAME=VALUE, or in landfall.toml under [variables]");
         self.unknown.borrow_mut().push(finding);
-        self.world.unknown_policies.note(tree.span, reason, span);
         // IAM has no word to say about what nobody knows.
-        DocumentInput { text: terraform::to_json(tree), tree: tree.clone(), is_old: true }
+        let unknown = UnknownPart::all_of(tree, &self.world.sources);
+        DocumentInput { is_old: true, unknown, ..self.known_document(tree) }
+    }
+
+    fn known_document(&self, tree: &Tree) -> DocumentInput {
+        let text = terraform::to_json(tree);
+        DocumentInput { text, tree: tree.clone(), is_old: self.is_old, unknown: Vec::new() }
     }
 
     fn permit<C: Call>(&self, resource: String, span: Span) -> Result<Permit<C>, Finding> {
@@ -366,21 +380,18 @@ impl Seeder<'_> {
         let permit = self.permit(policy.arn.clone(), policy.span)?;
         let document = self.policy_document(&format!("the policy `{}`", policy.name.value), &policy.document);
         if self.is_there(&policy.arn) {
-            return iam::restate_policy(self.world, &permit, document).map_err(|error| {
-                malformed(&error, "CreatePolicyVersion", &policy.document, PolicyKind::Identity)
-            });
+            return iam::restate_policy(self.world, &permit, document)
+                .map_err(|error| refusal(&error, "CreatePolicyVersion", policy.document.span));
         }
         let input = iam::CreatePolicy {
             path: policy.path.clone(),
             name: policy.name.value.clone(),
-            description: None,
+            description: policy.description.clone(),
             document,
             tags: policy.tags.clone(),
         };
         let created = iam::create_policy(self.world, &permit, input);
-        created
-            .map(|_| ())
-            .map_err(|error| malformed(&error, "CreatePolicy", &policy.document, PolicyKind::Identity))
+        created.map(|_| ()).map_err(|error| refusal(&error, "CreatePolicy", policy.document.span))
     }
 
     fn role(&self, role: &terraform::Role) -> Result<(), Finding> {
@@ -401,85 +412,14 @@ impl Seeder<'_> {
             true => ("UpdateRole", iam::restate_role(self.world, &permit, input)),
             false => ("CreateRole", iam::create_role(self.world, &permit, input).map(|_| ())),
         };
-        done.map_err(|error| malformed(&error, operation, &role.trust, PolicyKind::Trust))?;
+        done.map_err(|error| refusal(&error, operation, role.trust.span))?;
         if self.is_old {
             // What stands there for years is not refused; a statement that nobody can read is told all the same.
             let (_, problems) = landfall_policy::parse::policy(&role.trust, PolicyKind::Trust);
             self.aside.borrow_mut().extend(problems.iter().take(PROBLEMS_SHOWN).map(Problem::finding));
         }
         // A policy that can't be read is unknown, which is told; the others are what they are.
-        let policies = role.inline.iter().map(|inline| self.inline(role, &arn, inline));
-        let policies: Vec<_> = policies.collect();
-        let attachments = role.attached.iter().map(|attached| self.attachment(role, &arn, attached));
-        let failed = policies.into_iter().chain(attachments).filter_map(Result::err);
-        self.aside.borrow_mut().extend(failed);
-        Ok(())
-    }
-
-    fn inline(
-        &self,
-        role: &terraform::Role,
-        arn: &str,
-        inline: &terraform::InlinePolicy,
-    ) -> Result<(), Finding> {
-        let permit = self.permit(arn.to_owned(), inline.span)?;
-        let what = format!("the policy `{}` of the role `{}`", inline.name, role.name.value);
-        let document = self.policy_document(&what, &inline.document);
-        iam::put_policy::<Role>(self.world, &permit, &role.name.value, &inline.name, document)
-            .map_err(|error| malformed(&error, "PutRolePolicy", &inline.document, PolicyKind::Identity))
-    }
-
-    fn attachment(
-        &self,
-        role: &terraform::Role,
-        arn: &str,
-        attached: &terraform::Attachment,
-    ) -> Result<(), Finding> {
-        let permit = self.permit(arn.to_owned(), attached.span)?;
-        let policy =
-            AttachedPolicy { arn: attached.policy_arn.value.clone(), written: attached.policy_arn.span };
-        iam::attach::<Role>(self.world, &permit, &role.name.value, policy)
-            .map_err(|error| refusal(&error, "AttachRolePolicy", attached.policy_arn.span))
-    }
-
-    fn user(&self, user: &terraform::User, keys: &mut Vec<Key>) -> Result<(), Finding> {
-        let name = &user.name.value;
-        let arn = Arn::user(self.account, &user.path, name).to_string();
-        let input = iam::users::CreateUser {
-            path: user.path.clone(),
-            name: name.clone(),
-            boundary: None,
-            tags: user.tags.clone(),
-        };
-        let permit = self.permit(arn.clone(), user.span)?;
-        let there = self.world.store.users(self.account).into_iter().find(|known| known.name == *name);
-        if there.is_none() {
-            iam::users::create_user(self.world, &permit, input)
-                .map_err(|error| refusal(&error, "CreateUser", user.name.span))?;
-        }
-        for inline in &user.inline {
-            let permit = self.permit(arn.clone(), inline.span)?;
-            let what = format!("the policy `{}` of the user `{name}`", inline.name);
-            let document = self.policy_document(&what, &inline.document);
-            iam::put_policy::<User>(self.world, &permit, name, &inline.name, document).map_err(|error| {
-                malformed(&error, "PutUserPolicy", &inline.document, PolicyKind::Identity)
-            })?;
-        }
-        for attached in &user.attached {
-            let permit = self.permit(arn.clone(), attached.span)?;
-            let policy =
-                AttachedPolicy { arn: attached.policy_arn.value.clone(), written: attached.policy_arn.span };
-            iam::attach::<User>(self.world, &permit, name, policy)
-                .map_err(|error| refusal(&error, "AttachUserPolicy", attached.policy_arn.span))?;
-        }
-        // The secret of a key that was there before was told then, and to nobody since.
-        let kept = there.map_or(0, |user| self.world.store.access_keys_of(&user).len());
-        for written in user.keys.iter().skip(kept) {
-            let permit = self.permit(arn.clone(), *written)?;
-            let (key, secret) = iam::keys::create_key(self.world, &permit, name)
-                .map_err(|error| refusal(&error, "CreateAccessKey", *written))?;
-            keys.push(Key { user: name.clone(), id: key.id, secret, written: *written });
-        }
+        self.policies::<Role>((role.name.value.as_str(), arn.as_str()), &role.inline, &role.attached);
         Ok(())
     }
 
@@ -523,7 +463,8 @@ impl Seeder<'_> {
         self.handle(landfall_serve::ecs::handle, operation, region, (input, span))
     }
 
-    /// A call of CodeDeploy, as the provider makes it. What is there from an earlier start stays as it is.
+    /// A call of CodeDeploy, as the provider makes it. A deployment group that is there from an earlier start is
+    /// updated; applications and configurations, of which nothing but tags can be changed, stay as they are.
     fn codedeploy(&self, operation: &str, region: &str, input: &Tree, span: Span) -> Result<(), Finding> {
         self.handle(landfall_serve::codedeploy::handle, operation, region, (input, span)).map(|_| ())
     }
@@ -549,12 +490,12 @@ impl Seeder<'_> {
         let mut input = serde_json::from_str(&json)
             .map_err(|error| Finding::error("terraform-json", error.to_string()).at(span, "here"))?;
         self.with_newest_definition(&identified, &mut input);
-        let answer = match self.ecs_again(&identified, operation, &input) {
+        let answer = match self.made_again(&identified, operation, &input) {
             Some(answer) => answer,
             None => handle(self.world, &identified, "terraform", operation, &input),
         };
         match answer {
-            // What EKS and CodeDeploy have from the start before stays as it is.
+            // What EKS has from the start before, and CodeDeploy's applications, stay as they are.
             Err(error) if IS_THERE.contains(&error.code.as_ref()) && self.world.data.is_some() => {
                 Ok(Value::Null)
             }
@@ -574,7 +515,7 @@ impl Seeder<'_> {
 
 /// Errors that tell that something is there already.
 const IS_THERE: [&str; 3] =
-    ["ResourceInUseException", "ApplicationAlreadyExistsException", "DeploymentGroupAlreadyExistsException"];
+    ["ResourceInUseException", "ApplicationAlreadyExistsException", "DeploymentConfigAlreadyExistsException"];
 
 fn encryption(repository: &terraform::Repository) -> Encryption {
     match repository.encryption.clone() {
@@ -595,22 +536,9 @@ fn unknown(tree: &Tree) -> Option<(String, Span)> {
     }
 }
 
-/// A refusal of a policy document; one of its form, which AWS tells in three words, with the places that are wrong.
-fn malformed(error: &AwsError, operation: &str, tree: &Tree, kind: PolicyKind) -> Finding {
-    let (_, problems) = landfall_policy::parse::policy(tree, kind);
-    let mut finding = refusal(error, operation, tree.span);
-    if error.code == "MalformedPolicyDocument" {
-        for label in problems.iter().take(PROBLEMS_SHOWN).flat_map(|problem| problem.finding().labels) {
-            finding = finding.at(label.span, label.text);
-        }
-    }
-    finding
-}
-
+/// What AWS would refuse, with the places that its sentence leaves out.
 fn refusal(error: &AwsError, operation: &str, span: Span) -> Finding {
-    Finding::error(
-        "refused-by-aws",
-        format!("AWS would refuse this: {operation}: {}: {}", error.code, error.message),
-    )
-    .at(span, "written here")
+    let message = format!("AWS would refuse this: {operation}: {}: {}", error.code, error.message);
+    let finding = Finding::error("refused-by-aws", message).at(span, "written here");
+    error.places.iter().fold(finding, |finding, place| finding.at(place.span, place.text.clone()))
 }

@@ -6,6 +6,29 @@ resource "aws_iam_role" "deployer" {
 resource "aws_codedeploy_app" "web" {
   compute_platform = "ECS"
   name             = "AppECS-prod-web"
+  tags             = { team = "web" }
+}
+
+resource "aws_codedeploy_deployment_config" "slow" {
+  deployment_config_name = "slow"
+  compute_platform       = "ECS"
+
+  traffic_routing_config {
+    type = "TimeBasedLinear"
+    time_based_linear {
+      interval   = 10
+      percentage = 20
+    }
+  }
+}
+
+# For servers: none of the delivery's business.
+resource "aws_codedeploy_deployment_config" "hosts" {
+  deployment_config_name = "hosts"
+  minimum_healthy_hosts {
+    type  = "HOST_COUNT"
+    value = 2
+  }
 }
 
 resource "aws_codedeploy_deployment_group" "web" {

@@ -1,5 +1,5 @@
-//! CodeDeploy in Terraform: applications and deployment groups for ECS, as the input of the API calls that the
-//! provider would make.
+//! CodeDeploy in Terraform: applications, deployment configurations and groups for ECS, as the input of the API calls
+//! that the provider would make.
 //! <https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/codedeploy_deployment_group>
 
 use landfall_types::tree::Key;
@@ -22,13 +22,17 @@ const SINGLE: [&str; 7] = [
     "zonal_config",
 ];
 
-/// Reads what there is of CodeDeploy into the model: applications first. Those for servers and for Lambda are
-/// none of the delivery's business, and are left out.
+/// Reads what there is of CodeDeploy into the model: applications and configurations first. Those for servers and for
+/// Lambda are none of the delivery's business, and are left out.
 pub(super) fn read(reader: &Reader<'_, '_>, infra: &mut Infra) {
     let mut others = Vec::new();
+    for (block, object) in reader.instances("aws_codedeploy_deployment_config") {
+        if is_for_ecs(&object) {
+            infra.codedeploy_calls.extend(config(reader, &object, block));
+        }
+    }
     for (block, object) in reader.instances("aws_codedeploy_app") {
-        let platform = object.written("compute_platform").and_then(|value| value.as_text());
-        if platform.as_deref() == Some("ECS") {
+        if is_for_ecs(&object) {
             infra.codedeploy_calls.extend(application(reader, &object, block));
         } else {
             others.extend(reader.text(&object, "name").map(|name| name.value));
@@ -41,10 +45,44 @@ pub(super) fn read(reader: &Reader<'_, '_>, infra: &mut Infra) {
     }
 }
 
+fn is_for_ecs(object: &Object) -> bool {
+    let platform = object.written("compute_platform").and_then(|value| value.as_text());
+    platform.as_deref() == Some("ECS")
+}
+
+/// The API's names begin with what they are of: `canaryPercentage` is `percentage` in Terraform.
+fn config(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> Option<CodeDeployCall> {
+    let mut input = Input::new(reader, object);
+    input.text("deploymentConfigName", &reader.text(object, "deployment_config_name")?);
+    input.same("compute_platform");
+    if let Some(routing) = first(object, "traffic_routing_config") {
+        let mut tree = unlisted(routing.to_tree(), &["time_based_canary", "time_based_linear"]);
+        if let Node::Map(entries) = &mut tree.node {
+            for (key, value) in entries {
+                let of = key.text.strip_prefix("time_based_").map(str::to_owned);
+                let Some(of) = of else { continue };
+                let names =
+                    [("interval", format!("{of}_interval")), ("percentage", format!("{of}_percentage"))];
+                let names: Vec<(&str, &str)> =
+                    names.iter().map(|(name, api)| (*name, api.as_str())).collect();
+                rename(value, &names);
+            }
+        }
+        input.add("trafficRoutingConfig", &tree);
+    }
+    Some(CodeDeployCall {
+        operation: "CreateDeploymentConfig",
+        region: reader.region(object, block),
+        input: input.done(),
+        span: object.span,
+    })
+}
+
 fn application(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> Option<CodeDeployCall> {
     let mut input = Input::new(reader, object);
     input.text("applicationName", &reader.text(object, "name")?);
     input.same("compute_platform");
+    input.tags_as(["Key", "Value"], block);
     Some(CodeDeployCall {
         operation: "CreateApplication",
         region: reader.region(object, block),
@@ -84,6 +122,7 @@ fn group(
     if let Some(alarms) = first(object, "alarm_configuration") {
         input.add("alarmConfiguration", &named_alarms(alarms.to_tree()));
     }
+    input.tags_as(["Key", "Value"], block);
     Some(CodeDeployCall {
         operation: "CreateDeploymentGroup",
         region: reader.region(object, block),

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use landfall_policy::service_linked;
 use landfall_types::{Arn, Issuer};
 
 use super::eval::Evaluator;
@@ -17,7 +18,6 @@ pub(super) type Computed = Vec<(&'static str, Value)>;
 /// Resources whose ARN follows from one argument:
 /// type, that argument, service, what comes before the name, whether the id is the ARN.
 const NAMED: &[(&str, &str, &str, &str, bool)] = &[
-    ("aws_iam_user", "name", "iam", "user/", false),
     ("aws_ecs_cluster", "name", "ecs", "cluster/", true),
     ("aws_cloudwatch_log_group", "name", "logs", "log-group:", false),
     ("aws_lambda_function", "function_name", "lambda", "function:", false),
@@ -35,12 +35,21 @@ pub(super) fn managed(evaluator: &Evaluator, kind: &str, object: &Object, block:
         "aws_iam_openid_connect_provider" => provider(&at, object.written("url"), object),
         "aws_iam_role" => with_path(&at, "role", object),
         "aws_iam_policy" => with_path(&at, "policy", object),
+        "aws_iam_user" => with_path(&at, "user", object),
+        "aws_iam_group" => with_path(&at, "group", object),
+        "aws_iam_instance_profile" => with_path(&at, "instance-profile", object),
+        "aws_iam_service_linked_role" => service_linked_role(&at, object),
         "aws_ecr_repository" => repository(&at, object),
         "aws_ecs_task_definition" => task_definition(&at, object),
         "aws_ecs_service" => service(&at, object),
         "aws_codedeploy_app" => named_attributes(object, "name", false, |name| {
             at.arn("codedeploy", &at.region, &at.account, &format!("application:{name}"))
         }),
+        "aws_codedeploy_deployment_config" => {
+            named_attributes(object, "deployment_config_name", false, |name| {
+                at.arn("codedeploy", &at.region, &at.account, &format!("deploymentconfig:{name}"))
+            })
+        }
         "aws_codedeploy_deployment_group" => deployment_group(&at, object),
         "aws_eks_cluster" => eks_cluster(&at, evaluator, object),
         "aws_eks_pod_identity_association" => association(&at, object),
@@ -197,6 +206,18 @@ fn with_path(at: &Account, kind: &str, object: &Object) -> Computed {
     let id = if kind == "policy" { arn.clone() } else { from_text(object, &name, str::to_owned) };
     let name = from_text(object, &name, str::to_owned);
     vec![("arn", arn), ("id", id), ("name", name), ("path", path)]
+}
+
+/// The role's name is the service's to choose; its id is its ARN.
+fn service_linked_role(at: &Account, object: &Object) -> Computed {
+    let text = |name: &str| object.written(name).and_then(Value::as_text);
+    let Some(service) = text("aws_service_name") else { return Vec::new() };
+    let Some(linked) = service_linked::by_service(&service) else { return Vec::new() };
+    let name = linked.role_name(text("custom_suffix").as_deref());
+    let path = service_linked::path(&service);
+    let arn = at.arn("iam", "", &at.account, &format!("role{path}{name}"));
+    let value = |text: String| Value::text(text, object.span);
+    vec![("arn", value(arn.clone())), ("id", value(arn)), ("name", value(name)), ("path", value(path))]
 }
 
 fn repository(at: &Account, object: &Object) -> Computed {

@@ -321,6 +321,11 @@ impl<'i, 'e, 'a> Input<'i, 'e, 'a> {
     }
 
     fn tags(&mut self, block: &Block) {
+        self.tags_as(["key", "value"], block);
+    }
+
+    /// The tags as a list of objects with these members.
+    pub(super) fn tags_as(&mut self, members: [&str; 2], block: &Block) {
         let span = self.object.span;
         let text = |text: String| Tree::new(Node::Text(text), span);
         let tags: Vec<Tree> = self
@@ -328,7 +333,8 @@ impl<'i, 'e, 'a> Input<'i, 'e, 'a> {
             .tags(self.object, block)
             .into_iter()
             .map(|(name, value)| {
-                let entries = [("key", name), ("value", value)];
+                let [of_key, of_value] = members;
+                let entries = [(of_key, name), (of_value, value)];
                 let entries = entries.map(|(member, value)| {
                     let tree = text(value);
                     (key(member, &tree), tree)

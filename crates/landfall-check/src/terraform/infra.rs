@@ -41,8 +41,8 @@ pub(super) fn build(root: &Rc<Evaluator>) -> Infra {
     }
     super::users::read(&readers, &mut infra);
     for reader in &readers {
-        reader.inline_policies(&mut infra);
-        reader.attachments(&mut infra);
+        super::account::read(reader, &mut infra);
+        reader.policies_of(&mut infra.roles, &infra.policies, &mut infra.loose);
         reader.repository_policies(&mut infra);
         report_unread_modules(reader.evaluator);
         infra.unread.extend(reader.unread());
@@ -92,7 +92,8 @@ pub(super) fn loose(object: &Object, owner: Spanned<String>, part: Part) -> Loos
 /// A resource's own name.
 pub(super) struct Name {
     pub(super) name: Spanned<String>,
-    unknown: Option<String>,
+    /// Why it isn't known.
+    pub(super) unknown: Option<String>,
 }
 
 impl<'e, 'a> Reader<'e, 'a> {
@@ -249,6 +250,7 @@ impl<'e, 'a> Reader<'e, 'a> {
             name: name.name,
             name_unknown: name.unknown,
             path,
+            description: self.text(object, "description").map(|text| text.value),
             document: self.document(object, "policy"),
             tags: self.tags(object, block),
             span: object.span,
@@ -261,9 +263,6 @@ impl<'e, 'a> Reader<'e, 'a> {
         let account = self.evaluator.settings.account;
         let arn = self.arn(object, &name, |name| landfall_types::Arn::role(account, &path, name).to_string());
         let attached = object.written("managed_policy_arns");
-        // The provider takes an empty text for none.
-        let is_empty = |value: &Value| value.as_text().is_some_and(|text| text.is_empty());
-        let boundary = object.written("permissions_boundary").filter(|value| !is_empty(value));
         Role {
             address: object.address.to_string(),
             arn,
@@ -271,7 +270,7 @@ impl<'e, 'a> Reader<'e, 'a> {
             description: self.text(object, "description").map(|text| text.value),
             trust: self.document(object, "assume_role_policy"),
             max_session_duration: self.seconds(object, "max_session_duration"),
-            boundary: boundary.and_then(|value| self.policy_arn(value, policies)),
+            boundary: self.boundary(object, policies),
             inline: self.inline_blocks(object),
             attached: attached.map(|arns| self.attached(arns, policies, object.span)).unwrap_or_default(),
             tags: self.tags(object, block),
@@ -279,6 +278,13 @@ impl<'e, 'a> Reader<'e, 'a> {
             name_unknown: name.unknown,
             span: object.span,
         }
+    }
+
+    /// The ARN of a permissions boundary. The provider takes an empty text for none.
+    pub(super) fn boundary(&self, object: &Object, policies: &[CustomerPolicy]) -> Option<Spanned<String>> {
+        let is_empty = |value: &Value| value.as_text().is_some_and(|text| text.is_empty());
+        let boundary = object.written("permissions_boundary").filter(|value| !is_empty(value));
+        boundary.and_then(|value| self.policy_arn(value, policies))
     }
 
     fn seconds(&self, object: &Object, name: &str) -> Option<Spanned<u32>> {
@@ -402,77 +408,10 @@ impl<'e, 'a> Reader<'e, 'a> {
         tags
     }
 
-    fn inline_policies(&self, infra: &mut Infra) {
-        for (_, object) in self.instances("aws_iam_role_policy") {
-            let Some(role) = object.written("role") else { continue };
-            let policy = InlinePolicy {
-                name: self.inline_name(&object),
-                document: self.document(&object, "policy"),
-                span: object.span,
-            };
-            match self.role_of(role, &object, &mut infra.roles) {
-                Owner::Here(role) => role.inline.push(policy),
-                Owner::Elsewhere(name) => infra.loose.push(loose(&object, name, Part::RolePolicy(policy))),
-                Owner::Nowhere => {}
-            }
-        }
-    }
-
     pub(super) fn inline_name(&self, object: &Object) -> String {
         let name = self.text(object, "name").map(|name| name.value);
         let prefix = || self.text(object, "name_prefix").map(|prefix| format!("{}landfall", prefix.value));
         name.or_else(prefix).unwrap_or_else(|| stand_in(&object.address))
-    }
-
-    fn attachments(&self, infra: &mut Infra) {
-        for (kind, role_argument, policy_argument) in [
-            ("aws_iam_role_policy_attachment", "role", "policy_arn"),
-            ("aws_iam_policy_attachment", "roles", "policy_arn"),
-            ("aws_iam_role_policy_attachments_exclusive", "role_name", "policy_arns"),
-        ] {
-            for (_, object) in self.instances(kind) {
-                let (Some(roles), Some(arns)) =
-                    (object.written(role_argument), object.written(policy_argument))
-                else {
-                    continue;
-                };
-                let attached = self.attached(arns, &infra.policies, object.span);
-                let roles = roles.items().map_or_else(|| vec![roles.clone()], <[Value]>::to_vec);
-                for role in &roles {
-                    match self.role_of(role, &object, &mut infra.roles) {
-                        Owner::Here(role) => role.attach(attached.clone()),
-                        Owner::Elsewhere(name) => {
-                            infra.loose.push(loose(&object, name, Part::RoleAttached(attached.clone())));
-                        }
-                        Owner::Nowhere => {}
-                    }
-                }
-            }
-        }
-    }
-
-    /// The role that an argument names.
-    fn role_of<'r>(&self, value: &Value, object: &Object, roles: &'r mut [Role]) -> Owner<&'r mut Role> {
-        if let Some(of) = value.as_unknown().and_then(|unknown| unknown.of.clone()) {
-            let found = roles.iter_mut().find(|role| *role.address == *of);
-            return found.map_or(Owner::Nowhere, Owner::Here);
-        }
-        let Some(name) = self.known_text(value, || format!("the role of `{}`", object.address)) else {
-            return Owner::Nowhere;
-        };
-        if name.value.contains([':', '/']) {
-            let message = format!(
-                "`{}` names its role with `{}`: a role's name was expected, which has neither `:` nor `/`",
-                object.address, name.value
-            );
-            let finding = Finding::error("terraform-role-name", message)
-                .at(name.span, "AWS refuses this as a role name")
-                .help("give the name alone, such as `aws_iam_role.deploy.name`");
-            self.evaluator.report(finding);
-            return Owner::Nowhere;
-        }
-        let is_it = |role: &&mut Role| role.name_unknown.is_none() && role.name.value == name.value;
-        roles.iter_mut().find(is_it).map_or(Owner::Elsewhere(name), Owner::Here)
     }
 
     fn repository_policies(&self, infra: &mut Infra) {
@@ -528,9 +467,10 @@ impl<'e, 'a> Reader<'e, 'a> {
 
 /// How the kinds of resources begin that are of services of the local side.
 const OURS: [&str; 5] = ["aws_iam_", "aws_ecr", "aws_ecs_", "aws_eks_", "aws_codedeploy_"];
-/// The kinds that are read, and one that makes nothing.
-const READ: [&str; 31] = [
+/// The kinds that are read, and those that make nothing: `_policies_exclusive`.
+const READ: [&str; 44] = [
     "aws_codedeploy_app",
+    "aws_codedeploy_deployment_config",
     "aws_codedeploy_deployment_group",
     "aws_ecr_account_setting",
     "aws_ecr_lifecycle_policy",
@@ -550,6 +490,14 @@ const READ: [&str; 31] = [
     "aws_eks_cluster",
     "aws_eks_pod_identity_association",
     "aws_iam_access_key",
+    "aws_iam_account_alias",
+    "aws_iam_group",
+    "aws_iam_group_membership",
+    "aws_iam_group_policies_exclusive",
+    "aws_iam_group_policy",
+    "aws_iam_group_policy_attachment",
+    "aws_iam_group_policy_attachments_exclusive",
+    "aws_iam_instance_profile",
     "aws_iam_openid_connect_provider",
     "aws_iam_policy",
     "aws_iam_policy_attachment",
@@ -558,9 +506,13 @@ const READ: [&str; 31] = [
     "aws_iam_role_policy",
     "aws_iam_role_policy_attachment",
     "aws_iam_role_policy_attachments_exclusive",
+    "aws_iam_service_linked_role",
     "aws_iam_user",
+    "aws_iam_user_group_membership",
+    "aws_iam_user_policies_exclusive",
     "aws_iam_user_policy",
     "aws_iam_user_policy_attachment",
+    "aws_iam_user_policy_attachments_exclusive",
 ];
 
 /// A name for a resource whose own is unknown: its label, with the key of its instance behind it.

@@ -3,7 +3,8 @@
 
 use landfall_types::{Finding, Spanned, Tree};
 
-use super::model::{Attachment, Infra, InlinePolicy, Repository, Role, User};
+use super::holders::{Holder, HolderKind, attach, named};
+use super::model::{Attachment, Infra, InlinePolicy, Repository};
 
 /// A part whose owner its own root module doesn't make.
 #[derive(Clone, Debug)]
@@ -19,14 +20,10 @@ pub struct Loose {
 /// What belongs to an owner of another root module.
 #[derive(Clone, Debug)]
 pub enum Part {
-    /// A policy in a role.
-    RolePolicy(InlinePolicy),
-    /// Managed policies on a role.
-    RoleAttached(Vec<Attachment>),
-    /// A policy in a user.
-    UserPolicy(InlinePolicy),
-    /// Managed policies on a user.
-    UserAttached(Vec<Attachment>),
+    /// A policy in a role, a user or a group.
+    Policy(HolderKind, InlinePolicy),
+    /// Managed policies on a role, a user or a group.
+    Attached(HolderKind, Vec<Attachment>),
     /// An access key of a user: the header of its block.
     UserKey(landfall_types::Span),
     /// A repository's policy.
@@ -36,20 +33,9 @@ pub enum Part {
 impl Part {
     fn owner(&self) -> &'static str {
         match self {
-            Self::RolePolicy(_) | Self::RoleAttached(_) => "role",
-            Self::UserPolicy(_) | Self::UserAttached(_) | Self::UserKey(_) => "user",
+            Self::Policy(kind, _) | Self::Attached(kind, _) => kind.noun(),
+            Self::UserKey(_) => HolderKind::User.noun(),
             Self::RepositoryPolicy(_) => "repository",
-        }
-    }
-}
-
-impl Role {
-    /// Attaches managed policies; one that is attached already stays as it is.
-    pub(super) fn attach(&mut self, attachments: impl IntoIterator<Item = Attachment>) {
-        for attachment in attachments {
-            if !self.attached.iter().any(|it| it.policy_arn.value == attachment.policy_arn.value) {
-                self.attached.push(attachment);
-            }
         }
     }
 }
@@ -63,6 +49,11 @@ impl Infra {
             looked_up_providers,
             roles,
             users,
+            groups,
+            memberships,
+            instance_profiles,
+            account_aliases,
+            service_linked_roles,
             policies,
             repositories,
             looked_up_repositories,
@@ -84,6 +75,11 @@ impl Infra {
         self.looked_up_providers.extend(looked_up_providers);
         self.roles.extend(roles);
         self.users.extend(users);
+        self.groups.extend(groups);
+        self.memberships.extend(memberships);
+        self.instance_profiles.extend(instance_profiles);
+        self.account_aliases.extend(account_aliases);
+        self.service_linked_roles.extend(service_linked_roles);
         self.policies.extend(policies);
         self.repositories.extend(repositories);
         self.looked_up_repositories.extend(looked_up_repositories);
@@ -105,41 +101,41 @@ impl Infra {
     /// Gives each loose part to its owner. What nobody here owns is told and left out.
     pub(super) fn settle(&mut self) -> Vec<Finding> {
         let loose = std::mem::take(&mut self.loose);
-        loose.into_iter().filter_map(|part| self.give(part).err()).collect()
+        let mut findings: Vec<Finding> = loose.into_iter().filter_map(|part| self.give(part).err()).collect();
+        for membership in std::mem::take(&mut self.memberships) {
+            match self.missing_of(&membership) {
+                Some((kind, name)) => findings.push(left_out(&membership.address, kind, name)),
+                None => self.memberships.push(membership),
+            }
+        }
+        findings
     }
 
     fn give(&mut self, loose: Loose) -> Result<(), Finding> {
         let Loose { address, owner, part } = loose;
         let kind = part.owner();
+        let name = owner.value.as_str();
         let given = match part {
-            Part::RolePolicy(policy) => self.role_named(&owner.value).map(|role| role.inline.push(policy)),
-            Part::RoleAttached(attached) => self.role_named(&owner.value).map(|role| role.attach(attached)),
-            Part::UserPolicy(policy) => self.user_named(&owner.value).map(|user| user.inline.push(policy)),
-            Part::UserAttached(attached) => {
-                self.user_named(&owner.value).map(|user| user.attached.extend(attached))
-            }
-            Part::UserKey(span) => self.user_named(&owner.value).map(|user| user.keys.push(span)),
+            Part::Policy(of, policy) => self.holder(of, name).map(|(inline, _)| inline.push(policy)),
+            Part::Attached(of, more) => self.holder(of, name).map(|(_, attached)| attach(attached, more)),
+            Part::UserKey(span) => named(&mut self.users, name).map(|user| user.keys.push(span)),
             Part::RepositoryPolicy(document) => {
-                self.repository_named(&owner.value).map(|repository| repository.policy = Some(document))
+                self.repository_named(name).map(|repository| repository.policy = Some(document))
             }
         };
-        given.ok_or_else(|| {
-            let message = format!(
-                "`{address}` belongs to the {kind} `{}`, which is not among these files; it is left out",
-                owner.value
-            );
-            Finding::warning("terraform-unknown", message)
-                .at(owner.span, format!("no {kind} here has this name"))
-                .help("where another root module makes it, name that folder with a further --infra")
-        })
+        given.ok_or_else(|| left_out(&address, kind, &owner))
     }
 
-    fn role_named(&mut self, name: &str) -> Option<&mut Role> {
-        self.roles.iter_mut().find(|role| role.name_unknown.is_none() && role.name.value == name)
-    }
-
-    fn user_named(&mut self, name: &str) -> Option<&mut User> {
-        self.users.iter_mut().find(|user| user.name.value == name)
+    fn holder(
+        &mut self,
+        kind: HolderKind,
+        name: &str,
+    ) -> Option<(&mut Vec<InlinePolicy>, &mut Vec<Attachment>)> {
+        match kind {
+            HolderKind::Role => named(&mut self.roles, name).map(Holder::policies),
+            HolderKind::User => named(&mut self.users, name).map(Holder::policies),
+            HolderKind::Group => named(&mut self.groups, name).map(Holder::policies),
+        }
     }
 
     fn repository_named(&mut self, name: &str) -> Option<&mut Repository> {
@@ -148,4 +144,15 @@ impl Infra {
             .chain(&mut self.looked_up_repositories)
             .find(|repository| repository.name_unknown.is_none() && repository.name.value == name)
     }
+}
+
+/// A part whose owner is not among the files.
+fn left_out(address: &str, kind: &str, owner: &Spanned<String>) -> Finding {
+    let message = format!(
+        "`{address}` belongs to the {kind} `{}`, which is not among these files; it is left out",
+        owner.value
+    );
+    Finding::warning("terraform-unknown", message)
+        .at(owner.span, format!("no {kind} here has this name"))
+        .help("where another root module makes it, name that folder with a further --infra")
 }

@@ -6,6 +6,7 @@
 //! `aws_iam_policy_document`; what can't be known carries its cause; what is wrong is reported in
 //! Terraform's own words and stops nothing else.
 
+mod account;
 mod calls;
 mod codedeploy;
 mod computed;
@@ -15,6 +16,7 @@ mod ecs;
 mod eks;
 mod eval;
 mod functions;
+mod holders;
 mod infra;
 pub mod json_text;
 mod library;
@@ -36,12 +38,14 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use holders::HolderKind;
 pub use json_text::to_json;
 pub use library::{Disk, NoDisk};
 pub use loose::{Loose, Part};
 pub use model::{
-    Attachment, CustomerPolicy, EcrCall, EcsCluster, EcsService, EcsSetting, EcsTaskDefinition, EksCluster,
-    Infra, InlinePolicy, OidcProvider, Output, PodIdentityAssociation, Repository, Role, Settings, User,
+    AccountAlias, Attachment, CustomerPolicy, EcrCall, EcsCluster, EcsService, EcsSetting, EcsTaskDefinition,
+    EksCluster, Group, Infra, InlinePolicy, InstanceProfile, Membership, OidcProvider, Output,
+    PodIdentityAssociation, Repository, Role, ServiceLinkedRole, Settings, User,
 };
 
 use landfall_types::{Finding, SourceId, SourceMap};

@@ -35,6 +35,16 @@ pub struct Infra {
     pub roles: Vec<Role>,
     /// `aws_iam_user` resources, each with all that is attached to it and its access keys.
     pub users: Vec<User>,
+    /// `aws_iam_group` resources, each with all that is attached to it.
+    pub groups: Vec<Group>,
+    /// Who is in which group.
+    pub memberships: Vec<Membership>,
+    /// `aws_iam_instance_profile` resources.
+    pub instance_profiles: Vec<InstanceProfile>,
+    /// `aws_iam_account_alias` resources.
+    pub account_aliases: Vec<AccountAlias>,
+    /// `aws_iam_service_linked_role` resources.
+    pub service_linked_roles: Vec<ServiceLinkedRole>,
     /// `aws_iam_policy` resources.
     pub policies: Vec<CustomerPolicy>,
     /// `aws_ecr_repository` resources.
@@ -128,8 +138,12 @@ pub struct User {
     pub address: String,
     /// The user's name.
     pub name: Spanned<String>,
+    /// Why the name isn't known; `name` then holds the resource's label as a stand-in.
+    pub name_unknown: Option<String>,
     /// `/` or `/x/`.
     pub path: String,
+    /// The ARN of the permissions boundary.
+    pub boundary: Option<Spanned<String>>,
     /// Inline policies, from `aws_iam_user_policy`.
     pub inline: Vec<InlinePolicy>,
     /// Attached managed policies.
@@ -142,7 +156,80 @@ pub struct User {
     pub span: Span,
 }
 
-/// A policy that lives in a role or a user.
+/// An IAM group of users with everything that belongs to it.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// `aws_iam_group.developers`, with `[0]` or `["key"]` behind it for one of many.
+    pub address: String,
+    /// The group's name.
+    pub name: Spanned<String>,
+    /// Why the name isn't known; `name` then holds the resource's label as a stand-in.
+    pub name_unknown: Option<String>,
+    /// `/` or `/x/`.
+    pub path: String,
+    /// Inline policies, from `aws_iam_group_policy`.
+    pub inline: Vec<InlinePolicy>,
+    /// Attached managed policies.
+    pub attached: Vec<Attachment>,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// A user in a group, by `aws_iam_group_membership` or `aws_iam_user_group_membership`.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// The address of the resource that says it.
+    pub address: String,
+    /// The user's name.
+    pub user: Spanned<String>,
+    /// The group's name.
+    pub group: Spanned<String>,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An `aws_iam_instance_profile`.
+#[derive(Clone, Debug)]
+pub struct InstanceProfile {
+    /// `aws_iam_instance_profile.node`.
+    pub address: String,
+    /// Its name.
+    pub name: Spanned<String>,
+    /// `/` or `/x/`.
+    pub path: String,
+    /// The name of its role.
+    pub role: Option<Spanned<String>>,
+    /// Tags with the provider's `default_tags`, in the order of their keys.
+    pub tags: Vec<(String, String)>,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An `aws_iam_account_alias`.
+#[derive(Clone, Debug)]
+pub struct AccountAlias {
+    /// What the account is called.
+    pub alias: Spanned<String>,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An `aws_iam_service_linked_role`.
+#[derive(Clone, Debug)]
+pub struct ServiceLinkedRole {
+    /// The service, `ecs.amazonaws.com`.
+    pub service: Spanned<String>,
+    /// What tells it from others of the service.
+    pub suffix: Option<String>,
+    /// The description.
+    pub description: Option<String>,
+    /// Tags with the provider's `default_tags`, in the order of their keys.
+    pub tags: Vec<(String, String)>,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// A policy that lives in a role, a user or a group.
 #[derive(Clone, Debug)]
 pub struct InlinePolicy {
     /// Its name.
@@ -153,7 +240,7 @@ pub struct InlinePolicy {
     pub span: Span,
 }
 
-/// A managed policy on a role.
+/// A managed policy on a role, a user or a group.
 #[derive(Clone, Debug)]
 pub struct Attachment {
     /// The policy's ARN.
@@ -175,6 +262,8 @@ pub struct CustomerPolicy {
     pub path: String,
     /// `arn:aws:iam::ACCOUNT:policy/PATH/NAME`.
     pub arn: String,
+    /// The description.
+    pub description: Option<String>,
     /// The document.
     pub document: Tree,
     /// Tags with the provider's `default_tags`, in the order of their keys.
@@ -211,7 +300,7 @@ pub struct Repository {
 /// A resource that is not read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Unread {
-    /// `aws_iam_group.developers`, without the key of an instance.
+    /// `aws_iam_saml_provider.office`, without the key of an instance.
     pub address: String,
     /// The block's header.
     pub span: Span,

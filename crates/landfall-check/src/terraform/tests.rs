@@ -13,7 +13,7 @@ use std::path::Path;
 use landfall_types::{AccountId, Finding, Node, Severity, SourceId, SourceMap, Span, Tree};
 
 use super::library::normal_path;
-use super::{Disk, Infra, NoDisk, Role, Root, Settings, read, to_json};
+use super::{Disk, Infra, Membership, NoDisk, Role, Root, Settings, read, to_json};
 
 #[expect(clippy::disallowed_methods, reason = "cases are rewritten when it is asked for")]
 #[test]
@@ -279,10 +279,14 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
         for policy in &user.inline {
             line(&mut out, format!("  inline {} {}", policy.name, to_json(&policy.document)));
         }
+        if let Some(boundary) = &user.boundary {
+            line(&mut out, format!("  boundary {}", boundary.value));
+        }
         for attached in &user.attached {
             line(&mut out, format!("  attached {}", attached.policy_arn.value));
         }
     }
+    identities_summary(&mut out, sources, infra);
     for policy in &infra.policies {
         line(&mut out, format!("policy {} {}", policy.address, at(policy.span)));
         name_line(&mut out, sources, &policy.name, policy.name_unknown.as_deref(), &policy.arn);
@@ -344,6 +348,37 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
         finding_summary(&mut out, sources, finding);
     }
     out
+}
+
+fn identities_summary(out: &mut String, sources: &SourceMap, infra: &Infra) {
+    let at = |span: Span| sources.place(span).to_string();
+    let mut line = |text: String| writeln!(out, "{text}").unwrap();
+    for group in &infra.groups {
+        line(format!("group {} {} in {} {}", group.address, group.name.value, group.path, at(group.span)));
+        for policy in &group.inline {
+            line(format!("  inline {} {}", policy.name, to_json(&policy.document)));
+        }
+        for attached in &group.attached {
+            line(format!("  attached {}", attached.policy_arn.value));
+        }
+        let members = infra.memberships.iter().filter(|it| it.group.value == group.name.value);
+        for Membership { address, user, group, .. } in members {
+            let places = (at(user.span), at(group.span));
+            line(format!("  member {} {} by {address} {}", user.value, places.0, places.1));
+        }
+    }
+    for profile in &infra.instance_profiles {
+        line(format!("instance profile {} {} {}", profile.address, profile.name.value, at(profile.span)));
+        let role = profile.role.as_ref().map(|role| format!("{} {}", role.value, at(role.span)));
+        line(format!("  path {} role {role:?} tags {:?}", profile.path, profile.tags));
+    }
+    for role in &infra.service_linked_roles {
+        line(format!("service-linked role {} {:?} {}", role.service.value, role.suffix, at(role.span)));
+        line(format!("  description {:?} tags {:?}", role.description, role.tags));
+    }
+    for alias in &infra.account_aliases {
+        line(format!("account alias {} {}", alias.alias.value, at(alias.span)));
+    }
 }
 
 fn name_line(

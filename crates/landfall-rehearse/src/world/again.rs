@@ -1,7 +1,7 @@
 //! A start on what an earlier one left: which resources were there, and whether they are as they were.
 
 use landfall_serve::store::RegistryId;
-use landfall_types::{Arn, RepositoryName};
+use landfall_types::{AccountId, Arn, RepositoryName};
 use serde_json::Value;
 
 use super::Seeder;
@@ -39,6 +39,11 @@ impl Seeder<'_> {
         is_first
     }
 
+    /// How an account's alias is called among the resources that had their turn: it has no ARN.
+    pub(super) fn alias_of(account: AccountId) -> String {
+        format!("arn:aws:iam::{account}:alias/")
+    }
+
     /// What became of all that had its turn.
     pub(super) fn tally(&self) -> Tally {
         let mut tally = Tally::default();
@@ -58,6 +63,7 @@ impl Seeder<'_> {
         let parsed = Arn::parse(arn).ok()?;
         let (kind, name) = parsed.resource.split_once('/')?;
         let store = &self.world.store;
+        let last = name.rsplit('/').next().unwrap_or_default();
         let kept = match (parsed.service.as_str(), kind) {
             ("iam", "oidc-provider") => serde_json::to_value(store.provider(self.account, name)?.as_ref()),
             ("iam", "policy") => serde_json::to_value(store.policy(arn)?.as_ref()),
@@ -65,6 +71,17 @@ impl Seeder<'_> {
                 let (_, name) = parsed.role_path_and_name()?;
                 serde_json::to_value(store.role(self.account, name)?.as_ref())
             }
+            // Whatever its path is by now.
+            ("iam", "user") => serde_json::to_value(store.user(self.account, last)?.as_ref()),
+            ("iam", "group") => {
+                let groups = store.groups(self.account);
+                serde_json::to_value(groups.iter().find(|it| it.name.eq_ignore_ascii_case(last))?.as_ref())
+            }
+            ("iam", "instance-profile") => {
+                let profiles = store.instance_profiles(self.account);
+                serde_json::to_value(profiles.iter().find(|it| it.name.eq_ignore_ascii_case(last))?.as_ref())
+            }
+            ("iam", "alias") => serde_json::to_value(store.account_alias(self.account)?.as_ref()),
             ("ecr", "repository") => {
                 let registry = RegistryId { account: self.account, region: parsed.region.clone() };
                 let name = RepositoryName::parse(name).ok()?;

@@ -1,8 +1,10 @@
-//! ECS on a start that finds what an earlier one has made: a task definition that says what its family's newest
-//! revision says is not registered again, and a service that is there is updated where it differs.
+//! ECS and CodeDeploy on a start that finds what an earlier one has made: a task definition that says what its family's
+//! newest revision says is not registered again, and a service or a deployment group that is there is updated.
 
 use landfall_serve::authn::Identified;
-use landfall_serve::ecs;
+use landfall_serve::store::codedeploy::group_arn;
+use landfall_serve::store::ecs::Place;
+use landfall_serve::{codedeploy, ecs};
 use landfall_wire::error::AwsError;
 use serde_json::{Map, Value, json};
 
@@ -25,7 +27,7 @@ const UPDATED: [&str; 11] = [
 
 impl Seeder<'_> {
     /// The answer for something that is there already; none when it has to be made.
-    pub(super) fn ecs_again(
+    pub(super) fn made_again(
         &self,
         identified: &Identified,
         operation: &str,
@@ -40,6 +42,7 @@ impl Seeder<'_> {
                 is_same.then_some(Ok(known))
             }
             "CreateService" => self.update_service(identified, input),
+            "CreateDeploymentGroup" => self.update_group(identified, input),
             _ => None,
         }
     }
@@ -87,6 +90,35 @@ impl Seeder<'_> {
         changes.insert("cluster".to_owned(), cluster);
         changes.insert("service".to_owned(), name.clone());
         Some(ecs::handle(self.world, identified, "terraform", "UpdateService", &Value::Object(changes)))
+    }
+}
+
+impl Seeder<'_> {
+    /// A deployment group of CodeDeploy that is there gets what the Terraform says of it, and the tags that it names.
+    fn update_group(&self, identified: &Identified, input: &Value) -> Option<Result<Value, AwsError>> {
+        let application = input.get("applicationName")?.as_str()?;
+        let name = input.get("deploymentGroupName")?.as_str()?;
+        let place = Place { account: self.account, region: identified.region.clone() };
+        let arn = group_arn(&place, application, name);
+        // Two of one name in the Terraform itself are what AWS refuses.
+        if !self.is_first(&arn) {
+            return None;
+        }
+        let call = |operation: &str, input: &Value| {
+            codedeploy::handle(self.world, identified, "terraform", operation, input)
+        };
+        let asked = json!({ "applicationName": application, "deploymentGroupName": name });
+        call("GetDeploymentGroup", &asked).ok()?;
+        let mut changes = without_tags(input);
+        changes.remove("deploymentGroupName");
+        changes.insert("currentDeploymentGroupName".to_owned(), name.into());
+        let done = call("UpdateDeploymentGroup", &Value::Object(changes));
+        Some(match input.get("tags") {
+            Some(tags) => {
+                done.and_then(|_| call("TagResource", &json!({ "ResourceArn": arn, "Tags": tags })))
+            }
+            None => done,
+        })
     }
 }
 

@@ -69,7 +69,7 @@ impl Entity for Role {
         &self.tags
     }
     fn check_modifiable(&self) -> Result<(), AwsError> {
-        if !self.path.starts_with(super::service_roles::PATH) {
+        if !self.path.starts_with(landfall_policy::service_linked::PATH) {
             return Ok(());
         }
         let message = format!(
@@ -202,9 +202,21 @@ pub(super) fn change<E: Entity, C, T>(
     name: &str,
     change: impl FnOnce(&mut E) -> Result<T, AwsError>,
 ) -> Result<T, AwsError> {
+    change_any::<E, C, T>(world, permit, name, |entity| {
+        entity.check_modifiable()?;
+        change(entity)
+    })
+}
+
+/// As [`change`], also of what is AWS's own: what everybody may change of it.
+pub(super) fn change_any<E: Entity, C, T>(
+    world: &World,
+    permit: &Permit<C>,
+    name: &str,
+    change: impl FnOnce(&mut E) -> Result<T, AwsError>,
+) -> Result<T, AwsError> {
     write(world, |writing| {
         let mut entity = E::clone(&*find_in::<E, C>(writing, world, permit, name)?);
-        entity.check_modifiable()?;
         let answer = change(&mut entity).map_err(Fault)?;
         writing.put(entity);
         Ok(answer)

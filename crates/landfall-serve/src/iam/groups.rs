@@ -55,6 +55,28 @@ pub fn create_group(
     Ok(Arc::new(group))
 }
 
+/// Brings a group that is there up to date with what would make it. Members and policies stay.
+///
+/// # Errors
+/// `ValidationError`, `NoSuchEntity`.
+pub fn restate_group(
+    world: &World,
+    permit: &Permit<calls::CreateGroup>,
+    path: String,
+    name: &str,
+) -> Result<(), AwsError> {
+    let account = account_of(permit, world);
+    check_path(&path)?;
+    write(world, |writing| {
+        let known = Group::key_of(account, name).and_then(|key| writing.get::<Group>(&key));
+        let mut group = Group::clone(&*known.ok_or_else(|| Group::missing(name))?);
+        group.arn = Arn::group(account, &path, &group.name);
+        group.path = path;
+        writing.put(group);
+        Ok(())
+    })
+}
+
 fn taken(name: &str) -> AwsError {
     already_exists(format!("Group with name {name} already exists."))
 }

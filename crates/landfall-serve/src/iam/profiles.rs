@@ -6,7 +6,7 @@ use landfall_types::Arn;
 use landfall_wire::error::AwsError;
 
 use super::checks::{check_name, check_path, check_tags};
-use super::entity::{Entity, find, find_in};
+use super::entity::{Entity, change, find, find_in};
 use super::{account_of, already_exists, conflict, limit_exceeded, write};
 use crate::authz::{Permit, calls};
 use crate::store::records::within;
@@ -53,6 +53,26 @@ pub fn create_profile(
         Ok(())
     })?;
     Ok(Arc::new(profile))
+}
+
+/// Brings an instance profile that is there up to date with what would make it: its tags, and that it has another
+/// role than `role` no longer, so that this one can be added.
+///
+/// # Errors
+/// `ValidationError`, `NoSuchEntity`.
+pub fn restate_profile(
+    world: &World,
+    permit: &Permit<calls::CreateInstanceProfile>,
+    name: &str,
+    role: Option<&str>,
+    tags: Vec<(String, String)>,
+) -> Result<(), AwsError> {
+    check_tags("InstanceProfile", &tags)?;
+    change::<InstanceProfile, _, _>(world, permit, name, |profile| {
+        profile.role = profile.role.take().filter(|known| role.is_none_or(|role| role == known));
+        super::tags::give(&mut profile.tags, tags);
+        check_tags("InstanceProfile", &profile.tags)
+    })
 }
 
 /// `ListInstanceProfiles`.

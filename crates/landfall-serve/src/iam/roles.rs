@@ -7,7 +7,7 @@ use landfall_types::{Arn, Span};
 use landfall_wire::error::AwsError;
 
 use super::checks::{check_description, check_name, check_path, check_session_seconds, check_tags};
-use super::entity::{Entity, change, find_in};
+use super::entity::{Entity, change, change_any, find_in};
 use super::policies::check_policy_exists;
 use super::{
     DocumentInput, Fault, SESSION_SECONDS_DEFAULT, account_of, already_exists, conflict, limit_exceeded,
@@ -199,7 +199,13 @@ pub fn update_role(
     check_description(description.as_deref())?;
     let seconds = max_session_seconds.unwrap_or(SESSION_SECONDS_DEFAULT);
     check_session_seconds(seconds)?;
-    change::<Role, _, _>(world, permit, name, |role| {
+    // A service-linked role's description is the only thing that can be edited of it.
+    // <https://docs.aws.amazon.com/IAM/latest/UserGuide/using-service-linked-roles.html#edit-service-linked-role>
+    let is_description = max_session_seconds.is_none() && description.is_some();
+    change_any::<Role, _, _>(world, permit, name, |role| {
+        if !is_description {
+            role.check_modifiable()?;
+        }
         role.description = description.or(role.description.take());
         role.max_session_seconds = seconds;
         role.max_session_written = None;
@@ -218,7 +224,7 @@ pub fn update_description(
     description: String,
 ) -> Result<Role, AwsError> {
     check_description(Some(&description))?;
-    change::<Role, _, _>(world, permit, name, |role| {
+    change_any::<Role, _, _>(world, permit, name, |role| {
         role.description = Some(description);
         Ok(role.clone())
     })

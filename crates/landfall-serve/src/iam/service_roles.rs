@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use landfall_policy::PolicyKind;
+use landfall_policy::service_linked::{self, PATH, ServiceLinked};
 use landfall_types::{AccountId, Arn};
 use landfall_wire::error::AwsError;
 
@@ -15,77 +16,11 @@ use crate::store::records::key;
 use crate::store::{AttachedPolicy, Record, Role, RoleDeletion, Writing};
 use crate::world::World;
 
-/// The path of every service-linked role begins so.
-pub const PATH: &str = "/aws-service-role/";
-
-/// A service that has a role of its own.
-struct Linked {
-    service: &'static str,
-    role: &'static str,
-    /// Below `arn:aws:iam::aws:policy/aws-service-role/`.
-    policy: &'static str,
-    /// Whether there can be several, told apart by a suffix.
-    has_suffix: bool,
-}
-
-const fn linked(service: &'static str, role: &'static str, policy: &'static str) -> Linked {
-    Linked { service, role, policy, has_suffix: false }
-}
-
-/// The services that containers are delivered with.
-/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_aws-services-that-work-with-iam.html>
-const LINKED: &[Linked] = &[
-    linked("ecs.amazonaws.com", "AWSServiceRoleForECS", "AmazonECSServiceRolePolicy"),
-    linked("ecs-compute.amazonaws.com", "AWSServiceRoleForECSCompute", "AmazonECSComputeServiceRolePolicy"),
-    linked(
-        "ecs.application-autoscaling.amazonaws.com",
-        "AWSServiceRoleForApplicationAutoScaling_ECSService",
-        "AWSApplicationAutoscalingECSServicePolicy",
-    ),
-    linked(
-        "elasticloadbalancing.amazonaws.com",
-        "AWSServiceRoleForElasticLoadBalancing",
-        "AWSElasticLoadBalancingServiceRolePolicy",
-    ),
-    Linked {
-        service: "autoscaling.amazonaws.com",
-        role: "AWSServiceRoleForAutoScaling",
-        policy: "AutoScalingServiceRolePolicy",
-        has_suffix: true,
-    },
-    linked(
-        "replication.ecr.amazonaws.com",
-        "AWSServiceRoleForECRReplication",
-        "ECRReplicationServiceRolePolicy",
-    ),
-    linked(
-        "pullthroughcache.ecr.amazonaws.com",
-        "AWSServiceRoleForECRPullThroughCache",
-        "AWSECRPullThroughCache_ServiceRolePolicy",
-    ),
-    linked("eks.amazonaws.com", "AWSServiceRoleForAmazonEKS", "AmazonEKSServiceRolePolicy"),
-    linked(
-        "eks-nodegroup.amazonaws.com",
-        "AWSServiceRoleForAmazonEKSNodegroup",
-        "AWSServiceRoleForAmazonEKSNodegroup",
-    ),
-    linked(
-        "eks-fargate.amazonaws.com",
-        "AWSServiceRoleForAmazonEKSForFargate",
-        "AmazonEKSForFargateServiceRolePolicy",
-    ),
-    linked("spot.amazonaws.com", "AWSServiceRoleForEC2Spot", "AWSEC2SpotServiceRolePolicy"),
-    linked("spotfleet.amazonaws.com", "AWSServiceRoleForEC2SpotFleet", "AWSEC2SpotFleetServiceRolePolicy"),
-];
-
 /// The role's ARN, for the decision; none for a service that has no role.
 pub fn arn(account: AccountId, service: &str, suffix: Option<&str>) -> String {
-    let name = LINKED.iter().find(|linked| linked.service == service).map_or("*", |linked| linked.role);
-    Arn::role(account, &format!("{PATH}{service}/"), &with_suffix(name, suffix)).to_string()
-}
-
-fn with_suffix(name: &str, suffix: Option<&str>) -> String {
-    suffix.map_or_else(|| name.to_owned(), |suffix| format!("{name}_{suffix}"))
+    let linked = service_linked::by_service(service);
+    let name = linked.map_or_else(|| "*".to_owned(), |linked| linked.role_name(suffix));
+    Arn::role(account, &service_linked::path(service), &name).to_string()
 }
 
 /// `CreateServiceLinkedRole`.
@@ -101,7 +36,7 @@ pub fn create(
 ) -> Result<Arc<Role>, AwsError> {
     let account = account_of(permit, world);
     check_description(description.as_deref())?;
-    let linked = LINKED.iter().find(|linked| linked.service == service).ok_or_else(|| {
+    let linked = service_linked::by_service(service).ok_or_else(|| {
         error("InvalidInput", format!("Service role creation policy not found for {service}"), 400)
     })?;
     if suffix.is_some() && !linked.has_suffix {
@@ -127,7 +62,7 @@ pub fn create(
 /// # Errors
 /// The store's.
 pub fn ensure(world: &World, account: AccountId, service: &str) -> Result<(), AwsError> {
-    let Some(linked) = LINKED.iter().find(|linked| linked.service == service) else { return Ok(()) };
+    let Some(linked) = service_linked::by_service(service) else { return Ok(()) };
     if world.store.role(account, linked.role).is_some() {
         return Ok(());
     }
@@ -143,12 +78,12 @@ pub fn ensure(world: &World, account: AccountId, service: &str) -> Result<(), Aw
 fn make(
     world: &World,
     account: AccountId,
-    linked: &Linked,
+    linked: &ServiceLinked,
     suffix: Option<&str>,
     description: Option<String>,
 ) -> Result<Role, AwsError> {
-    let (service, name) = (linked.service, with_suffix(linked.role, suffix));
-    let path = format!("{PATH}{service}/");
+    let (service, name) = (linked.service, linked.role_name(suffix));
+    let path = service_linked::path(service);
     let trust = format!(
         r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"Service":"{service}"}},"Action":"sts:AssumeRole"}}]}}"#
     );

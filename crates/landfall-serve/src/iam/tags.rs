@@ -4,7 +4,7 @@
 use landfall_wire::error::AwsError;
 
 use super::checks::{TAGS_MAX, check_tags};
-use super::entity::{Entity, change};
+use super::entity::{Entity, change_any};
 use super::limit_exceeded;
 use crate::authz::{Call, Permit, calls};
 use crate::store::{CustomerPolicy, InstanceProfile, Provider, Role, User};
@@ -48,7 +48,8 @@ tagged! {
         "OpenIdConnectProvider";
 }
 
-/// `TagRole` and its like: what has one of the keys, in any case, gets the new value.
+/// `TagRole` and its like: what has one of the keys, in any case, gets the new value. Service-linked roles have tags
+/// like others: the API reference has no `UnmodifiableEntity` for these calls.
 ///
 /// # Errors
 /// `NoSuchEntity`, `InvalidInput`, `LimitExceeded`.
@@ -59,7 +60,7 @@ pub fn tag<T: Tagged>(
     tags: Vec<(String, String)>,
 ) -> Result<(), AwsError> {
     check_tags(T::QUOTA_NOUN, &tags)?;
-    change::<T, _, _>(world, permit, name, |entity| {
+    change_any::<T, _, _>(world, permit, name, |entity| {
         give(entity.tags_mut(), tags);
         if entity.tags().len() > TAGS_MAX {
             return Err(limit_exceeded(&format!("TagsPer{}", T::QUOTA_NOUN), TAGS_MAX));
@@ -88,7 +89,7 @@ pub fn untag<T: Tagged>(
     name: &str,
     keys: &[String],
 ) -> Result<(), AwsError> {
-    change::<T, _, _>(world, permit, name, |entity| {
+    change_any::<T, _, _>(world, permit, name, |entity| {
         entity.tags_mut().retain(|(known, _)| !keys.iter().any(|key| key.eq_ignore_ascii_case(known)));
         Ok(())
     })

@@ -6,7 +6,7 @@ use landfall_types::Arn;
 use landfall_wire::error::AwsError;
 
 use super::checks::{check_name, check_path, check_tags};
-use super::entity::find_in;
+use super::entity::{Entity, find_in};
 use super::policies::check_policy_exists;
 use super::{account_of, already_exists, conflict, limit_exceeded, write};
 use crate::authz::{Permit, calls};
@@ -75,6 +75,34 @@ pub fn create_user(
 
 fn taken(name: &str) -> AwsError {
     already_exists(format!("User with name {name} already exists."))
+}
+
+/// Brings a user that is there up to date with what would make it, as Terraform does with several calls, but in one
+/// step. Keys, groups, policies, and tags that are not spoken of stay.
+///
+/// # Errors
+/// Those of [`create_user`], and `NoSuchEntity` when it isn't there.
+pub fn restate_user(
+    world: &World,
+    permit: &Permit<calls::CreateUser>,
+    input: CreateUser,
+) -> Result<(), AwsError> {
+    let account = account_of(permit, world);
+    check_path(&input.path)?;
+    check_tags("User", &input.tags)?;
+    if let Some(boundary) = &input.boundary {
+        check_policy_exists(world, account, boundary)?;
+    }
+    write(world, |writing| {
+        let known = User::key_of(account, &input.name).and_then(|key| writing.get::<User>(&key));
+        let mut user = User::clone(&*known.ok_or_else(|| User::missing(&input.name))?);
+        user.arn = Arn::user(account, &input.path, &user.name);
+        (user.path, user.boundary) = (input.path, input.boundary);
+        super::tags::give(&mut user.tags, input.tags);
+        check_tags("User", &user.tags)?;
+        writing.put(user);
+        Ok(())
+    })
 }
 
 /// `ListUsers`.

@@ -67,6 +67,72 @@ def task(bench):
     client.delete_service(cluster="remaining", service="runs", force=True)
 
 
+@check("a protected task outlives a smaller count, and goes when its protection is taken away")
+def protection(bench):
+    client = ecs(bench)
+    client.create_cluster(clusterName="remaining")
+    arn_of = definition(client, "remaining-protected")
+    client.create_service(cluster="remaining", serviceName="protected", taskDefinition=arn_of, desiredCount=2)
+    tasks = until(lambda: client.list_tasks(cluster="remaining", serviceName="protected")["taskArns"], lambda arns: len(arns) == 2)
+    wait(client, "tasks_running", cluster="remaining", tasks=tasks)
+    one = dict(cluster="remaining", tasks=tasks[:1])
+    [told] = client.update_task_protection(**one, protectionEnabled=True, expiresInMinutes=10)["protectedTasks"]
+    same((told["taskArn"], told["protectionEnabled"], "expirationDate" in told), (tasks[0], True, True))
+    [told] = client.get_task_protection(**one)["protectedTasks"]
+    same((told["protectionEnabled"], "expirationDate" in told), (True, True))
+    client.update_service(cluster="remaining", service="protected", desiredCount=1)
+    left = until(lambda: client.list_tasks(cluster="remaining", serviceName="protected")["taskArns"], lambda arns: len(arns) == 1)
+    same(left, tasks[:1])
+    client.update_service(cluster="remaining", service="protected", desiredCount=0)
+    [failure] = client.update_task_protection(cluster="remaining", tasks=["0" * 32], protectionEnabled=True)["failures"]
+    same(failure["reason"], "MISSING")
+    alone = client.run_task(cluster="remaining", taskDefinition=arn_of)["tasks"][0]["taskArn"]
+    [failure] = client.update_task_protection(cluster="remaining", tasks=[alone], protectionEnabled=True)["failures"]
+    same(failure["reason"], "TASK_NOT_VALID")
+    client.stop_task(cluster="remaining", task=alone)
+    same(aws.refusal(client.update_task_protection, **one, protectionEnabled=True, expiresInMinutes=0)[0], "InvalidParameterException")
+    same(client.list_tasks(cluster="remaining", serviceName="protected")["taskArns"], tasks[:1])
+    [told] = client.update_task_protection(**one, protectionEnabled=False)["protectedTasks"]
+    same(told, {"taskArn": tasks[0], "protectionEnabled": False})
+    until(lambda: client.list_tasks(cluster="remaining", serviceName="protected")["taskArns"], lambda arns: arns == [])
+    client.delete_service(cluster="remaining", service="protected", force=True)
+
+
+@check("an account's own configuration of CodeDeploy moves the traffic, and tags and names can be changed")
+def own_configuration(bench):
+    client, deploy = place(bench, "own-config")
+    routing = {"type": "TimeBasedLinear", "timeBasedLinear": {"linearPercentage": 50, "linearInterval": 1}}
+    deploy.create_deployment_config(deploymentConfigName="half", computePlatform="ECS", trafficRoutingConfig=routing)
+    told = deploy.get_deployment_config(deploymentConfigName="half")["deploymentConfigInfo"]
+    same((told["trafficRoutingConfig"], told["computePlatform"]), (routing, "ECS"))
+    same("half" in deploy.list_deployment_configs()["deploymentConfigsList"], True)
+    same(aws.refusal(deploy.create_deployment_config, deploymentConfigName="half", computePlatform="ECS")[0], "DeploymentConfigAlreadyExistsException")
+    group = dict(applicationName="own-config", currentDeploymentGroupName="group")
+    deploy.update_deployment_group(**group, deploymentConfigName="half")
+    same(aws.refusal(deploy.delete_deployment_config, deploymentConfigName="half")[0], "DeploymentConfigInUseException")
+    id = begin(deploy, "own-config", definition(client, "own-config", image="nginx:1.28"))
+    target = dict(deploymentId=id, targetId="shop:own-config")
+    shares = lambda: [it["trafficWeight"] for it in deploy.get_deployment_target(**target)["deploymentTarget"]["ecsTarget"]["taskSetsInfo"]]
+    until(shares, lambda weights: weights == [50.0, 50.0])
+    deploy.stop_deployment(deploymentId=id)
+    deploy.update_deployment_group(**group, deploymentConfigName="CodeDeployDefault.ECSAllAtOnce")
+    deploy.delete_deployment_config(deploymentConfigName="half")
+    same(aws.refusal(deploy.get_deployment_config, deploymentConfigName="half")[0], "DeploymentConfigDoesNotExistException")
+
+    [described] = deploy.batch_get_applications(applicationNames=["own-config"])["applicationsInfo"]
+    same(described["applicationName"], "own-config")
+    batch = deploy.batch_get_deployment_groups(applicationName="own-config", deploymentGroupNames=["group", "none"])
+    [info] = batch["deploymentGroupsInfo"]
+    same((info["lastAttemptedDeployment"]["deploymentId"], batch["errorMessage"]), (id, "No Deployment Group found for name: none"))
+    arn = f"arn:aws:codedeploy:{REGION}:{ACCOUNT}:application:own-config"
+    deploy.tag_resource(ResourceArn=arn, Tags=[{"Key": "team", "Value": "web"}, {"Key": "more", "Value": ""}])
+    deploy.untag_resource(ResourceArn=arn, TagKeys=["more"])
+    same(deploy.list_tags_for_resource(ResourceArn=arn)["Tags"], [{"Key": "team", "Value": "web"}])
+    deploy.update_application(applicationName="own-config", newApplicationName="renamed")
+    same(deploy.list_deployment_groups(applicationName="renamed")["deploymentGroups"], ["group"])
+    deploy.delete_application(applicationName="renamed")
+
+
 @check("applications, groups and revisions of CodeDeploy are told, changed and deleted")
 def applications(bench):
     client, deploy = place(bench, "remaining")
@@ -89,9 +155,17 @@ def applications(bench):
     deploy.register_application_revision(applicationName="remaining", revision=revision(second), description="by a check")
     told = deploy.get_application_revision(applicationName="remaining", revision=revision(second))
     same((told["applicationName"], told["revisionInfo"]["deploymentGroups"]), ("remaining", []))
+    same(told["revisionInfo"]["description"], "by a check")
+    same(deploy.list_application_revisions(applicationName="remaining", deployed="exclude")["revisions"], [told["revision"]])
+    [whole] = deploy.batch_get_application_revisions(applicationName="remaining", revisions=[revision(second)])["revisions"]
+    same((whole["revisionLocation"], whole["genericRevisionInfo"]["description"]), (told["revision"], "by a check"))
 
     id = begin(deploy, "remaining", second)
     until(lambda: deploy.get_deployment(deploymentId=id)["deploymentInfo"], lambda now: now["status"] == "Succeeded")
+    used = deploy.list_application_revisions(applicationName="remaining", deployed="include", sortBy="lastUsedTime", sortOrder="descending")
+    same(used["revisions"], [told["revision"]])
+    group = deploy.get_deployment_group(applicationName="remaining", deploymentGroupName="group")["deploymentGroupInfo"]
+    same((group["targetRevision"], group["lastSuccessfulDeployment"]["deploymentId"]), (told["revision"], id))
     [whole] = deploy.batch_get_deployments(deploymentIds=[id])["deploymentsInfo"]
     same((whole["deploymentId"], whole["status"]), (id, "Succeeded"))
     [target] = deploy.batch_get_deployment_targets(deploymentId=id, targetIds=["shop:remaining"])["deploymentTargets"]

@@ -16,6 +16,7 @@ pub(crate) mod load;
 mod names;
 pub(crate) mod page;
 mod pass_role;
+mod protection;
 pub mod rollout;
 pub mod runner;
 mod service_input;
@@ -53,13 +54,14 @@ pub fn handle(
     operation: &str,
     input: &Value,
 ) -> Result<Value, AwsError> {
-    let operations: [Operations; 9] = [
+    let operations: [Operations; 10] = [
         clusters::answer,
         capacity::answer,
         task_definitions::answer,
         services::answer,
         deployments::answer,
         tasks::answer,
+        protection::answer,
         task_sets::answer,
         tags::answer,
         settings::answer,

@@ -19,14 +19,21 @@ impl Page {
         Some(Self { start, size })
     }
 
+    /// The page of `items`, and the token of the next page if there is one.
+    pub(crate) fn cut<T>(self, items: &[T]) -> (&[T], Option<String>) {
+        let rest = items.get(self.start..).unwrap_or_default();
+        let page = rest.get(..self.size).unwrap_or(rest);
+        let next = self.start.saturating_add(page.len());
+        (page, (next < items.len()).then(|| URL_SAFE_NO_PAD.encode(next.to_string())))
+    }
+
     /// The page of `items`, under `name`, with the token of the next page if there is one.
     pub(crate) fn answer<T>(self, name: &str, items: &[T], render: impl Fn(&T) -> Value) -> Value {
-        let page: Vec<Value> = items.iter().skip(self.start).take(self.size).map(render).collect();
-        let next = self.start.saturating_add(page.len());
+        let (page, next) = self.cut(items);
         let mut answer = Map::new();
-        answer.insert(name.to_owned(), Value::Array(page));
-        if next < items.len() {
-            answer.insert("nextToken".to_owned(), Value::String(URL_SAFE_NO_PAD.encode(next.to_string())));
+        answer.insert(name.to_owned(), page.iter().map(render).collect());
+        if let Some(next) = next {
+            answer.insert("nextToken".to_owned(), Value::String(next));
         }
         Value::Object(answer)
     }

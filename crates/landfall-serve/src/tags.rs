@@ -89,6 +89,8 @@ macro_rules! tagged {
 }
 
 tagged!(
+    crate::store::codedeploy::Application,
+    crate::store::codedeploy::Group,
     crate::store::ecs::Cluster,
     crate::store::ecs::TaskDefinition,
     crate::store::ecs::Service,

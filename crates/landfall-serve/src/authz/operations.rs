@@ -176,12 +176,14 @@ pub mod log_calls {
 pub mod codedeploy_calls {
     use super::{Call, Needs};
     api_calls! {
-        "codedeploy": BatchGetDeploymentTargets, BatchGetDeployments, ContinueDeployment, CreateApplication,
-            CreateDeployment, CreateDeploymentGroup, DeleteApplication, DeleteDeploymentGroup, GetApplication,
-            GetApplicationRevision, GetDeployment, GetDeploymentConfig, GetDeploymentGroup,
-            GetDeploymentTarget, ListApplications, ListDeploymentConfigs, ListDeploymentGroups,
-            ListDeploymentTargets, ListDeployments, RegisterApplicationRevision, StopDeployment,
-            UpdateDeploymentGroup;
+        "codedeploy": BatchGetApplicationRevisions, BatchGetApplications, BatchGetDeploymentGroups,
+            BatchGetDeploymentTargets, BatchGetDeployments, ContinueDeployment, CreateApplication,
+            CreateDeployment, CreateDeploymentConfig, CreateDeploymentGroup, DeleteApplication,
+            DeleteDeploymentConfig, DeleteDeploymentGroup, GetApplication, GetApplicationRevision, GetDeployment,
+            GetDeploymentConfig, GetDeploymentGroup, GetDeploymentTarget, ListApplicationRevisions,
+            ListApplications, ListDeploymentConfigs, ListDeploymentGroups, ListDeploymentTargets, ListDeployments,
+            ListTagsForResource, RegisterApplicationRevision, StopDeployment, TagResource, UntagResource,
+            UpdateApplication, UpdateDeploymentGroup;
     }
 }
 
@@ -199,7 +201,7 @@ pub mod ecs_calls {
             RunTask, StartTask, StopTask, DescribeTasks, ListTasks, ExecuteCommand, CreateTaskSet,
             DescribeTaskSets, UpdateTaskSet, DeleteTaskSet, UpdateServicePrimaryTaskSet, TagResource,
             UntagResource, ListTagsForResource, PutAccountSetting, PutAccountSettingDefault,
-            DeleteAccountSetting, ListAccountSettings;
+            DeleteAccountSetting, ListAccountSettings, GetTaskProtection, UpdateTaskProtection;
     }
 }
 

@@ -4,6 +4,7 @@
 
 use landfall_wire::error::AwsError;
 use landfall_wire::hash::sha256_hex;
+use landfall_wire::json::Input;
 use serde_json::{Map, Value, json};
 
 use super::{Called, error, yaml};
@@ -46,11 +47,19 @@ pub(super) fn read(call: &Called<'_>) -> Result<AppSpec, AwsError> {
     };
     let content = content.ok_or_else(|| wrong("The revision has no content"))?;
     let text = content.required_text("content")?;
-    let own = sha256_hex(text.as_bytes());
-    if let Some(given) = content.text("sha256")?.filter(|given| !given.eq_ignore_ascii_case(&own)) {
-        return Err(wrong(format!("The SHA-256 of the AppSpec content is {own}, and {given} was given")));
+    check_digest(content, text)?;
+    parse(text, sha256_hex(text.as_bytes()))
+}
+
+/// Whether the digest that is given with a content, if one is, is its own.
+pub(super) fn check_digest(given: Input<'_>, content: &str) -> Result<(), AwsError> {
+    let own = sha256_hex(content.as_bytes());
+    match given.text("sha256")?.filter(|given| !given.eq_ignore_ascii_case(&own)) {
+        Some(given) => {
+            Err(wrong(format!("The SHA-256 of the AppSpec content is {own}, and {given} was given")))
+        }
+        None => Ok(()),
     }
-    parse(text, own)
 }
 
 fn parse(text: &str, hash: String) -> Result<AppSpec, AwsError> {

@@ -4,17 +4,21 @@ use landfall_wire::error::AwsError;
 use serde_json::{Value, json};
 
 use super::course::{Course, Shift};
-use super::{Called, Fault, appspec, configs, drive, error, groups, seconds, shapes};
+use super::{
+    Called, Fault, appspec, bad_token, check_batch, check_description, configs, drive, error, groups,
+    revisions, seconds, shapes, tags,
+};
 use crate::authz::codedeploy_calls as calls;
 use crate::clock::Clock;
-use crate::store::codedeploy::{Deployment, Group, group_arn};
+use crate::page::Page;
+use crate::store::codedeploy::{Deployment, Group};
 use crate::store::ecs::Body;
 use crate::world::World;
 
-/// Longest description, in characters.
-const DESCRIPTION_CHARS_MAX: usize = 512;
 /// Deployments that are described at once.
 const DESCRIBED_MAX: usize = 25;
+/// Ids of one page.
+const PAGE_IDS: usize = 100;
 /// A minute in milliseconds.
 const MINUTE_MS: i64 = 60_000;
 
@@ -26,7 +30,6 @@ pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
         "ListDeployments" => list(call),
         "ContinueDeployment" => go_on(call),
         "StopDeployment" => stop(call),
-        "GetApplicationRevision" => revision(call),
         _ => return None,
     })
 }
@@ -45,18 +48,14 @@ pub(super) fn no_deployment(id: &str) -> AwsError {
 
 fn create(call: &Called<'_>) -> Result<Value, AwsError> {
     let (application, name) = groups::named(call)?;
-    let resource = group_arn(&call.place, &application, &name);
-    let permit = call.authorize::<calls::CreateDeployment>(resource, Vec::new())?;
+    let permit = tags::on_group::<calls::CreateDeployment>(call, &application, &name, Vec::new())?;
     let group = groups::find(call, &application, &name)?;
     let description = call.input.text("description")?.map(str::to_owned);
-    if description.as_ref().is_some_and(|text| text.chars().count() > DESCRIPTION_CHARS_MAX) {
-        let message = format!("The description has more than {DESCRIPTION_CHARS_MAX} characters");
-        return Err(error("DescriptionTooLongException", message));
-    }
+    check_description(description.as_deref())?;
     let spec = appspec::read(call)?;
     let written = group.body.get("deploymentConfigName").and_then(Value::as_str);
     let config = call.input.text("deploymentConfigName")?.or(written).unwrap_or(groups::CONFIG_DEFAULT);
-    let (shift, now) = (configs::find(config)?, call.now_ms());
+    let (shift, now) = (configs::find(call, config)?, call.now_ms());
     let id = fresh_id(call.world);
     let deployment = Deployment {
         place: call.place.clone(),
@@ -88,6 +87,7 @@ fn create(call: &Called<'_>) -> Result<Value, AwsError> {
             );
             return Err(Fault::from(error("DeploymentLimitExceededException", message)));
         }
+        revisions::note_use(writing, &deployment);
         writing.put(deployment);
         Ok(())
     })?;
@@ -125,29 +125,30 @@ fn course(clock: &Clock, group: &Group, shift: Shift, now_ms: i64, given: &Body)
 }
 
 /// The deployment of a call that is decided on its group.
-fn find(call: &Called<'_>, id: &str) -> (String, Result<Deployment, AwsError>) {
-    match call.world.store.get::<Deployment>(&call.place.key(&[id])) {
-        Some(known) => (group_arn(&call.place, &known.application, &known.group), Ok((*known).clone())),
-        None => (group_arn(&call.place, "*", "*"), Err(no_deployment(id))),
-    }
+fn find<C: crate::authz::Call>(
+    call: &Called<'_>,
+    id: &str,
+) -> Result<Result<Deployment, AwsError>, AwsError> {
+    let known = call.world.store.get::<Deployment>(&call.place.key(&[id]));
+    let of = known.as_ref().map_or(("*", "*"), |known| (known.application.as_str(), known.group.as_str()));
+    tags::on_group::<C>(call, of.0, of.1, Vec::new())?;
+    Ok(known.map(|known| (*known).clone()).ok_or_else(|| no_deployment(id)))
 }
 
 fn get(call: &Called<'_>) -> Result<Value, AwsError> {
-    let (resource, known) = find(call, call.input.required_text("deploymentId")?);
-    call.authorize::<calls::GetDeployment>(resource, Vec::new())?;
+    let known = find::<calls::GetDeployment>(call, call.input.required_text("deploymentId")?)?;
     Ok(json!({ "deploymentInfo": shapes::deployment(&known?) }))
 }
 
 fn batch_get(call: &Called<'_>) -> Result<Value, AwsError> {
     let ids = call.input.texts("deploymentIds")?;
-    if ids.is_empty() || ids.len() > DESCRIBED_MAX {
-        let message = format!("Between 1 and {DESCRIBED_MAX} deployment IDs are expected");
-        return Err(error("BatchLimitExceededException", message));
+    if ids.is_empty() {
+        return Err(super::missing("deploymentId", ""));
     }
+    check_batch(ids.len(), DESCRIBED_MAX)?;
     let mut found = Vec::new();
     for id in ids {
-        let (resource, known) = find(call, id);
-        call.authorize::<calls::BatchGetDeployments>(resource, Vec::new())?;
+        let known = find::<calls::BatchGetDeployments>(call, id)?;
         found.extend(known.ok().map(|known| shapes::deployment(&known)));
     }
     Ok(json!({ "deploymentsInfo": found }))
@@ -155,11 +156,12 @@ fn batch_get(call: &Called<'_>) -> Result<Value, AwsError> {
 
 fn list(call: &Called<'_>) -> Result<Value, AwsError> {
     let (application, group) = (call.input.text("applicationName")?, call.input.text("deploymentGroupName")?);
-    let resource = group_arn(&call.place, application.unwrap_or("*"), group.unwrap_or("*"));
-    call.authorize::<calls::ListDeployments>(resource, Vec::new())?;
+    let of = (application.unwrap_or("*"), group.unwrap_or("*"));
+    tags::on_group::<calls::ListDeployments>(call, of.0, of.1, Vec::new())?;
     let statuses = call.input.texts("includeOnlyStatuses")?;
     let mut all = call.world.store.list::<Deployment>(&call.place.all());
     all.sort_by_key(|known| std::cmp::Reverse(known.created_ms));
+    let page = Page::at(call.input.text("nextToken")?, PAGE_IDS).ok_or_else(bad_token)?;
     let ids: Vec<&str> = all
         .iter()
         .filter(|known| application.is_none_or(|name| known.application == name))
@@ -167,27 +169,7 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
         .filter(|known| statuses.is_empty() || statuses.contains(&shapes::status(known)))
         .map(|known| known.id.as_str())
         .collect();
-    Ok(json!({ "deployments": ids }))
-}
-
-fn revision(call: &Called<'_>) -> Result<Value, AwsError> {
-    let (name, resource) = super::applications::named(call)?;
-    call.authorize::<calls::GetApplicationRevision>(resource, Vec::new())?;
-    super::applications::is_there(call, &call.place, &name)?;
-    let spec = appspec::read(call)?;
-    let used: Vec<Value> = call
-        .world
-        .store
-        .list::<Deployment>(&call.place.all())
-        .iter()
-        .filter(|known| known.application == name && known.revision.1 == spec.revision.1)
-        .map(|known| Value::from(known.group.as_str()))
-        .collect();
-    Ok(json!({
-        "applicationName": name,
-        "revision": shapes::revision(&spec.revision),
-        "revisionInfo": { "deploymentGroups": used },
-    }))
+    Ok(page.answer("deployments", &ids, |id| json!(id)))
 }
 
 /// Changes a deployment that is not over.

@@ -20,6 +20,19 @@ pub(super) fn revision((content, hash): &(String, String)) -> Value {
     json!({ "revisionType": "AppSpecContent", "appSpecContent": { "content": content, "sha256": hash } })
 }
 
+/// `LastDeploymentInfo`.
+pub(super) fn last_deployment(deployment: &Deployment) -> Value {
+    let mut info = json!({
+        "deploymentId": deployment.id,
+        "status": status(deployment),
+        "createTime": seconds(deployment.created_ms),
+    });
+    if deployment.course.is_over() {
+        info["endTime"] = seconds(deployment.course.since_ms);
+    }
+    info
+}
+
 /// `DeploymentInfo`, without what there is not.
 pub(super) fn deployment(deployment: &Deployment) -> Value {
     let course = &deployment.course;

@@ -233,6 +233,16 @@ pub struct Task {
     pub health: Health,
     /// Whether it was healthy once.
     pub was_healthy: bool,
+    /// Until when deployments and a smaller desired count leave it alone, milliseconds since 1970.
+    #[serde(default)]
+    pub protected_until_ms: Option<i64>,
+}
+
+impl Task {
+    /// Whether deployments and a smaller desired count leave it alone now.
+    pub fn is_protected(&self, now_ms: i64) -> bool {
+        self.protected_until_ms.is_some_and(|until| until > now_ms)
+    }
 }
 
 /// How far a task is.
@@ -275,6 +285,8 @@ pub enum Event {
     TaskHealth(String, Health),
     /// Someone told a task to stop: it is no failure.
     TaskStopping(String),
+    /// A task is protected until this moment, in milliseconds since 1970, or no longer.
+    Protect(String, Option<i64>),
     /// A task is gone.
     TaskStopped(String),
     /// `StopServiceDeployment`.
@@ -463,7 +475,20 @@ impl Rollout {
         });
         let stage = (primary.state == RolloutState::InProgress).then(|| self.stage_due_ms(primary)).flatten();
         let starts = self.deployments.iter().map(|deployment| deployment.not_before_ms);
-        settles.chain(grace).chain(stage).chain(starts).filter(|due| *due > now_ms).min()
+        let protections = self.tasks.iter().filter_map(|task| task.protected_until_ms);
+        let all = settles.chain(grace).chain(stage).chain(starts).chain(protections);
+        all.filter(|due| *due > now_ms).min()
+    }
+
+    /// Until when a task is protected, if it is, in milliseconds since 1970.
+    pub fn protected_until(&self, id: &str, now_ms: i64) -> Option<i64> {
+        let task = self.tasks.iter().find(|task| task.id == id)?;
+        task.protected_until_ms.filter(|until| *until > now_ms)
+    }
+
+    /// How many tasks beside this one are protected.
+    pub fn protected_beside(&self, id: &str, now_ms: i64) -> u32 {
+        count(self.tasks.iter().filter(|task| task.id != id && task.is_protected(now_ms)))
     }
 
     /// How many tasks of a deployment run, and how many are on their way.
@@ -516,6 +541,11 @@ impl Rollout {
                 if let Some(task) = self.tasks.iter_mut().find(|known| known.id == task) {
                     task.phase = Phase::Stopping;
                     self.steady = false;
+                }
+            }
+            Event::Protect(task, until) => {
+                if let Some(task) = self.tasks.iter_mut().find(|known| known.id == task) {
+                    task.protected_until_ms = until;
                 }
             }
             Event::TaskStopped(task) => self.task_stopped(&task, step),
@@ -632,6 +662,7 @@ impl Rollout {
                 phase: Phase::Starting,
                 health: Health::Unknown,
                 was_healthy: false,
+                protected_until_ms: None,
             });
             step.actions.push(Action::Start { task: id, deployment: deployment.to_owned() });
         }

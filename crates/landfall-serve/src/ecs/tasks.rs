@@ -336,15 +336,15 @@ fn start(call: &Called<'_>) -> Result<Value, AwsError> {
 }
 
 /// A task that a call names.
-struct Named {
-    place: Place,
-    cluster: String,
-    id: String,
-    arn: String,
-    known: Option<Arc<Task>>,
+pub(super) struct Named {
+    pub(super) place: Place,
+    pub(super) cluster: String,
+    pub(super) id: String,
+    pub(super) arn: String,
+    pub(super) known: Option<Arc<Task>>,
 }
 
-fn named(call: &Called<'_>, text: &str) -> Result<Named, AwsError> {
+pub(super) fn named(call: &Called<'_>, text: &str) -> Result<Named, AwsError> {
     let place = &call.place;
     let cluster = cluster_name(call)?;
     let id = names::task(place, &cluster, text)?;
@@ -356,7 +356,7 @@ fn named(call: &Called<'_>, text: &str) -> Result<Named, AwsError> {
     Ok(Named { place: place.clone(), cluster, id, arn, known })
 }
 
-fn task_keys(named: &Named) -> Keys {
+pub(super) fn task_keys(named: &Named) -> Keys {
     let mut keys = vec![cluster_key(&named.place, &named.cluster)];
     keys.extend(named.known.as_ref().map(|task| resource_tag_keys(&task.tags)).unwrap_or_default());
     keys

@@ -1,9 +1,9 @@
-//! What CodeDeploy keeps: applications, deployment groups and deployments.
+//! What CodeDeploy keeps: applications, deployment groups, configurations, revisions and deployments.
 
 use serde::{Deserialize, Serialize};
 
 use super::Record;
-use super::ecs::{Body, Place};
+use super::ecs::{Body, Place, Tags};
 use crate::codedeploy::course::Course;
 
 /// An application.
@@ -15,6 +15,9 @@ pub struct Application {
     pub name: String,
     /// A UUID.
     pub id: String,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Tags,
     /// When it was made, milliseconds since 1970.
     pub created_ms: i64,
 }
@@ -37,6 +40,9 @@ pub struct Group {
     pub name: String,
     /// A UUID.
     pub id: String,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Tags,
     /// What was written, with CodeDeploy's defaults.
     pub body: Body,
 }
@@ -62,6 +68,60 @@ impl Record for Group {
     const KIND: &'static str = "codedeploy-group";
     fn key(&self) -> String {
         self.place.key(&[&self.application, &self.name])
+    }
+}
+
+/// A deployment configuration of an account's own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeploymentConfig {
+    /// Where it is.
+    pub place: Place,
+    /// Its name.
+    pub name: String,
+    /// A UUID.
+    pub id: String,
+    /// `AllAtOnce`, `TimeBasedCanary` or `TimeBasedLinear`.
+    pub kind: String,
+    /// The percentage of the traffic that moves at once.
+    pub percent: i64,
+    /// The minutes between two parts of the traffic.
+    pub minutes: i64,
+    /// When it was made, milliseconds since 1970.
+    pub created_ms: i64,
+}
+
+impl Record for DeploymentConfig {
+    const KIND: &'static str = "codedeploy-config";
+    fn key(&self) -> String {
+        self.place.key(&[&self.name])
+    }
+}
+
+/// A revision of an application.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Revision {
+    /// Where it is.
+    pub place: Place,
+    /// Its application's name.
+    pub application: String,
+    /// The SHA-256 of its location as it is kept: what tells it from others.
+    pub digest: String,
+    /// `RevisionLocation`.
+    pub location: serde_json::Value,
+    /// What was said of it.
+    pub description: Option<String>,
+    /// When it was registered, milliseconds since 1970.
+    pub registered_ms: i64,
+    /// When it was first deployed, milliseconds since 1970.
+    pub first_used_ms: Option<i64>,
+    /// When it was last deployed, milliseconds since 1970.
+    pub last_used_ms: Option<i64>,
+}
+
+impl Record for Revision {
+    const KIND: &'static str = "codedeploy-revision";
+    fn key(&self) -> String {
+        self.place.key(&[&self.application, &self.digest])
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod codedeploy;
 pub mod disk;
+mod documents;
 mod ecr;
 mod ecr_settings;
 pub mod ecs;
@@ -15,12 +16,9 @@ pub mod records;
 pub mod text;
 mod users;
 
-use std::sync::Arc;
-
-use landfall_policy::{Policy, PolicyKind};
 use landfall_wire::error::{AwsError, Protocol};
-use serde::{Deserialize, Deserializer, Serialize};
 
+pub use documents::{Document, UnknownPart};
 pub use ecr::{Deleted, Image, Put, Reference, RegistryId, Removed, Repository};
 pub use ecr_settings::{
     Backfill, CreationTemplate, Destination, Encryption, Filter, ImageHistory, LayerParts, Lifecycle,
@@ -57,6 +55,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<LayerParts>(),
     Kind::of::<codedeploy::Application>(),
     Kind::of::<codedeploy::Group>(),
+    Kind::of::<codedeploy::DeploymentConfig>(),
+    Kind::of::<codedeploy::Revision>(),
     Kind::of::<codedeploy::Deployment>(),
     Kind::of::<ecs::Cluster>(),
     Kind::of::<ecs::TaskDefinition>(),
@@ -81,35 +81,5 @@ impl StoreError {
             Self::Exists | Self::Missing => expected(),
             Self::Disk(_) => landfall_wire::error::internal(protocol),
         }
-    }
-}
-
-/// A policy document: the text as the API returns it, and what was understood of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Document {
-    /// JSON.
-    #[serde(serialize_with = "text::str_to")]
-    pub text: Arc<str>,
-    /// Where it is used.
-    #[serde(serialize_with = "text::kind_to")]
-    pub kind: PolicyKind,
-    /// The policy, with the places of where it was written.
-    #[serde(skip)]
-    pub policy: Arc<Policy>,
-}
-
-impl<'de> Deserialize<'de> for Document {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Kept {
-            text: String,
-            #[serde(deserialize_with = "text::kind_from")]
-            kind: PolicyKind,
-        }
-        let Kept { text, kind } = Kept::deserialize(deserializer)?;
-        // It was accepted when it was written: what can't be read in it by now is not granted.
-        let (tree, _) = landfall_policy::json::parse(text::source(&text), &text);
-        let policy = Arc::new(landfall_policy::parse::policy(&tree, kind).0);
-        Ok(Self { text: text.into(), kind, policy })
     }
 }

@@ -3,9 +3,9 @@
 use landfall_serve::authz::codedeploy_calls;
 use serde_json::json;
 
-use crate::bench::{Bench, root};
+use crate::bench::{ACCOUNT, Bench, REGION, root};
 use crate::client::Request;
-use crate::door_table::{self, Door, works};
+use crate::door_table::{self, Door, denied, give, nothing_allows, works};
 
 const fn door(operation: &'static str, resource: &'static str, input: &'static str) -> Door {
     Door::json("codedeploy", operation, resource, input)
@@ -19,6 +19,8 @@ const ROLE: &str = "arn:aws:iam::123456789012:role/deployer";
 const DOORS: &[Door] = &[
     door("CreateApplication", "application:new", r#"{"applicationName":"new","computePlatform":"ECS"}"#),
     door("GetApplication", APP, r#"{"applicationName":"app"}"#),
+    door("BatchGetApplications", APP, r#"{"applicationNames":["app"]}"#),
+    door("UpdateApplication", APP, r#"{"applicationName":"app","newApplicationName":"app"}"#),
     door("ListApplications", "*", "{}"),
     Door {
         also: &[("iam:PassRole", ROLE)],
@@ -30,6 +32,7 @@ const DOORS: &[Door] = &[
     },
     door("UpdateDeploymentGroup", GROUP, r#"{"applicationName":"app","currentDeploymentGroupName":"group"}"#),
     door("GetDeploymentGroup", GROUP, r#"{"applicationName":"app","deploymentGroupName":"group"}"#),
+    door("BatchGetDeploymentGroups", GROUP, r#"{"applicationName":"app","deploymentGroupNames":["group"]}"#),
     door("ListDeploymentGroups", APP, r#"{"applicationName":"app"}"#),
     door(
         "GetDeploymentConfig",
@@ -37,8 +40,19 @@ const DOORS: &[Door] = &[
         r#"{"deploymentConfigName":"CodeDeployDefault.ECSAllAtOnce"}"#,
     ),
     door("ListDeploymentConfigs", "*", "{}"),
+    door(
+        "CreateDeploymentConfig",
+        "deploymentconfig:own",
+        r#"{"deploymentConfigName":"own","computePlatform":"ECS"}"#,
+    ),
+    door("DeleteDeploymentConfig", "deploymentconfig:own", r#"{"deploymentConfigName":"own"}"#),
     door("RegisterApplicationRevision", APP, r#"{"applicationName":"app","revision":${revision}}"#),
     door("GetApplicationRevision", APP, r#"{"applicationName":"app","revision":${revision}}"#),
+    door("BatchGetApplicationRevisions", APP, r#"{"applicationName":"app","revisions":[${revision}]}"#),
+    door("ListApplicationRevisions", APP, r#"{"applicationName":"app"}"#),
+    door("TagResource", GROUP, r#"{"ResourceArn":"${group}","Tags":[{"Key":"team","Value":"web"}]}"#),
+    door("ListTagsForResource", GROUP, r#"{"ResourceArn":"${group}"}"#),
+    door("UntagResource", GROUP, r#"{"ResourceArn":"${group}","TagKeys":["team"]}"#),
     door("GetDeployment", GROUP, r#"{"deploymentId":"${deployment}"}"#),
     door("BatchGetDeployments", GROUP, r#"{"deploymentIds":["${deployment}"]}"#),
     door("ListDeployments", GROUP, r#"{"applicationName":"app","deploymentGroupName":"group"}"#),
@@ -102,7 +116,9 @@ impl door_table::Furnished for Furnished {
     }
 
     fn fill(&self, text: &str) -> String {
-        text.replace("${revision}", REVISION).replace("${deployment}", &self.deployment)
+        let group = format!("arn:aws:codedeploy:{REGION}:{ACCOUNT}:{GROUP}");
+        let text = text.replace("${revision}", REVISION).replace("${group}", &group);
+        text.replace("${deployment}", &self.deployment)
     }
 }
 
@@ -132,6 +148,132 @@ fn a_role_is_passed_to_codedeploy_and_to_nothing_else() {
         (json!({"iam:PassedToService": "codedeploy.amazonaws.com"}), true),
     ];
     door_table::a_role_is_passed(&furnished.bench, "codedeploy", ROLE, &request, &cases);
+}
+
+#[test]
+fn tags_of_applications_and_groups_and_of_the_request_are_conditions() {
+    let furnished = Furnished::new();
+    let bench = &furnished.bench;
+    let condition = |name: &str| json!({"StringEquals": {name: "web"}});
+    let allow = |action: &str, name: &str| json!({"Effect": "Allow", "Action": action, "Resource": "*", "Condition": condition(name)});
+    let tagged = r#","tags":[{"Key":"team","Value":"web"}]"#;
+    let make = |tags: &str| {
+        let made = format!(r#"{{"applicationName":"tagged","computePlatform":"ECS"{tags}}}"#);
+        furnished.request("CreateApplication", &made)
+    };
+    let keys = bench.session_with("tags", &["s3:GetObject"]);
+    give(
+        bench,
+        "tags",
+        &[
+            allow("codedeploy:CreateApplication", "aws:RequestTag/team"),
+            allow("codedeploy:GetApplication", "aws:ResourceTag/team"),
+            allow("codedeploy:GetDeploymentGroup", "aws:ResourceTag/team"),
+        ],
+    );
+    let ask = |request: Request| bench.call(&keys, "codedeploy", request);
+    let refusal = |action: &str, rest: &str| {
+        let resource = format!("arn:aws:codedeploy:{REGION}:{ACCOUNT}:{rest}");
+        denied("tags", action, &resource, &nothing_allows(action))
+    };
+    assert_eq!(ask(make("")).fault(), refusal("codedeploy:CreateApplication", "application:tagged"));
+    works(&ask(make(tagged)));
+    works(&ask(furnished.request("GetApplication", r#"{"applicationName":"tagged"}"#)));
+    let untagged = ask(furnished.request("GetApplication", r#"{"applicationName":"app"}"#));
+    assert_eq!(untagged.fault(), refusal("codedeploy:GetApplication", APP));
+
+    let group = || {
+        furnished.request("GetDeploymentGroup", r#"{"applicationName":"app","deploymentGroupName":"group"}"#)
+    };
+    assert_eq!(ask(group()).fault(), refusal("codedeploy:GetDeploymentGroup", GROUP));
+    furnished.call("TagResource", r#"{"ResourceArn":"${group}","Tags":[{"Key":"team","Value":"web"}]}"#);
+    works(&ask(group()));
+}
+
+#[test]
+fn what_has_another_name_keeps_its_groups_revisions_and_deployments() {
+    let furnished = Furnished::new();
+    furnished.call("UpdateApplication", r#"{"applicationName":"app","newApplicationName":"shop"}"#);
+    let listed = |operation: &str, member: &str| {
+        let told = furnished.call(operation, r#"{"applicationName":"shop"}"#);
+        told[member].as_array().map(Vec::len)
+    };
+    assert_eq!(listed("ListDeploymentGroups", "deploymentGroups"), Some(1));
+    assert_eq!(listed("ListApplicationRevisions", "revisions"), Some(1));
+    let deployment = furnished.call("GetDeployment", r#"{"deploymentId":"${deployment}"}"#);
+    assert_eq!(deployment["deploymentInfo"]["applicationName"], "shop");
+}
+
+/// What CodeDeploy refuses, by the code that its API reference has for it.
+const REFUSED: &[(&str, &str, &str)] = &[
+    (
+        "CreateDeploymentConfig",
+        r#"{"deploymentConfigName":"c","computePlatform":"ECS","trafficRoutingConfig":{"type":"TimeBasedCanary","timeBasedCanary":{"canaryPercentage":0,"canaryInterval":5}}}"#,
+        "InvalidTrafficRoutingConfigurationException",
+    ),
+    (
+        "CreateDeploymentConfig",
+        r#"{"deploymentConfigName":"c","computePlatform":"ECS","trafficRoutingConfig":{"type":"TimeBasedCanary","timeBasedCanary":{"canaryPercentage":10}}}"#,
+        "InvalidTrafficRoutingConfigurationException",
+    ),
+    ("CreateDeploymentConfig", r#"{"deploymentConfigName":"c"}"#, "InvalidComputePlatformException"),
+    (
+        "CreateDeploymentConfig",
+        r#"{"deploymentConfigName":"CodeDeployDefault.Mine","computePlatform":"ECS"}"#,
+        "InvalidDeploymentConfigNameException",
+    ),
+    (
+        "DeleteDeploymentConfig",
+        r#"{"deploymentConfigName":"CodeDeployDefault.ECSAllAtOnce"}"#,
+        "InvalidOperationException",
+    ),
+    ("CreateApplication", r#"{"applicationName":"${long}"}"#, "ValidationException"),
+    ("CreateApplication", r#"{"applicationName":"a b"}"#, "ValidationException"),
+    ("CreateApplication", "{}", "ApplicationNameRequiredException"),
+    (
+        "CreateApplication",
+        r#"{"applicationName":"new","tags":[{"Key":"aws:x","Value":"y"}]}"#,
+        "InvalidTagsToAddException",
+    ),
+    ("UpdateApplication", r#"{"applicationName":"none"}"#, "ApplicationDoesNotExistException"),
+    ("TagResource", r#"{"ResourceArn":"x","Tags":[]}"#, "InvalidArnException"),
+    ("TagResource", r#"{"ResourceArn":"${arn}:application:app"}"#, "TagRequiredException"),
+    (
+        "TagResource",
+        r#"{"ResourceArn":"${arn}:application:none","Tags":[]}"#,
+        "ApplicationDoesNotExistException",
+    ),
+    ("ListTagsForResource", r#"{"ResourceArn":"${arn}:deploymentconfig:x"}"#, "ArnNotSupportedException"),
+    (
+        "GetApplicationRevision",
+        r#"{"applicationName":"app","revision":{"revisionType":"S3","s3Location":{"bucket":"b","key":"k","bundleType":"JSON"}}}"#,
+        "RevisionDoesNotExistException",
+    ),
+    (
+        "RegisterApplicationRevision",
+        r#"{"applicationName":"app","revision":{"revisionType":"S3","s3Location":{"bucket":"b"}}}"#,
+        "InvalidRevisionException",
+    ),
+    (
+        "ListApplicationRevisions",
+        r#"{"applicationName":"app","s3KeyPrefix":"x"}"#,
+        "BucketNameFilterRequiredException",
+    ),
+    ("ListApplicationRevisions", r#"{"applicationName":"app","sortBy":"size"}"#, "InvalidSortByException"),
+    ("ListApplications", r#"{"nextToken":"?"}"#, "InvalidNextTokenException"),
+    ("BatchGetDeployments", r#"{"deploymentIds":[${26 ids}]}"#, "BatchLimitExceededException"),
+];
+
+#[test]
+fn what_is_no_configuration_name_tag_or_revision_is_refused_by_its_own_code() {
+    let furnished = Furnished::new();
+    for (operation, input, code) in REFUSED {
+        let input = input.replace("${long}", &"x".repeat(101));
+        let input = input.replace("${26 ids}", &vec![r#""d-1""#; 26].join(","));
+        let input = input.replace("${arn}", &format!("arn:aws:codedeploy:{REGION}:{ACCOUNT}"));
+        let reply = furnished.bench.call(&root(), "codedeploy", furnished.request(operation, &input));
+        assert_eq!(reply.fault().0, *code, "{operation} {input}: {}", reply.body);
+    }
 }
 
 #[test]

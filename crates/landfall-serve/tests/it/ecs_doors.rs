@@ -113,6 +113,12 @@ const DOORS: &[Door] = &[
             r#"{"cluster":"prod","task":"${task}","command":"sh","interactive":true}"#,
         )
     },
+    door(
+        "UpdateTaskProtection",
+        "${task}",
+        r#"{"cluster":"prod","tasks":["${task}"],"protectionEnabled":true}"#,
+    ),
+    door("GetTaskProtection", "${task}", r#"{"cluster":"prod","tasks":["${task}"]}"#),
     door("StopTask", "${task}", r#"{"cluster":"prod","task":"${task}"}"#),
     door(
         "CreateTaskSet",

@@ -52,15 +52,11 @@ impl Rollout {
             .collect();
         let now = step.now_ms;
         for (id, wanted, not_before) in sets {
-            let live: Vec<String> = self
-                .tasks
-                .iter()
-                .filter(|task| task.deployment == id && task.phase != Phase::Stopping)
-                .map(|task| task.id.clone())
-                .collect();
-            let there = count(live.iter());
-            let excess: Vec<String> =
-                live.into_iter().rev().take(there.saturating_sub(wanted) as usize).collect();
+            let live =
+                self.tasks.iter().filter(|task| task.deployment == id && task.phase != Phase::Stopping);
+            let there = count(live.clone());
+            let may_go = live.rev().filter(|task| !task.is_protected(now)).map(|task| task.id.clone());
+            let excess: Vec<String> = may_go.take(there.saturating_sub(wanted) as usize).collect();
             self.stop(&excess, step);
             if now >= not_before {
                 self.start(&id, wanted.saturating_sub(there), step);

@@ -92,7 +92,8 @@ impl Rollout {
         count(tasks.filter(|task| task.phase != Phase::Stopping))
     }
 
-    /// More tasks of a deployment than are wanted: those that aren't healthy go first, then the newest.
+    /// More tasks of a deployment than are wanted: those that aren't healthy go first, then the newest. Protected ones
+    /// stay.
     fn stop_excess(&mut self, deployment: &str, step: &mut Step<'_>) {
         let excess = self.live_of(deployment).saturating_sub(self.desired);
         let mut candidates: Vec<(bool, usize, String)> = self
@@ -100,6 +101,7 @@ impl Rollout {
             .iter()
             .enumerate()
             .filter(|(_, task)| task.deployment == deployment && task.phase != Phase::Stopping)
+            .filter(|(_, task)| !task.is_protected(step.now_ms))
             .map(|(at, task)| (self.is_healthy(task, step.now_ms), usize::MAX - at, task.id.clone()))
             .collect();
         candidates.sort();
@@ -110,7 +112,9 @@ impl Rollout {
     /// Old tasks that are replaced, or that have to make room for new ones.
     fn replace(&mut self, primary: &str, lacking: u32, limits: Limits, step: &mut Step<'_>) {
         let now = step.now_ms;
-        let is_old = |task: &&Task| task.deployment != primary && task.phase != Phase::Stopping;
+        let is_old = |task: &&Task| {
+            task.deployment != primary && task.phase != Phase::Stopping && !task.is_protected(now)
+        };
         let (healthy, idle): (Vec<&Task>, Vec<&Task>) =
             self.tasks.iter().filter(is_old).partition(|task| self.is_healthy(task, now));
         // One that never counted leaves no gap.
@@ -131,7 +135,8 @@ impl Rollout {
     /// Once: neither starting nor stopping is allowed, and nothing is on its way that could change it.
     fn say_stuck(&mut self, is_stuck: bool, primary: &str, step: &mut Step<'_>) {
         let awaited = self.tasks.iter().any(|task| {
-            task.deployment == primary && task.phase != Phase::Stopping && !self.is_healthy(task, step.now_ms)
+            let is_on_its_way = task.deployment == primary && !self.is_healthy(task, step.now_ms);
+            task.phase != Phase::Stopping && (is_on_its_way || task.is_protected(step.now_ms))
         });
         if !is_stuck || awaited || self.stuck {
             return;
@@ -161,7 +166,8 @@ impl Rollout {
         let all_healthy = count(self.tasks.iter().filter(|task| self.is_healthy(task, now)));
         let spare = all_healthy.saturating_sub(self.limits().lower) as usize;
         let superseded = self.tasks.iter().filter(|task| {
-            task.deployment != primary && task.deployment != kept && task.phase != Phase::Stopping
+            let is_other = task.deployment != primary && task.deployment != kept;
+            is_other && task.phase != Phase::Stopping && !task.is_protected(now)
         });
         let (healthy, idle): (Vec<&Task>, Vec<&Task>) =
             superseded.partition(|task| self.is_healthy(task, now));

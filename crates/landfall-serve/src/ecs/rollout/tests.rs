@@ -134,6 +134,8 @@ impl Case {
             [task, "stops"] => Event::TaskStopped((*task).to_owned()),
             [task, "healthy"] => Event::TaskHealth((*task).to_owned(), Health::Healthy),
             [task, "unhealthy"] => Event::TaskHealth((*task).to_owned(), Health::Unhealthy),
+            [task, "protected", wait] => Event::Protect((*task).to_owned(), Some(*now + ms(wait))),
+            [task, "unprotected"] => Event::Protect((*task).to_owned(), None),
             ["abort"] => Event::StopDeployment { rollback: false },
             ["roll", "back"] => Event::StopDeployment { rollback: true },
             ["continue"] => Event::Continue { go_on: true },

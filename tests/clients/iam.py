@@ -557,7 +557,7 @@ def _(bench):
     same((bounded["EvalDecision"], detail), ("implicitDeny", {"AllowedByPermissionsBoundary": False}))
     read = simulate("ecr:BatchGetImage", web)
     same((read["EvalDecision"], read["MatchedStatements"][0]["SourcePolicyId"]), ("allowed", "role_simulated_own"))
-    without = [{"InlinePolicyIdentifier": {"PolicyName": "own", "AttachmentType": "Role", "AttachmentName": "simulated"}}]
+    without = [{"InlinePolicyIdentifier": {"PolicyName": "own", "AttachmentType": "role", "AttachmentName": "simulated"}}]
     same(simulate("ecr:BatchGetImage", web, PolicyExclusionList=without)["EvalDecision"], "implicitDeny")
     elsewhere = simulate("ecr:BatchGetImage", web.replace(HOME, "999988887777"))
     same(elsewhere["EvalDecision"], "implicitDeny", "a repository of another account")

@@ -18,6 +18,7 @@ pub mod profiles;
 pub mod providers;
 pub mod roles;
 pub mod service_roles;
+pub(crate) mod shapes;
 pub mod simulate;
 pub mod tags;
 pub mod users;

@@ -28,6 +28,7 @@ pub mod iam;
 pub mod issuer;
 pub mod log;
 pub mod logs;
+mod models;
 mod page;
 pub mod policies;
 pub mod registry;

@@ -1,59 +1,17 @@
 //! What the input of each operation may be: types, limits and patterns of AWS's own API models, checked
-//! before an operation sees its input. `data/ecr.json` and `data/ecr-public.json` are written by
-//! `tools/ecr_shapes.py`.
+//! before an operation sees its input.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use landfall_wire::error::{AwsError, Protocol, malformed};
 use landfall_wire::json::ecr_invalid_parameter;
-use regex_lite::Regex;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Face;
+use crate::models::{Kind, Model, PATTERN_CHARS_MAX, Shape};
 
-/// Longest text that is held against a pattern, in characters: no pattern allows for more.
-const PATTERN_CHARS_MAX: usize = 2_048;
 /// How deep an input may be nested; the deepest of the models is 5.
 const DEPTH_MAX: usize = 8;
-
-/// The inputs of a service.
-#[derive(Debug, Deserialize)]
-struct Model {
-    operations: HashMap<String, String>,
-    shapes: HashMap<String, Shape>,
-}
-
-/// What a value may be.
-#[derive(Debug, Deserialize)]
-struct Shape {
-    #[serde(rename = "type")]
-    kind: Kind,
-    min: Option<i64>,
-    max: Option<i64>,
-    pattern: Option<String>,
-    #[serde(rename = "enum")]
-    values: Option<Vec<String>>,
-    #[serde(default)]
-    members: serde_json::Map<String, Value>,
-    #[serde(default)]
-    required: Vec<String>,
-    member: Option<String>,
-    #[serde(skip)]
-    compiled: OnceLock<Option<Regex>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Structure,
-    List,
-    String,
-    Blob,
-    Integer,
-    Boolean,
-}
 
 fn model(face: Face) -> &'static Model {
     static PRIVATE: OnceLock<Model> = OnceLock::new();
@@ -62,7 +20,7 @@ fn model(face: Face) -> &'static Model {
         Face::Private => (&PRIVATE, include_str!("../../data/ecr.json")),
         Face::Public => (&PUBLIC, include_str!("../../data/ecr-public.json")),
     };
-    cell.get_or_init(|| serde_json::from_str(text).expect("INVARIANT: the data file is what the tool wrote"))
+    Model::once(cell, text)
 }
 
 /// Checks the input of an operation.
@@ -150,24 +108,16 @@ impl Shape {
             return Err(ecr_invalid_parameter(place, &constraint));
         }
         let Some(pattern) = &self.pattern else { return Ok(()) };
-        let regex = self.compiled.get_or_init(|| Regex::new(&format!("^(?:{pattern})$")).ok());
-        if length <= PATTERN_CHARS_MAX && regex.as_ref().is_some_and(|regex| regex.is_match(text)) {
+        if length <= PATTERN_CHARS_MAX && self.matches(text) == Some(true) {
             return Ok(());
         }
         Err(ecr_invalid_parameter(place, &format!("must satisfy regular expression {pattern}")))
     }
 
     fn limits(&self, number: i64, what: &str, place: &str) -> Result<(), AwsError> {
-        let broken = |relation: &str, limit: i64| {
-            ecr_invalid_parameter(
-                place,
-                &format!("Member must have {what} {relation} than or equal to {limit}"),
-            )
-        };
-        match (self.min, self.max) {
-            (Some(min), _) if number < min => Err(broken("greater", min)),
-            (_, Some(max)) if number > max => Err(broken("less", max)),
-            _ => Ok(()),
+        match self.broken_limit(number) {
+            Some(limit) => Err(ecr_invalid_parameter(place, &format!("Member must have {what} {limit}"))),
+            None => Ok(()),
         }
     }
 }
@@ -198,9 +148,7 @@ mod tests {
         for face in [Face::Private, Face::Public] {
             let model = model(face);
             for shape in model.shapes.values() {
-                if let Some(pattern) = &shape.pattern {
-                    assert!(Regex::new(&format!("^(?:{pattern})$")).is_ok(), "{pattern}");
-                }
+                assert!(shape.pattern.is_none() || shape.matches("").is_some(), "{:?}", shape.pattern);
                 for name in
                     shape.members.values().map(|of| of.as_str().unwrap()).chain(shape.member.as_deref())
                 {

@@ -5,7 +5,6 @@ mod account;
 mod elements;
 mod groups;
 mod holders;
-mod limits;
 mod page;
 mod policies;
 mod profiles;
@@ -76,7 +75,7 @@ fn run_of(operation: &str) -> Option<Run> {
 impl<'a> IamCall<'a> {
     fn begin(query: &'a QueryCall<'a>, operation: &str) -> Result<Self, AwsError> {
         let identified = query.identify("iam", operation, Protocol::IAM)?;
-        limits::check(&query.params)?;
+        crate::iam::shapes::check(operation, &query.params)?;
         let account = identified.caller.account().unwrap_or(query.api.world.settings.default_account);
         Ok(Self { query, identified, account })
     }

@@ -87,12 +87,17 @@ pub fn create_alias(
     })
 }
 
-/// Small letters, digits and single hyphens, which are neither first nor last; not an account's number.
-fn check_alias(alias: &str) -> Result<(), AwsError> {
+/// Small letters, digits and single hyphens, which are neither first nor last.
+pub(super) fn is_alias(text: &str) -> bool {
     let is_fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let is_number = AccountId::parse(alias).is_ok();
-    let hyphens = alias.starts_with('-') || alias.ends_with('-') || alias.contains("--");
-    if alias.bytes().all(is_fine) && !hyphens && !is_number {
+    let hyphens = text.starts_with('-') || text.ends_with('-') || text.contains("--");
+    text.bytes().all(is_fine) && !hyphens
+}
+
+/// An alias is not an account's number either.
+fn check_alias(alias: &str) -> Result<(), AwsError> {
+    super::check_length("accountAlias", alias, 3, 63)?;
+    if is_alias(alias) && AccountId::parse(alias).is_err() {
         return Ok(());
     }
     let message = format!(

@@ -64,10 +64,15 @@ pub(super) fn check_tags(noun: &str, tags: &[(String, String)]) -> Result<(), Aw
     Ok(())
 }
 
-fn check_tag_text(member: &str, text: &str, repeat: &str) -> Result<(), AwsError> {
+/// Whether a text has only what tags may have: letters, digits and spaces of every language, and a few marks.
+pub(super) fn is_tag_text(text: &str) -> bool {
     let is_fine =
         |character: char| character.is_alphanumeric() || character == ' ' || "_.:/=+-@".contains(character);
-    if text.chars().all(is_fine) {
+    text.chars().all(is_fine)
+}
+
+fn check_tag_text(member: &str, text: &str, repeat: &str) -> Result<(), AwsError> {
+    if is_tag_text(text) {
         return Ok(());
     }
     let pattern = format!("[\\p{{L}}\\p{{Z}}\\p{{N}}_.:/=+\\-@]{repeat}");

@@ -77,6 +77,7 @@ pub fn check_assume_role(params: &Params) -> Result<AssumeRole<'_>, AwsError> {
     let policy = params.get("Policy");
     // Without an upper bound in AWS's model: too long a policy does not fit into the session.
     shape.length("policy", policy, &(1..=usize::MAX));
+    shape.characters("policy", policy, is_policy_char, POLICY_PATTERN);
     let policy_arns = policy_arns(params, &mut shape);
     let duration_seconds = shape.number(params, "DurationSeconds", &ROLE_SECONDS)?;
     let tags = tags(params, &mut shape);
@@ -158,7 +159,7 @@ pub fn check_federation_token(params: &Params) -> Result<FederationToken<'_>, Aw
     shape.length("name", name, &FEDERATED_NAME_CHARS);
     shape.characters("name", name, is_name_char, r"[\w+=,.@-]*");
     let policy = params.get("Policy");
-    shape.length("policy", policy, &(1..=POLICY_CHARS_MAX));
+    check_policy(policy, &mut shape);
     let policy_arns = policy_arns(params, &mut shape);
     let duration_seconds = shape.number(params, "DurationSeconds", &USER_SECONDS)?;
     let tags = tags(params, &mut shape);
@@ -217,7 +218,7 @@ pub fn check_saml_assertion(params: &Params) -> Result<SamlAssertion, AwsError> 
     shape.length("principalArn", provider, &ROLE_ARN_CHARS);
     let assertion = shape.required(params, "SAMLAssertion");
     shape.secret_length("sAMLAssertion", assertion, &ASSERTION_CHARS);
-    shape.length("policy", params.get("Policy"), &(1..=POLICY_CHARS_MAX));
+    check_policy(params.get("Policy"), &mut shape);
     policy_arns(params, &mut shape);
     shape.number(params, "DurationSeconds", &ROLE_SECONDS)?;
     let (Some(role), Some(provider), Some(assertion), true) = (role_arn, provider, assertion, shape.hold())
@@ -252,17 +253,28 @@ pub fn check_target_principal(params: &Params) -> Result<&str, AwsError> {
     target.filter(|_| shape.hold()).ok_or_else(|| shape.error())
 }
 
+const TAG_PATTERN: &str = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]";
+const ARN_PATTERN: &str =
+    r"[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]+";
+const POLICY_PATTERN: &str = r"[\u0009\u000A\u000D\u0020-\u00FF]+";
+
+fn check_policy(policy: Option<&str>, shape: &mut Constraints) {
+    shape.length("policy", policy, &(1..=POLICY_CHARS_MAX));
+    shape.characters("policy", policy, is_policy_char, POLICY_PATTERN);
+}
+
 fn policy_arns<'p>(params: &'p Params, shape: &mut Constraints) -> Vec<&'p str> {
     let arns = params.list("PolicyArns.member", ".arn");
     shape.items("policyArns", arns.len(), POLICY_ARNS_MAX);
     for (index, arn) in arns.iter().enumerate() {
-        shape.length(&format!("policyArns.{}.member.arn", index + 1), Some(arn), &ROLE_ARN_CHARS);
+        let member = format!("policyArns.{}.member.arn", index + 1);
+        shape.length(&member, Some(arn), &ROLE_ARN_CHARS);
+        shape.characters(&member, Some(arn), is_arn_char, ARN_PATTERN);
     }
     arns
 }
 
 fn tags<'p>(params: &'p Params, shape: &mut Constraints) -> Vec<(&'p str, &'p str)> {
-    const PATTERN: &str = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]";
     let given = params.structures("Tags.member");
     shape.items("tags", given.len(), TAGS_MAX);
     let mut tags = Vec::new();
@@ -276,9 +288,9 @@ fn tags<'p>(params: &'p Params, shape: &mut Constraints) -> Vec<(&'p str, &'p st
             shape.missing(&member("value"));
         }
         shape.length(&member("key"), key, &(1..=TAG_KEY_CHARS_MAX));
-        shape.characters(&member("key"), key, is_tag_char, &format!("{PATTERN}+"));
+        shape.characters(&member("key"), key, is_tag_char, &format!("{TAG_PATTERN}+"));
         shape.length(&member("value"), value, &(0..=TAG_VALUE_CHARS_MAX));
-        shape.characters(&member("value"), value, is_tag_char, &format!("{PATTERN}*"));
+        shape.characters(&member("value"), value, is_tag_char, &format!("{TAG_PATTERN}*"));
         tags.extend(key.zip(value));
     }
     tags
@@ -290,6 +302,7 @@ fn transitive_tag_keys<'p>(params: &'p Params, shape: &mut Constraints) -> Vec<&
     for (index, key) in keys.iter().enumerate() {
         let member = format!("transitiveTagKeys.{}.member", index + 1);
         shape.length(&member, Some(key), &(1..=TAG_KEY_CHARS_MAX));
+        shape.characters(&member, Some(key), is_tag_char, &format!("{TAG_PATTERN}+"));
     }
     keys
 }
@@ -322,6 +335,16 @@ fn mfa<'p>(params: &'p Params, shape: &mut Constraints) -> Option<Mfa<'p>> {
     shape.characters("serialNumber", serial_number, is_serial_char, r"[\w+=/:,.@-]*");
     shape.secret_length("tokenCode", code, &TOKEN_CODE_CHARS);
     serial_number.map(|serial_number| Mfa { serial_number })
+}
+
+fn is_policy_char(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r') || (' '..='\u{ff}').contains(&character)
+}
+
+fn is_arn_char(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | '\u{85}')
+        || (' '..='~').contains(&character)
+        || (character >= '\u{a0}' && !matches!(character, '\u{fffe}' | '\u{ffff}'))
 }
 
 fn is_word_char(character: char) -> bool {

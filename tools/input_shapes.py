@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes crates/landfall-serve/data/ecr.json and ecr-public.json: what the input of each operation may be.
+"""Writes ecr.json, ecr-public.json and iam.json in crates/landfall-serve/data: what the input of each operation that
+the server has may be.
 
-    .venv/bin/python tools/ecr_shapes.py
+    .venv/bin/python tools/input_shapes.py
 
 The authority is the API model that comes with botocore (Apache-2.0), in the version that is installed.
 Only names, types, limits and patterns are taken over; a second run changes nothing.
@@ -9,17 +10,27 @@ Only names, types, limits and patterns are taken over; a second run changes noth
 
 import json
 import pathlib
+import re
 
 import botocore
 import botocore.loaders
 
-DATA = pathlib.Path(__file__).resolve().parent.parent / "crates/landfall-serve/data"
+CRATE = pathlib.Path(__file__).resolve().parent.parent / "crates/landfall-serve"
+DATA = CRATE / "data"
 
 
-def written(model):
-    """The inputs of a model, and the shapes that they are made of."""
+def operations_of(service):
+    """The operations that the server has of a service, by its own table."""
+    table = (CRATE / "src/authz/operations.rs").read_text()
+    return set(re.findall(r"\w+", re.search(rf'"{service}": ((?:\w+,?\s*)+);', table).group(1)))
+
+
+def written(model, names):
+    """The inputs of these operations, and the shapes that they are made of."""
     shapes, waiting, operations = {}, [], {}
     for name, operation in sorted(model["operations"].items()):
+        if name not in names or "input" not in operation:
+            continue
         operations[name] = operation["input"]["shape"]
         waiting.append(operation["input"]["shape"])
     while waiting:
@@ -46,8 +57,9 @@ def written(model):
 def main():
     loader = botocore.loaders.Loader()
     DATA.mkdir(exist_ok=True)
-    for service in ("ecr", "ecr-public"):
-        text = json.dumps(written(loader.load_service_model(service, "service-2")), indent=1) + "\n"
+    for service in ("ecr", "ecr-public", "iam"):
+        model = loader.load_service_model(service, "service-2")
+        text = json.dumps(written(model, operations_of(service)), indent=1) + "\n"
         (DATA / f"{service}.json").write_text(text)
 
 

@@ -20,6 +20,7 @@ mod pull_through;
 mod push;
 mod registries;
 mod replication;
+mod replies;
 mod repositories;
 mod resource_tags;
 mod scanning;
@@ -50,12 +51,15 @@ pub(crate) use public::alias as public_alias;
 pub(crate) use pull_through::not_pulled_through;
 pub(crate) use push::{after_pull, after_push};
 pub(crate) use registries::has_blob_mounting;
+pub use replies::Reply;
 pub use repositories::{CreateRepository, create_repository, restate_repository};
 pub(crate) use templates::create_on_push;
 pub use token::{REGISTRY_LOGIN_SECONDS, get_authorization_token};
 
 /// What an operation answers.
 type Answer = Result<Value, AwsError>;
+/// The same of one that is called often: the text.
+type Written = Result<Reply, AwsError>;
 
 /// The region under which public registries keep their repositories: public ones have no region, and no
 /// region is called so.
@@ -78,7 +82,7 @@ struct Operation {
     name: &'static str,
     /// What a call without credentials is told.
     refuse_stranger: fn(&EcrCall<'_>) -> AwsError,
-    answer: fn(&EcrCall<'_>) -> Answer,
+    answer: fn(&EcrCall<'_>) -> Written,
 }
 
 /// `Name => function,` as a table of operations whose calls stand in a module.
@@ -87,7 +91,7 @@ macro_rules! operations {
         &[$(Operation {
             name: stringify!($name),
             refuse_stranger: refuse_stranger::<$calls::$name>,
-            answer: $answer,
+            answer: |call| $answer(call).map(Reply::from),
         },)+]
     };
 }
@@ -196,7 +200,7 @@ pub fn handle_plain(
 ) -> Answer {
     let call = EcrCall { world, identified, request_id, face, input };
     let found = call.enter(operation)?;
-    (found.answer)(&call)
+    (found.answer)(&call).map(Reply::into_value)
 }
 
 /// Answers one operation.
@@ -209,10 +213,10 @@ pub async fn handle(
     request_id: &str,
     (face, operation): (Face, &str),
     input: Value,
-) -> Answer {
+) -> Written {
     let call = EcrCall { world, identified, request_id, face, input };
     let found = call.enter(operation)?;
-    match (face, operation) {
+    let answer = match (face, operation) {
         (Face::Private, "UploadLayerPart") => layers::upload_part::<calls::UploadLayerPart>(&call).await,
         (Face::Public, "UploadLayerPart") => {
             layers::upload_part::<public_calls::UploadLayerPart>(&call).await
@@ -221,8 +225,9 @@ pub async fn handle(
         (Face::Public, "CompleteLayerUpload") => {
             layers::complete::<public_calls::CompleteLayerUpload>(&call).await
         }
-        _ => (found.answer)(&call),
-    }
+        _ => return (found.answer)(&call),
+    };
+    answer.map(Reply::from)
 }
 
 /// A call before its decision.

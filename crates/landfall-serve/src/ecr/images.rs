@@ -6,11 +6,14 @@ use landfall_types::{Digest, RepositoryName, Tag};
 use landfall_wire::error::AwsError;
 use landfall_wire::json::ecr_invalid_parameter;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::page::Page;
 use super::push::after_pull;
-use super::{Answer, EcrCall, Face, Found, StorageClass, disk, epoch};
+use super::replies::{
+    FailureReply, ImageDetail, ImageDetails, ImageId, ImageIds, ImageReply, Images, image_status,
+};
+use super::{Answer, EcrCall, Found, Reply, StorageClass, Written, disk};
 use crate::authz::{Call, calls};
 use crate::store::{Image, ImageHistory, Reference, RegistryId};
 use crate::world::World;
@@ -36,11 +39,6 @@ impl ImageIdInput {
         format!("{{imageDigest:'{}', imageTag:'{}'}}", part(&self.image_digest), part(&self.image_tag))
     }
 
-    /// As an answer repeats it.
-    pub(super) fn json(&self) -> Value {
-        image_id_json(self.image_digest.as_deref(), self.image_tag.as_deref())
-    }
-
     /// What can't name an image is a broken parameter, where it doesn't become a failure of its own.
     fn check(&self, member: &str) -> Result<(), AwsError> {
         match (&self.image_digest, &self.image_tag) {
@@ -61,12 +59,7 @@ impl ImageIdInput {
 
 /// `imageDigest` and `imageTag`, each if it is there.
 pub(super) fn image_id_json(digest: Option<&str>, tag: Option<&str>) -> Value {
-    let mut members = Map::new();
-    let given = [("imageDigest", digest), ("imageTag", tag)];
-    for (name, value) in given.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-        members.insert(name.to_owned(), value.into());
-    }
-    Value::Object(members)
+    serde_json::to_value(ImageId { image_digest: digest, image_tag: tag }).unwrap_or_default()
 }
 
 /// `ImageNotFoundException`.
@@ -83,6 +76,11 @@ pub(super) fn no_image<C>(id: &ImageIdInput, found: &Found<C>) -> AwsError {
 }
 
 impl<C> Found<C> {
+    /// The registry's id, and the repository's name.
+    fn names(&self) -> (&str, &str) {
+        (self.registry.account.as_str(), self.name.as_str())
+    }
+
     /// The images of the repository, with their tags, in the order of their pushes.
     pub(super) fn images(&self, world: &World) -> Vec<Tagged> {
         world.store.images(&self.registry, &self.name)
@@ -127,13 +125,6 @@ impl ImageFilter {
     }
 }
 
-fn image_status(storage: StorageClass) -> &'static str {
-    match storage {
-        StorageClass::Standard => "ACTIVE",
-        StorageClass::Archive => "ARCHIVED",
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DescribeInput {
@@ -143,7 +134,7 @@ struct DescribeInput {
     filter: Option<ImageFilter>,
 }
 
-pub(super) fn describe_images<C: Call>(call: &EcrCall<'_>) -> Answer {
+pub(super) fn describe_images<C: Call>(call: &EcrCall<'_>) -> Written {
     let input: DescribeInput = call.read()?;
     let ids = input.image_ids.unwrap_or_default();
     ids.iter().try_for_each(|id| id.check("imageIds"))?;
@@ -153,60 +144,34 @@ pub(super) fn describe_images<C: Call>(call: &EcrCall<'_>) -> Answer {
     let page = Page::of(call)?;
     let found = call.on_repository::<C>()?;
     let mut images = found.images(call.world);
-    let render = |(image, tags): &Tagged| details(call, &found, image, tags);
     if ids.is_empty() {
         let filter = input.filter.unwrap_or_default();
         images.retain(|(image, tags)| {
             filter.wants_tags(!tags.is_empty())
                 && filter.wants_storage(found.history(call.world, &image.digest).storage)
         });
-        return Ok(page.answer("imageDetails", &images, render));
+        let (images, next) = page.cut(&images);
+        return Ok(described(call, &found, images.iter(), next));
     }
-    let described = ids.iter().map(|id| {
+    let wanted = ids.iter().map(|id| {
         let image = images.iter().find(|(image, tags)| id.names(image, tags));
-        image.map(render).ok_or_else(|| no_image(id, &found))
+        image.ok_or_else(|| no_image(id, &found))
     });
-    Ok(json!({ "imageDetails": described.collect::<Result<Vec<_>, _>>()? }))
+    let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
+    Ok(described(call, &found, wanted.into_iter(), None))
 }
 
-fn details<C>(call: &EcrCall<'_>, found: &Found<C>, image: &Image, tags: &[Tag]) -> Value {
-    let history = found.history(call.world, &image.digest);
-    let mut details = Map::new();
-    let mut add = |name: &str, value: Value| details.insert(name.to_owned(), value);
-    add("registryId", found.registry.account.as_str().into());
-    add("repositoryName", found.name.as_str().into());
-    add("imageDigest", image.digest.as_str().into());
-    if !tags.is_empty() {
-        add("imageTags", tags.iter().map(Tag::as_str).collect());
-    }
-    add("imageSizeInBytes", image.size_in_bytes.into());
-    add("imagePushedAt", epoch(image.pushed_at).into());
-    if let Some(scanned_at) = history.scanned_at {
-        add("imageScanStatus", super::scanning::status_json());
-        add("imageScanFindingsSummary", super::scanning::summary_json(scanned_at));
-    }
-    add("imageManifestMediaType", image.media_type.as_str().into());
-    if let Some(artifact_type) = &image.artifact_type {
-        add("artifactMediaType", artifact_type.as_str().into());
-    }
-    if call.face == Face::Public {
-        return Value::Object(details);
-    }
-    let mut add = |name: &str, value: Value| details.insert(name.to_owned(), value);
-    if let Some(pulled_at) = history.pulled_at {
-        add("lastRecordedPullTime", epoch(pulled_at).into());
-    }
-    if let Some(subject) = &image.subject {
-        add("subjectManifestDigest", subject.as_str().into());
-    }
-    add("imageStatus", image_status(history.storage).into());
-    if let Some(archived_at) = history.archived_at {
-        add("lastArchivedAt", epoch(archived_at).into());
-    }
-    if let Some(activated_at) = history.activated_at {
-        add("lastActivatedAt", epoch(activated_at).into());
-    }
-    Value::Object(details)
+fn described<'i, C>(
+    call: &EcrCall<'_>,
+    found: &Found<C>,
+    images: impl Iterator<Item = &'i Tagged>,
+    next_token: Option<String>,
+) -> Reply {
+    let details = images.map(|(image, tags)| {
+        let history = found.history(call.world, &image.digest);
+        ImageDetail::of(call.face, found.names(), (image, tags), &history)
+    });
+    Reply::written(&ImageDetails { image_details: details.collect(), next_token })
 }
 
 #[derive(Deserialize)]
@@ -216,7 +181,7 @@ struct FilterInput {
 }
 
 /// One entry for each tag, and one for each image without a tag.
-pub(super) fn list_images(call: &EcrCall<'_>) -> Answer {
+pub(super) fn list_images(call: &EcrCall<'_>) -> Written {
     let filter = call.read::<FilterInput>()?.filter.unwrap_or_default();
     let page = Page::of(call)?;
     let found = call.on_repository::<calls::ListImages>()?;
@@ -225,15 +190,15 @@ pub(super) fn list_images(call: &EcrCall<'_>) -> Answer {
         filter.wants_tags(!tags.is_empty())
             && filter.wants_storage(found.history(call.world, &image.digest).storage)
     });
-    let ids: Vec<Value> = wanted
+    let ids: Vec<ImageId<'_>> = wanted
         .flat_map(|(image, tags)| {
-            let digest = image.digest.as_str();
-            let tagged = tags.iter().map(move |tag| image_id_json(Some(digest), Some(tag.as_str())));
-            let untagged = tags.is_empty().then(|| image_id_json(Some(digest), None));
-            tagged.chain(untagged)
+            let of_tag = |tag| ImageId { image_digest: Some(image.digest.as_str()), image_tag: tag };
+            let tagged = tags.iter().map(move |tag| of_tag(Some(tag.as_str())));
+            tagged.chain(tags.is_empty().then(|| of_tag(None)))
         })
         .collect();
-    Ok(page.answer("imageIds", &ids, Value::clone))
+    let (image_ids, next_token) = page.cut(&ids);
+    Ok(Reply::written(&ImageIds { image_ids, next_token }))
 }
 
 #[derive(Deserialize)]
@@ -244,17 +209,19 @@ struct GetInput {
     accepted_media_types: Option<Vec<String>>,
 }
 
-pub(super) fn batch_get_image(call: &EcrCall<'_>) -> Answer {
+pub(super) fn batch_get_image(call: &EcrCall<'_>) -> Written {
     let GetInput { image_ids, accepted_media_types } = call.read()?;
     let found = call.on_repository::<calls::BatchGetImage>()?;
     let (mut images, mut failures) = (Vec::new(), Vec::new());
     for id in &image_ids {
         match read(call, &found, id, accepted_media_types.as_deref()) {
-            Ok(image) => images.push(image),
-            Err(failure) => failures.push(failure.json(id)),
+            Ok(image) => images.push((image, id.image_tag.as_deref())),
+            Err(failure) => failures.push(FailureReply::of(failure, id)),
         }
     }
-    Ok(json!({ "images": images, "failures": failures }))
+    let place = found.names();
+    let images = images.iter().map(|(image, tag)| ImageReply::of(place, image, *tag)).collect();
+    Ok(Reply::written(&Images { images, failures }))
 }
 
 fn read(
@@ -262,7 +229,7 @@ fn read(
     found: &Found<calls::BatchGetImage>,
     id: &ImageIdInput,
     accepted: Option<&[String]>,
-) -> Result<Value, Failure> {
+) -> Result<Arc<Image>, Failure> {
     let world = call.world;
     let image = world
         .store
@@ -275,7 +242,7 @@ fn read(
         return Err(Failure { code: "ImageInaccessible", reason: reason.to_owned() });
     }
     after_pull(world, found.permit.caller(), (&found.registry, &found.name), &image.digest);
-    Ok(image_json(found, &image, id.image_tag.as_deref()))
+    Ok(image)
 }
 
 /// What is said of an image that has to be restored before it is pulled; none when it need not be.
@@ -291,15 +258,7 @@ pub(crate) fn archived(
 
 /// An image with its manifest.
 pub(super) fn image_json<C>(found: &Found<C>, image: &Image, tag: Option<&str>) -> Value {
-    json!({
-        "registryId": found.registry.account.as_str(),
-        "repositoryName": found.name.as_str(),
-        "imageId": image_id_json(Some(image.digest.as_str()), tag),
-        "imageManifest": String::from_utf8_lossy(&image.manifest),
-        "imageManifestMediaType": image.media_type,
-        // Not in the API's model, and there (observed).
-        "imageManifestSize": image.manifest.len(),
-    })
+    serde_json::to_value(ImageReply::of(found.names(), image, tag)).unwrap_or_default()
 }
 
 /// Why a part of a batch failed.
@@ -317,9 +276,8 @@ impl Failure {
     }
 
     /// As a batch lists it.
-    pub(super) fn json(&self, id: &ImageIdInput) -> Value {
-        let reason = if self.reason.is_empty() { Self::not_found().reason } else { self.reason.clone() };
-        json!({ "imageId": id.json(), "failureCode": self.code, "failureReason": reason })
+    pub(super) fn json(self, id: &ImageIdInput) -> Value {
+        serde_json::to_value(FailureReply::of(self, id)).unwrap_or_default()
     }
 }
 

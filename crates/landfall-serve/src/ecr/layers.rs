@@ -10,7 +10,8 @@ use landfall_wire::json::ecr_invalid_parameter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Answer, EcrCall, Found, disk, gone};
+use super::replies::{Layer, Layers};
+use super::{Answer, EcrCall, Found, Reply, Written, disk, gone};
 use crate::authz::{Call, calls};
 use crate::blobs::{Blob, Ended, Taken, Upload, UploadError};
 use crate::store::{LayerParts, RegistryId};
@@ -42,7 +43,7 @@ struct DigestsInput {
     layer_digests: Vec<String>,
 }
 
-pub(super) fn batch_check<C: Call>(call: &EcrCall<'_>) -> Answer {
+pub(super) fn batch_check<C: Call>(call: &EcrCall<'_>) -> Written {
     let DigestsInput { layer_digests } = call.read()?;
     let found = call.on_repository::<C>()?;
     let (mut layers, mut failures) = (Vec::new(), Vec::new());
@@ -52,14 +53,14 @@ pub(super) fn batch_check<C: Call>(call: &EcrCall<'_>) -> Answer {
             continue;
         };
         let size = call.world.blob(&found.registry, &found.name, &digest);
-        layers.push(match size {
-            Some(size) => json!({
-                "layerDigest": text, "layerAvailability": "AVAILABLE", "layerSize": size, "mediaType": LAYER_TYPE,
-            }),
-            None => json!({ "layerDigest": text, "layerAvailability": "UNAVAILABLE" }),
+        layers.push(Layer {
+            layer_digest: text,
+            layer_availability: if size.is_some() { "AVAILABLE" } else { "UNAVAILABLE" },
+            layer_size: size,
+            media_type: size.map(|_| LAYER_TYPE),
         });
     }
-    Ok(json!({ "layers": layers, "failures": failures }))
+    Ok(Reply::written(&Layers { layers, failures }))
 }
 
 fn failure(text: &str) -> Value {

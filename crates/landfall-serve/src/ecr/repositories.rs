@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::access::arn_of;
 use super::page::Page;
+use super::replies::{Mutability, Repositories, RepositoryReply};
 use super::{
-    Answer, EcrCall, Face, Found, PUBLIC_REGION, epoch, gone, no_repository, repository_name, resource_tags,
+    Answer, EcrCall, Face, Found, Reply, Written, gone, no_repository, repository_name, resource_tags,
 };
 use crate::authz::{Call, Permit, calls};
 use crate::store::{
@@ -205,7 +206,7 @@ pub(super) fn insert<C: Call>(
     Ok(repository)
 }
 
-pub(super) fn describe<C: Call>(call: &EcrCall<'_>) -> Answer {
+pub(super) fn describe<C: Call>(call: &EcrCall<'_>) -> Written {
     let registry = call.registry()?;
     let names: Vec<String> = match call.input.get("repositoryNames") {
         None | Some(Value::Null) => Vec::new(),
@@ -222,15 +223,20 @@ pub(super) fn describe<C: Call>(call: &EcrCall<'_>) -> Answer {
     let permits: Vec<Permit<C>> =
         names.iter().map(|name| call.permit_on(&registry, name, Vec::new())).collect::<Result<_, _>>()?;
     let found = permits.iter().zip(&names).map(|(_, name)| {
-        let repository = call.world.store.repository(&registry, name);
-        repository.map(|it| repository_json(&it)).ok_or_else(|| no_repository(&registry, name))
+        call.world.store.repository(&registry, name).ok_or_else(|| no_repository(&registry, name))
     });
-    Ok(json!({ "repositories": found.collect::<Result<Vec<_>, _>>()? }))
+    Ok(written(&found.collect::<Result<Vec<_>, _>>()?, None))
 }
 
-fn list<C>(world: &World, _permit: &Permit<C>, registry: &RegistryId, page: Page) -> Value {
+fn list<C>(world: &World, _permit: &Permit<C>, registry: &RegistryId, page: Page) -> Reply {
     let repositories = world.store.repositories(registry);
-    page.answer("repositories", &repositories, |repository: &Arc<Repository>| repository_json(repository))
+    let (repositories, next) = page.cut(&repositories);
+    written(repositories, next)
+}
+
+fn written(repositories: &[Arc<Repository>], next_token: Option<String>) -> Reply {
+    let repositories = repositories.iter().map(|repository| RepositoryReply::of(repository)).collect();
+    Reply::written(&Repositories { repositories, next_token })
 }
 
 pub(super) fn delete<C: Call>(call: &EcrCall<'_>) -> Answer {
@@ -274,58 +280,12 @@ pub(super) fn put_image_tag_mutability(call: &EcrCall<'_>) -> Answer {
 
 /// `imageTagMutability`, with the filters if there are any.
 pub(super) fn add_mutability(members: &mut Map<String, Value>, mutability: &TagMutability) {
-    let (word, patterns) = match mutability {
-        TagMutability::Mutable => ("MUTABLE", None),
-        TagMutability::Immutable => ("IMMUTABLE", None),
-        TagMutability::MutableExcept(patterns) => ("MUTABLE_WITH_EXCLUSION", Some(patterns)),
-        TagMutability::ImmutableExcept(patterns) => ("IMMUTABLE_WITH_EXCLUSION", Some(patterns)),
-    };
-    members.insert("imageTagMutability".to_owned(), word.into());
-    if let Some(patterns) = patterns {
-        let filters =
-            patterns.iter().map(|pattern| json!({ "filterType": "WILDCARD", "filter": pattern })).collect();
-        members.insert("imageTagMutabilityExclusionFilters".to_owned(), filters);
+    if let Ok(Value::Object(more)) = serde_json::to_value(Mutability::of(mutability)) {
+        members.extend(more);
     }
 }
 
 /// A repository as the API describes it.
 pub(super) fn repository_json(repository: &Repository) -> Value {
-    let RegistryId { account, region } = &repository.registry;
-    let uri = match region.as_str() {
-        PUBLIC_REGION => format!("{PUBLIC_REGION}/{}/{}", super::public::alias(*account), repository.name),
-        china if china.starts_with("cn-") => {
-            format!("{account}.dkr.ecr.{china}.amazonaws.com.cn/{}", repository.name)
-        }
-        region => format!("{account}.dkr.ecr.{region}.amazonaws.com/{}", repository.name),
-    };
-    let mut members = Map::new();
-    let mut add = |name: &str, value: Value| members.insert(name.to_owned(), value);
-    add("repositoryArn", repository.arn().to_string().into());
-    add("registryId", account.as_str().into());
-    add("repositoryName", repository.name.as_str().into());
-    add("repositoryUri", uri.into());
-    add("createdAt", epoch(repository.created_at).into());
-    if region != PUBLIC_REGION {
-        let RepositorySettings { tag_mutability, scan_on_push, encryption, .. } = &repository.settings;
-        add_mutability(&mut members, tag_mutability);
-        members.insert("imageScanningConfiguration".to_owned(), json!({ "scanOnPush": scan_on_push }));
-        members.insert("encryptionConfiguration".to_owned(), encryption_json(encryption, repository));
-    }
-    Value::Object(members)
-}
-
-/// Without a key of one's own, ECR encrypts with AWS's key of the account.
-fn encryption_json(encryption: &Encryption, repository: &Repository) -> Value {
-    let mut answer = json!({ "encryptionType": encryption.encryption_type });
-    let aws_key = || {
-        let RegistryId { account, region } = &repository.registry;
-        format!("arn:aws:kms:{region}:{account}:alias/aws/ecr")
-    };
-    if encryption.encryption_type != "AES256"
-        && let Some(members) = answer.as_object_mut()
-    {
-        let key = encryption.kms_key.clone().unwrap_or_else(aws_key);
-        members.insert("kmsKey".to_owned(), key.into());
-    }
-    answer
+    serde_json::to_value(RepositoryReply::of(repository)).unwrap_or_default()
 }

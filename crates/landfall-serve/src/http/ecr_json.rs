@@ -39,7 +39,7 @@ pub(super) async fn handle(call: &ApiCall<'_>, target: &str) -> Reply {
                 ("content-type", "application/x-amz-json-1.1".to_owned()),
                 ("x-amzn-requestid", call.request_id.to_owned()),
             ],
-            body: body.to_string().into_bytes(),
+            body: body.into_bytes(),
         },
         Err(error) => refuse(call, before, target, &error),
     }
@@ -76,7 +76,7 @@ fn refuse(call: &ApiCall<'_>, before: u64, target: Target<'_>, error: &AwsError)
     render(error, Protocol::Json11, call.request_id, call.accept_json)
 }
 
-async fn answer(call: &ApiCall<'_>, target: Target<'_>) -> Result<serde_json::Value, AwsError> {
+async fn answer(call: &ApiCall<'_>, target: Target<'_>) -> Result<ecr::Reply, AwsError> {
     let Target { face, service, operation } = target;
     let identified = authn::identify(call.world, &call.signed, service, Protocol::Json11, call.connection)
         .map_err(|refused| log_refused(call, service, operation, refused))?;

@@ -540,5 +540,9 @@ fn unknown(tree: &Tree) -> Option<(String, Span)> {
 fn refusal(error: &AwsError, operation: &str, span: Span) -> Finding {
     let message = format!("AWS would refuse this: {operation}: {}: {}", error.code, error.message);
     let finding = Finding::error("refused-by-aws", message).at(span, "written here");
-    error.places.iter().fold(finding, |finding, place| finding.at(place.span, place.text.clone()))
+    error
+        .places
+        .iter()
+        .flat_map(|places| places.iter())
+        .fold(finding, |finding, place| finding.at(place.span, place.text.clone()))
 }

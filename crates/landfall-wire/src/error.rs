@@ -70,7 +70,8 @@ pub struct AwsError {
     pub before_dispatch: bool,
     /// What AWS's sentence leaves out: the places in what was given, and what is wrong there. For whoever wrote it on
     /// this side; no client is told.
-    pub places: Vec<Label>,
+    // In a box: errors are returned by value everywhere, and few have places.
+    pub places: Option<Box<Vec<Label>>>,
 }
 
 impl AwsError {
@@ -82,7 +83,7 @@ impl AwsError {
             status,
             members: Vec::new(),
             before_dispatch: false,
-            places: Vec::new(),
+            places: None,
         }
     }
 
@@ -106,7 +107,7 @@ impl AwsError {
     /// Adds a place in what was given.
     #[must_use]
     pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.places.push(Label { span, text: text.into() });
+        self.places.get_or_insert_default().push(Label { span, text: text.into() });
         self
     }
 

@@ -4,8 +4,14 @@ import hashlib
 import json
 
 import aws
-from ecs import ROOT_KEYS, definition, ecs, service, until
+import ecs as of_ecs
+from ecs import ROOT_KEYS, ecs, service, until
 from harness import ACCOUNT, REGION, check, contains, same
+
+
+def definition(client, family, **more):
+    """A task definition with the port that the AppSpecs name."""
+    return of_ecs.definition(client, family, portMappings=[{"containerPort": 80}], **more)
 
 
 def place(bench, name, managed="AWSCodeDeployRoleForECS", **more):
@@ -32,9 +38,9 @@ def place(bench, name, managed="AWSCodeDeployRoleForECS", **more):
     return client, deploy
 
 
-def revision(arn, hash=None):
+def revision(arn, hash=None, container="web", port=80):
     """An AppSpec as the deploy action sends it."""
-    spec = {"version": 0.0, "Resources": [{"TargetService": {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": arn, "LoadBalancerInfo": {"ContainerName": "web", "ContainerPort": 80}}}}]}
+    spec = {"version": 0.0, "Resources": [{"TargetService": {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": arn, "LoadBalancerInfo": {"ContainerName": container, "ContainerPort": port}}}}]}
     content = json.dumps(spec)
     return {"revisionType": "AppSpecContent", "appSpecContent": {"content": content, "sha256": hash or hashlib.sha256(content.encode()).hexdigest()}}
 
@@ -122,6 +128,23 @@ def refused(bench):
     same(aws.refusal(deploy.get_deployment, deploymentId="d-000000000")[:2], ("DeploymentDoesNotExistException", "The deployment d-000000000 could not be found"))
     canary = deploy.get_deployment_config(deploymentConfigName="CodeDeployDefault.ECSCanary10Percent5Minutes")["deploymentConfigInfo"]
     same(canary["trafficRoutingConfig"]["timeBasedCanary"], {"canaryPercentage": 10, "canaryInterval": 5})
+
+
+@check("an AppSpec whose container or port is not in the task definition fails the deployment with ECS's words")
+def elsewhere(bench):
+    client, deploy = place(bench, "elsewhere")
+    second = definition(client, "elsewhere", image="nginx:1.28")
+    where = {"applicationName": "elsewhere", "deploymentGroupName": "group"}
+    for container, port, sentence in [
+        ("nope", 80, "The container nope does not exist in the task definition."),
+        ("web", 81, "The container web did not have a container port 81 defined."),
+    ]:
+        failed = deploy.create_deployment(**where, revision=revision(second, container=container, port=port))["deploymentId"]
+        done = until(lambda: info(deploy, failed), lambda now: now["status"] == "Failed")
+        same(done["errorInformation"]["code"], "ECS_UPDATE_ERROR")
+        begins = f"The ECS service cannot be updated due to an unexpected error: {sentence} (Service: AmazonECS; Status Code: 400; Error Code: InvalidParameterException; Request ID: "
+        contains(done["errorInformation"]["message"], [begins, "; Proxy: null). Check your ECS service status."])
+        same(len(service(client, "shop", "elsewhere")["taskSets"]), 1)
 
 
 DELIVERY = """provider "aws" {

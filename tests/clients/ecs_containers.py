@@ -28,6 +28,10 @@ class Place:
         bench.undo.append(self.server.stop)
         self.ecs, self.iam, self.ecr, self.logs = (aws.client(self, name, ROOT_KEYS) for name in ("ecs", "iam", "ecr", "logs"))
         self.ecr.create_repository(repositoryName="probe")
+        trust = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        self.iam.create_role(RoleName="exec", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": trust}))
+        managed = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+        self.iam.attach_role_policy(RoleName="exec", PolicyArn=managed)
         self.push()
         self.ecs.create_cluster(clusterName="prod")
 

@@ -29,6 +29,7 @@ mod task_definitions;
 mod task_json;
 pub(crate) mod task_sets;
 mod tasks;
+pub(crate) mod traffic;
 mod update_service;
 
 use landfall_wire::error::{AwsError, Protocol};

@@ -13,7 +13,7 @@ use crate::caller::Caller;
 use crate::connection::Connection;
 use crate::ecs::rollout::RolloutState;
 use crate::ecs::runner::role::{Taker, assume_as};
-use crate::ecs::{load, task_sets};
+use crate::ecs::{load, task_sets, traffic};
 use crate::store::codedeploy::{Deployment, group_arn};
 use crate::store::ecs::{Service, ServiceStatus, TaskDefinition};
 use crate::store::{Record as _, StoreError, Writing};
@@ -109,6 +109,15 @@ fn prepare(world: &World, deployment: &Deployment) -> Result<Arc<TaskDefinition>
     let name = deployment.set.get("taskDefinition").and_then(Value::as_str).unwrap_or_default();
     let definition = load::definition_by_arn(world, &deployment.place, name)
         .ok_or_else(|| ("ECS_UPDATE_ERROR", format!("The task definition {name} was not found")))?;
+    // What CodeDeploy makes of ECS's refusal of the task set (seen in its answers).
+    traffic::check(&deployment.set, &definition).map_err(|error| {
+        let (code, message) = (&error.code, &error.message);
+        let text = format!(
+            "The ECS service cannot be updated due to an unexpected error: {message} (Service: AmazonECS; Status Code: 400; Error Code: {code}; Request ID: {}; Proxy: null). Check your ECS service status.",
+            world.request_id()
+        );
+        ("ECS_UPDATE_ERROR", text)
+    })?;
     let set = format!("task-set/{}/{}/*", service.cluster, service.name);
     let set = deployment.place.arn(&set);
     allowed::<ecs_calls::CreateTaskSet>(world, deployment, &caller, set, Vec::new())?;

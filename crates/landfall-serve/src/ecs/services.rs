@@ -9,7 +9,7 @@ use super::rollout::{Event, Rollout, Target};
 use super::{
     Called, Fault, Keys, active_cluster, cluster_key, cluster_name, controller, failure, includes, invalid,
     load, members, names, no_service, resource_tag_keys, service_input, service_json, settings, tags,
-    update_service,
+    traffic, update_service,
 };
 use crate::authz::ecs_calls as calls;
 use crate::authz::{self, Permit};
@@ -257,6 +257,7 @@ impl NewService {
             }
         };
         if let Some(definition) = &definition {
+            traffic::check(&body, definition)?;
             body.insert("taskDefinition".to_owned(), Value::from(definition.arn()));
         }
         add_defaults(&mut body, &scheduling, &controller, is_daemon)?;

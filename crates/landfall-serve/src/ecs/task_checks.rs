@@ -1,28 +1,26 @@
-//! What ECS checks of a task definition when it is registered, and what it adds to it.
+//! What ECS checks of a task definition when it is registered, and what it adds to it. The texts are ECS's, seen in
+//! its answers; `cases/task-definitions.toml` has one of each.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html>
 
 use landfall_wire::error::AwsError;
 use serde_json::{Map, Value, json};
 
-use super::{client, names};
+use super::client;
+use crate::store::ecs::Place;
+
+mod container;
+mod fargate;
+mod ports;
+
+use fargate::is_size;
 
 /// Containers of one task definition.
 const CONTAINERS_MAX: usize = 10;
 /// Largest task definition, in bytes of JSON.
 const DEFINITION_BYTES_MAX: usize = 64 << 10;
-/// Longest `stopTimeout` on Fargate, in seconds.
-const FARGATE_STOP_SECONDS_MAX: i64 = 120;
-
-/// Fargate's sizes: CPU units, and memory in MiB from, to, and by how much.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size>
-const FARGATE: [(i64, i64, i64, i64); 7] = [
-    (256, 512, 2048, 512),
-    (512, 1024, 4096, 1024),
-    (1024, 2048, 8192, 1024),
-    (2048, 4096, 16_384, 1024),
-    (4096, 8192, 30_720, 1024),
-    (8192, 16_384, 61_440, 4096),
-    (16_384, 32_768, 122_880, 8192),
-];
+/// Smallest and largest `ephemeralStorage`, in GiB.
+const STORAGE_GIB_MIN: i64 = 21;
+const STORAGE_GIB_MAX: i64 = 200;
 
 type Body = Map<String, Value>;
 
@@ -51,11 +49,35 @@ pub(super) fn plain_size(member: &str, value: &str) -> String {
     }
 }
 
-/// Checks a task definition.
+fn integer(body: &Body, name: &str) -> Option<i64> {
+    body.get(name).and_then(Value::as_i64)
+}
+
+fn objects<'b>(body: &'b Body, name: &str) -> impl Iterator<Item = &'b Body> {
+    list(body, name).iter().filter_map(Value::as_object)
+}
+
+fn object<'b>(body: &'b Body, name: &str) -> Option<&'b Body> {
+    body.get(name).and_then(Value::as_object)
+}
+
+fn is_set(body: &Body, name: &str) -> bool {
+    body.get(name) == Some(&Value::Bool(true))
+}
+
+fn is_awsvpc(body: &Body) -> bool {
+    text(body, "networkMode") == Some("awsvpc")
+}
+
+fn requires(body: &Body, kind: &str) -> bool {
+    list(body, "requiresCompatibilities").iter().any(|required| required == kind)
+}
+
+/// Checks a task definition that is registered in a place.
 ///
 /// # Errors
 /// `ClientException` in ECS's words.
-pub(super) fn check(body: &Body) -> Result<(), AwsError> {
+pub(super) fn check(body: &Body, place: &Place) -> Result<(), AwsError> {
     let size = Value::Object(body.clone()).to_string().len();
     if size > DEFINITION_BYTES_MAX {
         return Err(client(format!(
@@ -67,142 +89,106 @@ pub(super) fn check(body: &Body) -> Result<(), AwsError> {
         return Err(client("Container list cannot be empty."));
     }
     if all.len() > CONTAINERS_MAX {
-        return Err(client(format!(
-            "Number of containers should be less than or equal to {CONTAINERS_MAX}."
-        )));
+        return Err(client("Too many containers."));
     }
     let mut seen = Vec::new();
     for container in containers(body) {
-        check_container(body, container)?;
+        container::check(body, container, place)?;
         let name = text(container, "name").unwrap_or_default();
         if seen.contains(&name) {
-            return Err(client("Container names should be unique."));
+            return Err(client("Container names must be unique within a Task Definition."));
         }
         seen.push(name);
     }
-    if !containers(body).any(|container| container.get("essential") != Some(&Value::Bool(false))) {
-        return Err(client("At least one container should be essential."));
+    if !containers(body).any(is_essential) {
+        return Err(client("Task definition doesn't have any essential container."));
     }
+    ports::check_of_task(body)?;
     check_dependencies(body, &seen)?;
-    check_volumes(body)?;
-    if list(body, "requiresCompatibilities").iter().any(|kind| kind == "FARGATE") {
-        check_fargate(body)?;
-    }
-    Ok(())
+    check_volumes(body, &seen)?;
+    check_helpers(body, &seen)?;
+    check_task_size(body)?;
+    if requires(body, "FARGATE") { fargate::check(body) } else { Ok(()) }
 }
 
-fn check_container(body: &Body, container: &Body) -> Result<(), AwsError> {
-    let name =
-        text(container, "name").ok_or_else(|| client("Container name should not be null or empty."))?;
-    if !names::is_name(name) {
-        return Err(client("Container name contains invalid characters."));
-    }
-    if text(container, "image").is_none() {
-        return Err(client("Container image should not be null or empty."));
-    }
-    // The API reference lists what is allowed; a digest's `@` is as well.
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_:./#@".contains(c);
-    if !text(container, "image").is_some_and(|image| image.chars().all(is_allowed)) {
-        return Err(client("Container.image contains invalid characters."));
-    }
-    let (memory, reservation) = (integer(container, "memory"), integer(container, "memoryReservation"));
-    if memory.is_none() && reservation.is_none() && text(body, "memory").is_none() {
-        return Err(client(format!(
-            "Invalid setting for container '{name}'. At least one of 'memory' or 'memoryReservation' must be specified."
-        )));
-    }
-    if memory.is_some_and(|memory| memory < 6) {
-        return Err(client(format!(
-            "Invalid setting for container '{name}'. 'memory' must be at least 6 MiB."
-        )));
-    }
-    if let (Some(memory), Some(reservation)) = (memory, reservation)
-        && reservation > memory
-    {
-        return Err(client(format!(
-            "Invalid setting for container '{name}'. 'memoryReservation' must be less than or equal to 'memory'."
-        )));
-    }
-    check_ports(body, container)?;
-    check_log_driver(container)
+fn is_essential(container: &Body) -> bool {
+    container.get("essential") != Some(&Value::Bool(false))
 }
 
-fn integer(body: &Body, name: &str) -> Option<i64> {
-    body.get(name).and_then(Value::as_i64)
-}
-
-fn check_ports(body: &Body, container: &Body) -> Result<(), AwsError> {
-    let shares = matches!(text(body, "networkMode"), Some("awsvpc" | "host"));
-    for mapping in list(container, "portMappings").iter().filter_map(Value::as_object) {
-        let (inside, outside) = (integer(mapping, "containerPort"), integer(mapping, "hostPort"));
-        if [inside, outside].into_iter().flatten().any(|port| !(0..=65_535).contains(&port)) {
-            return Err(client("Invalid port: ports must be between 0 and 65535."));
-        }
-        if shares && inside.is_some() && outside.is_some() && inside != outside {
-            let mode = text(body, "networkMode").unwrap_or_default();
-            return Err(client(format!(
-                "When networkMode={mode}, the host ports and container ports in port mappings must match."
-            )));
+/// The task's own size, and that its containers fit in.
+fn check_task_size(body: &Body) -> Result<(), AwsError> {
+    for member in ["cpu", "memory"] {
+        if text(body, member).is_some_and(|value| !value.parse::<i64>().is_ok_and(|number| number > 0)) {
+            return Err(client(format!("Invalid '{member}' setting for task.")));
         }
     }
-    Ok(())
-}
-
-fn check_log_driver(container: &Body) -> Result<(), AwsError> {
-    let Some(Value::Object(log)) = container.get("logConfiguration") else { return Ok(()) };
-    if text(log, "logDriver") != Some("awslogs") {
-        return Ok(());
+    let cpu = text(body, "cpu").and_then(|cpu| cpu.parse::<i64>().ok());
+    let sum = containers(body).filter_map(|container| integer(container, "cpu")).fold(0, i64::saturating_add);
+    if cpu.is_some_and(|cpu| sum > cpu) {
+        return Err(client(
+            "The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'.",
+        ));
     }
-    let options = log.get("options").and_then(Value::as_object);
-    let has = |name: &str| options.is_some_and(|options| text(options, name).is_some());
-    let absent: Vec<&str> =
-        ["awslogs-region", "awslogs-group"].into_iter().filter(|name| !has(name)).collect();
-    if absent.is_empty() {
-        return Ok(());
+    let Some(storage) = object(body, "ephemeralStorage") else { return Ok(()) };
+    match integer(storage, "sizeInGiB").unwrap_or_default() {
+        ..STORAGE_GIB_MIN => {
+            Err(client(format!("EphemeralStorage size should be at least {STORAGE_GIB_MIN}")))
+        }
+        size if size > STORAGE_GIB_MAX => {
+            Err(client(format!("EphemeralStorage size should be at most {STORAGE_GIB_MAX}")))
+        }
+        _ if requires(body, "EC2") => {
+            Err(client("Tasks using the EC2 launch type do not support EphemeralStorage."))
+        }
+        _ => Ok(()),
     }
-    Err(client(format!("Log driver awslogs requires options: {}", absent.join(", "))))
 }
 
 fn check_dependencies(body: &Body, names: &[&str]) -> Result<(), AwsError> {
     for container in containers(body) {
-        let own = text(container, "name").unwrap_or_default();
-        for dependency in list(container, "dependsOn").iter().filter_map(Value::as_object) {
+        for dependency in objects(container, "dependsOn") {
             let on = text(dependency, "containerName").unwrap_or_default();
-            if on == own || !names.contains(&on) {
-                return Err(client(format!(
-                    "Invalid 'dependsOn' setting for container '{own}'. Container '{on}' must be another container of the task definition."
-                )));
-            }
+            let Some(other) = containers(body).find(|other| text(other, "name") == Some(on)) else {
+                return Err(client(format!("Cannot depend on container + '{on}' because it does not exist")));
+            };
             let condition = text(dependency, "condition").unwrap_or_default();
-            if !matches!(condition, "START" | "COMPLETE" | "SUCCESS" | "HEALTHY") {
-                return Err(client(format!("Invalid 'dependsOn' condition: {condition}")));
-            }
-            // Who waits for an essential container's end waits for the end of the task.
-            let other = containers(body).find(|other| text(other, "name") == Some(on));
-            let is_essential = other.is_some_and(|other| other.get("essential") != Some(&Value::Bool(false)));
-            if is_essential && matches!(condition, "COMPLETE" | "SUCCESS") {
-                return Err(client(format!(
-                    "Invalid 'dependsOn' setting for container '{own}'. The condition {condition} cannot be set on the essential container '{on}'."
-                )));
+            match condition {
+                // Who waits for an essential container's end waits for the end of the task.
+                "COMPLETE" | "SUCCESS" if is_essential(other) => {
+                    return Err(client(
+                        "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container",
+                    ));
+                }
+                "HEALTHY" if object(other, "healthCheck").is_none() => {
+                    return Err(client(
+                        "A dependency container with HEALTHY condition must have health check configured",
+                    ));
+                }
+                "START" | "COMPLETE" | "SUCCESS" | "HEALTHY" => {}
+                _ => return Err(client(format!("Invalid 'dependsOn' condition: {condition}"))),
             }
         }
     }
-    if has_cycle(body, names) {
+    let depends = |container| objects(container, "dependsOn").filter_map(|one| text(one, "containerName"));
+    if has_cycle(body, names, |container| depends(container).collect()) {
         return Err(client("There is a cycle in the container dependencies."));
+    }
+    let links = |container| list(container, "links").iter().filter_map(Value::as_str);
+    let linked = |link: &'_ str| -> usize { link.find(':').unwrap_or(link.len()) };
+    if has_cycle(body, names, |container| links(container).map(|link| &link[..linked(link)]).collect()) {
+        return Err(client("Container links should not have a cycle"));
     }
     Ok(())
 }
 
-/// Containers whose dependencies are met are taken away until none is left, or no more can be.
-fn has_cycle(body: &Body, names: &[&str]) -> bool {
+/// Containers that wait for nothing are taken away until none is left, or no more can be. Who isn't in the task
+/// definition is not waited for.
+fn has_cycle<'b>(body: &'b Body, names: &[&str], waits_for: impl Fn(&'b Body) -> Vec<&'b str>) -> bool {
     let mut left: Vec<&Body> = containers(body).collect();
     let mut met: Vec<&str> = Vec::new();
     for _ in names {
         left.retain(|container| {
-            let waits = list(container, "dependsOn")
-                .iter()
-                .filter_map(Value::as_object)
-                .any(|dependency| text(dependency, "containerName").is_some_and(|name| !met.contains(&name)));
+            let waits = waits_for(container).iter().any(|name| names.contains(name) && !met.contains(name));
             if !waits {
                 met.extend(text(container, "name"));
             }
@@ -212,75 +198,64 @@ fn has_cycle(body: &Body, names: &[&str]) -> bool {
     !left.is_empty()
 }
 
-fn check_volumes(body: &Body) -> Result<(), AwsError> {
-    let known: Vec<&str> = list(body, "volumes")
-        .iter()
-        .filter_map(Value::as_object)
-        .filter_map(|volume| text(volume, "name"))
-        .collect();
+fn check_volumes(body: &Body, names: &[&str]) -> Result<(), AwsError> {
+    let known: Vec<&str> = objects(body, "volumes").filter_map(|volume| text(volume, "name")).collect();
+    let mut mounted = Vec::new();
     for container in containers(body) {
-        for mount in list(container, "mountPoints").iter().filter_map(Value::as_object) {
+        for mount in objects(container, "mountPoints") {
             let source = text(mount, "sourceVolume").unwrap_or_default();
             if !known.contains(&source) {
                 return Err(client(format!("Unknown volume '{source}'.")));
             }
+            mounted.push(source);
         }
+        for from in objects(container, "volumesFrom") {
+            let source = text(from, "sourceContainer").unwrap_or_default();
+            if !names.contains(&source) {
+                return Err(client(format!("Invalid 'volumesFrom' setting. Unknown container: '{source}'.")));
+            }
+        }
+    }
+    let at_launch = objects(body, "volumes").filter(|volume| is_set(volume, "configuredAtLaunch"));
+    let loose: Vec<&str> =
+        at_launch.filter_map(|volume| text(volume, "name")).filter(|name| !mounted.contains(name)).collect();
+    if loose.is_empty() {
+        return Ok(());
+    }
+    Err(client(format!("Volumes [{}] are not referenced by any of the containers", loose.join(", "))))
+}
+
+/// The containers that others need: of a proxy, of FireLens.
+fn check_helpers(body: &Body, names: &[&str]) -> Result<(), AwsError> {
+    if let Some(proxy) = object(body, "proxyConfiguration") {
+        if !is_awsvpc(body) {
+            return Err(client("APPMESH proxy configuration is only supported in networkMode=awsvpc"));
+        }
+        let name = text(proxy, "containerName").unwrap_or_default();
+        if !names.contains(&name) {
+            return Err(client(format!("Proxy container [{name}] does not exist.")));
+        }
+    }
+    let routed = containers(body).any(|container| log_driver(container) == Some("awsfirelens"));
+    let router = containers(body).any(|container| object(container, "firelensConfiguration").is_some());
+    if routed && !router {
+        return Err(client(
+            "When awsfirelens log driver is specified in log configuration, a firelens configuration object must be configured in one of the containers.",
+        ));
     }
     Ok(())
 }
 
-fn check_fargate(body: &Body) -> Result<(), AwsError> {
-    if text(body, "networkMode") != Some("awsvpc") {
-        return Err(client("Fargate only supports network mode ‘awsvpc’."));
-    }
-    for member in ["cpu", "memory"] {
-        if text(body, member).is_none() {
-            return Err(client(format!("Fargate requires that '{member}' be defined at the task level.")));
-        }
-    }
-    let (cpu, memory) = (text(body, "cpu").unwrap_or_default(), text(body, "memory").unwrap_or_default());
-    if !is_fargate_size(cpu, memory) {
-        return Err(client(format!(
-            "No Fargate configuration exists for given values: {cpu} CPU, {memory} memory. See the Amazon ECS documentation for the valid values."
-        )));
-    }
-    let has_execution_role = text(body, "executionRoleArn").is_some();
-    for container in containers(body) {
-        if !has_execution_role && is_awslogs(container) {
-            return Err(client(
-                "Fargate requires task definition to have execution role ARN to support log driver awslogs.",
-            ));
-        }
-        if !has_execution_role && text(container, "image").is_some_and(is_ecr_image) {
-            return Err(client(
-                "Fargate requires task definition to have execution role ARN to support ECR images.",
-            ));
-        }
-        if integer(container, "stopTimeout").is_some_and(|seconds| seconds > FARGATE_STOP_SECONDS_MAX) {
-            return Err(client(
-                "Tasks using the Fargate launch type must have a container stop timeout of less than 120 seconds.",
-            ));
-        }
-        if container.get("privileged") == Some(&Value::Bool(true)) {
-            return Err(client("Fargate doesn't support 'privileged' containers."));
-        }
-    }
-    Ok(())
+fn log_driver(container: &Body) -> Option<&str> {
+    text(object(container, "logConfiguration")?, "logDriver")
+}
+
+fn log_option<'b>(container: &'b Body, name: &str) -> Option<&'b str> {
+    text(object(object(container, "logConfiguration")?, "options")?, name)
 }
 
 fn is_awslogs(container: &Body) -> bool {
-    let log = container.get("logConfiguration").and_then(Value::as_object);
-    log.is_some_and(|log| text(log, "logDriver") == Some("awslogs"))
-}
-
-fn is_fargate_size(cpu: &str, memory: &str) -> bool {
-    let (Ok(cpu), Ok(memory)) = (cpu.parse::<i64>(), memory.parse::<i64>()) else { return false };
-    let sizes = FARGATE.iter().find(|(known, ..)| *known == cpu);
-    sizes.is_some_and(|(_, least, most, by)| {
-        // The smallest size doubles: 512, 1024, 2048.
-        let fits = (memory - least) % by == 0 && !(cpu == 256 && memory == 1536);
-        (*least..=*most).contains(&memory) && fits
-    })
+    log_driver(container) == Some("awslogs")
 }
 
 /// `123456789012.dkr.ecr.REGION.amazonaws.com/…`.
@@ -297,7 +272,7 @@ pub(super) fn compatibilities(body: &Body) -> Value {
     }
     kinds.push("EC2");
     let (cpu, memory) = (text(body, "cpu").unwrap_or_default(), text(body, "memory").unwrap_or_default());
-    if text(body, "networkMode") == Some("awsvpc") && is_fargate_size(cpu, memory) {
+    if text(body, "networkMode") == Some("awsvpc") && is_size(cpu, memory) {
         kinds.push("FARGATE");
     }
     json!(kinds)

@@ -70,7 +70,7 @@ fn register(call: &Called<'_>) -> Result<Value, AwsError> {
         return Err(client("Family contains invalid characters."));
     }
     let body = normalised(call.members);
-    task_checks::check(&body)?;
+    task_checks::check(&body, place)?;
     let now = call.now_ms();
     let by = call.identified.caller.arn();
     let registered = call.write(&permit, |writing| {

@@ -8,7 +8,7 @@ use super::rollout::{Event, Target};
 use super::services::{self, Named};
 use super::{
     Called, Fault, active_cluster, cluster_key, controller, failure, includes, invalid, load, members, names,
-    no_service, resource_tag_keys, service_input, service_json, tags, update_service,
+    no_service, resource_tag_keys, service_input, service_json, tags, traffic, update_service,
 };
 use crate::authz::ecs_calls as calls;
 use crate::authz::{Call, Permit};
@@ -116,6 +116,7 @@ fn create(call: &Called<'_>) -> Result<Value, AwsError> {
     service_input::check_launch(call, Some(&definition))?;
     let scale = scale(call)?.unwrap_or(100.0);
     let mut body = members(call.members, &service_input::REVISION);
+    traffic::check(&body, &definition)?;
     body.insert("taskDefinition".to_owned(), Value::from(definition.arn()));
     let now = call.now_ms();
     let answer = call.write(&permit, |writing| {

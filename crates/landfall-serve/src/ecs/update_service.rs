@@ -1,17 +1,19 @@
 //! `UpdateService`: what makes a new deployment, and what doesn't.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
 
+use std::sync::Arc;
+
 use landfall_wire::error::AwsError;
 use serde_json::{Value, json};
 
 use super::pass_role::{self, PassedTo};
 use super::rollout::Event;
 use super::{
-    Called, Fault, active_cluster, controller, invalid, members, no_service, service_input, service_json,
-    services,
+    Called, Fault, active_cluster, controller, invalid, load, members, no_service, service_input,
+    service_json, services, traffic,
 };
 use crate::authz::ecs_calls as calls;
-use crate::store::ecs::{Body, Service, ServiceStatus};
+use crate::store::ecs::{Body, Service, ServiceStatus, TaskDefinition};
 
 /// A service that was deleted, or is going.
 pub(super) fn not_active() -> AwsError {
@@ -46,6 +48,9 @@ pub(super) fn update(call: &Called<'_>) -> Result<Value, AwsError> {
         let mut service = (*known).clone();
         check_controller(&service, &given)?;
         let changes = take(&mut service, given)?;
+        if changes && let Some(definition) = of_service(call, &service) {
+            traffic::check(&service.body, &definition)?;
+        }
         if let Some(desired) = desired {
             let event = Event::Desire(desired);
             // What follows from it is decided together with the new deployment, if there is one.
@@ -68,6 +73,11 @@ pub(super) fn update(call: &Called<'_>) -> Result<Value, AwsError> {
         Ok(service)
     })?;
     Ok(json!({ "service": service_json::render(call.world, &service, false) }))
+}
+
+/// The task definition of a service, which none has whose task sets are made from outside.
+fn of_service(call: &Called<'_>, service: &Service) -> Option<Arc<TaskDefinition>> {
+    load::definition_by_arn(call.world, &service.place, service.text("taskDefinition")?)
 }
 
 /// What someone else controls is not changed here.

@@ -42,8 +42,9 @@ struct Wanted<'a> {
 pub fn assume_role(world: &World, call: &SignedCall<'_>, params: &Params) -> Result<Taken, AwsError> {
     let resource = || params.get("RoleArn").map(str::to_owned);
     let refused = |refusal| refuse(world, call, OPERATION, resource(), refusal);
-    check_caller(call).map_err(refused)?;
+    // What is malformed is told first, to the root user as well.
     let input = rules::check_assume_role(params)?;
+    check_caller(call).map_err(refused)?;
     let seconds = duration(call, &input).map_err(refused)?;
     let wanted = wanted(call, &input).map_err(refused)?;
     let role = find_role(world, &input.role);

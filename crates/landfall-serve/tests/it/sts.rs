@@ -415,7 +415,8 @@ fn get_and_json_are_answered_too() {
     let reply = stage.bench.call(&root(), "sts", request);
     let credentials = &reply.json()["GetSessionTokenResponse"]["GetSessionTokenResult"]["Credentials"];
     assert_eq!(credentials["Expiration"], 1_790_859_600);
-    let request = Request::query(STS, "AssumeRole", &[]).header("accept", "application/json");
+    let asked = [("RoleArn", "arn:aws:iam::123456789012:role/hub"), ("RoleSessionName", "next")];
+    let request = Request::query(STS, "AssumeRole", &asked).header("accept", "application/json");
     let reply = stage.bench.call(&root(), "sts", request);
     assert_eq!(reply.json()["Error"]["Code"], "AccessDenied");
 }

@@ -376,12 +376,10 @@ impl Upload {
             let content = Arc::clone(&file);
             blocking(move || content.sync_all()).await??;
         }
-        crate::store::waiting(|| {
-            let kept = blobs.keep(scratch, &actual, length);
-            // A large file takes a while to go, when it was there already.
-            drop(file);
-            kept
-        })?;
+        crate::store::waiting(|| blobs.keep(scratch, &actual, length))?;
+        // When the content was there already, this was the last of the file. A large one takes a while to go, and
+        // nobody has to wait for that.
+        tokio::task::spawn_blocking(move || drop(file));
         Ok(Stored { digest: actual, length })
     }
 }

@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Bytes of a block: more than is read from a connection at a time.
+/// Bytes of a block: what is read from one of several connections at a time.
 pub(super) const BLOCK_BYTES: usize = 64 << 10;
 /// Blocks that are kept for the next one who needs some: 4 MiB.
 const KEPT_BLOCKS_MAX: usize = 64;

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::io::{self, IoSlice, Seek as _, SeekFrom, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,9 +31,12 @@ const BATCH_BYTES: [usize; 2] = [BLOCK_BYTES / 2, 512 << 10];
 /// Uploads that are so many keep all processors busy without each of them gathering a batch while another one
 /// is at work, which would only take memory.
 const CROWD: usize = 16;
-/// Bytes that are read from a connection at a time, without a crowd of uploads and with one: a connection has up to
-/// three buffers of this size, of what was read, of what is on its way to the upload, and of what the upload copies.
-const READ_BYTES: [usize; 2] = [BLOCK_BYTES, BLOCK_BYTES / 2];
+/// Bytes that are read from the connections of all uploads at a time: each read has its own acknowledgement and its own
+/// way through hyper.
+const READ_TOTAL_BYTES: usize = 512 << 10;
+/// Least and most bytes that are read from one connection at a time. It has up to three buffers of this size, of what
+/// was read, of what is on its way to the upload, and of what the upload copies.
+const READ_BYTES: [usize; 2] = [BLOCK_BYTES / 2, 2 * BLOCK_BYTES];
 /// Bytes of all downloads together that are read ahead; as many are being sent.
 const DOWNLOADED_BYTES: usize = 2 << 20;
 /// Least and most bytes of a download that are read at a time.
@@ -65,8 +68,9 @@ impl Flow {
     /// Most bytes to read from a connection at a time. hyper's buffer grows, up to what a header section may have,
     /// while reads fill it; one byte less than it would have to be keeps it as it is.
     pub fn read_bytes_max(&self) -> usize {
-        let [few, crowd] = READ_BYTES;
-        if self.uploads.load(Ordering::Relaxed) >= CROWD { crowd - 1 } else { few - 1 }
+        let [min, max] = READ_BYTES;
+        let uploads = self.uploads.load(Ordering::Relaxed).max(1);
+        (READ_TOTAL_BYTES / uploads).clamp(min, max) - 1
     }
 }
 
@@ -154,10 +158,7 @@ impl Growing {
         let Self { file, mut hasher, length } = self;
         let length = length + batch.length() as u64;
         let target = Arc::clone(&file);
-        let writing = move |batch: &Batch| {
-            let mut target = &*target;
-            batch.parts().try_for_each(|part| target.write_all(part))
-        };
+        let writing = move |batch: &Batch| write_all(&target, batch);
         if sharing.count() > 1 {
             let working = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
@@ -177,6 +178,22 @@ impl Growing {
         });
         Ok(Stage::Working { file, length, writing: Some(writing), working })
     }
+}
+
+/// Writes a batch in one call if the system takes it so: a file system has less to do for one large piece than for
+/// many small ones.
+fn write_all(mut file: &File, batch: &Batch) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = batch.parts().map(IoSlice::new).collect();
+    let mut left = slices.as_mut_slice();
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A growing file with a batch on its way to the disk and through the hash.

@@ -171,7 +171,7 @@ def _(bench):
     contains(said, ["secrets of a build need buildx or Podman"])
 
 
-def services(bench):
+def services(image):
     return (
         "name: Services\n"
         + HEAD
@@ -179,7 +179,7 @@ def services(bench):
     runs-on: ubuntu-latest
     services:
       web:
-        image: {busybox(bench)}
+        image: {image}
         env: {{ GREETING: hello from the service }}
         ports: ['8080']
         options: >-
@@ -195,24 +195,23 @@ def services(bench):
 
 @check("a service container is started, healthy before the first step, reached on its port, and removed")
 def _(bench):
-    said = rehearse(bench, services(bench), "--job", "test")
+    said = rehearse(bench, services(busybox(bench)), "--job", "test")
     contains(said, ["hello from the service", "Initialize containers", "Stop containers"])
     same(left_over(bench), [], "what is left in the engine")
 
 
 @check("a service that never gets healthy fails its job, with its log")
 def _(bench):
-    workflow = services(bench).replace("httpd -f -p 8080 -h /www", "echo broken; sleep 60")
+    workflow = services(busybox(bench)).replace("httpd -f -p 8080 -h /www", "echo broken; sleep 60")
     workflow = workflow.replace("--health-timeout 2s", "--health-timeout 1s --health-retries 1")
     said = rehearse(bench, workflow, expect=1)
     contains(said, ["its health check says unhealthy", "web: broken", "Failed to initialize container"])
     same(left_over(bench), [], "what is left in the engine")
 
 
-@check("steps of a job with a container run inside of it, with services by their names and GitHub's folders")
-def _(bench):
-    image = busybox(bench)
-    workflow = services(bench).split("    steps:")[0] + f"""    container:
+def job_container(image, service="web"):
+    """A job whose steps run in a container, and reach its service by this name."""
+    return services(image).split("    steps:")[0] + f"""    container:
       image: {image}
       env: {{ OF_CONTAINER: inside }}
       options: --hostname the-container
@@ -224,7 +223,7 @@ def _(bench):
         run: |
           test ! -e /usr/bin/env && echo "no other programs"
           hostname; pwd; echo "$GITHUB_WORKSPACE $RUNNER_TEMP $HOME $OF_CONTAINER"
-          wget -q -O - http://web:8080/
+          wget -q -O - http://{service}:8080/
           test "$TOKEN" = hunter2 && echo "the secret is $TOKEN"
           grep -c push "$GITHUB_EVENT_PATH"
           echo "seen=yes" >>"$GITHUB_OUTPUT"
@@ -239,7 +238,11 @@ def _(bench):
     runs-on: ubuntu-latest
     steps: [{{ run: 'echo "seen: ${{{{ needs.test.outputs.seen }}}}"' }}]
 """
-    said = rehearse(bench, workflow, "--secret", "TOKEN=hunter2")
+
+
+@check("steps of a job with a container run inside of it, with services by their names and GitHub's folders")
+def _(bench):
+    said = rehearse(bench, job_container(busybox(bench)), "--secret", "TOKEN=hunter2")
     contains(said, ["the-container", "/__w/web/web /__w/_temp /github/home inside", "hello from the service", "no other programs"])
     contains(said, ["the secret is ***", "made", "set", "has a session", "seen: yes", "the crossing works"])
     lacks(said, ["hunter2"])
@@ -267,9 +270,8 @@ echo "key=kept" >>"$GITHUB_STATE"
 """
 
 
-@check("actions that are containers run: from a Dockerfile with arguments and a post step, and from an image")
-def _(bench):
-    image = busybox(bench)
+def container_actions(image):
+    """A workflow with an action of a Dockerfile and one of an image, and the first one's files."""
     workflow = HEAD + f"""  test:
     runs-on: ubuntu-latest
     steps:
@@ -288,11 +290,17 @@ def _(bench):
         ".github/actions/greet/action.yml": ACTION,
         ".github/actions/greet/Dockerfile": f"FROM {image}\nCOPY main.sh post.sh /\n",
         ".github/actions/greet/main.sh": MAIN,
-        ".github/actions/greet/post.sh": '#!/bin/sh\necho "post $STATE_key"\n',
+        ".github/actions/greet/post.sh": '#!/bin/sh\necho "post $STATE_key to $1"\n',
     }
+    return workflow, files
+
+
+@check("actions that are containers run: from a Dockerfile with arguments and a post step, and from an image")
+def _(bench):
+    workflow, files = container_actions(busybox(bench))
     said = rehearse(bench, workflow, files=files, DOCKER_BUILDKIT="0")
     contains(said, ["main world, two words, world, 1 in /github/workspace with /github/workspace", "it said hello world"])
-    contains(said, ["post kept", "from an image and more", "exit code 3", "done"])
+    contains(said, ["post kept to world", "from an image and more", "exit code 3", "done"])
     same(left_over(bench), [], "what is left in the engine")
 
 

@@ -52,6 +52,11 @@ def environment_path():
     return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
+def runtime():
+    """What runs Podman's containers: crun takes no machine that has both kinds of control groups; runc does."""
+    return shutil.which("runc", path=environment_path()) or "crun"
+
+
 def podman_service(bench):
     podman = program("podman")
     if os.geteuid() != 0:
@@ -59,9 +64,7 @@ def podman_service(bench):
     place = bench.folder("podman")
     host = f"unix://{place}/podman.sock"
     store = ["--root", place / "root", "--runroot", place / "run", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]
-    # crun takes no machine that has both kinds of control groups; runc does.
-    runc = shutil.which("runc", path=environment_path())
-    store += ["--runtime", runc] if runc else []
+    store += ["--runtime", runtime()]
     log = open(place / "log", "w+")
     # Its own defaults are more than every machine lets anyone have.
     (place / "containers.conf").write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n')

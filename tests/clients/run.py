@@ -58,11 +58,13 @@ import deploy  # noqa: F401
 import deploy_staged  # noqa: F401
 import ecs_docker  # noqa: F401
 import ecs_containers  # noqa: F401
+import ecs_roles  # noqa: F401
 import deploy_docker  # noqa: F401
 import infra_again  # noqa: F401
 import infra_whole  # noqa: F401
 import rehearsals  # noqa: F401
 import docker_actions  # noqa: F401
+import podman_actions  # noqa: F401
 import ecs_rehearsals  # noqa: F401
 import gitlab  # noqa: F401
 import operations  # noqa: F401
@@ -71,10 +73,13 @@ import operations  # noqa: F401
 OPTIONAL = {
     "docker engine",
     "docker actions",
+    "podman actions",
     "ecs docker",
     "ecs docker containers",
     "ecs docker without a bridge containers",
     "ecs podman containers",
+    "ecs docker roles",
+    "ecs podman roles",
     "deploy docker",
     "pod chains",
 }

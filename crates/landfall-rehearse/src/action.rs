@@ -355,11 +355,8 @@ pub(crate) async fn run(
             };
             composite(executor, run, &local.action, steps, scope).await
         }
-        Runs::JavaScript { .. } => {
-            javascript(executor, run, step, local, (&given.inputs, step_env), name).await
-        }
-        Runs::Docker { .. } => {
-            container::run(executor, run, step, local, (&given.inputs, step_env), name).await
+        Runs::JavaScript { .. } | Runs::Docker { .. } => {
+            whole(executor, run, step, local, (&given.inputs, step_env), name).await
         }
     }
 }
@@ -394,6 +391,86 @@ async fn composite(
     Done { outputs, ..Done::without_a_process(result) }
 }
 
+/// Runs an action that is a program, with what it has before and after.
+async fn whole(
+    executor: &mut Executor<'_>,
+    run: &mut JobRun<'_>,
+    step: &Step,
+    local: &Local,
+    given: Inputs<'_>,
+    name: &str,
+) -> Done {
+    let (Runs::JavaScript { pre, post, .. } | Runs::Docker { pre, post, .. }) = &local.action.runs else {
+        return Done::without_a_process(Ok(()));
+    };
+    let mut kept = run.pre_states.remove(&step.span.start).unwrap_or_default();
+    // The runner runs `pre` of a job's own steps before its first one.
+    if let (Some((pre, _)), false) = (pre, run.scopes.is_empty() || local.repository.is_empty()) {
+        let done = part(executor, run, step, local, given, (Some(pre.as_str()), name), &kept).await;
+        kept.extend(done.states.iter().cloned());
+        if done.result.is_err() {
+            return done;
+        }
+    }
+    let done = part(executor, run, step, local, given, (None, name), &kept).await;
+    kept.extend(done.states.iter().cloned());
+    if let Some((post, condition)) = post
+        && let Ok(what) = what(executor, run, step, local, given, (Some(post.as_str()), name), &kept).await
+    {
+        let What { program, args, further, place, .. } = what;
+        run.posts.push(Post {
+            name: format!("Post {name}"),
+            program,
+            args,
+            place,
+            further,
+            condition: condition.clone(),
+            span: step.span,
+            step_env: given.1.clone(),
+        });
+    }
+    done
+}
+
+/// The inputs of an action, and the variables of its step.
+type Inputs<'g> = (&'g [(String, String)], &'g StepEnv);
+
+/// Runs one part of an action: its `pre` or `post` when that is named, else what it is for. `kept` is what its earlier
+/// parts have kept.
+async fn part(
+    executor: &mut Executor<'_>,
+    run: &mut JobRun<'_>,
+    step: &Step,
+    local: &Local,
+    given: Inputs<'_>,
+    (other, name): (Option<&str>, &str),
+    kept: &[(String, String)],
+) -> Done {
+    match what(executor, run, step, local, given, (other, name), kept).await {
+        Ok(what) => step::with_limit(executor, run, step, what, name).await,
+        Err(error) => Done::without_a_process(Err(error)),
+    }
+}
+
+/// The command of one part of an action.
+async fn what<'g>(
+    executor: &mut Executor<'_>,
+    run: &mut JobRun<'_>,
+    step: &Step,
+    local: &Local,
+    given: Inputs<'g>,
+    (other, name): (Option<&str>, &str),
+    kept: &[(String, String)],
+) -> Result<What<'g>, Failed> {
+    match &local.action.runs {
+        Runs::JavaScript { main, .. } => {
+            let further = [variables(given.0), states(kept)].concat();
+            script(executor, run, local, other.unwrap_or(main), given.1, further).await
+        }
+        _ => container::what(executor, run, step, local, given, (other, name), kept).await,
+    }
+}
+
 /// A command of an action's script.
 async fn script<'w>(
     executor: &Executor<'_>,
@@ -424,57 +501,7 @@ async fn script<'w>(
     Ok(What { program, args, dir, step_env, further, limit: Duration::ZERO, place })
 }
 
-async fn javascript(
-    executor: &mut Executor<'_>,
-    run: &mut JobRun<'_>,
-    step: &Step,
-    local: &Local,
-    (inputs, step_env): (&[(String, String)], &StepEnv),
-    name: &str,
-) -> Done {
-    let Runs::JavaScript { main, pre, post, .. } = &local.action.runs else {
-        return Done::without_a_process(Ok(()));
-    };
-    let inputs = variables(inputs);
-    let mut kept = run.pre_states.remove(&step.span.start).unwrap_or_default();
-    // The runner runs `pre` of a job's own steps before its first one.
-    if let (Some((pre, _)), false) = (pre, run.scopes.is_empty() || local.repository.is_empty()) {
-        let what = match script(executor, run, local, pre, step_env, inputs.clone()).await {
-            Ok(what) => what,
-            Err(error) => return Done::without_a_process(Err(error)),
-        };
-        let done = step::with_limit(executor, run, step, what, name).await;
-        kept.extend(done.states.iter().cloned());
-        if done.result.is_err() {
-            return done;
-        }
-    }
-    let further = [inputs.clone(), states(&kept)].concat();
-    let done = match script(executor, run, local, main, step_env, further).await {
-        Ok(what) => step::with_limit(executor, run, step, what, name).await,
-        Err(error) => return Done::without_a_process(Err(error)),
-    };
-    kept.extend(done.states.iter().cloned());
-    if let Some((post, condition)) = post {
-        let further = [inputs, states(&kept)].concat();
-        let what = script(executor, run, local, post, step_env, further).await;
-        if let Ok(What { program, args, further, place, .. }) = what {
-            run.posts.push(Post {
-                name: format!("Post {name}"),
-                program,
-                args,
-                place,
-                further,
-                condition: condition.clone(),
-                span: step.span,
-                step_env: step_env.clone(),
-            });
-        }
-    }
-    done
-}
-
-/// Runs what JavaScript actions of a job want to have run before its first step.
+/// Runs what an action of a job wants to have run before the job's first step.
 pub(crate) async fn run_pre(executor: &mut Executor<'_>, run: &mut JobRun<'_>, step: &Step) {
     let StepBody::Uses { uses, with } = &step.body else { return };
     if local_path(&uses.value).is_some() || is_own(executor.rehearsal, &uses.value) {
@@ -495,24 +522,11 @@ pub(crate) async fn run_pre(executor: &mut Executor<'_>, run: &mut JobRun<'_>, s
     executor.observer.event(Event::StepStarted { name: &name });
     let prepared = step::evaluated(executor, run, with, &step_env)
         .and_then(|with| given(executor, run, &local.action, &with));
-    let is_container = matches!(local.action.runs, Runs::Docker { .. });
     let done = match prepared {
-        Ok(given) if is_container => {
-            container::run_one(
-                executor,
-                run,
-                step,
-                &local,
-                (&given.inputs, &step_env),
-                (Some(pre), &name),
-                &[],
-            )
-            .await
+        Ok(given) => {
+            let given = (given.inputs.as_slice(), &step_env);
+            part(executor, run, step, &local, given, (Some(pre), &name), &[]).await
         }
-        Ok(given) => match script(executor, run, &local, pre, &step_env, variables(&given.inputs)).await {
-            Ok(what) => step::with_limit(executor, run, step, what, &name).await,
-            Err(error) => Done::without_a_process(Err(error)),
-        },
         Err(error) => Done::without_a_process(Err(error)),
     };
     run.pre_states.insert(step.span.start, done.states);

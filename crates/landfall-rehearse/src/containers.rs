@@ -303,7 +303,11 @@ impl Containers {
     async fn hand_back(&self) {
         let user = rustix::process::getuid();
         let Some(job) = self.job.as_ref().filter(|_| !user.is_root()) else { return };
-        let owner = format!("{}:{}", user.as_raw(), rustix::process::getgid().as_raw());
+        // Where the engine runs as its user, that one is root in containers.
+        let owner = match self.engine.is_rootless().await {
+            true => "0:0".to_owned(),
+            false => format!("{}:{}", user.as_raw(), rustix::process::getgid().as_raw()),
+        };
         let args = ["exec", "--user", "0", &job.name, "chown", "-R", &owner, "/__w", "/github"];
         // An image without `chown` leaves its files; the folder says so when it can't be removed.
         let _ = self.engine.ask(&args).await;
@@ -323,7 +327,7 @@ impl Containers {
                 commands.push(words.iter().map(|word| (*word).to_owned()).chain(names).collect());
             }
         };
-        add(&["rm", "--force", "--volumes"], std::mem::take(&mut self.made));
+        add(self.engine.rm(), std::mem::take(&mut self.made));
         add(&["network", "rm"], self.network.take().into_iter().collect());
         add(&["image", "rm", "--force"], std::mem::take(&mut self.images));
         commands

@@ -203,11 +203,15 @@ fn of_task(origin: &Origin<'_>, task: &Task, count: usize, service: &str) -> Opt
     let is_memory = container.reason.as_deref().is_some_and(|why| why.starts_with("OutOfMemory"));
     let rule = if is_memory { "out-of-memory" } else { "container-exited" };
     let finding = Finding::error(rule, format!("{what}, in {of}"));
-    let limit = is_memory.then(|| key("memory")).flatten();
+    let is_unsure = !is_memory && is_silent_kill(origin.world, container);
+    let limit = (is_memory || is_unsure).then(|| key("memory")).flatten();
     let span = limit.or_else(|| place_of(origin, family, name));
     let text = if limit.is_some() { "it may have no more than this" } else { "this container" };
     let finding = at(finding, span, text).note(stopped);
     let finding = match &container.reason {
+        _ if is_unsure => {
+            finding.note("Podman before version 5 doesn't tell whether a container was killed for its memory")
+        }
         Some(why) if !reason.contains(why.as_str()) => finding.note(format!("`{name}`: {why}")),
         _ => finding,
     };
@@ -217,6 +221,12 @@ fn of_task(origin: &Origin<'_>, task: &Task, count: usize, service: &str) -> Opt
     } else {
         finding
     })
+}
+
+/// Whether a container was killed by an engine that may not tell when that is for its memory.
+fn is_silent_kill(world: &World, container: &Container) -> bool {
+    let is_podman = world.ecs.engine().is_some_and(|engine| engine.kind() == "Podman");
+    is_podman && container.exit_code == Some(137) && container.reason.is_none()
 }
 
 /// Whether a container complains of its port where the engine leaves nothing but the machine's.

@@ -126,6 +126,29 @@ impl Engine {
         self.has_buildx || self.kind == Kind::Podman
     }
 
+    /// Whether somebody else has to run health checks: Podman has timers of systemd do it, where one runs.
+    /// <https://www.freedesktop.org/software/systemd/man/latest/sd_booted.html>
+    pub(crate) fn leaves_checks(&self) -> bool {
+        self.kind == Kind::Podman && !Path::new("/run/systemd/system").exists()
+    }
+
+    /// Whether it runs as its user, with other users' numbers for those in containers.
+    pub(crate) async fn is_rootless(&self) -> bool {
+        let (format, word) = match self.kind {
+            Kind::Docker => ("{{.SecurityOptions}}", "name=rootless"),
+            Kind::Podman => ("{{.Host.Security.Rootless}}", "true"),
+        };
+        self.ask(&["info", "--format", format]).await.is_ok_and(|said| said.contains(word))
+    }
+
+    /// Words that remove containers, running or not: Podman would ask them first, and wait for ten seconds.
+    pub(crate) fn rm(&self) -> &'static [&'static str] {
+        match self.kind {
+            Kind::Docker => &["rm", "--force", "--volumes"],
+            Kind::Podman => &["rm", "--force", "--volumes", "--time=0"],
+        }
+    }
+
     /// Flags for a registry without a certificate: Docker knows that loopback has none.
     pub(crate) fn without_tls(&self) -> &'static [&'static str] {
         match self.kind {

@@ -18,19 +18,27 @@ pub struct Connection {
     pub user_agent: Option<String>,
     /// The name, and the port if it was said, by which the client calls this server: `Host`.
     pub called: Option<String>,
+    /// Where the client reaches this server when that is nowhere that others do: `http://127.0.0.1:51679`.
+    pub base: Option<&'static str>,
 }
 
 impl Connection {
     /// A connection from an address.
     pub fn new(peer: IpAddr, user_agent: Option<&str>) -> Self {
         let user_agent = user_agent.map(|text| text.chars().take(USER_AGENT_CHARS_MAX).collect());
-        Self { peer: peer.to_canonical(), user_agent, called: None }
+        Self { peer: peer.to_canonical(), user_agent, called: None, base: None }
     }
 
     /// With the `Host` that the client says.
     #[must_use]
     pub fn called(self, host: Option<&str>) -> Self {
         Self { called: host.map(str::to_owned), ..self }
+    }
+
+    /// By an address that leads to this server only from where the client is.
+    #[must_use]
+    pub fn by(self, base: &'static str) -> Self {
+        Self { base: Some(base), ..self }
     }
 
     /// Whether the other side is on this machine.

@@ -7,11 +7,11 @@ use landfall_check::github::containers::words;
 use landfall_check::github::{Action, Object, Runs, Step, Template, Value};
 use landfall_types::{SourceId, Span, Spanned};
 
-use super::{IMAGE, Local, states, variables};
+use super::{IMAGE, Inputs, Local, states, variables};
 use crate::containers::{self, ActionImage};
 use crate::docker::build;
-use crate::job::{JobRun, Post};
-use crate::protocol::{self, Done, Failed, Place, What};
+use crate::job::JobRun;
+use crate::protocol::{self, Failed, Place, What};
 use crate::run::Executor;
 use crate::step::{self, StepEnv};
 
@@ -23,69 +23,22 @@ pub(super) fn of_image(image: &str) -> Action {
     Action { name: String::new(), inputs: Vec::new(), outputs: Vec::new(), runs, span: nowhere }
 }
 
-/// Runs an action, with what it has before and after.
-pub(super) async fn run(
+/// The command of an action's container: with its own entrypoint, or with another.
+pub(super) async fn what<'g>(
     executor: &mut Executor<'_>,
     run: &mut JobRun<'_>,
     step: &Step,
     local: &Local,
-    (inputs, step_env): (&[(String, String)], &StepEnv),
-    name: &str,
-) -> Done {
-    let Runs::Docker { pre, post, .. } = &local.action.runs else { return Done::without_a_process(Ok(())) };
-    let given = (inputs, step_env);
-    let mut kept = run.pre_states.remove(&step.span.start).unwrap_or_default();
-    // The runner runs `pre` of a job's own steps before its first one.
-    if let (Some((pre, _)), false) = (pre, run.scopes.is_empty() || local.repository.is_empty()) {
-        let done = run_one(executor, run, step, local, given, (Some(pre.as_str()), name), &kept).await;
-        kept.extend(done.states.iter().cloned());
-        if done.result.is_err() {
-            return done;
-        }
-    }
-    let done = run_one(executor, run, step, local, given, (None, name), &kept).await;
-    kept.extend(done.states.iter().cloned());
-    if let Some((post, condition)) = post {
-        let image = image(executor, run, step, local, given, name).await;
-        if let Ok(image) = image {
-            run.posts.push(Post {
-                name: format!("Post {name}"),
-                program: post.into(),
-                args: Vec::new(),
-                place: Place::Action(Box::new(ActionImage { image, has_entrypoint: true })),
-                further: [variables(inputs), states(&kept)].concat(),
-                condition: condition.clone(),
-                span: step.span,
-                step_env: step_env.clone(),
-            });
-        }
-    }
-    done
-}
-
-/// Runs an action's container once: with its own entrypoint, or with another.
-pub(super) async fn run_one(
-    executor: &mut Executor<'_>,
-    run: &mut JobRun<'_>,
-    step: &Step,
-    local: &Local,
-    (inputs, step_env): (&[(String, String)], &StepEnv),
+    (inputs, step_env): Inputs<'g>,
     (entrypoint, name): (Option<&str>, &str),
     kept: &[(String, String)],
-) -> Done {
-    let prepared = async {
-        let image = image(executor, run, step, local, (inputs, step_env), name).await?;
-        command(executor, run, local, (inputs, step_env), entrypoint).map(|command| (image, command))
-    };
-    let (image, (program, args, own_env)) = match prepared.await {
-        Ok(prepared) => prepared,
-        Err(error) => return Done::without_a_process(Err(error)),
-    };
+) -> Result<What<'g>, Failed> {
+    let image = image(executor, run, step, local, step_env, name).await?;
+    let (program, args, own_env) = command(executor, run, local, (inputs, step_env), entrypoint)?;
     let has_entrypoint = program.is_some();
     let further = [own_env, variables(inputs), states(kept)].concat();
     let place = Place::Action(Box::new(ActionImage { image, has_entrypoint }));
-    let what = What { place, ..What::here(program.unwrap_or_default(), args, run, step_env, further) };
-    step::with_limit(executor, run, step, what, name).await
+    Ok(What { place, ..What::here(program.unwrap_or_default(), args, run, step_env, further) })
 }
 
 /// Entrypoint, arguments and variables of an action's container.
@@ -95,7 +48,7 @@ fn command(
     executor: &Executor<'_>,
     run: &JobRun<'_>,
     local: &Local,
-    (inputs, step_env): (&[(String, String)], &StepEnv),
+    (inputs, step_env): Inputs<'_>,
     entrypoint: Option<&str>,
 ) -> Result<Command, Failed> {
     let Runs::Docker { entrypoint: own, args, env, .. } = &local.action.runs else {
@@ -127,7 +80,7 @@ async fn image(
     run: &mut JobRun<'_>,
     step: &Step,
     local: &Local,
-    (_, step_env): (&[(String, String)], &StepEnv),
+    step_env: &StepEnv,
     name: &str,
 ) -> Result<String, Failed> {
     let Runs::Docker { image, .. } = &local.action.runs else { return Err("not a container".to_owned()) };

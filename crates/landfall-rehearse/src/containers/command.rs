@@ -26,6 +26,9 @@ const OF_COMMAND_LINE: &[&str] = &[
     "BUILDKIT_",
     "CONTAINER",
     "PODMAN_",
+    "BUILDAH_",
+    "STORAGE_",
+    "REGISTRY_AUTH_FILE",
     "LD_",
     "GO",
 ];
@@ -241,11 +244,15 @@ mod tests {
 
     #[test]
     fn values_are_no_words_of_the_command_line_unless_it_would_read_them() {
-        let all =
-            [("TOKEN", "hunter2"), ("PATH", "/bin"), ("DOCKER_CONFIG", "/github/home/.docker"), ("a=b", "x")];
+        let all = [
+            ("TOKEN", "hunter2"),
+            ("PATH", "/bin"),
+            ("REGISTRY_AUTH_FILE", "/github/home/auth"),
+            ("a=b", "x"),
+        ];
         let (flags, values) =
             variables(all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        assert_eq!(flags, ["--env=TOKEN", "--env=PATH=/bin", "--env=DOCKER_CONFIG=/github/home/.docker"]);
+        assert_eq!(flags, ["--env=TOKEN", "--env=PATH=/bin", "--env=REGISTRY_AUTH_FILE=/github/home/auth"]);
         assert_eq!(values, [("TOKEN".to_owned(), "hunter2".to_owned())]);
     }
 

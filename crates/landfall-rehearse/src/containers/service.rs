@@ -1,6 +1,6 @@
 //! Service containers: their ports, their names, and the wait for their health.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use landfall_check::github::containers::{Container, words};
 
@@ -129,7 +129,11 @@ impl Containers {
     ) -> Result<(), Failed> {
         for service in &self.services {
             let mut pause = LOOK.0;
+            let mut check = self.own_check(service).await;
             loop {
+                if let Some(check) = &mut check {
+                    self.check(service, check).await;
+                }
                 let state = self.engine.ask(&["inspect", "--format", STATE, &service.container]).await?;
                 let mut words = state.rsplitn(3, ' ');
                 let code = words.next().unwrap_or_default();
@@ -173,6 +177,62 @@ impl Containers {
     }
 }
 
+/// A health check that nobody but this process runs.
+struct OwnCheck {
+    interval: Duration,
+    last: Option<Instant>,
+}
+
+impl Containers {
+    /// The health check of a service where its engine leaves that to timers of systemd, as Podman does, and no systemd
+    /// runs here.
+    async fn own_check(&self, service: &Service) -> Option<OwnCheck> {
+        if !self.engine.leaves_checks() {
+            return None;
+        }
+        let format = "{{if .Config.Healthcheck}}{{.Config.Healthcheck.Interval}}{{end}}";
+        let interval = self.engine.ask(&["inspect", "--format", format, &service.container]).await.ok()?;
+        // Without a check there is no interval.
+        let interval = of_go(interval.trim()).filter(|interval| !interval.is_zero())?;
+        Some(OwnCheck { interval, last: None })
+    }
+
+    /// Runs a check that is due. What came of it is in the service's state.
+    async fn check(&self, service: &Service, check: &mut OwnCheck) {
+        if check.last.is_none_or(|last| last.elapsed() >= check.interval) {
+            check.last = Some(Instant::now());
+            let _ = self.engine.ask(&["healthcheck", "run", &service.container]).await;
+        }
+    }
+}
+
+/// A time as Go writes it, `1m30s`; as a whole number it is nanoseconds.
+fn of_go(text: &str) -> Option<Duration> {
+    if let Ok(nanoseconds) = text.parse() {
+        return Some(Duration::from_nanos(nanoseconds));
+    }
+    let mut all = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| letter != '.' && !letter.is_ascii_digit())?;
+        let (number, unit) = rest.split_at(digits);
+        let letters = unit.find(|letter: char| letter.is_ascii_digit()).unwrap_or(unit.len());
+        let (unit, after) = unit.split_at(letters);
+        let seconds = match unit {
+            "ns" => 1e-9,
+            "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        all += Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+        rest = after;
+    }
+    Some(all)
+}
+
 /// `6379/tcp -> 127.0.0.1:49153`
 fn of_line(line: &str) -> Option<(String, String)> {
     let (inside, outside) = line.split_once(" -> ")?;
@@ -183,6 +243,22 @@ fn of_line(line: &str) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_read_as_go_writes_it() {
+        for (text, wanted) in [
+            ("1s", Some(1_000)),
+            ("1m30s", Some(90_000)),
+            ("1h0m0.5s", Some(3_600_500)),
+            ("250ms", Some(250)),
+            ("30000000000", Some(30_000)),
+            ("", Some(0)),
+            ("soon", None),
+            ("5", Some(0)),
+        ] {
+            assert_eq!(of_go(text).map(|time| time.as_millis()), wanted, "{text}");
+        }
+    }
 
     #[test]
     fn ports_are_published_on_loopback_alone() {

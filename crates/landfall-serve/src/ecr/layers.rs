@@ -332,8 +332,9 @@ pub(super) fn get_download_url(call: &EcrCall<'_>) -> Answer {
     };
     let plain = serde_json::to_vec(&sealed).map_err(|_| internal(Protocol::Json11))?;
     let token = call.world.vault.seal(Purpose::LayerLink, &plain).map_err(|_| internal(Protocol::Json11))?;
+    let base = call.identified.connection.base.unwrap_or_else(|| call.world.base_url());
     Ok(json!({
-        "downloadUrl": format!("{}/_landfall/layers/{token}", call.world.base_url()),
+        "downloadUrl": format!("{base}/_landfall/layers/{token}"),
         "layerDigest": digest.as_str(),
     }))
 }

@@ -10,6 +10,7 @@ use super::{Answer, EcrCall, account_id, epoch};
 use crate::authn::RegistryLogin;
 use crate::authz::{Permit, calls};
 use crate::caller::Caller;
+use crate::connection::Connection;
 use crate::vault::Purpose;
 use crate::world::World;
 
@@ -29,8 +30,13 @@ pub(super) fn get(call: &EcrCall<'_>) -> Answer {
     let accounts = if accounts.is_empty() { vec![own] } else { accounts };
     // No resource policy can give it: a login isn't for one repository.
     let permit = call.authorize("*".to_owned(), own.as_str(), None, Vec::new())?;
-    let called = call.identified.connection.called.as_deref();
-    get_authorization_token(call.world, permit, &call.identified.region, &accounts, called)
+    get_authorization_token(
+        call.world,
+        permit,
+        &call.identified.region,
+        &accounts,
+        &call.identified.connection,
+    )
 }
 
 /// `GetAuthorizationToken`: a login for the region's registries, once for each account.
@@ -45,15 +51,17 @@ pub fn get_authorization_token(
     permit: Permit<calls::GetAuthorizationToken>,
     region: &str,
     accounts: &[AccountId],
-    called: Option<&str>,
+    connection: &Connection,
 ) -> Result<Value, AwsError> {
+    let called = connection.called.as_deref();
     let door = world.doors.called(called);
+    let own = connection.base.unwrap_or_else(|| world.base_url());
     let entries = accounts.iter().map(|account| {
         let (token, expires_at) = login(world, permit.caller(), *account, (region, door))?;
         Ok(json!({
             "authorizationToken": token,
             "expiresAt": epoch(expires_at),
-            "proxyEndpoint": named(called, region, *account).unwrap_or_else(|| world.base_url().to_owned()),
+            "proxyEndpoint": named(called, region, *account).unwrap_or_else(|| own.to_owned()),
         }))
     });
     Ok(json!({ "authorizationData": entries.collect::<Result<Vec<_>, AwsError>>()? }))

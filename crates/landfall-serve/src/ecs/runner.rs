@@ -4,10 +4,14 @@
 //! services then go through the same statuses with nothing behind them, so that deployments can be
 //! watched; a task that was run for its own sake stops with that reason.
 
+pub(crate) mod agent;
 mod engine;
+mod handover;
+mod hold;
 mod host_config;
 mod log;
 mod made;
+mod metadata;
 mod order;
 mod owner;
 mod pause;
@@ -20,7 +24,6 @@ mod volumes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use landfall_types::secret::ct_eq;
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -30,6 +33,7 @@ use crate::store::ecs::{Place, Service, ServiceStatus, Task, TaskStatus};
 use crate::store::{Record, StoreError};
 use crate::world::World;
 
+use agent::{Agent, Member};
 pub use engine::Engine;
 pub use log::LogLine;
 
@@ -62,8 +66,10 @@ struct Now {
     has_made: bool,
     /// The server ends: nothing is made any more.
     is_over: bool,
-    /// Tokens of the tasks' credentials endpoints, by task id.
-    tokens: BTreeMap<String, String>,
+    /// The agent of each task, by task id.
+    agents: BTreeMap<String, Agent>,
+    /// Whether containers can't hand a port over to this server.
+    handover_fails: bool,
     /// What containers have written, by task id and container.
     logs: BTreeMap<(String, String), Vec<LogLine>>,
 }
@@ -150,8 +156,29 @@ impl Runner {
         self.now().images.contains(image)
     }
 
-    fn keep_token(&self, task: &str, token: String) {
-        self.now().tokens.insert(task.to_owned(), token);
+    fn keep_agent(&self, task: &str, agent: Agent) {
+        self.now().agents.insert(task.to_owned(), agent);
+    }
+
+    /// The agents of the tasks that run, by task id.
+    fn agents(&self) -> BTreeMap<String, Agent> {
+        self.now().agents.clone()
+    }
+
+    /// Notes something of a container for its agent.
+    fn note_member(&self, task: &str, container: &str, note: impl FnOnce(&mut Member)) {
+        let mut now = self.now();
+        if let Some(member) = now.agents.get_mut(task).and_then(|agent| agent.member(container)) {
+            note(member);
+        }
+    }
+
+    fn handover_fails(&self) -> bool {
+        self.now().handover_fails
+    }
+
+    fn note_handover_fails(&self) {
+        self.now().handover_fails = true;
     }
 
     fn keep_log(&self, task: &str, container: &str, lines: Vec<LogLine>) {
@@ -164,7 +191,7 @@ impl Runner {
 
     fn forget(&self, key: &str, task: &str) {
         let mut now = self.now();
-        now.tokens.remove(task);
+        now.agents.remove(task);
         now.running.remove(key);
     }
 }
@@ -452,31 +479,9 @@ pub fn log_of_stream(world: &World, place: &Place, group: &str, stream: &str) ->
     if is_its { world.ecs.log(id, name) } else { None }
 }
 
-/// What a container asks of its own endpoints: `credentials` with the token that only it has, `task` or
-/// nothing for its metadata.
-///
-/// # Errors
-/// Status and message.
-pub fn container_endpoint(
-    world: &World,
-    id: &str,
-    what: &str,
-    authorization: Option<&str>,
-) -> Result<Value, (u16, String)> {
-    let task = world.store.list::<Task>("").into_iter().find(|task| task.id == id);
-    let task = task.ok_or((404, "there is no such task".to_owned()))?;
-    if what != "credentials" {
-        return Ok(super::task_json::metadata(&task));
-    }
-    let token = world.ecs.now().tokens.get(id).cloned();
-    let is_own = match (&token, authorization) {
-        (Some(token), Some(given)) => ct_eq(token.as_bytes(), given.as_bytes()),
-        _ => false,
-    };
-    if !is_own {
-        return Err((401, "the authorization token is not the task's".to_owned()));
-    }
-    run::credentials(world, &task)
+/// The task of an id.
+fn task(world: &World, id: &str) -> Option<Arc<Task>> {
+    world.store.list::<Task>("").into_iter().find(|task| task.id == id)
 }
 
 /// The role that a task has, from its overrides or its definition.

@@ -65,33 +65,6 @@ pub(super) fn render(task: &Task, with_tags: bool) -> Value {
     Value::Object(answer)
 }
 
-/// A task as its own containers see it.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4.html>
-pub(super) fn metadata(task: &Task) -> Value {
-    let (family, revision) = task.definition_name().split_once(':').unwrap_or_default();
-    let container = |container: &Container| {
-        json!({
-            "DockerId": container.runtime_id,
-            "Name": container.name,
-            "Image": container.image,
-            "ImageID": container.digest,
-            "KnownStatus": container.status,
-            "ExitCode": container.exit_code,
-        })
-    };
-    json!({
-        "Cluster": task.cluster_arn(),
-        "TaskARN": task.arn(),
-        "Family": family,
-        "Revision": revision,
-        "DesiredStatus": if task.is_stopping { "STOPPED" } else { "RUNNING" },
-        "KnownStatus": task.status.word(),
-        "LaunchType": task.body.get("launchType"),
-        "AvailabilityZone": format!("{}a", task.place.region),
-        "Containers": task.containers.iter().map(container).collect::<Vec<_>>(),
-    })
-}
-
 fn attributes(task: &Task) -> Value {
     let mut attributes = vec![json!({ "name": "ecs.cpu-architecture", "value": architecture() })];
     attributes.extend(task.not_run.as_ref().map(|why| json!({ "name": NOT_RUN, "value": why })));

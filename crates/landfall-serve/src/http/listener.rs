@@ -3,7 +3,7 @@
 //! A client that is slow but goes on is served, however long it takes. One that stops in the middle of a
 //! header, a body or an answer is let go, so that nobody can hold what others need.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +60,8 @@ pub(crate) enum Leads {
     Public,
     /// To the Pod Identity agent.
     Agent,
+    /// To what a task's containers may have of this server: the task's id, and their address in the engine's network.
+    Task(Arc<str>, IpAddr),
 }
 
 /// How long to wait when the system has no file descriptor for a connection.
@@ -139,6 +141,7 @@ async fn connection(
                     super::handle(world, peer.ip(), request, None).await
                 }
                 Leads::Agent => super::handle_agent(&world, &request),
+                Leads::Task(task, address) => super::handle_task(world, &task, address, request).await,
             };
             Ok::<_, std::convert::Infallible>(response)
         }

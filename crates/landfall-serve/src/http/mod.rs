@@ -28,6 +28,7 @@ use landfall_wire::sigv4::SignedRequest;
 
 use crate::connection::Connection;
 use crate::door::Passed;
+use crate::ecs::runner::agent::{self as ecs_agent, Asker};
 use crate::log::FailedCall;
 use crate::world::{RootKey, World};
 use crate::{control, ecr, eks, registry};
@@ -238,7 +239,8 @@ async fn ours(
     if let Some(task) = path.strip_prefix("task/")
         && connection.is_loopback()
     {
-        return container(world, task, &request);
+        let shown = text_header(&request, &header::AUTHORIZATION).map(str::to_owned);
+        return agent_answer(ecs_agent::answer(world, Asker::Machine(shown.as_deref()), task).await);
     }
     if let Some(rest) = path.strip_prefix("logs/")
         && connection.is_loopback()
@@ -379,15 +381,40 @@ async fn collect(world: &Arc<World>) -> Response<Body> {
     }
 }
 
-/// What a task's container asks about itself: `TASK`, `TASK/task`, `TASK/credentials`.
-fn container(world: &World, path: &str, request: &Request<Body>) -> Response<Body> {
-    let (id, what) = path.split_once('/').unwrap_or((path, ""));
-    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match crate::ecs::runner::container_endpoint(world, id, what, authorization) {
+/// What a task's containers may have of this server, at the port in their own network: their agent, AWS's APIs and ECR's
+/// registry. The connection comes from loopback, but not from this machine's: who is at it is a container.
+pub(crate) async fn handle_task(
+    world: Arc<World>,
+    task: &str,
+    address: IpAddr,
+    request: Request<Body>,
+) -> Response<Body> {
+    let request_id = world.request_id();
+    if let Err(stopped) = check_page(&world, &request) {
+        return stop(&world, &request, stopped, &request_id);
+    }
+    let connection = Connection::new(address, text_header(&request, &header::USER_AGENT)).by(ecs_agent::BASE);
+    let path = request.uri().path().to_owned();
+    if ecs_agent::is_path(&path) {
+        return agent_answer(ecs_agent::answer(&world, Asker::Task(task), &path).await);
+    }
+    if path == "/v2" || path.starts_with("/v2/") {
+        return registry::handle(&world, request, &connection, &request_id, ecr::Face::Private).await;
+    }
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    match path.strip_prefix("/_landfall/") {
+        Some(rest) => match rest.strip_prefix("layers/").filter(|_| is_read) {
+            Some(token) => layer(&world, token, &request),
+            None => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+        },
+        None => aws(&world, request, connection, &request_id).await,
+    }
+}
+
+fn agent_answer(answer: Result<serde_json::Value, ecs_agent::Refused>) -> Response<Body> {
+    match answer {
         Ok(body) => json(StatusCode::OK, &body),
-        Err((status, message)) => {
-            json(status_code(status), &serde_json::json!({ "code": "Refused", "message": message }))
-        }
+        Err((status, body)) => json(status_code(status), &body),
     }
 }
 

@@ -5,6 +5,7 @@
 //! is all of HTTP that is needed here, so there is no library for it.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,6 +61,26 @@ pub(super) struct State {
     pub(super) out_of_memory: bool,
     /// Container port, host port, protocol.
     pub(super) ports: Vec<(u16, u16, String)>,
+    /// Its place in a network of containers.
+    pub(super) lan: Option<Lan>,
+}
+
+/// The place of a container in a network of containers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Lan {
+    pub(super) address: Ipv4Addr,
+    /// How many bits of the address are the network's.
+    pub(super) prefix: u8,
+    pub(super) gateway: String,
+    pub(super) mac: String,
+}
+
+impl Lan {
+    /// The network, `172.17.0.0/16`.
+    pub(super) fn subnet(&self) -> String {
+        let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0);
+        format!("{}/{}", Ipv4Addr::from_bits(self.address.to_bits() & mask), self.prefix)
+    }
 }
 
 impl Engine {
@@ -122,6 +143,11 @@ impl Engine {
     /// `Docker` or `Podman`.
     pub fn kind(&self) -> &'static str {
         if self.is_podman { "Podman" } else { "Docker" }
+    }
+
+    /// Whether it is Podman.
+    pub(super) fn is_podman(&self) -> bool {
+        self.is_podman
     }
 
     /// Go's name of its processor.
@@ -326,7 +352,7 @@ impl Engine {
 
     /// How a container is.
     pub(super) async fn inspect(&self, id: &str) -> Result<State, String> {
-        let known = self.must("GET", &format!("/containers/{id}/json"), None).await?;
+        let known = self.describe(id).await?;
         let state = &known["State"];
         let is_running = state["Running"].as_bool().unwrap_or(false);
         let has_ended = state["Status"] == "exited" || state["Status"] == "dead";
@@ -339,13 +365,18 @@ impl Engine {
             checked_at: checked_at(&state["Health"]["Log"]),
             out_of_memory: state["OOMKilled"].as_bool().unwrap_or(false),
             ports: ports(&known["NetworkSettings"]["Ports"]),
+            lan: lan(&known["NetworkSettings"]),
         })
     }
 
-    /// A container's name.
-    pub(super) async fn name(&self, id: &str) -> Result<String, String> {
-        let known = self.must("GET", &format!("/containers/{id}/json"), None).await?;
-        Ok(known["Name"].as_str().unwrap_or_default().trim_start_matches('/').to_owned())
+    /// All that the engine tells of a container.
+    pub(super) async fn describe(&self, id: &str) -> Result<Value, String> {
+        self.must("GET", &format!("/containers/{id}/json"), None).await
+    }
+
+    /// What a container uses. The engine looks twice, which takes it a second or two.
+    pub(super) async fn stats(&self, id: &str) -> Option<Value> {
+        self.must("GET", &format!("/containers/{id}/stats?stream=false"), None).await.ok()
     }
 
     /// The last lines of a container's log.
@@ -438,10 +469,36 @@ fn ports(ports: &Value) -> Vec<(u16, u16, String)> {
     ports.iter().filter_map(read).collect()
 }
 
+/// Docker tells it of each network by its name; Podman as well.
+fn lan(settings: &Value) -> Option<Lan> {
+    let networks = settings["Networks"].as_object().into_iter().flatten().map(|(_, network)| network);
+    networks.chain([settings]).find_map(|network| {
+        let text = |name: &str| network[name].as_str().unwrap_or_default().to_owned();
+        Some(Lan {
+            address: text("IPAddress").parse().ok()?,
+            prefix: u8::try_from(network["IPPrefixLen"].as_u64()?).ok()?,
+            gateway: text("Gateway"),
+            mac: text("MacAddress"),
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+
+    #[test]
+    fn a_container_has_an_address_or_none() {
+        let known = json!({ "IPAddress": "172.17.3.9", "IPPrefixLen": 20, "Gateway": "172.17.0.1", "MacAddress": "02:42:ac:11:03:09" });
+        let found = lan(&json!({ "IPAddress": "", "Networks": { "bridge": known } })).unwrap();
+        assert_eq!((found.subnet().as_str(), found.gateway.as_str()), ("172.17.0.0/20", "172.17.0.1"));
+        assert_eq!(lan(&known).as_ref(), Some(&found));
+        assert_eq!(lan(&json!({ "Networks": { "host": { "IPAddress": "", "IPPrefixLen": 0 } } })), None);
+        for (prefix, wanted) in [(0, "0.0.0.0/0"), (32, "172.17.3.9/32")] {
+            assert_eq!(Lan { prefix, ..found.clone() }.subnet(), wanted);
+        }
+    }
 
     #[test]
     fn an_answer_is_a_status_and_a_body() {

@@ -1,5 +1,7 @@
 //! What a container may do and use, as the engine calls it.
 
+use std::net::Ipv4Addr;
+
 use serde_json::{Value, json};
 
 use super::spec::{Network, Plan, Surroundings, list};
@@ -9,12 +11,11 @@ use super::volumes;
 const MIB: i64 = 1 << 20;
 
 impl Plan {
-    /// `HostConfig`, with the ports that it publishes.
-    pub(super) fn host_config(&self, around: &Surroundings<'_>, bindings: Value) -> Value {
+    /// `HostConfig`.
+    pub(super) fn host_config(&self, around: &Surroundings<'_>) -> Value {
         let flag = |name: &str| self.definition.get(name).and_then(Value::as_bool).unwrap_or(false);
         let mut config = json!({
             "NetworkMode": self.network_mode(around),
-            "PortBindings": bindings,
             "Privileged": flag("privileged"),
             "ReadonlyRootfs": flag("readonlyRootFilesystem"),
             "Binds": volumes::binds(&self.definition, around.volumes),
@@ -31,18 +32,11 @@ impl Plan {
         if let Some(options) = self.definition.get("dockerSecurityOptions") {
             config["SecurityOpt"] = options.clone();
         }
-        if self.owns_network(around) {
-            self.add_names(around, &mut config);
-        }
         config
     }
 
-    /// Whether it has a network that it shares with no other container.
-    pub(super) fn owns_network(&self, around: &Surroundings<'_>) -> bool {
-        *around.network == Network::Bridge && !self.is_off_network()
-    }
-
-    fn is_off_network(&self) -> bool {
+    /// Whether it is in no network, whatever the task's is.
+    pub(super) fn is_off_network(&self) -> bool {
         self.definition.get("disableNetworking") == Some(&Value::Bool(true))
     }
 
@@ -50,12 +44,13 @@ impl Plan {
         if self.is_off_network() {
             return "none".to_owned();
         }
-        match (around.network, around.pause) {
-            (Network::Shared, Some(pause)) => format!("container:{pause}"),
-            (Network::Host, _) => "host".to_owned(),
-            (Network::None, _) => "none".to_owned(),
-            (Network::Bridge | Network::Shared, _) => "bridge".to_owned(),
-        }
+        let holder = match around.network {
+            Network::Host => return "host".to_owned(),
+            Network::None => return "none".to_owned(),
+            Network::Bridge => around.holders.get(&self.name).map(String::as_str),
+            Network::Shared => around.pause,
+        };
+        holder.map_or_else(|| "bridge".to_owned(), |holder| format!("container:{holder}"))
     }
 
     /// Memory is limited, CPU only shared: a rehearsal is not to be as slow as a quarter of a CPU.
@@ -133,23 +128,23 @@ impl Plan {
         }
     }
 
-    /// Names of a network of its own.
-    fn add_names(&self, around: &Surroundings<'_>, config: &mut Value) {
+    /// Names of a network of its own. Those of `links` become lines of its `/etc/hosts` as well: Podman knows no others.
+    pub(super) fn add_names(&self, links: &[(String, Ipv4Addr)], config: &mut Value) {
         let hosts = list(&self.definition, "extraHosts").iter();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        config["ExtraHosts"] = hosts
-            .map(|one| Value::from(format!("{}:{}", text(&one["hostname"]), text(&one["ipAddress"]))))
-            .collect();
+        let hosts = hosts.map(|one| (text(&one["hostname"]), text(&one["ipAddress"])));
+        let linked = list(&self.definition, "links").iter().filter_map(Value::as_str).flat_map(|link| {
+            let (name, alias) = link.split_once(':').unwrap_or((link, link));
+            let address = links.iter().find(|(known, _)| known == name).map(|(_, address)| *address);
+            address.map(|address| (alias.to_owned(), address.to_string()))
+        });
+        config["ExtraHosts"] =
+            hosts.chain(linked).map(|(name, address)| Value::from(format!("{name}:{address}"))).collect();
         for (member, engine) in [("dnsServers", "Dns"), ("dnsSearchDomains", "DnsSearch")] {
             if let Some(values) = self.definition.get(member) {
                 config[engine] = values.clone();
             }
         }
-        let links = list(&self.definition, "links").iter().filter_map(Value::as_str).map(|link| {
-            let (name, alias) = link.split_once(':').unwrap_or((link, link));
-            Value::from(format!("{}:{alias}", around.engine_name(name)))
-        });
-        config["Links"] = links.collect();
     }
 
     /// The containers that have to be there before this one is made: those that it links to, or mounts the

@@ -2,31 +2,24 @@
 
 use std::time::Instant;
 
-use serde_json::Value;
-
 use super::engine::State;
-use super::order::Stage;
+use super::order::{NEVER_STARTED, Stage};
 use super::spec::Plan;
 use crate::store::ecs::Container;
-
-/// The exit code of a container that is never started because of what it depends on, as the ECS agent has it.
-const NEVER_STARTED: i64 = 143;
 
 /// A container that was made.
 #[derive(Clone)]
 pub(super) struct Made {
     pub(super) plan: Plan,
     pub(super) id: String,
-    /// What the engine was told.
-    pub(super) spec: Value,
     pub(super) started: Option<Instant>,
     /// When its health check was run last.
     pub(super) checked: Option<Instant>,
     /// Why it can't be started.
     pub(super) lost: Option<String>,
     pub(super) state: State,
-    /// Ports that are known from elsewhere than from itself: container port, host port, protocol.
-    pub(super) ports: Option<Vec<(u16, u16, String)>>,
+    /// Where its ports are: container port, host port, protocol.
+    pub(super) ports: Vec<(u16, u16, String)>,
 }
 
 impl Made {
@@ -91,9 +84,5 @@ pub(super) fn show(made: &Made, container: &mut Container) {
         container.reason =
             Some(format!("CannotStartContainerError: Error response from daemon: {}", state.error));
     }
-    // What has ended has none any more; where they were is worth knowing.
-    let ports = made.ports.as_ref().unwrap_or(&state.ports);
-    if !ports.is_empty() {
-        container.ports.clone_from(ports);
-    }
+    container.ports.clone_from(&made.ports);
 }

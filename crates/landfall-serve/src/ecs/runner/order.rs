@@ -8,6 +8,9 @@ pub(super) const START_SECONDS: u64 = 180;
 /// `restartAttemptPeriod` when nothing is said, in seconds.
 const RESTART_SECONDS: u64 = 300;
 
+/// The exit code of a container that is never started because of what it depends on, as the ECS agent has it.
+pub(super) const NEVER_STARTED: i64 = 143;
+
 /// How far a container is that others depend on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
@@ -40,21 +43,47 @@ pub(super) enum Readiness {
     Never(String),
 }
 
-/// Whether `target` may start: `on` is what it depends on, `condition` how, `stage` how far that is, and
-/// `start_seconds` the other one's `startTimeout`.
-pub(super) fn readiness(
-    target: &str,
-    on: &str,
-    condition: &str,
-    stage: Stage,
-    start_seconds: u64,
-) -> Readiness {
+/// What a container depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dependency<'a> {
+    /// `START`, `COMPLETE`, `SUCCESS`, `HEALTHY`.
+    pub(super) condition: &'a str,
+    /// The other container's name.
+    pub(super) name: &'a str,
+    /// Its image, as the task definition has it.
+    pub(super) image: &'a str,
+    /// How far it is.
+    pub(super) stage: Stage,
+    /// Its `startTimeout`, in seconds.
+    pub(super) start_seconds: u64,
+}
+
+impl std::fmt::Display for Dependency<'_> {
+    /// As the agent writes a container: where it is, where it shall be, and its exit code.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}({}) ", self.name, self.image)?;
+        match self.stage {
+            Stage::Waits => f.write_str("(NONE->RUNNING)"),
+            Stage::Lost => write!(f, "(STOPPED->STOPPED) - Exit: {NEVER_STARTED}"),
+            Stage::Runs { .. } => f.write_str("(RUNNING->RUNNING)"),
+            Stage::Ended { code } => write!(f, "(STOPPED->RUNNING) - Exit: {code}"),
+        }
+    }
+}
+
+/// Whether a container may start, as far as it depends on another one. `target` is its name, and its image in brackets.
+///
+/// Reasons are the agent's, as its source has them and as they were seen in `reason` of a container; but for a container
+/// that ends before it was healthy: ECS leaves the task waiting for it.
+/// <https://github.com/aws/amazon-ecs-agent/pull/3218>, <https://github.com/aws/containers-roadmap/issues/817>
+pub(super) fn readiness(target: &str, on: &Dependency<'_>) -> Readiness {
+    let target = format!("for target [{target} (NONE->RUNNING)]");
     let never = |why: &str| {
         Readiness::Never(format!(
-            "dependency graph: failed to resolve container ordering dependency [{on}] for target [{target}] {why}"
+            "CannotStartContainerError: dependency graph: failed to resolve container ordering dependency [{on}] {target} {why}"
         ))
     };
-    match (condition, stage) {
+    match (on.condition, on.stage) {
         (_, Stage::Lost) => never("because dependency will never start"),
         (_, Stage::Waits) => Readiness::Waits,
         ("START", _) | ("COMPLETE", Stage::Ended { .. }) | ("SUCCESS", Stage::Ended { code: 0 }) => {
@@ -62,10 +91,10 @@ pub(super) fn readiness(
         }
         ("HEALTHY", Stage::Runs { is_healthy: true, .. }) => Readiness::Ready,
         ("SUCCESS", Stage::Ended { .. }) => never("as dependency did not exit successfully."),
-        (_, Stage::Ended { .. }) => never("because dependency has stopped"),
-        (_, Stage::Runs { for_ms, .. }) if for_ms > start_seconds.saturating_mul(1000) => {
+        (_, Stage::Ended { .. }) => never("because dependency has ended and will never be healthy"),
+        (_, Stage::Runs { for_ms, .. }) if for_ms > on.start_seconds.saturating_mul(1000) => {
             Readiness::Never(format!(
-                "dependency graph: container ordering dependency [{on}] for target [{target}] has timed out."
+                "CannotStartContainerError: dependency graph: container ordering dependency [{on}] {target} has timed out."
             ))
         }
         (_, Stage::Runs { .. }) => Readiness::Waits,
@@ -149,15 +178,24 @@ mod tests {
             ("COMPLETE", runs(1_000, false), "waits"),
             ("COMPLETE", Stage::Ended { code: 3 }, "ready"),
             ("SUCCESS", Stage::Ended { code: 0 }, "ready"),
-            ("SUCCESS", Stage::Ended { code: 3 }, "as dependency did not exit successfully."),
-            ("SUCCESS", runs(2_001, false), "[db] for target [web] has timed out."),
+            (
+                "SUCCESS",
+                Stage::Ended { code: 3 },
+                "CannotStartContainerError: dependency graph: failed to resolve container ordering dependency [db(d:1) (STOPPED->RUNNING) - Exit: 3] for target [web(w:1) (NONE->RUNNING)] as dependency did not exit successfully.",
+            ),
+            (
+                "SUCCESS",
+                runs(2_001, false),
+                "[db(d:1) (RUNNING->RUNNING)] for target [web(w:1) (NONE->RUNNING)] has timed out.",
+            ),
             ("HEALTHY", runs(1_999, false), "waits"),
             ("HEALTHY", runs(9_000, true), "ready"),
-            ("HEALTHY", runs(9_000, false), "[db] for target [web] has timed out."),
-            ("HEALTHY", Stage::Ended { code: 0 }, "because dependency has stopped"),
+            ("HEALTHY", runs(9_000, false), "[web(w:1) (NONE->RUNNING)] has timed out."),
+            ("HEALTHY", Stage::Ended { code: 0 }, "because dependency has ended and will never be healthy"),
         ];
         for (condition, stage, wanted) in rows {
-            let got = match readiness("web", "db", condition, stage, 2) {
+            let on = Dependency { condition, name: "db", image: "d:1", stage, start_seconds: 2 };
+            let got = match readiness("web(w:1)", &on) {
                 Readiness::Ready => "ready".to_owned(),
                 Readiness::Waits => "waits".to_owned(),
                 Readiness::Never(why) => why,

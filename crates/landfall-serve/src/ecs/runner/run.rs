@@ -1,24 +1,26 @@
 //! A task that is really run: its images pulled, its containers started in order, watched and stopped.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html>
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::agent::{Agent, Member, Reach};
 use super::engine::{Engine, State};
+use super::hold::Held;
 use super::made::{Made, show};
-use super::order::{self, Readiness, Stage};
+use super::order::{self, Dependency, Readiness, Stage};
 use super::spec::{self, Network, Plan, Surroundings};
 use super::volumes::{self, Volume};
-use super::{change, fail, owner, pause, pull, role, role_of};
+use super::{change, fail, owner, pull};
 use crate::authn::RegistryLogin;
 use crate::caller::Caller;
 use crate::store::ecs::{Task, TaskDefinition, TaskStatus};
 use crate::store::{Record, StoreError};
-use crate::sts;
 use crate::vault::Purpose;
 use crate::world::World;
 
@@ -38,7 +40,8 @@ pub(super) async fn run(world: Arc<World>, engine: Engine, task: Arc<Task>) {
         engine: &engine,
         key: &key,
         containers: Vec::new(),
-        pause: None,
+        holders: Vec::new(),
+        ports: Vec::new(),
         volumes: Vec::new(),
     };
     let end = match run.prepare(&task).await {
@@ -52,13 +55,19 @@ pub(super) async fn run(world: Arc<World>, engine: Engine, task: Arc<Task>) {
     world.ecs.forget(&key, &task.id);
 }
 
-struct Run<'a> {
-    world: &'a World,
-    engine: &'a Engine,
+/// A container that is about to be made, and where its ports are: container port, host port, protocol.
+type Admitted = (Plan, Vec<(u16, u16, String)>);
+
+/// A task that is run.
+pub(super) struct Run<'a> {
+    pub(super) world: &'a Arc<World>,
+    pub(super) engine: &'a Engine,
     key: &'a str,
     containers: Vec<Made>,
-    /// The container that holds what they share.
-    pause: Option<String>,
+    /// The containers that hold networks and whatever else these share.
+    pub(super) holders: Vec<String>,
+    /// The agent's ports in those networks: closed when the task has ended.
+    ports: Vec<watch::Sender<bool>>,
     volumes: Vec<Volume>,
 }
 
@@ -66,7 +75,7 @@ impl Run<'_> {
     /// What the disk doesn't take is told by the store; the containers go on.
     fn note(&self, _: Result<(), StoreError>) {}
 
-    fn task(&self) -> Option<Arc<Task>> {
+    pub(super) fn task(&self) -> Option<Arc<Task>> {
         self.world.store.get::<Task>(self.key)
     }
 
@@ -138,6 +147,7 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Makes the containers that hold networks, and starts them; then the task's own.
     async fn make(
         &mut self,
         task: &Task,
@@ -147,56 +157,104 @@ impl Run<'_> {
         let failed =
             |problem: String| format!("CannotCreateContainerError: Error response from daemon: {problem}");
         let network = Network::of(definition, self.engine);
-        let environment = environment(self.world, task, &network);
         let labels = owner::labels(self.world, &task.id);
         let volumes = self.volumes.clone();
         let size = |body: Option<&Value>| body.and_then(Value::as_str)?.parse().ok();
+        let none = BTreeMap::new();
         let mut around = Surroundings {
             task,
             network: &network,
             pause: None,
+            holders: &none,
             volumes: &volumes,
             memory: size(task.body.get("memory")).or_else(|| size(definition.body.get("memory"))),
             pid_mode: definition.text("pidMode"),
             ipc_mode: definition.text("ipcMode"),
-            environment: &environment,
+            has_own_names: self.engine.is_podman(),
             labels: &labels,
         };
-        if spec::needs_pause(&around) {
-            pause::ensure(self.engine).await.map_err(failed)?;
-            self.world.ecs.keep_image(pause::IMAGE);
-            let name = around.engine_name("~internal~ecs~pause").replace('~', "");
-            let id = self.create(&name, &spec::pause(&around, &plans)).await.map_err(failed)?;
-            self.pause = Some(id.clone());
-            self.engine.start(&id).await.map_err(failed)?;
-        }
-        let pause = self.pause.clone();
+        let held = self.hold_all(&around, &plans).await.map_err(failed)?;
+        let (pause, holders) = held.ids();
         around.pause = pause.as_deref();
-        let held = match &pause {
-            Some(id) => self.engine.inspect(id).await.map(|state| state.ports).unwrap_or_default(),
-            None => Vec::new(),
-        };
-        for plan in plans {
+        around.holders = &holders;
+        let plans = self.admit(task, &network, plans, &held);
+        self.ports.extend(held.into_ports());
+        for (plan, ports) in plans {
             let spec = plan.spec(&around);
             let id = self.create(&around.engine_name(&plan.name), &spec).await.map_err(failed)?;
-            let ports = plan.ports().into_iter().map(|(inside, _, protocol)| match network {
-                // In the machine's network a port is where the container opens it.
-                Network::Host | Network::None | Network::Bridge => (inside, inside, protocol),
-                Network::Shared => {
-                    let found = held.iter().find(|(known, _, kind)| (known, kind) == (&inside, &protocol));
-                    (inside, found.map_or(inside, |(_, outside, _)| *outside), protocol)
-                }
-            });
-            let ports = (network != Network::Bridge).then(|| ports.collect());
+            self.world.ecs.note_member(&task.id, &plan.name, |member| member.id = Some(id.clone()));
             let state = State::default();
             let (started, checked, lost) = (None, None, None);
-            self.containers.push(Made { plan, id, spec, started, checked, lost, state, ports });
+            self.containers.push(Made { plan, id, started, checked, lost, state, ports });
         }
         Ok(())
     }
 
+    /// The containers that hold networks: what all of the task shares, and in a bridge one for each container.
+    async fn hold_all(&mut self, around: &Surroundings<'_>, plans: &[Plan]) -> Result<Held, String> {
+        let mut held = Held::default();
+        let name = |of: &str| around.engine_name(&format!("internalecspause{of}"));
+        if spec::needs_pause(around) {
+            held.all = Some(self.hold(&name(""), spec::pause(around, plans)).await?);
+        }
+        if *around.network != Network::Bridge {
+            return Ok(held);
+        }
+        // In an order in which those that are linked to come first.
+        for plan in plans.iter().filter(|plan| !plan.is_off_network()) {
+            let links: Vec<_> = held
+                .each
+                .iter()
+                .filter_map(|(name, holder)| Some((name.clone(), holder.lan.as_ref()?.address)))
+                .collect();
+            let spec = spec::holder(around, plan, &links);
+            let holder = self.hold(&name(&format!("-{}", plan.name)), spec).await?;
+            held.each.insert(plan.name.clone(), holder);
+        }
+        Ok(held)
+    }
+
+    /// The agent gets to know the containers, and they get their environment.
+    fn admit(&self, task: &Task, network: &Network, plans: Vec<Plan>, held: &Held) -> Vec<Admitted> {
+        let reach = |plan: &Plan| match held.of(network, plan) {
+            _ if plan.is_off_network() => Reach::None,
+            Some(holder) if holder.agent.is_some() => Reach::Own,
+            None if *network == Network::Host => Reach::Machine,
+            _ => Reach::None,
+        };
+        let of_task = if *network == Network::Host { Reach::Machine } else { Reach::Own };
+        let mut agent = Agent::new(self.world, task, of_task);
+        let mut admitted = Vec::new();
+        for mut plan in plans {
+            let holder = held.of(network, &plan);
+            let member = Member {
+                name: plan.name.clone(),
+                id: None,
+                holder: holder.map(|holder| holder.id.clone()),
+                lan: holder.and_then(|holder| holder.lan.clone()),
+                restarts: 0,
+            };
+            let reach = reach(&plan);
+            plan.given = environment(task);
+            plan.given.extend(agent.admit(self.world, member, reach));
+            let mapped = if plan.is_off_network() { Vec::new() } else { plan.ports() };
+            let ports = mapped.into_iter().map(|(inside, _, protocol)| {
+                let known = holder.into_iter().flat_map(|holder| &holder.ports);
+                let outside = known
+                    .filter(|(known, _, kind)| (known, kind) == (&inside, &protocol))
+                    .map(|(_, outside, _)| *outside)
+                    .next();
+                // In the machine's network a port is where the container opens it.
+                (inside, outside.unwrap_or(inside), protocol)
+            });
+            admitted.push((plan, ports.collect()));
+        }
+        self.world.ecs.keep_agent(&task.id, agent);
+        admitted
+    }
+
     /// Makes a container that is removed with this server at the latest.
-    async fn create(&self, name: &str, spec: &Value) -> Result<String, String> {
+    pub(super) async fn create(&self, name: &str, spec: &Value) -> Result<String, String> {
         let _creating = self.world.ecs.creating().ok_or("the server ends")?;
         self.engine.create(name, spec).await
     }
@@ -210,50 +268,47 @@ impl Run<'_> {
             }
             let started = match self.readiness(&made.plan) {
                 Readiness::Waits => continue,
-                Readiness::Ready => self.start(at).await.map_err(|problem| {
+                Readiness::Ready => self.engine.start(&made.id).await.map_err(|problem| {
                     format!("CannotStartContainerError: Error response from daemon: {problem}")
                 }),
-                Readiness::Never(why) => Err(why),
+                Readiness::Never(why) => {
+                    self.lose(at, why);
+                    continue;
+                }
             };
-            let Some(made) = self.containers.get_mut(at) else { continue };
             match started {
-                Ok(()) => made.started = Some(Instant::now()),
-                Err(why) if made.plan.is_essential && why.starts_with("Cannot") => return Err(why),
-                Err(why) => made.lost = Some(why),
+                Ok(()) => {
+                    if let Some(made) = self.containers.get_mut(at) {
+                        made.started = Some(Instant::now());
+                    }
+                }
+                Err(why) if made.plan.is_essential => return Err(why),
+                Err(why) => self.lose(at, why),
             }
         }
         Ok(())
     }
 
-    /// Starts a container. A host port that is taken is given up for any other: on ECS another instance of the
-    /// cluster would have the task, and here there is one machine.
-    async fn start(&mut self, at: usize) -> Result<(), String> {
-        let Some(made) = self.containers.get(at) else { return Ok(()) };
-        let problem = match self.engine.start(&made.id).await {
-            Ok(()) => return Ok(()),
-            Err(problem) => problem,
-        };
-        let is_taken = ["port is already allocated", "address already in use"];
-        let mut spec = made.spec.clone();
-        let is_freed = is_taken.iter().any(|words| problem.contains(words)) && spec::free_ports(&mut spec);
-        if !is_freed {
-            return Err(problem);
-        }
-        let name = self.engine.name(&made.id).await?;
-        self.engine.remove(&made.id).await;
-        let id = self.create(&name, &spec).await?;
-        self.engine.start(&id).await?;
+    /// A container will never start.
+    fn lose(&mut self, at: usize, why: String) {
         if let Some(made) = self.containers.get_mut(at) {
-            (made.id, made.spec) = (id, spec);
+            made.lost = Some(why);
         }
-        Ok(())
     }
 
     fn readiness(&self, plan: &Plan) -> Readiness {
+        let target = format!("{}({})", plan.name, plan.written_image());
         let mut all = Readiness::Ready;
         for (name, condition) in &plan.after {
             let Some(other) = self.containers.iter().find(|made| made.plan.name == *name) else { continue };
-            match order::readiness(&plan.name, name, condition, other.stage(), other.plan.start_seconds) {
+            let on = Dependency {
+                condition,
+                name,
+                image: other.plan.written_image(),
+                stage: other.stage(),
+                start_seconds: other.plan.start_seconds,
+            };
+            match order::readiness(&target, &on) {
                 Readiness::Ready => {}
                 Readiness::Waits => all = Readiness::Waits,
                 never @ Readiness::Never(_) => return never,
@@ -292,8 +347,21 @@ impl Run<'_> {
         }
     }
 
+    /// Reads what the containers have written once more: an engine may come to write down the last of it when they have
+    /// ended already.
+    async fn keep_logs(&self) {
+        let id = self.key.rsplit(crate::store::records::KEY_SEPARATOR).next().unwrap_or_default();
+        for made in self.containers.iter().filter(|made| made.started.is_some()) {
+            let lines = self.engine.logs(&made.id).await;
+            if !lines.is_empty() {
+                self.world.ecs.keep_log(id, &made.plan.name, lines);
+            }
+        }
+    }
+
     /// Starts again what its restart policy brings back.
     async fn restart(&mut self) {
+        let id = self.key.rsplit(crate::store::records::KEY_SEPARATOR).next().unwrap_or_default();
         for made in &mut self.containers {
             let (Some(policy), Some(code), Some(since)) =
                 (&made.plan.restart, made.state.exit_code, made.started)
@@ -304,6 +372,7 @@ impl Run<'_> {
             if policy.restarts(ran_ms, code) && self.engine.start(&made.id).await.is_ok() {
                 made.started = Some(Instant::now());
                 made.state = State { is_running: true, ..State::default() };
+                self.world.ecs.note_member(id, &made.plan.name, |member| member.restarts += 1);
             }
         }
     }
@@ -378,6 +447,7 @@ impl Run<'_> {
             task.times.stopping.get_or_insert(now);
         });
         self.stop_in_order().await;
+        self.keep_logs().await;
         let containers = self.shown();
         self.set(|task, now| {
             let health = task.health.clone();
@@ -389,7 +459,7 @@ impl Run<'_> {
                 "STOPPED".clone_into(&mut container.status);
             }
         });
-        for id in self.containers.iter().map(|made| &made.id).chain(&self.pause) {
+        for id in self.containers.iter().map(|made| &made.id).chain(&self.holders) {
             self.engine.remove(id).await;
         }
         for volume in self.volumes.iter().filter(|volume| volume.is_tasks) {
@@ -431,50 +501,11 @@ impl Run<'_> {
     }
 }
 
-/// What ECS puts into every container. A container in the machine's network reaches this server, and has
-/// its role by the container credentials endpoint: SDKs take plain HTTP from loopback, and 169.254.170.2
-/// can't be had without changing the machine's network.
-fn environment(world: &World, task: &Task, network: &Network) -> Vec<(String, String)> {
+/// What ECS puts into every container, whether or not it reaches the agent.
+fn environment(task: &Task) -> Vec<(String, String)> {
     let kind = task.body.get("launchType").and_then(Value::as_str).unwrap_or("EC2");
     let place = if kind == "FARGATE" { "AWS_ECS_FARGATE" } else { "AWS_ECS_EC2" };
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let region = task.place.region.as_str();
-    let mut environment = vec![
-        pair("AWS_EXECUTION_ENV", place),
-        pair("AWS_REGION", region),
-        pair("AWS_DEFAULT_REGION", region),
-    ];
-    if *network != Network::Host {
-        return environment;
-    }
-    let base = world.base_url();
-    environment.push(pair("AWS_ENDPOINT_URL", base));
-    environment.push(pair("ECS_CONTAINER_METADATA_URI_V4", &format!("{base}/_landfall/task/{}", task.id)));
-    if role_of(world, task, "taskRoleArn").is_some() {
-        let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(world.random::<32>());
-        environment.push(pair(
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-            &format!("{base}/_landfall/task/{}/credentials", task.id),
-        ));
-        environment.push(pair("AWS_CONTAINER_AUTHORIZATION_TOKEN", &token));
-        world.ecs.keep_token(&task.id, token);
-    }
-    environment
-}
-
-/// The answer of the container credentials endpoint.
-///
-/// # Errors
-/// Status and message, when the token is not the task's, or the role can't be taken any more.
-pub(super) fn credentials(world: &World, task: &Task) -> Result<Value, (u16, String)> {
-    let arn = role_of(world, task, "taskRoleArn").ok_or((404, "the task has no role".to_owned()))?;
-    let session = role::assume(world, task, &arn).map_err(|message| (400, message))?;
-    let issued = sts::issue_to_task(world, session).map_err(|message| (500, message))?;
-    Ok(serde_json::json!({
-        "RoleArn": arn,
-        "AccessKeyId": issued.session.access_key_id,
-        "SecretAccessKey": issued.secret_key.expose(),
-        "Token": issued.session_token.expose(),
-        "Expiration": issued.session.expires_at().to_string(),
-    }))
+    vec![pair("AWS_EXECUTION_ENV", place), pair("AWS_REGION", region), pair("AWS_DEFAULT_REGION", region)]
 }

@@ -1,5 +1,9 @@
 //! What the engine is told of a container: the task definition's words, with the overrides of the task.
 
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
 use super::engine::Engine;
@@ -40,6 +44,8 @@ pub(super) struct Plan {
     pub(super) image: String,
     /// Whether the image was pulled for it, and is of no use to anyone else.
     pub(super) is_image_ours: bool,
+    /// What ECS puts into its environment.
+    pub(super) given: Vec<(String, String)>,
     pub(super) definition: Body,
     overrides: Body,
 }
@@ -50,13 +56,15 @@ pub(super) struct Surroundings<'a> {
     pub(super) network: &'a Network,
     /// The container that holds what the task's containers share.
     pub(super) pause: Option<&'a str>,
+    /// The containers that hold a network for one container each, by its name.
+    pub(super) holders: &'a BTreeMap<String, String>,
     pub(super) volumes: &'a [Volume],
     /// `memory` of the task, in MiB.
     pub(super) memory: Option<i64>,
     pub(super) pid_mode: Option<&'a str>,
     pub(super) ipc_mode: Option<&'a str>,
-    /// What ECS puts into every container.
-    pub(super) environment: &'a [(String, String)],
+    /// Whether a container has a name for the machine of its own in a network that another one holds, as Podman has it.
+    pub(super) has_own_names: bool,
     /// Whose it is.
     pub(super) labels: &'a [(String, String)],
 }
@@ -77,7 +85,7 @@ pub(super) enum Network {
     None,
     /// Each has its own, with ports published on this machine.
     Bridge,
-    /// They share the first one's, as in `awsvpc`.
+    /// They share one, as in `awsvpc`.
     Shared,
 }
 
@@ -124,6 +132,7 @@ pub(super) fn plans(world: &World, task: &Task) -> Option<(TaskDefinition, Vec<P
             start_seconds: container.get("startTimeout").and_then(Value::as_u64).unwrap_or(START_SECONDS),
             restart: RestartPolicy::read(container.get("restartPolicy")),
             is_image_ours: false,
+            given: Vec::new(),
             stop_seconds: container.get("stopTimeout").and_then(Value::as_i64).unwrap_or(STOP_SECONDS),
             image: text(container, "image").to_owned(),
             definition: container.clone(),
@@ -148,12 +157,17 @@ impl Plan {
         self.overrides.get(name).filter(|value| !value.is_null()).or_else(|| self.definition.get(name))
     }
 
+    /// The image as the task definition names it.
+    pub(super) fn written_image(&self) -> &str {
+        text(&self.definition, "image")
+    }
+
     /// What the engine is told.
     pub(super) fn spec(&self, around: &Surroundings<'_>) -> Value {
         let mut spec = Map::new();
         let mut add = |name: &str, value: Value| spec.insert(name.to_owned(), value);
         add("Image", Value::from(self.image.as_str()));
-        add("Env", self.environment(around.environment));
+        add("Env", self.environment(&self.given));
         add("Labels", self.labels(around));
         for (member, engine) in [("command", "Cmd"), ("entryPoint", "Entrypoint")] {
             let given =
@@ -165,24 +179,21 @@ impl Plan {
         for (member, engine) in [
             ("workingDirectory", "WorkingDir"),
             ("user", "User"),
-            ("hostname", "Hostname"),
             ("pseudoTerminal", "Tty"),
             ("interactive", "OpenStdin"),
         ] {
-            // A shared network has its own name for the machine.
-            let is_own = member != "hostname" || self.owns_network(around);
-            if let Some(value) = self.definition.get(member).filter(|_| is_own) {
+            if let Some(value) = self.definition.get(member) {
                 add(engine, value.clone());
             }
+        }
+        let hostname = self.definition.get("hostname");
+        if let Some(name) = hostname.filter(|_| around.has_own_names && *around.network == Network::Bridge) {
+            add("Hostname", name.clone());
         }
         if let Some(check) = self.definition.get("healthCheck") {
             add("Healthcheck", health_check(check));
         }
-        let own = [self];
-        let ports: &[&Self] = if self.owns_network(around) { &own } else { &[] };
-        let (exposed, bindings) = published(around.network, ports);
-        add("ExposedPorts", exposed);
-        add("HostConfig", self.host_config(around, bindings));
+        add("HostConfig", self.host_config(around));
         Value::Object(spec)
     }
 
@@ -241,10 +252,26 @@ pub(super) fn needs_pause(around: &Surroundings<'_>) -> bool {
 
 /// The container that holds the network and whatever else a task's containers share.
 pub(super) fn pause(around: &Surroundings<'_>, plans: &[Plan]) -> Value {
-    let plans: Vec<&Plan> = plans.iter().collect();
     let is_shared = *around.network == Network::Shared;
-    let (exposed, bindings) =
-        if is_shared { published(around.network, &plans) } else { published(around.network, &[]) };
+    let plans: Vec<&Plan> = if is_shared { plans.iter().collect() } else { Vec::new() };
+    let mut spec = holding(around, if is_shared { "bridge" } else { "none" }, &plans);
+    spec["HostConfig"]["IpcMode"] = json!("shareable");
+    spec
+}
+
+/// The container that holds the network of one of a bridge. `links` are the addresses of those that it links to.
+pub(super) fn holder(around: &Surroundings<'_>, plan: &Plan, links: &[(String, Ipv4Addr)]) -> Value {
+    let mut spec = holding(around, "bridge", &[plan]);
+    if let Some(name) = plan.definition.get("hostname") {
+        spec["Hostname"] = name.clone();
+    }
+    plan.add_names(links, &mut spec["HostConfig"]);
+    spec
+}
+
+/// A container that does nothing but hold a network with these ports.
+fn holding(around: &Surroundings<'_>, network: &str, plans: &[&Plan]) -> Value {
+    let (exposed, bindings) = published(around.network, plans);
     let labels: Map<String, Value> =
         around.labels.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
     json!({
@@ -252,12 +279,16 @@ pub(super) fn pause(around: &Surroundings<'_>, plans: &[Plan]) -> Value {
         "Entrypoint": [pause::PROGRAM],
         "Labels": labels,
         "ExposedPorts": exposed,
-        "HostConfig": {
-            "NetworkMode": if is_shared { "bridge" } else { "none" },
-            "PortBindings": bindings,
-            "IpcMode": "shareable",
-        },
+        "HostConfig": { "NetworkMode": network, "PortBindings": bindings },
     })
+}
+
+/// Gives a holder the directory in which it hands over its port. A system that confines containers by labels (SELinux)
+/// would keep it from a socket of this server's.
+pub(super) fn add_handover(spec: &mut Value, dir: &Path) {
+    spec["HostConfig"]["Mounts"] =
+        json!([{ "Type": "bind", "Source": dir, "Target": pause::HANDOVER, "ReadOnly": true }]);
+    spec["HostConfig"]["SecurityOpt"] = json!(["label=disable"]);
 }
 
 /// Ports are published on loopback: in a bridge at the host port that is asked for, in a network of the task's

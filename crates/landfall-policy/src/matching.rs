@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use landfall_types::Arn;
+use landfall_types::{Arn, Spanned};
 
 use crate::ast::{Condition, Effect, PatternClause, PrincipalClause, PrincipalPattern, Statement, Version};
 use crate::condition;
@@ -67,18 +67,34 @@ pub fn best_allow<'l>(layer: Layer, policies: &'l [Named<'l>], request: &Request
 }
 
 /// The `Allow` statements that don't apply, nearest first: those that name the action before those
-/// that don't, then by the weight of what failed, then by how much of the value agrees.
+/// that don't, then by the weight of what failed, then (of those that don't name it) the ones that are for
+/// fewer resources, then by how much of the value agrees.
 pub fn misses(layer: Layer, policies: &[Named<'_>], request: &Request) -> Vec<Miss> {
-    let mut misses: Vec<Miss> = statements(policies, Effect::Allow)
+    let mut misses: Vec<(Reverse<usize>, Miss)> = statements(policies, Effect::Allow)
         .filter_map(|(named, index, statement)| {
             let failed = failed_clauses(layer, named, statement, request);
+            let narrow = Reverse(literal_length(named, statement, request));
             let statement = statement_ref(layer, named, index, statement);
-            (!failed.is_empty()).then_some(Miss { statement, failed })
+            (!failed.is_empty()).then_some((narrow, Miss { statement, failed }))
         })
         .collect();
-    misses.sort_by_cached_key(distance);
+    misses.sort_by_cached_key(|(narrow, miss)| distance(*narrow, miss));
     misses.truncate(MISSES_PER_LAYER_MAX);
-    misses
+    misses.into_iter().map(|(_, miss)| miss).collect()
+}
+
+/// How many bytes of the request's resource a statement spells out, by the most exact of its patterns
+/// that name it; 0 for `*`. What is missing is better added to a statement for this resource than to one
+/// for all: it gives away less.
+fn literal_length(named: &Named<'_>, statement: &Statement, request: &Request) -> usize {
+    let clause = statement.resource.as_ref().filter(|clause| !clause.negated);
+    let patterns = clause.map_or(&[][..], |clause| clause.patterns.as_slice());
+    let variables = has_variables(named);
+    let names = |one: &&Spanned<String>| {
+        pattern::resource(&one.value, &request.resource, &request.context, variables) == Ok(true)
+    };
+    let literal = |one: &Spanned<String>| one.value.bytes().filter(|byte| !b"*?".contains(byte)).count();
+    patterns.iter().filter(names).map(literal).max().unwrap_or(0)
 }
 
 fn statements<'l, 'a>(
@@ -335,11 +351,17 @@ pub fn caller_name(caller: &Principal) -> String {
     }
 }
 
-fn distance(miss: &Miss) -> (bool, usize, Reverse<usize>, Reverse<usize>) {
+fn distance(
+    narrow: Reverse<usize>,
+    miss: &Miss,
+) -> (bool, usize, Reverse<usize>, Reverse<usize>, Reverse<usize>) {
     let names_no_action = miss.failed.iter().any(|clause| matches!(clause, Clause::Action { .. }));
     let weight = miss.failed.iter().map(weight).sum();
     let agreement = miss.failed.iter().map(agreement).sum();
-    (names_no_action, weight, Reverse(agreement), Reverse(miss.failed.iter().map(kindred_actions).sum()))
+    let kindred = miss.failed.iter().map(kindred_actions).sum();
+    // Where the action is named, what the rest says is more telling than how wide it is.
+    let narrow = if names_no_action { narrow } else { Reverse(0) };
+    (names_no_action, weight, narrow, Reverse(agreement), Reverse(kindred))
 }
 
 /// How many actions of the same service a statement names: the longer the list, the more likely it is

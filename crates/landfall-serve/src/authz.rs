@@ -1,6 +1,7 @@
 //! May they: the caller's policies, the resource's policy and the context become a [`Permit`] or a
 //! refusal. Nothing else makes a permit, and no handler can be called without one.
 
+mod elsewhere;
 mod operations;
 
 use std::marker::PhantomData;
@@ -251,11 +252,17 @@ fn decide_all(
     let error = landfall_wire::error::access_denied(sentence(&decision, &request), protocol);
     let finding = caller_gone(world, asked.caller).or_else(|| role_missing(world, &gate, &asked.resource));
     let finding = finding.or_else(|| unknown_policy(&decision, &request, &unread));
-    let finding = finding.unwrap_or_else(|| explain::finding(&decision, &request, &world.sources));
+    let finding = finding.unwrap_or_else(|| explanation(world, asked.caller, &decision, &request));
     let verdict = Verdict::refused(&error);
     let outcome = Outcome { verdict, decision: Some((decision, request)), finding: Some(finding) };
     log(world, asked, operation, Some(&action), outcome);
     Err(error)
+}
+
+/// Why a call was refused, by the policies that were decided on and by those that the account has besides.
+pub fn explanation(world: &World, caller: &Caller, decision: &Decision, request: &Request) -> Finding {
+    let finding = explain::finding(decision, request, &world.sources);
+    elsewhere::told(world, caller, (decision, request), finding)
 }
 
 /// The policies of a decision of which not all statements could be worked out: their names, and what is unknown.

@@ -66,10 +66,14 @@ pub enum LoginError {
 }
 
 impl LoginError {
-    /// The role and the token's claims, when AWS refused the exchange of a token: what an explanation needs.
+    /// The role and the token's claims, when the role did not admit a token: what an explanation by its trust
+    /// policy needs. Whatever else AWS refuses (a signature, a duration, a session policy) has nothing to do
+    /// with it, and AWS says what it is.
     pub fn refused_exchange(&self) -> Option<(&str, &Claims)> {
         match self {
-            Self::Assume { role, claims: Some(claims), error: CallError::Refused(_), .. } => {
+            Self::Assume { role, claims: Some(claims), error: CallError::Refused(answer), .. }
+                if answer.code == "AccessDenied" =>
+            {
                 Some((role, claims))
             }
             _ => None,

@@ -258,6 +258,8 @@ pub fn refusal(role: &str, claims: &Claims, paths: &[PathBuf]) -> String {
     let shown = paths.iter().map(|path| files::shown(path)).collect::<Vec<_>>().join(", ");
     let (documents, folders): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| path.is_file());
     let source = RoleSource { infra: folders, policy: documents.first().cloned(), ..RoleSource::default() };
+    let account = Arn::parse(role).ok().and_then(|arn| arn.account_id());
+    let account = account.map_or_else(|| "the account".to_owned(), |account| format!("account {account}"));
     let explained = config::find(Path::new("."))
         .and_then(|found| source.or(&found))
         .and_then(|source| role::find(&sources, role, &source, PolicyKind::Trust, Some(claims)))
@@ -265,7 +267,8 @@ pub fn refusal(role: &str, claims: &Claims, paths: &[PathBuf]) -> String {
     match explained {
         Err(failure) => format!("note: {shown} doesn't say why: {failure}"),
         Ok(Explained { allowed: true, .. }) => format!(
-            "note: by {shown} the role takes this token: what is in force in the account is something else"
+            "note: by {shown} the role takes this token: what is in force in {account} is something else, or the \
+             role is of another account"
         ),
         Ok(explained) => match &explained.finding {
             Some(finding) => ui::finding_text(finding, &sources),
@@ -324,7 +327,7 @@ fn call(
         landfall_policy::explain::aws_sentence(&decision, &request)
     };
     let finding = (!allowed).then(|| {
-        let mut finding = landfall_policy::explain::finding(&decision, &request, &world.sources);
+        let mut finding = authz::explanation(world, &caller, &decision, &request);
         if finding.rule == "condition-key-absent" {
             finding
                 .help

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use landfall_check::render;
 use landfall_deliver::Failure;
 use landfall_deliver::deploy::denied::{self, Denied};
-use landfall_policy::{Decision, Denial, Layer, Outcome, PolicyKind, explain};
+use landfall_policy::{Decision, Denial, Layer, Outcome, PolicyKind};
 use landfall_serve::authz::{self, Asked};
 use landfall_serve::caller::{Caller, CallingUser};
 use landfall_types::{Arn, Finding, SourceMap};
@@ -177,7 +177,7 @@ fn reason(
     {
         return Ok(Reason::OtherSide(asked.resource_account.clone()));
     }
-    Ok(Reason::Refused(explain::finding(&decision, &request, &world.sources)))
+    Ok(Reason::Refused(authz::explanation(&world, &identity, &decision, &request)))
 }
 
 /// Whether only the other side of a call is missing: what is the caller's own has nothing against it.

@@ -227,3 +227,33 @@ resource "aws_iam_role_policy" "push" {
     let call = ["explain", "--role", "deploy", "--infra", "infra", "--action", "ecr:GetAuthorizationToken"];
     asked("explain-call-unknown", &bench, &call, 1);
 }
+
+#[test]
+fn a_policy_that_somebody_else_has_is_named() {
+    let trust = r#"jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Principal = { Service = "ecs-tasks.amazonaws.com" }, Action = "sts:AssumeRole" }] })"#;
+    let infra = format!(
+        r#"resource "aws_iam_role" "deploy" {{
+  name               = "deploy"
+  assume_role_policy = {trust}
+}}
+resource "aws_iam_role" "task" {{
+  name               = "task"
+  assume_role_policy = {trust}
+}}
+resource "aws_iam_policy" "deploy" {{
+  name   = "deploy-orders"
+  policy = jsonencode({{ Version = "2012-10-17", Statement = [{{ Effect = "Allow", Action = "ecs:UpdateService", Resource = "arn:aws:ecs:eu-west-1:123456789012:service/shop/orders" }}] }})
+}}
+resource "aws_iam_role_policy_attachment" "deploy" {{
+  role       = aws_iam_role.task.name
+  policy_arn = aws_iam_policy.deploy.arn
+}}
+"#
+    );
+    let bench = Bench::new().file("infra/main.tf", &infra);
+    let service = |name: &str| format!("arn:aws:ecs:eu-west-1:123456789012:service/{name}");
+    let call =
+        ["explain", "--role", "deploy", "--infra", "infra", "--action", "ecs:UpdateService", "--resource"];
+    asked("explain-call-elsewhere", &bench, &[&call[..], &[&service("shop/orders")]].concat(), 1);
+    asked("explain-call-elsewhere-named", &bench, &[&call[..], &[&service("shop/cart")]].concat(), 1);
+}

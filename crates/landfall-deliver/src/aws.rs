@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::config::http::HttpResponse;
 use aws_sdk_sts::config::retry::RetryConfig;
@@ -94,7 +96,7 @@ pub async fn ambient_credentials(
     if let Some(agent) = agent.as_ref().filter(|_| container::is_alone(environment)) {
         return agent.credentials().await;
     }
-    let chain = from_chain(region, http_client);
+    let chain = from_chain(environment, region, http_client);
     match agent {
         Some(agent) => with_agent(chain, &agent).await,
         None => chain.await,
@@ -121,15 +123,27 @@ async fn with_agent(
 }
 
 /// What the SDK's default chain finds.
-async fn from_chain(region: &str, http_client: SharedHttpClient) -> Result<Credentials, CallError> {
+async fn from_chain(
+    environment: &Environment,
+    region: &str,
+    http_client: SharedHttpClient,
+) -> Result<Credentials, CallError> {
     let config = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
-        .http_client(http_client)
+        .http_client(http_client.clone())
         .load()
         .await;
     let none = || CallError::NotSent { what: NO_CREDENTIALS.to_owned() };
     let provider = config.credentials_provider().ok_or_else(none)?;
-    provider.provide_credentials().await.map_err(|error| match error {
+    let mut found = provider.provide_credentials().await;
+    // An empty variable turns the agent off, so that the instance's own role is taken. The chain stops at it.
+    let is_off = [container::RELATIVE, container::FULL].into_iter().any(|name| environment.is_blank(name));
+    if is_off && matches!(found, Err(CredentialsError::InvalidConfiguration(_))) {
+        let instance = ProviderConfig::without_region().with_http_client(http_client);
+        let instance = ImdsCredentialsProvider::builder().configure(&instance).build();
+        found = instance.provide_credentials().await;
+    }
+    found.map_err(|error| match error {
         CredentialsError::CredentialsNotLoaded(_) => none(),
         CredentialsError::InvalidConfiguration(_) => CallError::NotSent { what: chain(&error) },
         // The last one that the chain asks; elsewhere than on an instance nobody means it.
@@ -206,6 +220,17 @@ impl CallError {
         }
     }
 
+    /// With the place that could not be reached. What went wrong there says no name.
+    #[must_use]
+    pub fn at(self, place: &str) -> Self {
+        match self {
+            Self::Unreachable { what } => {
+                Self::Unreachable { what: format!("{place} gave no answer: {what}") }
+            }
+            other => other,
+        }
+    }
+
     /// AWS's own words, when there are any.
     pub fn answer(&self) -> Option<&Answer> {
         match self {
@@ -273,19 +298,43 @@ pub(crate) fn is_retryable_code(code: &str) -> bool {
     RETRYABLE.contains(&code.strip_suffix("Exception").unwrap_or(code))
 }
 
+/// An error with its causes. What the SDK's layers say of themselves is left out, and so is whatever holds a
+/// request: a token or a key stands in it.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    for _ in 0..CHAIN_MAX {
-        let Some(cause) = source else { break };
-        let next = cause.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
+    let causes = std::iter::successors(Some(error), |error| error.source()).take(CHAIN_MAX);
+    let mut text = String::new();
+    for cause in causes.map(ToString::to_string) {
+        let is_layer = LAYERS.contains(&cause.as_str());
+        if is_layer || cause.contains(A_REQUEST) || text.contains(&cause) {
+            continue;
         }
-        source = cause.source();
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    if text.is_empty() {
+        text.push_str("the request can't be made");
     }
     http::excerpt(&text)
+}
+
+/// An address that calls can go to.
+///
+/// # Errors
+/// [`CallError::NotSent`] when it isn't one, also when the scheme was left out.
+pub fn endpoint_url(text: &str) -> Result<Url, CallError> {
+    let url = Url::parse(text).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some());
+    url.ok_or_else(|| CallError::NotSent {
+        what: format!("the endpoint `{}` is not an http or https address", http::excerpt(text)),
+    })
+}
+
+/// Whether a text can be the name of a region.
+pub fn is_region(text: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.len() <= REGION_CHARS_MAX && text.bytes().all(is_of_name)
 }
 
 /// Codes that say "not now" with a 400 (STS's API reference; the SDK's own table of throttling codes).
@@ -312,3 +361,9 @@ const CHAIN_SECONDS: Duration = Duration::from_secs(5);
 const NO_CREDENTIALS: &str = "no AWS credentials were found";
 /// How many causes are followed.
 const CHAIN_MAX: usize = 12;
+/// What the SDK's layers say of an error that another one is the cause of.
+const LAYERS: &[&str] =
+    &["dispatch failure", "io error", "client error (Connect)", "failed to construct request"];
+/// How the SDK begins to print a request, with all that is in it.
+const A_REQUEST: &str = "Request {";
+const REGION_CHARS_MAX: usize = 40;

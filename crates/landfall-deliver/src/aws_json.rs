@@ -321,24 +321,16 @@ pub fn endpoint(environment: &Environment, service: Service, region: &str) -> Re
             what: format!("`{}` is not a region", http::excerpt(region)),
         })?,
     };
-    Url::parse(&text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
-        .ok_or_else(|| CallError::NotSent {
-            what: format!("the endpoint `{}` is not an http or https address", http::excerpt(&text)),
-        })
+    aws::endpoint_url(&text)
 }
 
 fn aws_name(service: Service, region: &str, fips: bool, dual: bool) -> Option<String> {
-    let is_region = !region.is_empty()
-        && region.len() <= REGION_CHARS_MAX
-        && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     let (_, plain, stack) = PARTITIONS.iter().find(|(start, ..)| region.starts_with(start))?;
     // A partition without names for both stacks has only the plain ones.
     let suffix = if dual { stack.unwrap_or(plain) } else { plain };
     let name = service.name;
     let fips = if fips { "-fips" } else { "" };
-    is_region.then(|| format!("https://{name}{fips}.{region}.{suffix}/"))
+    aws::is_region(region).then(|| format!("https://{name}{fips}.{region}.{suffix}/"))
 }
 
 /// How a region begins, the partition's domain, and its domain for IPv4 and IPv6 together. The last one
@@ -352,7 +344,6 @@ const PARTITIONS: &[(&str, &str, Option<&str>)] = &[
     ("eusc-", "amazonaws.eu", Some("api.amazonwebservices.eu")),
     ("", "amazonaws.com", Some("api.aws")),
 ];
-const REGION_CHARS_MAX: usize = 40;
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 /// Two jobs that register the same family at the same time (observed): the next attempt works.
 const CONCURRENT_REGISTRATION: &str = "Too many concurrent attempts to create a new revision";

@@ -2,15 +2,16 @@
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html>
 
 use aws_sdk_ecr::Client;
+use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::config::{BehaviorVersion, Config, Credentials, Region};
-use aws_sdk_ecr::error::ProvideErrorMetadata as _;
+use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use landfall_types::{AccountId, RepositoryName, Timestamp};
 
 use crate::aws::{self, CallError};
 use crate::docker_config::Login;
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::http::Backoff;
+use crate::http::{self, Backoff};
 use crate::proxy::Proxy;
 use crate::registry::endpoint::Endpoint;
 
@@ -181,6 +182,7 @@ impl<'a> Ecr<'a> {
         fips: bool,
         accounts: &[AccountId],
     ) -> Result<Vec<Authorization>, EcrError> {
+        self.check("ECR", region)?;
         let mut call = self.client(region, fips).get_authorization_token();
         if !accounts.is_empty() {
             // AWS calls the member deprecated and still is the only one to offer it for several accounts.
@@ -189,7 +191,7 @@ impl<'a> Ecr<'a> {
                 call = call.set_registry_ids(Some(accounts.iter().map(AccountId::to_string).collect()));
             }
         }
-        let answer = call.send().await.map_err(|error| EcrError::Call(aws::classify(error)))?;
+        let answer = call.send().await.map_err(|error| self.failed(error, "ECR", region))?;
         let authorizations: Option<Vec<_>> = answer.authorization_data().iter().map(authorization).collect();
         authorizations.filter(|all| !all.is_empty()).ok_or(EcrError::Unreadable)
     }
@@ -204,12 +206,37 @@ impl<'a> Ecr<'a> {
         account: Option<AccountId>,
         name: &RepositoryName,
     ) -> Result<(), EcrError> {
+        self.check("ECR", region)?;
         let call = self.client(region, false).create_repository().repository_name(name.as_str());
         match call.set_registry_id(account.map(|account| account.to_string())).send().await {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some("RepositoryAlreadyExistsException") => Ok(()),
-            Err(error) => Err(EcrError::Call(aws::classify(error))),
+            Err(error) => Err(self.failed(error, "ECR", region)),
         }
+    }
+
+    /// Whether a service can be called at all: SDKs answer a region or an address that isn't one in words of
+    /// their own.
+    fn check(&self, service: &str, region: &str) -> Result<(), EcrError> {
+        let checked = match self.environment.endpoint(service).map(aws::endpoint_url) {
+            Some(endpoint) => endpoint.map(|_| ()),
+            None if aws::is_region(region) => Ok(()),
+            None => Err(CallError::NotSent {
+                what: format!("`{}` is not a region: `eu-west-1` is one", http::excerpt(region)),
+            }),
+        };
+        checked.map_err(EcrError::Call)
+    }
+
+    fn failed<E>(&self, error: SdkError<E, HttpResponse>, service: &str, region: &str) -> EcrError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let place = match self.environment.endpoint(service) {
+            Some(endpoint) => format!("ECR at {endpoint}"),
+            None => format!("ECR in {region}"),
+        };
+        EcrError::Call(aws::classify(error).at(&place))
     }
 
     fn client(&self, region: &str, fips: bool) -> Client {
@@ -236,6 +263,7 @@ impl<'a> Ecr<'a> {
     /// See [`EcrError`].
     pub async fn public(&self) -> Result<Authorization, EcrError> {
         use aws_sdk_ecrpublic::config::{Config, Region};
+        self.check("ECR_PUBLIC", PUBLIC_REGION)?;
         let endpoint = self.environment.endpoint("ECR_PUBLIC");
         let mut config = Config::builder()
             .behavior_version(aws_sdk_ecrpublic::config::BehaviorVersion::latest())
@@ -248,7 +276,7 @@ impl<'a> Ecr<'a> {
             config = config.endpoint_url(endpoint);
         }
         let call = aws_sdk_ecrpublic::Client::from_conf(config.build()).get_authorization_token();
-        let answer = call.send().await.map_err(|error| EcrError::Call(aws::classify(error)))?;
+        let answer = call.send().await.map_err(|error| self.failed(error, "ECR_PUBLIC", PUBLIC_REGION))?;
         let data = answer.authorization_data().ok_or(EcrError::Unreadable)?;
         let login = data.authorization_token().and_then(Login::from_base64).ok_or(EcrError::Unreadable)?;
         let expiration = data.expires_at().and_then(|time| time.to_millis().ok()).map(Timestamp);

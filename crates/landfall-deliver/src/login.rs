@@ -50,6 +50,7 @@ async fn obtain(options: &Options, environment: &Environment) -> Result<Session,
     let plan = Plan::new(options, environment)?;
     let endpoint = options.sts_endpoint.as_deref().or_else(|| environment.endpoint("STS"));
     let sts = Sts::new(&plan.region, endpoint, options.backoff, &plan.proxy, environment);
+    let sts = sts.map_err(LoginError::Endpoint)?;
     let mut credentials = first(&plan, &sts, options, environment).await?;
     for (index, role) in options.role_chain.iter().enumerate() {
         let is_last = index + 1 == options.role_chain.len();
@@ -76,6 +77,7 @@ pub async fn existing(options: &Options, environment: &Environment) -> Result<Op
     }
     let endpoint = options.sts_endpoint.as_deref().or_else(|| environment.endpoint("STS"));
     let sts = Sts::new(&basics.region, endpoint, options.backoff, &basics.proxy, environment);
+    let sts = sts.map_err(LoginError::Endpoint)?;
     let found = aws::ambient_credentials(environment, &basics.region, sts.http_client()).await;
     // Without any, or with a source of them that fails, a login is what is wanted.
     let Ok(credentials) = found else { return Ok(None) };

@@ -322,6 +322,19 @@ async fn a_party_that_is_not_there_is_an_outside_failure() {
     let options = Options { sts_endpoint: Some(gone), ..options() };
     let failure = attempt(&server, &options).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Outside, "{failure:?}");
+    assert!(failure.message.contains("STS at http://127.0.0.2:"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_no_address_is_said_before_anything_is_sent_to_it() {
+    for address in ["127.0.0.1:4566", "not-a-url", "http://", "//x", "http://a b", "http://[::1", "ftp://x"] {
+        let server = Server::start(|_| id_token()).await;
+        let options = Options { sts_endpoint: Some(address.to_owned()), ..options() };
+        let failure = attempt(&server, &options).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Usage, "{failure:?}");
+        assert_eq!(failure.message, format!("the endpoint `{address}` is not an http or https address"));
+        assert!(!format!("{failure:?}").contains("SIGNATURE"), "{failure:?}");
+    }
 }
 
 #[tokio::test]

@@ -161,14 +161,23 @@ fn is_secret_name(name: &str) -> bool {
         || ["_KEY", "_PAT", "_PWD", "_DSN"].iter().any(|end| upper.ends_with(end))
 }
 
-/// `scheme://user:password@host`, or the start of a private key.
+/// `scheme://user:password@host`, a connection string with a password in it, or the start of a private key.
 fn is_secret_value(value: &Value) -> bool {
     let Some(text) = value.as_str() else { return false };
     let has_userinfo = text.split_once("://").is_some_and(|(_, rest)| {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
         authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
     });
-    has_userinfo || text.contains("-----BEGIN ")
+    has_userinfo || has_password(text) || text.contains("-----BEGIN ")
+}
+
+/// `Server=db;User Id=app;Password=…`, `host=db password=…`, `…?password=…`.
+fn has_password(text: &str) -> bool {
+    let parts = text.split([';', '&', '?', ' ', ',']).filter_map(|part| part.split_once('='));
+    parts.into_iter().any(|(name, value)| {
+        let name = name.trim();
+        !value.is_empty() && (is_secret_name(name) || name.eq_ignore_ascii_case("pwd"))
+    })
 }
 
 /// Lists whose items stand in one line when they come or go.
@@ -180,3 +189,25 @@ const SHOWN_CHARS_MAX: usize = 200;
 /// Parts of the names of variables that hold secrets.
 const SECRET_WORDS: &[&str] =
     &["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "CREDENTIAL", "PRIVATE", "APIKEY", "API_KEY"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_with_a_password_in_it_is_a_secret() {
+        for (value, is_secret) in [
+            ("Server=db;User Id=app;Password=hunter2", true),
+            ("host=db user=app pwd=hunter2", true),
+            ("jdbc:postgresql://db/shop?user=app&password=hunter2", true),
+            ("postgres://app:hunter2@db/shop", true),
+            ("-Xmx1g -Dapi_token=hunter2", true),
+            ("-----BEGIN PRIVATE KEY-----", true),
+            ("Server=db;Password=", false),
+            ("https://auth.example.com/token?grant=code", false),
+            ("level=debug format=json", false),
+        ] {
+            assert_eq!(is_secret_value(&Value::from(value)), is_secret, "{value}");
+        }
+    }
+}

@@ -18,6 +18,9 @@ pub enum LoginError {
         /// What, and what is expected.
         message: String,
     },
+    /// STS's endpoint is no address.
+    #[error("{0}")]
+    Endpoint(CallError),
     /// There is no ID token.
     #[error(transparent)]
     IdToken(#[from] IdTokenError),
@@ -83,7 +86,7 @@ impl LoginError {
     /// Decides the exit code.
     pub fn kind(&self) -> FailureKind {
         match self {
-            Self::Usage { .. } => FailureKind::Usage,
+            Self::Usage { .. } | Self::Endpoint(_) => FailureKind::Usage,
             // `IdTokenError` sorts itself on its way to a `Failure`.
             Self::IdToken(_) => FailureKind::Outside,
             Self::Assume { error, .. } | Self::NoKeys(error) | Self::Identity(error) => error.kind(),
@@ -98,6 +101,9 @@ impl From<LoginError> for Failure {
         let failure = Failure::new(error.kind(), error.to_string());
         match error {
             LoginError::Usage { .. } => failure,
+            LoginError::Endpoint(_) => failure.help(
+                "AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_STS and --sts-endpoint name it: `https://sts.eu-west-1.amazonaws.com`",
+            ),
             LoginError::IdToken(error) => error.into(),
             LoginError::NoKeys(error) | LoginError::Identity(error) => match error.answer() {
                 Some(answer) => failure.answered(answer).helped_by(answer.help),

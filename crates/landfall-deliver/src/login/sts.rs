@@ -18,6 +18,8 @@ use crate::proxy::Proxy;
 pub struct Sts {
     anonymous: Config,
     http_client: SharedHttpClient,
+    /// The endpoint, as errors name it.
+    place: String,
 }
 
 /// The owner of credentials.
@@ -30,13 +32,17 @@ pub struct WhoAmI {
 }
 
 impl Sts {
+    /// # Errors
+    /// [`CallError::NotSent`] when the endpoint is no address.
     pub fn new(
         region: &str,
         endpoint: Option<&str>,
         backoff: Backoff,
         proxy: &Proxy,
         environment: &Environment,
-    ) -> Self {
+    ) -> Result<Self, CallError> {
+        endpoint.map(aws::endpoint_url).transpose()?;
+        let place = endpoint.map_or_else(|| format!("STS in {region}"), |url| format!("STS at {url}"));
         let http_client = aws::http_client(endpoint, proxy);
         let mut builder = Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -53,7 +59,7 @@ impl Sts {
         if let Some(endpoint) = endpoint {
             builder = builder.endpoint_url(endpoint);
         }
-        Self { anonymous: builder.build(), http_client }
+        Ok(Self { anonymous: builder.build(), http_client, place })
     }
 
     pub fn http_client(&self) -> SharedHttpClient {
@@ -80,7 +86,7 @@ impl Sts {
             .set_policy_arns(policy_arns(options))
             .send()
             .await
-            .map_err(aws::classify)?;
+            .map_err(|error| aws::classify(error).at(&self.place))?;
         credentials(answer.credentials())
     }
 
@@ -124,12 +130,13 @@ impl Sts {
             .set_tags((!sent.is_empty()).then_some(sent))
             .send()
             .await
-            .map_err(aws::classify)?;
+            .map_err(|error| aws::classify(error).at(&self.place))?;
         credentials(answer.credentials())
     }
 
     pub async fn who_am_i(&self, credentials: &Credentials) -> Result<WhoAmI, CallError> {
-        let answer = self.signed(credentials).get_caller_identity().send().await.map_err(aws::classify)?;
+        let answer = self.signed(credentials).get_caller_identity().send().await;
+        let answer = answer.map_err(|error| aws::classify(error).at(&self.place))?;
         match (answer.account(), answer.arn()) {
             (Some(account), Some(arn)) => Ok(WhoAmI { account: account.to_owned(), arn: arn.to_owned() }),
             _ => {

@@ -13,6 +13,7 @@ mod ui_tree;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use landfall_deliver::{Failure, FailureKind};
 
 fn main() -> ExitCode {
     let arguments = edge::arguments();
@@ -23,23 +24,31 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are not failures; clap's own code for wrong usage is 2, as is ours.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(exit::USAGE) } else { ExitCode::SUCCESS };
+            let printed = error.print();
+            let is_lost = printed.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
+            return match error.use_stderr() {
+                true => ExitCode::from(exit::USAGE),
+                false if is_lost => ExitCode::from(exit::OUTSIDE),
+                false => ExitCode::SUCCESS,
+            };
         }
     };
     let environment = edge::environment();
     let runtime = match edge::runtime(&cli.command) {
         Ok(runtime) => runtime,
         Err(error) => {
-            ui::failure(&landfall_deliver::Failure::new(
-                landfall_deliver::FailureKind::Outside,
-                format!("cannot start: {error}"),
-            ));
+            ui::failure(&Failure::new(FailureKind::Outside, format!("cannot start: {error}")));
             return ExitCode::from(exit::OUTSIDE);
         }
     };
     let code = runtime.block_on(cmd::run(cli.command, &environment));
     // Threads that still read from a process or a socket are not waited for.
     runtime.shutdown_background();
-    code
+    match ui::lost() {
+        Some(why) => {
+            ui::failure(&Failure::new(FailureKind::Outside, why));
+            ExitCode::from(exit::OUTSIDE)
+        }
+        None => code,
+    }
 }

@@ -1,6 +1,7 @@
 //! What a person sees. Colours are written always and taken out where the output is not a terminal.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
 use landfall_check::render;
@@ -35,9 +36,31 @@ pub fn is_live() -> bool {
     std::io::stdout().is_terminal() && !edge::is_ci()
 }
 
-/// Prints a line on standard output.
+/// Why standard output took no more, the first time.
+static LOST: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Prints a line on standard output. Where that takes no more, the command goes on to its end without, and
+/// [`lost`] tells it then: what it has begun is finished, and what it has made is cleared away.
 pub fn line(text: impl std::fmt::Display) {
-    anstream::println!("{text}");
+    print(&format!("{text}\n"));
+}
+
+/// Prints lines that end with newlines on standard output, as [`line`] prints one.
+pub fn print(text: &str) {
+    if let Err(error) = lines(text) {
+        let _ = LOST.set(error);
+    }
+}
+
+/// Why not all could be printed on standard output; a reader that went away (`| head`) is no reason.
+pub fn lost() -> Option<String> {
+    let error = LOST.get().filter(|error| error.kind() != ErrorKind::BrokenPipe)?;
+    Some(format!("cannot write to standard output: {error}"))
+}
+
+/// Prints a line on standard error. There is nowhere to tell that it can't be written.
+fn line_on_stderr(text: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "{text}");
 }
 
 /// Prints lines that end with newlines on standard output, all at once.
@@ -45,7 +68,9 @@ pub fn line(text: impl std::fmt::Display) {
 /// # Errors
 /// When nobody reads it any more, or there is no room for it.
 pub fn lines(text: &str) -> std::io::Result<()> {
-    anstream::stdout().lock().write_all(text.as_bytes())
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// Prints what is without colours on standard output as it is.
@@ -61,25 +86,25 @@ pub fn plain(bytes: &[u8]) -> std::io::Result<()> {
 /// Prints a failure on standard error.
 pub fn failure(failure: &Failure) {
     let message = shortened(&failure.message, LINE_CHARS_MAX);
-    anstream::eprintln!("{}: {message}", styled(BAD.bold(), "error"));
+    line_on_stderr(format_args!("{}: {message}", styled(BAD.bold(), "error")));
     for line in failure.details.iter().flat_map(|detail| detail.lines()) {
-        anstream::eprintln!("  {}", shortened(line, LINE_CHARS_MAX));
+        line_on_stderr(format_args!("  {}", shortened(line, LINE_CHARS_MAX)));
     }
 }
 
 /// Prints a line for a person on standard error, where standard output belongs to a program.
 pub fn note(text: &str) {
-    anstream::eprintln!("{text}");
+    line_on_stderr(text);
 }
 
 /// Prints a warning on standard error.
 pub fn warning(text: &str) {
-    anstream::eprintln!("{}: {text}", styled(AnsiColor::Yellow.on_default().bold(), "warning"));
+    line_on_stderr(format_args!("{}: {text}", styled(AnsiColor::Yellow.on_default().bold(), "warning")));
 }
 
 /// Prints a finding on standard output, indented by so many spaces.
 pub fn finding(finding: &Finding, sources: &SourceMap, indent: usize) {
-    anstream::print!("{}", finding_lines(finding, sources, indent));
+    print(&finding_lines(finding, sources, indent));
 }
 
 /// A finding's lines, indented by so many spaces, each with its newline.
@@ -91,7 +116,7 @@ pub fn finding_lines(finding: &Finding, sources: &SourceMap, indent: usize) -> S
 
 /// Prints a finding on standard error: of input that can't be read.
 pub fn finding_on_stderr(finding: &Finding, sources: &SourceMap) {
-    anstream::eprintln!("{}", finding_text(finding, sources));
+    line_on_stderr(finding_text(finding, sources));
 }
 
 /// A finding as coloured lines.

@@ -43,7 +43,7 @@ pub struct DiffArgs {
     #[arg(long, value_name = "ACCOUNT_ID")]
     account: Option<String>,
     /// How it is told
-    #[arg(long, value_enum, default_value_t = Format::Human)]
+    #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
@@ -139,7 +139,7 @@ pub fn run(args: DiffArgs) -> Result<bool, Failure> {
         compared.push(Compared { what, change, before, after, gained, lost });
     }
     match args.format {
-        Format::Human => compared.iter().for_each(show),
+        Format::Text => compared.iter().for_each(show),
         Format::Json => ui::line(json(&compared)),
     }
     Ok(!compared.iter().any(Compared::is_wider))

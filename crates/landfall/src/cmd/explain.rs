@@ -55,7 +55,7 @@ pub struct ExplainArgs {
     #[command(flatten)]
     source: RoleSource,
     /// How it is told
-    #[arg(long, value_enum, default_value_t = Format::Human)]
+    #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
@@ -114,7 +114,7 @@ pub fn run(args: ExplainArgs) -> Result<bool, Failure> {
         None => vec![of_token_or_call(&args, &sources)?],
     };
     match args.format {
-        Format::Human => {
+        Format::Text => {
             for (index, one) in explained.iter().enumerate() {
                 if index > 0 {
                     ui::line("");

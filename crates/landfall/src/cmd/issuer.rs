@@ -43,7 +43,7 @@ pub struct IssuerArgs {
     #[arg(long = "issuer-address", value_name = "HOST=IP:PORT", value_parser = serve::issuer_address)]
     issuer_addresses: Vec<(String, SocketAddr)>,
     /// How it is told
-    #[arg(long, value_enum, default_value_t = Format::Human)]
+    #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
@@ -96,7 +96,7 @@ pub async fn run(args: IssuerArgs) -> Result<bool, Failure> {
     }
     let is_fine = !seen.findings.iter().any(|finding| finding.severity == Severity::Error);
     match args.format {
-        Format::Human => show(&seen, is_fine, token.is_some()),
+        Format::Text => show(&seen, is_fine, token.is_some()),
         Format::Json => ui::line(json(&seen, is_fine)),
     }
     if !seen.is_reached {

@@ -82,7 +82,9 @@ async fn carry_out(command: Command, environment: &Environment) -> ExitCode {
             Err(failure) => Err(failure),
         },
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "landfall", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "landfall", &mut script);
+            ui::print(&String::from_utf8_lossy(&script));
             Ok(true)
         }
     };

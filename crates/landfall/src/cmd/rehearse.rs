@@ -118,7 +118,7 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub addr: SocketAddr,
     /// How it is told
-    #[arg(long, value_enum, default_value_t = Format::Human)]
+    #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
 }
 
@@ -148,7 +148,7 @@ step-ended (its decisions and findings), job-ended, remark, and at last ended
 (success, sessions, images).
 
 Exit codes: 0 the whole crossing works; 1 something was refused or failed;
-2 wrong usage or unreadable input.";
+2 wrong usage or unreadable input; 3 this machine lacks something (an engine).";
 
 /// A user's name, as GitHub and GitLab have them; apps have `[bot]` behind theirs.
 fn actor(text: &str) -> Result<String, String> {
@@ -277,7 +277,7 @@ fn verdict(summary: &Summary) -> Result<bool, Failure> {
 
 async fn rehearse(rehearsal: &Rehearsal, sources: &SourceMap, format: Format) -> Summary {
     match format {
-        Format::Human => landfall_rehearse::run(rehearsal, &mut Tree::new(sources)).await,
+        Format::Text => landfall_rehearse::run(rehearsal, &mut Tree::new(sources)).await,
         Format::Json => landfall_rehearse::run(rehearsal, &mut JsonLines::new(sources)).await,
     }
 }
@@ -378,7 +378,7 @@ fn unreadable(findings: &[&Finding], sources: &SourceMap, message: &str) -> Fail
 fn not_created(findings: &[Finding], sources: &SourceMap, format: Format) -> bool {
     for finding in findings {
         match format {
-            Format::Human => ui::finding(finding, sources, 0),
+            Format::Text => ui::finding(finding, sources, 0),
             Format::Json => ui::line(serde_json::json!({
                 "event": "infra-refused",
                 "finding": landfall_check::render::json(finding, sources),

@@ -208,7 +208,7 @@ impl Stage<'_> {
         let mut failed = 0;
         for pod in pods {
             let who = format!("{}/{}", pod.namespace, pod.name);
-            if self.format == Format::Human {
+            if self.format == Format::Text {
                 let account = styled(DIM, format!("service account {}", pod.service_account));
                 ui::line(format!("\n{}  {account}", styled(BOLD, who)));
             }
@@ -229,8 +229,8 @@ impl Stage<'_> {
             Format::Json => {
                 ui::line(serde_json::json!({ "event": "ended", "success": success, "failed": failed }));
             }
-            Format::Human if success => ui::line(format!("\n{} the crossing works", styled(GOOD, "✓"))),
-            Format::Human => {
+            Format::Text if success => ui::line(format!("\n{} the crossing works", styled(GOOD, "✓"))),
+            Format::Text => {
                 ui::line(format!("\n{} the crossing does not work", styled(BAD, "✗")));
             }
         }
@@ -242,7 +242,7 @@ impl Stage<'_> {
         let (began, before) = (Instant::now(), world.log.last());
         let process = self.process(pod, container);
         let mut leftovers = Leftovers::of(new_uid());
-        let human = self.format == Format::Human;
+        let human = self.format == Format::Text;
         let mut lines = Vec::new();
         let ended = process::run(&process, &mut leftovers, &mut |line| lines.push(line)).await;
         let (is_good, why) = match ended {

@@ -92,7 +92,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     pub audit: Option<PathBuf>,
     /// How decisions are printed
-    #[arg(long, value_enum, default_value_t = Format::Human)]
+    #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
 }
 
@@ -159,7 +159,7 @@ Examples:
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Format {
     /// For people.
-    Human,
+    Text,
     /// One JSON object a line.
     Json,
 }
@@ -405,7 +405,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     // Decisions are shown from here on, below the banner.
     let follower = world.log.follow();
     match args.format {
-        Format::Human => banner(&args, &served, &sources),
+        Format::Text => banner(&args, &served, &sources),
         Format::Json => ui::line(serde_json::json!({
             "event": "ready",
             "url": served.server.url(),

@@ -191,8 +191,13 @@ pub async fn mint_claims(endpoint: &str, claims: &Claims, signed_by: SignedBy) -
 /// A client for a server on this machine: no proxy is in between.
 ///
 /// # Errors
-/// When there can be none.
+/// When the endpoint is no address, or there can be no client.
 pub fn client(endpoint: &str) -> Result<reqwest::Client, Failure> {
+    let url = reqwest::Url::parse(endpoint).ok();
+    if !url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some()) {
+        let what = format!("the endpoint `{endpoint}` is not an http or https address");
+        return Err(usage(what).help("`http://127.0.0.1:4566` is where `landfall serve` answers by itself"));
+    }
     reqwest::Client::builder().no_proxy().build().map_err(|error| nobody(endpoint, error))
 }
 

@@ -38,7 +38,7 @@ pub struct WhoArgs {
     #[arg(long, value_name = "OWNER[/NAME]=KEY,KEY")]
     sub_template: Vec<String>,
     /// How it is told
-    #[arg(long, value_enum, default_value_t = Format::Human)]
+    #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
@@ -112,7 +112,7 @@ pub fn run(args: WhoArgs) -> Result<bool, Failure> {
         (!args.only.is_empty()).then(|| Meant { patterns: args.only.clone(), or_ids: !args.names_only });
     let told = ask(&standing.world, &standing.role, &templates, meant)?;
     match args.format {
-        Format::Human => show(&told, &sources),
+        Format::Text => show(&told, &sources),
         Format::Json => ui::line(json(&told, &sources)),
     }
     Ok(told.is_passed())

@@ -13,6 +13,7 @@ mod fuzz_targets;
 mod gitlab;
 mod help;
 mod kill;
+mod output;
 mod questions;
 mod rehearse;
 mod stopped;

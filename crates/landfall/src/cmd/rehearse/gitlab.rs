@@ -151,7 +151,7 @@ pub(super) fn reader_of(environment: &Environment) -> landfall_rehearse::run::Re
 
 async fn rehearse(rehearsal: &Rehearsal, sources: &SourceMap, format: Format) -> Summary {
     match format {
-        Format::Human => landfall_rehearse::gitlab::run(rehearsal, &mut Tree::new(sources)).await,
+        Format::Text => landfall_rehearse::gitlab::run(rehearsal, &mut Tree::new(sources)).await,
         Format::Json => landfall_rehearse::gitlab::run(rehearsal, &mut JsonLines::new(sources)).await,
     }
 }

@@ -29,10 +29,10 @@ MOTO = ("moto", "5.2.5")
 BOTOCORE = ("botocore", "1.44.8")
 
 SERVICES = (
-    "codedeploy ecr ecr-public ecs eks eks-auth iam kms logs s3 secretsmanager ssm sts"
+    "cloudwatch codedeploy ecr ecr-public ecs eks eks-auth iam kms logs s3 secretsmanager ssm sts"
 ).split()
 # The services of which `need` answers for every operation.
-SERVED = "codedeploy ecr ecr-public ecs eks eks-auth iam logs sts".split()
+SERVED = "cloudwatch codedeploy ecr ecr-public ecs eks eks-auth iam logs sts".split()
 MANAGED = """
     AdministratorAccess PowerUserAccess ReadOnlyAccess ViewOnlyAccess IAMFullAccess IAMReadOnlyAccess
     AmazonEC2ContainerRegistryFullAccess AmazonEC2ContainerRegistryPowerUser

@@ -10,7 +10,7 @@ from harness import CHECKS, ROOT, Skip, check, same
 KEYS = ("test", "test")
 # Where the server has its operations as types.
 TABLE = ROOT / "crates/landfall-serve/src/authz/operations.rs"
-SERVICES = ("codedeploy", "ecr", "ecr-public", "ecs", "eks", "eks-auth", "iam", "sts")
+SERVICES = ("cloudwatch", "codedeploy", "ecr", "ecr-public", "ecs", "eks", "eks-auth", "iam", "sts")
 # What is refused to everybody here, and why; the checks see the refusals.
 REFUSED = {
     ("ecr", "StopReplicationBackfill"): "all end at once",

@@ -55,6 +55,7 @@ import login_faults  # noqa: F401
 import own_delivery  # noqa: F401
 import issuers  # noqa: F401
 import deploy  # noqa: F401
+import alarms  # noqa: F401
 import deploy_staged  # noqa: F401
 import ecs_docker  # noqa: F401
 import ecs_containers  # noqa: F401

@@ -120,6 +120,18 @@ pub enum ResourceKind {
     IdentityProviderConfig,
     /// The EKS Pod Identity association.
     PodIdentityAssociation,
+    /// The CloudWatch alarm that the call names; all of them when it names none.
+    Alarm,
+    /// The rule that mutes alarms.
+    AlarmMuteRule,
+    /// The dashboard of CloudWatch.
+    Dashboard,
+    /// The rule of Contributor Insights.
+    InsightRule,
+    /// The stream of metrics.
+    MetricStream,
+    /// The data set of metrics.
+    Dataset,
     /// The log group that the call names.
     LogGroup,
     /// The log stream, with its group.
@@ -192,6 +204,12 @@ impl ResourceKind {
             Self::FargateProfile => "fargateprofile",
             Self::IdentityProviderConfig => "identityproviderconfig",
             Self::PodIdentityAssociation => "podidentityassociation",
+            Self::Alarm => "alarm",
+            Self::AlarmMuteRule => "alarm-mute-rule",
+            Self::Dashboard => "dashboard",
+            Self::InsightRule => "insight-rule",
+            Self::MetricStream => "metric-stream",
+            Self::Dataset => "dataset",
             Self::LogGroup => "log-group",
             Self::LogStream => "log-stream",
             Self::Delivery => "delivery",

@@ -16,6 +16,7 @@ use landfall_serve::World;
 use landfall_serve::authn::Identified;
 use landfall_serve::authz::{self, Asked, Call, Permit, calls};
 use landfall_serve::caller::Caller;
+use landfall_serve::cloudwatch;
 use landfall_serve::connection::Connection;
 use landfall_serve::ecr;
 use landfall_serve::ecs::before;
@@ -139,7 +140,7 @@ fn identities(seeder: &Seeder<'_>, infra: &Infra, keys: &mut Vec<Key>) -> [Turn;
 }
 
 /// ECS, CodeDeploy and EKS.
-fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 7] {
+fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 8] {
     let ecs =
         |operation, region: &str, input: &Tree, span| seeder.ecs(operation, region, input, span).map(|_| ());
     let settings = infra.ecs_settings.iter();
@@ -161,6 +162,11 @@ fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 7] {
             "task definition",
             "task definitions",
             infra.ecs_task_definitions.iter().map(|it| seeder.task_definition(it)).collect(),
+        ),
+        (
+            "alarm",
+            "alarms",
+            infra.metric_alarms.iter().map(|it| seeder.alarm(&it.region, &it.input, it.span)).collect(),
         ),
         (
             "ECS service",
@@ -467,6 +473,14 @@ impl Seeder<'_> {
     /// updated; applications and configurations, of which nothing but tags can be changed, stay as they are.
     fn codedeploy(&self, operation: &str, region: &str, input: &Tree, span: Span) -> Result<(), Finding> {
         self.handle(landfall_serve::codedeploy::handle, operation, region, (input, span)).map(|_| ())
+    }
+
+    /// An alarm, as the provider makes it; one that is there keeps its state.
+    fn alarm(&self, region: &str, input: &Tree, span: Span) -> Result<(), Finding> {
+        let handle: Handle = |world, identified, request_id, operation, input| {
+            cloudwatch::handle(world, identified, request_id, operation, input, Protocol::Json10)
+        };
+        self.handle(handle, "PutMetricAlarm", region, (input, span)).map(|_| ())
     }
 
     /// A call of EKS, as the provider makes it.

@@ -21,7 +21,7 @@ use crate::store::{AttachedPolicy, Document, Group, Role, User};
 use crate::world::World;
 
 pub use operations::{
-    calls, codedeploy_calls, ecs_calls, eks_auth_calls, eks_calls, log_calls, public_calls,
+    calls, cloudwatch_calls, codedeploy_calls, ecs_calls, eks_auth_calls, eks_calls, log_calls, public_calls,
 };
 
 /// A call that is decided: an API operation or a registry call. The type stands for the call, so

@@ -32,6 +32,7 @@ mod tasks;
 pub(crate) mod traffic;
 mod update_service;
 
+pub(crate) use controller::alarm_goes_off;
 use landfall_wire::error::{AwsError, Protocol};
 use landfall_wire::json::Input;
 use serde_json::{Value, json};

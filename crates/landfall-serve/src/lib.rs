@@ -13,6 +13,7 @@ pub mod blobs;
 mod called;
 pub mod caller;
 pub mod clock;
+pub mod cloudwatch;
 pub mod codedeploy;
 pub mod collect;
 pub mod connection;

@@ -5,6 +5,7 @@
 //! are arguments, so a server and a test see the same behaviour. The one exception is making a signing
 //! key, whose randomness comes from the cryptographic library.
 
+pub mod cbor;
 pub mod certificate;
 pub mod constraints;
 pub mod error;

@@ -20,6 +20,7 @@ pub(super) type Computed = Vec<(&'static str, Value)>;
 const NAMED: &[(&str, &str, &str, &str, bool)] = &[
     ("aws_ecs_cluster", "name", "ecs", "cluster/", true),
     ("aws_cloudwatch_log_group", "name", "logs", "log-group:", false),
+    ("aws_cloudwatch_metric_alarm", "alarm_name", "cloudwatch", "alarm:", false),
     ("aws_lambda_function", "function_name", "lambda", "function:", false),
     ("aws_dynamodb_table", "name", "dynamodb", "table/", false),
     ("aws_sns_topic", "name", "sns", "", true),

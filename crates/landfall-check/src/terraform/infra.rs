@@ -36,6 +36,7 @@ pub(super) fn build(root: &Rc<Evaluator>) -> Infra {
     for reader in &readers {
         super::ecr::read(reader, &mut infra);
         super::ecs::read(reader, &mut infra);
+        super::cloudwatch::read(reader, &mut infra);
         super::codedeploy::read(reader, &mut infra);
         super::eks::read(reader, &mut infra);
     }

@@ -61,6 +61,7 @@ impl Infra {
             ecs_clusters,
             looked_up_ecs_clusters,
             ecs_settings,
+            metric_alarms,
             codedeploy_calls,
             ecs_task_definitions,
             ecs_services,
@@ -87,6 +88,7 @@ impl Infra {
         self.ecs_clusters.extend(ecs_clusters);
         self.looked_up_ecs_clusters.extend(looked_up_ecs_clusters);
         self.ecs_settings.extend(ecs_settings);
+        self.metric_alarms.extend(metric_alarms);
         self.codedeploy_calls.extend(codedeploy_calls);
         self.ecs_task_definitions.extend(ecs_task_definitions);
         self.ecs_services.extend(ecs_services);

@@ -8,6 +8,7 @@
 
 mod account;
 mod calls;
+mod cloudwatch;
 mod codedeploy;
 mod computed;
 mod document;

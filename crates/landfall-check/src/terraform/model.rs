@@ -63,6 +63,8 @@ pub struct Infra {
     pub ecs_task_definitions: Vec<EcsTaskDefinition>,
     /// `aws_ecs_service` resources.
     pub ecs_services: Vec<EcsService>,
+    /// `aws_cloudwatch_metric_alarm` resources.
+    pub metric_alarms: Vec<MetricAlarm>,
     /// `aws_codedeploy_app` and `aws_codedeploy_deployment_group` resources for ECS.
     pub codedeploy_calls: Vec<CodeDeployCall>,
     /// `aws_eks_cluster` resources.
@@ -346,6 +348,19 @@ pub struct EcsSetting {
     /// The region that it holds in.
     pub region: String,
     /// The input of `PutAccountSettingDefault`.
+    pub input: Tree,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An `aws_cloudwatch_metric_alarm`.
+#[derive(Clone, Debug)]
+pub struct MetricAlarm {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// The region it lies in.
+    pub region: String,
+    /// The input of `PutMetricAlarm`, without what is unknown.
     pub input: Tree,
     /// The block's header.
     pub span: Span,

@@ -327,6 +327,10 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
         line(&mut out, format!("service {} in {} {}", service.name.value, service.region, at(service.span)));
         line(&mut out, format!("  {}", to_json(&service.input)));
     }
+    for alarm in &infra.metric_alarms {
+        let input = super::to_json(&alarm.input);
+        line(&mut out, format!("alarm {} in {} {input} {}", alarm.name.value, alarm.region, at(alarm.span)));
+    }
     for call in &infra.codedeploy_calls {
         line(&mut out, format!("codedeploy {} in {} {}", call.operation, call.region, at(call.span)));
         line(&mut out, format!("  {}", to_json(&call.input)));

@@ -391,6 +391,11 @@ fn options_of(kind: ResourceKind) -> &'static [&'static str] {
         ResourceKind::Capability => &["--capability-name"],
         ResourceKind::FargateProfile => &["--fargate-profile-name"],
         ResourceKind::PodIdentityAssociation => &["--association-id"],
+        ResourceKind::Alarm => &["--alarm-name", "--alarm-names"],
+        ResourceKind::AlarmMuteRule => &["--alarm-mute-rule-name"],
+        ResourceKind::Dashboard => &["--dashboard-name", "--dashboard-names"],
+        ResourceKind::InsightRule => &["--rule-name", "--rule-names"],
+        ResourceKind::MetricStream => &["--name", "--names"],
         ResourceKind::LogGroup => &["--log-group-name"],
         ResourceKind::LogStream => &["--log-stream-name"],
         ResourceKind::Application => &["--application-name", "--codedeploy-application"],
@@ -414,6 +419,7 @@ fn options_of(kind: ResourceKind) -> &'static [&'static str] {
         ResourceKind::Instance => &["--instance-name", "--instance-names"],
         ResourceKind::ByArn => &["--resource-arn", "--arn", "--policy-source-arn"],
         ResourceKind::Any
+        | ResourceKind::Dataset
         | ResourceKind::AccessReport
         | ResourceKind::SourceRepository
         | ResourceKind::Registry

@@ -263,7 +263,8 @@ macro_rules! sources {
     };
 }
 
-static SERVICES: [Source; 13] = sources![
+static SERVICES: [Source; 14] = sources![
+    "cloudwatch",
     "codedeploy",
     "ecr",
     "ecr-public",

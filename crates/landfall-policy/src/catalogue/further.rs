@@ -71,6 +71,7 @@ const PODS: Option<&str> = Some("pods.eks.amazonaws.com");
 const ALL: &[Further] = &[
     passes("codedeploy:CreateDeploymentGroup", CODEDEPLOY),
     passes("codedeploy:UpdateDeploymentGroup", CODEDEPLOY),
+    tags("cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", ResourceKind::Alarm),
     tags("ecr:CreateRepository", "ecr:TagResource", ResourceKind::Repository),
     tags("ecr-public:CreateRepository", "ecr-public:TagResource", ResourceKind::Repository),
     // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-creation-templates-iam.html>

@@ -10,6 +10,18 @@ use super::*;
 const UNLISTED: &[(&str, &[&str])] = &[(
     "newer than the tables: botocore has the operation, AWS's reference of 2026-09-26 has no action for it",
     &[
+        "cloudwatch:AssociateDatasetKmsKey",
+        "cloudwatch:CreateResourceMetricsConfiguration",
+        "cloudwatch:DeleteMetricDataQueryDefinition",
+        "cloudwatch:DeleteResourceMetricsConfiguration",
+        "cloudwatch:DescribeAlarmContributors",
+        "cloudwatch:DisassociateDatasetKmsKey",
+        "cloudwatch:GetMetricDataQueryDefinition",
+        "cloudwatch:GetResourceMetricsConfiguration",
+        "cloudwatch:ListMetricDataQueryDefinitions",
+        "cloudwatch:PutMetricDataQueryDefinition",
+        "cloudwatch:UpdateOTelEnrichment",
+        "cloudwatch:UpdateResourceMetricsConfiguration",
         "ecr:DescribeReplicationBackfillResults",
         "ecr:ListReplicationBackfills",
         "ecr:StartReplicationBackfill",
@@ -167,7 +179,7 @@ fn every_line_of_the_data_is_understood_and_in_order() {
     }
     assert!(services().eq(services().collect::<std::collections::BTreeSet<_>>()));
     let count = |service| actions_of(service).len();
-    assert_eq!(services().map(count).sum::<usize>(), 1049);
+    assert_eq!(services().map(count).sum::<usize>(), 1199);
 }
 
 #[test]
@@ -309,7 +321,7 @@ fn a_pattern_covers_the_actions_that_it_matches() {
     assert_eq!(names("ecr:"), Vec::<&str>::new());
     assert_eq!(names("lambda:*"), Vec::<&str>::new());
     assert_eq!(names("").len(), 0);
-    assert_eq!(names("*").len(), 1049);
+    assert_eq!(names("*").len(), 1199);
     assert_eq!(names("ecs:*").len(), actions_of("ecs").len());
 }
 

@@ -1,11 +1,12 @@
 //! ECS and CodeDeploy on a start that finds what an earlier one has made: a task definition that says what its family's
-//! newest revision says is not registered again, and a service or a deployment group that is there is updated.
+//! newest revision says is not registered again, a service or a deployment group that is there is updated, and an alarm that says
+//! the same stays as it is.
 
 use landfall_serve::authn::Identified;
 use landfall_serve::store::codedeploy::group_arn;
 use landfall_serve::store::ecs::Place;
-use landfall_serve::{codedeploy, ecs};
-use landfall_wire::error::AwsError;
+use landfall_serve::{cloudwatch, codedeploy, ecs};
+use landfall_wire::error::{AwsError, Protocol};
 use serde_json::{Map, Value, json};
 
 use super::Seeder;
@@ -43,8 +44,20 @@ impl Seeder<'_> {
             }
             "CreateService" => self.update_service(identified, input),
             "CreateDeploymentGroup" => self.update_group(identified, input),
+            "PutMetricAlarm" => self.same_alarm(identified, input),
             _ => None,
         }
+    }
+
+    /// An alarm that says what is wanted stays as it is, with the state that it has.
+    fn same_alarm(&self, identified: &Identified, input: &Value) -> Option<Result<Value, AwsError>> {
+        let asked = json!({ "AlarmNames": [input.get("AlarmName")?] });
+        let (operation, protocol) = ("DescribeAlarms", Protocol::Json10);
+        let told =
+            cloudwatch::handle(self.world, identified, "terraform", operation, &asked, protocol).ok()?;
+        let mut wanted = input.as_object()?.clone();
+        wanted.remove("Tags");
+        covers(told.pointer("/MetricAlarms/0")?, &Value::Object(wanted)).then_some(Ok(Value::Null))
     }
 
     fn newest_definition(&self, identified: &Identified, family: &Value) -> Option<Value> {

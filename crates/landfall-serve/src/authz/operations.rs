@@ -164,6 +164,15 @@ pub mod public_calls {
     }
 }
 
+/// CloudWatch's operations that alarms need.
+pub mod cloudwatch_calls {
+    use super::{Call, Needs};
+    api_calls! {
+        "cloudwatch": DeleteAlarms, DescribeAlarms, DisableAlarmActions, EnableAlarmActions, ListTagsForResource,
+            PutMetricAlarm, SetAlarmState, TagResource, UntagResource;
+    }
+}
+
 /// The operation of CloudWatch Logs that this server has.
 pub mod log_calls {
     use super::{Call, Needs};

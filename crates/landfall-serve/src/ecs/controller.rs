@@ -88,6 +88,31 @@ pub(super) fn feed_of_task(
     feed(world, writing, &mut service, event(task.id.clone()));
 }
 
+/// An alarm went off: deployments that watch it fail. One that was off before a deployment began says nothing of it.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html>
+pub(crate) fn alarm_goes_off(world: &World, writing: &mut Writing<'_>, place: &Place, alarm: &str) {
+    for known in writing.list::<Service>(&place.all()) {
+        let Some(target) = known.rollout.watched().filter(|_| watches(&known, alarm)) else { continue };
+        let stories = writing.list::<ServiceDeployment>(&known.place.of_service(&known.cluster, &known.name));
+        let of_target = stories.into_iter().filter(|story| story.target == target);
+        if let Some(story) = of_target.max_by_key(|story| story.created_ms) {
+            let mut story = (*story).clone();
+            story.alarms_off.push(alarm.to_owned());
+            writing.put(story);
+        }
+        let mut service = (*known).clone();
+        feed(world, writing, &mut service, Event::AlarmGoesOff);
+    }
+}
+
+/// Whether a service's deployments watch an alarm.
+fn watches(service: &Service, alarm: &str) -> bool {
+    let rule = service.body.get("deploymentConfiguration").and_then(|rules| rules.get("alarms"));
+    let is_on = rule.and_then(|rule| rule.get("enable")) == Some(&Value::Bool(true));
+    let names = rule.and_then(|rule| rule.get("alarmNames")).and_then(Value::as_array);
+    is_on && names.is_some_and(|names| names.iter().any(|name| name == alarm))
+}
+
 /// Adds an event to a service, the newest first.
 fn say(world: &World, service: &mut Service, message: String) {
     let event = ServiceEvent { id: ids::request_id(world.random()), at_ms: world.clock.now().0, message };
@@ -250,6 +275,7 @@ pub(super) fn deploy(world: &World, writing: &mut Writing<'_>, service: &mut Ser
         configuration: service.body.get("deploymentConfiguration").cloned().unwrap_or_default(),
         rollback: None,
         failures: (0, service.rollout.rules.breaker.threshold.failures(service.rollout.desired)),
+        alarms_off: Vec::new(),
         created_ms: now,
         updated_ms: now,
         finished_ms: None,

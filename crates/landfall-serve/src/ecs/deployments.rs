@@ -123,16 +123,17 @@ fn hook_details(stage: Stage, hook: &Hook, since_ms: i64) -> Value {
     }])
 }
 
-/// The alarms of a deployment's rules. There is no CloudWatch here: none of them ever goes off.
+/// The alarms of a deployment's rules.
 fn alarms(known: &ServiceDeployment) -> Option<Value> {
     let rule = known.configuration.get("alarms")?;
     let status = match (rule.get("enable") == Some(&Value::Bool(true)), known.status.is_final()) {
         (false, _) => "DISABLED",
+        (true, _) if !known.alarms_off.is_empty() => "TRIGGERED",
         (true, true) => "MONITORING_COMPLETE",
         (true, false) => "MONITORING",
     };
     let names = rule.get("alarmNames").cloned().unwrap_or(json!([]));
-    Some(json!({ "status": status, "alarmNames": names, "triggeredAlarmNames": [] }))
+    Some(json!({ "status": status, "alarmNames": names, "triggeredAlarmNames": known.alarms_off }))
 }
 
 fn breaker(service: &Service, known: &ServiceDeployment) -> Value {

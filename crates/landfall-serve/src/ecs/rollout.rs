@@ -69,6 +69,9 @@ pub struct Rules {
     pub maximum_percent: u32,
     /// The circuit breaker.
     pub breaker: Breaker,
+    /// Whether the service goes back to what ran when an alarm goes off.
+    #[serde(default)]
+    pub alarm_rollback: bool,
     /// How traffic moves to the new tasks.
     pub strategy: Strategy,
     /// `bakeTimeInMinutes`, in milliseconds.
@@ -289,6 +292,8 @@ pub enum Event {
     Protect(String, Option<i64>),
     /// A task is gone.
     TaskStopped(String),
+    /// An alarm that the primary deployment watches went off.
+    AlarmGoesOff,
     /// `StopServiceDeployment`.
     StopDeployment {
         /// Whether the service goes back to what ran.
@@ -491,6 +496,13 @@ impl Rollout {
         count(self.tasks.iter().filter(|task| task.id != id && task.is_protected(now_ms)))
     }
 
+    /// The number of the deployment that alarms are watched for: one that is under way, and no way back.
+    pub fn watched(&self) -> Option<String> {
+        let primary = self.deployments.first()?;
+        let is_watched = primary.state == RolloutState::InProgress && primary.rolls_back.is_none();
+        is_watched.then(|| primary.id().to_owned())
+    }
+
     /// How many tasks of a deployment run, and how many are on their way.
     pub fn counts(&self, deployment: &str) -> (u32, u32) {
         let of = |wanted: fn(&Phase) -> bool| {
@@ -549,6 +561,7 @@ impl Rollout {
                 }
             }
             Event::TaskStopped(task) => self.task_stopped(&task, step),
+            Event::AlarmGoesOff => self.alarm_goes_off(step),
             Event::StopDeployment { rollback } => self.stop_deployment(rollback, step),
             Event::Continue { go_on } => self.answer_hook(go_on, step),
             Event::TaskSet(target, scale) => self.put_task_set(target, scale, step),

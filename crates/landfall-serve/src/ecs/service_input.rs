@@ -299,6 +299,9 @@ fn hooks_of(clock: &Clock, of: &Map<String, Value>) -> Vec<Hook> {
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html>
 const GRACE_SECONDS_MAX: i64 = i32::MAX as i64;
 
+/// How long alarms are watched at least when all tasks run, in milliseconds: services here are stable within seconds.
+const ALARM_BAKE_MS: i64 = 3_000;
+
 /// The rules of a service's rollout, from what is kept of it.
 pub(super) fn rules(clock: &Clock, body: &Body) -> Rules {
     let empty = Map::new();
@@ -313,14 +316,19 @@ pub(super) fn rules(clock: &Clock, body: &Body) -> Rules {
     let groups = body.get("loadBalancers").and_then(Value::as_array);
     let groups = groups.into_iter().flatten().filter_map(|one| one.get("targetGroupArn")?.as_str());
     let grace_seconds = number(body, "healthCheckGracePeriodSeconds").unwrap_or(0);
+    let alarms = member(of, "alarms").filter(|rule| rule.get("enable") == Some(&Value::Bool(true)));
+    let strategy =
+        strategy_of(of).map_or(Strategy::Rolling, |strategy| strategy.with_waits(|ms| clock.span_ms(ms)));
+    let bake_ms = clock.span_ms(minutes(Some(of), "bakeTimeInMinutes", 0));
     Rules {
         controller,
         minimum_percent: percent("minimumHealthyPercent", 100),
         maximum_percent: percent("maximumPercent", 200),
         breaker: breaker_of(of),
-        strategy: strategy_of(of)
-            .map_or(Strategy::Rolling, |strategy| strategy.with_waits(|ms| clock.span_ms(ms))),
-        bake_ms: clock.span_ms(minutes(Some(of), "bakeTimeInMinutes", 0)),
+        strategy,
+        // Alarms are watched for a while after the tasks run; AWS works out how long from what they measure.
+        bake_ms: if alarms.is_some() { bake_ms.max(ALARM_BAKE_MS) } else { bake_ms },
+        alarm_rollback: alarms.is_some_and(|rule| rule.get("rollback") == Some(&Value::Bool(true))),
         hooks: hooks_of(clock, of),
         grace_ms: grace_seconds.clamp(0, GRACE_SECONDS_MAX) * 1_000,
         settle_ms: SETTLE_MS,

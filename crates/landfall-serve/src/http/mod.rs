@@ -5,6 +5,7 @@
 //! `/_landfall/` is ours), its host (an issuer's, a registry's), its `X-Amz-Target`, or the query
 //! `Action`.
 
+mod cloudwatch;
 mod decisions;
 mod ecr_json;
 mod ecs_json;
@@ -195,6 +196,7 @@ async fn aws(
     };
     reply(match call.header("x-amz-target") {
         _ if is_eks => eks_rest::handle(&call),
+        target if cloudwatch::is_meant(&call, target) => cloudwatch::handle(&call, target),
         Some(target) if target.starts_with(ecs_json::CODEDEPLOY) => {
             ecs_json::handle_codedeploy(&call, target)
         }

@@ -5,7 +5,7 @@ use landfall_wire::query::Params;
 use landfall_wire::xml::{self, Element};
 
 use super::ecr_json::log_refused;
-use super::{ApiCall, iam_query, sts_query};
+use super::{ApiCall, cloudwatch, iam_query, sts_query};
 use crate::authn::{self, Identified};
 use crate::log::FailedCall;
 
@@ -74,6 +74,9 @@ pub(super) async fn handle(call: &ApiCall<'_>) -> Reply {
     };
     let operation = params.get("Action").unwrap_or("").to_owned();
     let version = params.get("Version").unwrap_or(STS_VERSION).to_owned();
+    if version == cloudwatch::VERSION {
+        return cloudwatch::handle_query(call, &params, &operation);
+    }
     let query = QueryCall { api: call, params };
     let (service, protocol, namespace, answer) = match version.as_str() {
         IAM_VERSION => {
@@ -112,7 +115,9 @@ fn params(call: &ApiCall<'_>) -> Result<Params, AwsError> {
         "MissingAction",
         400,
         format!(
-            "no Action: versions {STS_VERSION} (STS) and {IAM_VERSION} (IAM) are served here, and ECR by X-Amz-Target"
+            "no Action: versions {STS_VERSION} (STS), {IAM_VERSION} (IAM) and {} (CloudWatch) are served here, and ECR by \
+             X-Amz-Target",
+            cloudwatch::VERSION
         ),
     );
     error.before_dispatch = true;

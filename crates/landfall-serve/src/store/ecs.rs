@@ -354,6 +354,9 @@ pub struct ServiceDeployment {
     pub rollback: Option<(String, i64, String)>,
     /// Failures, and how many are too many.
     pub failures: (u32, u32),
+    /// The alarms that went off, by name.
+    #[serde(default)]
+    pub alarms_off: Vec<String>,
     /// When it was made, milliseconds since 1970.
     pub created_ms: i64,
     /// When it last changed, milliseconds since 1970.

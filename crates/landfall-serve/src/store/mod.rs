@@ -3,6 +3,7 @@
 //!
 //! Records are handed out as shared snapshots: a reader keeps what it read while a writer replaces it.
 
+pub mod cloudwatch;
 pub mod codedeploy;
 pub mod disk;
 mod documents;
@@ -53,6 +54,7 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<PullThroughRule>(),
     Kind::of::<Backfill>(),
     Kind::of::<LayerParts>(),
+    Kind::of::<cloudwatch::Alarm>(),
     Kind::of::<codedeploy::Application>(),
     Kind::of::<codedeploy::Group>(),
     Kind::of::<codedeploy::DeploymentConfig>(),

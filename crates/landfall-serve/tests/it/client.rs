@@ -75,6 +75,7 @@ impl Request {
     /// A call of a service whose operation stands in a header.
     pub fn json(service: &str, operation: &str, input: &str) -> Self {
         let prefix = match service {
+            "cloudwatch" => "GraniteServiceVersion20100801",
             "codedeploy" => "CodeDeploy_20141006",
             "ecr-public" => "SpencerFrontendService",
             "ecs" => "AmazonEC2ContainerServiceV20141113",
@@ -130,7 +131,7 @@ impl Request {
         let _ = stream.write_all(&self.body);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
-        Reply::parse(&String::from_utf8(answer).unwrap())
+        Reply::parse(&String::from_utf8_lossy(&answer))
     }
 }
 

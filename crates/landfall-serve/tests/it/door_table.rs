@@ -1,4 +1,4 @@
-//! What is tried at the doors of ECS, EKS and CodeDeploy alike. Each service has its operations in a table of
+//! What is tried at the doors of ECS, EKS, CodeDeploy and CloudWatch alike. Each service has its operations in a table of
 //! [`Door`]s, and furnishes a world in which they work.
 
 use landfall_policy::catalogue;
@@ -37,6 +37,11 @@ impl Door {
 
     fn action(&self) -> &'static str {
         catalogue::need(self.service, self.operation).unwrap().action
+    }
+
+    /// The name that signatures have for the service.
+    fn signed_as(&self) -> &'static str {
+        if self.service == "cloudwatch" { "monitoring" } else { self.service }
     }
 
     /// The status of refusals before the operation.
@@ -130,10 +135,10 @@ pub fn strangers_stay_outside<W: Furnished>(world: &W, doors: &[Door]) {
         };
         refused(door.request(world), "MissingAuthenticationTokenException");
         let guess = Keys { secret: "guess".to_owned(), ..keys.clone() };
-        refused(door.request(world).sign(&guess, at(door.service)), "InvalidSignatureException");
-        refused(door.request(world).sign(&keys, at(door.service)), "ExpiredTokenException");
+        refused(door.request(world).sign(&guess, at(door.signed_as())), "InvalidSignatureException");
+        refused(door.request(world).sign(&keys, at(door.signed_as())), "ExpiredTokenException");
         let elsewhere = door.request(world).sign(&root(), at("ecr"));
-        let sentence = format!("Credential should be scoped to correct service: '{}'. ", door.service);
+        let sentence = format!("Credential should be scoped to correct service: '{}'. ", door.signed_as());
         assert_eq!(refused(elsewhere, "InvalidSignatureException"), sentence);
     }
 }
@@ -147,7 +152,7 @@ pub fn a_role_needs_each_action<W: Furnished>(world: &W, doors: &[Door]) {
     let [without, forbidden, with] = ["without", "denied", "with"].map(|role| bench.session(role));
     for door in doors {
         let (action, resource) = (door.action(), door.resource(world));
-        let call = |keys: &Keys| bench.call(keys, door.service, door.request(world));
+        let call = |keys: &Keys| bench.call(keys, door.signed_as(), door.request(world));
         give(bench, "denied", &[statement("Allow", "*", "*"), statement("Deny", action, &resource)]);
         let explicit = "with an explicit deny in an identity-based policy".to_owned();
         for (role, keys, reason) in

@@ -5,6 +5,7 @@
 
 mod bench;
 mod client;
+mod cloudwatch_doors;
 mod codedeploy_doors;
 mod decisions;
 mod discovery;

@@ -6,6 +6,8 @@ use super::{Action, Deployment, Fresh, Phase, Rollout, RolloutState, Status, Ste
 pub(super) enum Failure {
     /// Too many of its tasks failed.
     Breaker,
+    /// An alarm went off.
+    Alarm,
     /// Someone asked for it.
     Asked,
     /// A hook failed: this is what it said.
@@ -79,6 +81,11 @@ impl Rollout {
                 primary.reason = "ECS deployment circuit breaker: tasks failed to start.".to_owned();
                 "tasks failed to start."
             }
+            // The event was observed, the reason not.
+            Failure::Alarm => {
+                primary.reason = "ECS deployment alarms: alarm detected.".to_owned();
+                "alarm detected."
+            }
             Failure::Asked => {
                 primary.reason = format!("ECS deployment ecs-svc/{number} stopped.");
                 "stopped by a request."
@@ -121,6 +128,9 @@ impl Rollout {
             Failure::Breaker => {
                 format!("ECS deployment circuit breaker: rolling back to deploymentId ecs-svc/{number}.")
             }
+            Failure::Alarm => {
+                format!("ECS deployment alarms: rolling back to deploymentId ecs-svc/{number}.")
+            }
             Failure::Asked | Failure::Hook(_) => {
                 format!("ECS deployment: rolling back to deploymentId ecs-svc/{number}.")
             }
@@ -137,7 +147,10 @@ impl Rollout {
         let sentence = format!("(service {}) rolling back to deployment ecs-svc/{number}.", self.service);
         step.actions.push(Action::Say(sentence));
         let reason = match failure {
-            Failure::Breaker => "Service deployment rolled back because of circuit breaker.",
+            Failure::Breaker => {
+                "Service deployment rolled back because the circuit breaker threshold was exceeded."
+            }
+            Failure::Alarm => "Service deployment rolled back because an alarm was detected.",
             Failure::Asked => "Service deployment rolled back because of a request.",
             Failure::Hook(reason) => reason,
         };
@@ -182,6 +195,13 @@ impl Rollout {
         if is_over && is_quiet && !self.steady {
             self.steady = true;
             step.actions.push(Action::Say(format!("(service {service}) has reached a steady state.")));
+        }
+    }
+
+    /// A deployment that watches the alarm fails.
+    pub(super) fn alarm_goes_off(&mut self, step: &mut Step<'_>) {
+        if self.watched().is_some() {
+            self.fail(Failure::Alarm, self.rules.alarm_rollback, step);
         }
     }
 

@@ -19,6 +19,7 @@ fn rules(minimum: u32, maximum: u32) -> Rules {
             reset_on_healthy: true,
             threshold: Threshold::Bounded(50),
         },
+        alarm_rollback: false,
         strategy: Strategy::Rolling,
         bake_ms: 0,
         hooks: Vec::new(),
@@ -54,6 +55,9 @@ struct Case {
     function_at: Option<Stage>,
     #[serde(default)]
     task_sets: bool,
+    /// Whether an alarm brings back what ran.
+    #[serde(default)]
+    alarm_rollback: bool,
     /// Whether the tasks have a health check.
     #[serde(default)]
     health_check: bool,
@@ -109,6 +113,7 @@ impl Case {
             other => panic!("{other:?}"),
         };
         rules.bake_ms = ms(&self.bake);
+        rules.alarm_rollback = self.alarm_rollback;
         rules.grace_ms = ms(&self.grace);
         for (stage, function) in [(self.pause_at, None), (self.function_at, Some("f".to_owned()))] {
             rules.hooks.extend(stage.map(|stage| Hook {
@@ -136,6 +141,7 @@ impl Case {
             [task, "unhealthy"] => Event::TaskHealth((*task).to_owned(), Health::Unhealthy),
             [task, "protected", wait] => Event::Protect((*task).to_owned(), Some(*now + ms(wait))),
             [task, "unprotected"] => Event::Protect((*task).to_owned(), None),
+            ["alarm"] => Event::AlarmGoesOff,
             ["abort"] => Event::StopDeployment { rollback: false },
             ["roll", "back"] => Event::StopDeployment { rollback: true },
             ["continue"] => Event::Continue { go_on: true },

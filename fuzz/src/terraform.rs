@@ -1,5 +1,6 @@
 //! Terraform's files: those of the root module, and with a folder in their names (`>>> modules/role/main.tf`) those of
-//! modules that it calls and files that it reads. They are evaluated, and every finding can be shown.
+//! modules that it calls and files that it reads. They are evaluated, and every finding can be shown. The cases of
+//! `landfall-check` write `#! file NAME`.
 
 use landfall_check::render;
 use landfall_check::terraform::{self, Disk, Root, Settings};
@@ -8,7 +9,8 @@ use landfall_types::{AccountId, SourceId, SourceMap};
 /// Does it with one input.
 pub fn run(bytes: &[u8]) {
     let sources = SourceMap::new();
-    let files = super::files(super::text(bytes), "main.tf").into_iter();
+    let text = super::text(bytes).replace("\n#! file ", "\n>>> ");
+    let files = super::files(&text, "main.tf").into_iter();
     let known = Known(files.map(|(name, text)| (name, sources.add(name, text))).collect());
     let of_root = |name: &str| !name.contains('/') && (name.ends_with(".tf") || name.ends_with(".tfvars"));
     let root = Root {

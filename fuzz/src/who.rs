@@ -1,5 +1,5 @@
 //! A trust policy, and after lines `>>> only` and `>>> template` patterns of subjects and subject templates: who can
-//! take the role is proved for each kind of issuer, and every witness is allowed by the evaluator.
+//! take the role is proved for each issuer that the text names, and every witness is allowed by the evaluator.
 
 use landfall_policy::catalogue::{cli_need, knows_command};
 use landfall_policy::decide::Named;
@@ -30,18 +30,24 @@ pub fn run(bytes: &[u8]) {
     }
     let Some(trust) = policies.first() else { return };
     let _ = prove::grants(trust, ROLE);
-    for provider in providers() {
-        if let Ok(who) = prove::who(trust, &provider, ROLE, &templates) {
+    let (text, all) = (super::text(bytes), providers());
+    // Tokens of an issuer that nobody names are those of any other: of the first, then.
+    let is_named = all.iter().any(|provider| text.contains(&provider.arn));
+    let asked = all.iter().enumerate().filter(|(at, provider)| match is_named {
+        true => text.contains(&provider.arn),
+        false => *at == 0,
+    });
+    for (_, provider) in asked {
+        if let Ok(who) = prove::who(trust, provider, ROLE, &templates) {
             who.strata.iter().for_each(|stratum| check(trust, &stratum.witness));
         }
-        for or_ids in [false, true] {
-            let meant = Meant { patterns: patterns.clone(), or_ids };
-            if let Ok(Only::Outsider(witness)) = prove::only(trust, &provider, ROLE, &meant, &templates) {
-                check(trust, &witness);
-            }
+        // Nobody is meant where no pattern is given: then whoever gets in is an outsider.
+        let meant = Meant { patterns: patterns.clone(), or_ids: text.len() % 2 == 0 };
+        if let Ok(Only::Outsider(witness)) = prove::only(trust, provider, ROLE, &meant, &templates) {
+            check(trust, &witness);
         }
         if let Some(other) = policies.get(1)
-            && let Ok(change) = prove::diff_trust(trust, other, &provider, ROLE)
+            && let Ok(change) = prove::diff_trust(trust, other, provider, ROLE)
         {
             let is_allowed = |policy, request| decide(&layers(policy), request).is_allowed();
             if let Some(gained) = &change.gained {

@@ -24,9 +24,7 @@ pub fn run(root: &Path, words: &[&str]) -> Result<(), String> {
     };
     for target in targets {
         println!("=== {target}");
-        let corpus = folder.join("corpus").join(&target);
-        std::fs::create_dir_all(&corpus)
-            .map_err(|error| format!("cannot make {}: {error}", corpus.display()))?;
+        fill(root, &target)?;
         let mut fuzz = Command::new("cargo");
         // Our code has nothing unsafe in it, and without a sanitizer a target runs several times as often.
         fuzz.args(["+nightly", "fuzz", "run", "--sanitizer", "none", &target]);
@@ -36,6 +34,37 @@ pub fn run(root: &Path, words: &[&str]) -> Result<(), String> {
         let status = status.map_err(|error| format!("cargo can't be started: {error}"))?;
         if !status.success() {
             return Err(format!("{target} failed; what it was given is in fuzz/artifacts/{target}"));
+        }
+    }
+    Ok(())
+}
+
+/// Puts into a target's corpus what `fuzz/cases.txt` says that it begins with, beside its seeds.
+fn fill(root: &Path, target: &str) -> Result<(), String> {
+    let cannot = |what: &Path| {
+        let what = what.display().to_string();
+        move |error: std::io::Error| format!("{what}: {error}")
+    };
+    let corpus = root.join("fuzz/corpus").join(target);
+    std::fs::create_dir_all(&corpus).map_err(cannot(&corpus))?;
+    let list = root.join("fuzz/cases.txt");
+    let text = std::fs::read_to_string(&list).map_err(cannot(&list))?;
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [of, folder, ending] = words.as_slice() else {
+            return Err(format!("{}: `{line}` is not TARGET FOLDER ENDING", list.display()));
+        };
+        if *of != target {
+            continue;
+        }
+        let folder = root.join(folder);
+        for entry in std::fs::read_dir(&folder).map_err(cannot(&folder))? {
+            let path = entry.map_err(cannot(&folder))?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            if name.ends_with(ending) {
+                let copy = corpus.join(format!("case-{name}"));
+                std::fs::copy(&path, &copy).map_err(cannot(&copy))?;
+            }
         }
     }
     Ok(())

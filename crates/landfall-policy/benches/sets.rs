@@ -75,12 +75,17 @@ fn policy(text: &str, kind: PolicyKind) -> Policy {
 }
 
 fn trust(subject: &str) -> Policy {
+    trust_of(&format!("\"{subject}\""), "")
+}
+
+/// A trust policy of some subjects, with further conditions behind them.
+fn trust_of(subjects: &str, further: &str) -> Policy {
     let text = format!(
         r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow",
         "Principal":{{"Federated":"arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"}},
         "Action":"sts:AssumeRoleWithWebIdentity",
         "Condition":{{"StringEquals":{{"token.actions.githubusercontent.com:aud":"sts.amazonaws.com"}},
-            "StringLike":{{"token.actions.githubusercontent.com:sub":"{subject}"}}}}}}]}}"#
+            "StringLike":{{"token.actions.githubusercontent.com:sub":[{subjects}]}}{further}}}}}]}}"#
     );
     policy(&text, PolicyKind::Trust)
 }
@@ -106,6 +111,19 @@ fn proofs(criterion: &mut Criterion) {
     group.bench_function("diff of two trusts", |bencher| {
         bencher.iter(|| prove::diff_trust(black_box(&tight), black_box(&wide), &provider, role));
     });
+    let branches: Vec<String> =
+        (0..40).map(|at| format!("\"repo:acme/app-{at}:ref:refs/heads/main\"")).collect();
+    let many = trust_of(&branches.join(","), "");
+    group.bench_function("who, 40 repositories", |bencher| {
+        bencher.iter(|| prove::who(black_box(&many), &provider, role, &[]).unwrap());
+    });
+    let keys: Vec<String> = (0..8).map(|at| format!(r#""aws:RequestTag/{at}":["a*","*b"]"#)).collect();
+    let hostile = trust_of("\"repo:acme/*\"", &format!(r#","StringLikeIfExists":{{{}}}"#, keys.join(",")));
+    group.sample_size(10);
+    group.bench_function("who, hostile", |bencher| {
+        bencher.iter(|| prove::who(black_box(&hostile), &provider, role, &[]).unwrap_err());
+    });
+    group.sample_size(100);
     let push = policy(PUSH, PolicyKind::Identity);
     let layers = Layers { identity: vec![Named { name: "push".into(), policy: &push }], ..Layers::default() };
     let session = Principal::Session {

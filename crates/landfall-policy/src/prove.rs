@@ -20,7 +20,8 @@ use crate::ast::Policy;
 use crate::decide::{self, Layers, Named, decide};
 use crate::region::{ProviderFacts, Region};
 use crate::request::Request;
-pub use crate::set::{STATES_MAX, TooLarge};
+use crate::set::Budget;
+pub use crate::set::{Measure, STATES_MAX, STEPS_MAX, TooLarge};
 use cells::Cut;
 use regions::Regions;
 
@@ -45,12 +46,7 @@ pub enum Proof {
         denied: Box<Request>,
     },
     /// The question passed a limit.
-    TooLarge {
-        /// How many states or combinations came up.
-        states: usize,
-        /// The limit.
-        limit: usize,
-    },
+    TooLarge(TooLarge),
     /// It can't be known.
     Unknown {
         /// Why not, as phrases.
@@ -78,18 +74,20 @@ impl Change {
 
 /// Which requests of a region the layers allow.
 pub fn allows(layers: &Layers<'_>, region: &Region) -> Proof {
-    match try_allows(layers, region) {
-        Ok(proof) => proof,
-        Err(TooLarge { states, limit }) => Proof::TooLarge { states, limit },
-    }
+    allows_within(layers, region, &Budget::new())
 }
 
-fn try_allows(layers: &Layers<'_>, region: &Region) -> Result<Proof, TooLarge> {
+/// As [`allows`], as part of a larger question.
+fn allows_within(layers: &Layers<'_>, region: &Region, budget: &Budget) -> Proof {
+    try_allows(layers, region, budget).unwrap_or_else(Proof::TooLarge)
+}
+
+fn try_allows(layers: &Layers<'_>, region: &Region, budget: &Budget) -> Result<Proof, TooLarge> {
     let verdict = |request: &Request| verdict(layers, request);
     let (mut allowed, mut denied) = (Cheapest::default(), Cheapest::default());
     let mut causes = Vec::new();
     for product in &region.products {
-        let cut = Cut::merged(product, &policies(layers))?;
+        let cut = Cut::merged(product, &policies(layers), budget)?;
         causes.extend(cut.causes.iter().cloned());
         let (mut here, mut there) = (Choices::default(), Choices::default());
         cut.each(|choice| {
@@ -100,8 +98,8 @@ fn try_allows(layers: &Layers<'_>, region: &Region) -> Result<Proof, TooLarge> {
             }
             cut.enough(here.best.is_some() && there.best.is_some())
         })?;
-        allowed.take(&cut, here, |request| verdict(request) == Ok(true));
-        denied.take(&cut, there, |request| verdict(request) == Ok(false));
+        allowed.take(&cut, here, |request| verdict(request) == Ok(true))?;
+        denied.take(&cut, there, |request| verdict(request) == Ok(false))?;
     }
     causes.sort_unstable();
     causes.dedup();
@@ -120,13 +118,23 @@ fn try_allows(layers: &Layers<'_>, region: &Region) -> Result<Proof, TooLarge> {
 /// # Errors
 /// When the policies are too entangled.
 pub fn diff(old: &Layers<'_>, new: &Layers<'_>, region: &Region) -> Result<Change, TooLarge> {
+    diff_within(old, new, region, &Budget::new())
+}
+
+/// As [`diff`], as part of a larger question.
+fn diff_within(
+    old: &Layers<'_>,
+    new: &Layers<'_>,
+    region: &Region,
+    budget: &Budget,
+) -> Result<Change, TooLarge> {
     let both: Vec<&Policy> = policies(old).into_iter().chain(policies(new)).collect();
     let (mut gained, mut lost) = (Cheapest::default(), Cheapest::default());
     let mut unknown = Vec::new();
     let is_gain = |request: &Request| (verdict(old, request), verdict(new, request)) == (Ok(false), Ok(true));
     let is_loss = |request: &Request| (verdict(old, request), verdict(new, request)) == (Ok(true), Ok(false));
     for product in &region.products {
-        let cut = Cut::merged(product, &both)?;
+        let cut = Cut::merged(product, &both, budget)?;
         unknown.extend(cut.causes.iter().cloned());
         let (mut here, mut there) = (Choices::default(), Choices::default());
         cut.each(|choice| {
@@ -138,8 +146,8 @@ pub fn diff(old: &Layers<'_>, new: &Layers<'_>, region: &Region) -> Result<Chang
             }
             cut.enough(here.best.is_some() && there.best.is_some())
         })?;
-        gained.take(&cut, here, is_gain);
-        lost.take(&cut, there, is_loss);
+        gained.take(&cut, here, is_gain)?;
+        lost.take(&cut, there, is_loss)?;
     }
     unknown.sort_unstable();
     unknown.dedup();
@@ -161,11 +169,12 @@ pub fn diff_trust(
     let sides = [(old, new), (new, old)];
     let regions =
         sides.map(|(one, other)| Regions::new(one, provider, role, &[], names::subjects(other, provider)));
-    let mut change = diff(&before, &after, &Region::tokens(provider, role))?;
+    let budget = Budget::new();
+    let mut change = diff_within(&before, &after, &Region::tokens(provider, role), &budget)?;
     let Some(customised) = regions.into_iter().find_map(|regions| regions.customised) else {
         return Ok(change);
     };
-    match diff(&before, &after, &customised) {
+    match diff_within(&before, &after, &customised, &budget) {
         Ok(more) => {
             change.gained = change.gained.or(more.gained);
             change.lost = change.lost.or(more.lost);
@@ -217,15 +226,21 @@ struct Cheapest {
 impl Cheapest {
     /// Takes a product's cheapest combination, made plausible. A witness that the evaluator does not
     /// confirm is none.
-    fn take(&mut self, cut: &Cut<'_>, choices: Choices, is_so: impl Fn(&Request) -> bool) {
-        let Some((cost, indices)) = choices.best else { return };
+    fn take(
+        &mut self,
+        cut: &Cut<'_>,
+        choices: Choices,
+        is_so: impl Fn(&Request) -> bool,
+    ) -> Result<(), TooLarge> {
+        let Some((cost, indices)) = choices.best else { return Ok(()) };
         if self.best.as_ref().is_some_and(|(best, _)| *best <= cost) {
-            return;
+            return Ok(());
         }
-        let request = cut.plausible(&indices, &is_so);
+        let request = cut.plausible(&indices, &is_so)?;
         if is_so(&request) {
             self.best = Some((cost, request));
         }
+        Ok(())
     }
 
     fn is_found(&self) -> bool {

@@ -5,9 +5,10 @@
 //! side over an alphabet of the characters that they name and one for each kind of all the others, and
 //! looks at the joint states that come up, cheapest text first: so the first answer is the shortest.
 //! Nothing is built in advance. Patterns that make the joint states explode (`*a??????????…`) meet
-//! [`STATES_MAX`], which is an ordinary answer.
+//! [`STATES_MAX`] or [`STEPS_MAX`], which is an ordinary answer.
 
 mod bank;
+mod budget;
 mod leaf;
 mod parts;
 mod shape;
@@ -16,6 +17,8 @@ mod tape;
 use std::fmt;
 
 pub(crate) use bank::{Observer, is_set};
+pub(crate) use budget::Budget;
+pub use budget::STEPS_MAX;
 #[cfg(test)]
 pub(crate) use leaf::variants;
 pub(crate) use leaf::{Case, Leaf, tokens_of};
@@ -25,18 +28,42 @@ pub use tape::STATES_MAX;
 use tape::walk_where;
 pub(crate) use tape::{Reader, Segment, Tape, Visit, walk};
 
-/// A question took more than its limit of joint states or combinations.
+/// A question passed a limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TooLarge {
-    /// How many had come up when it gave up.
-    pub states: usize,
-    /// The limit.
+    /// How many there would have been, at least.
+    pub count: usize,
+    /// How many there may be.
     pub limit: usize,
+    /// Of what.
+    pub measure: Measure,
+}
+
+/// What of a question is limited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Measure {
+    /// Joint states of patterns.
+    States,
+    /// Combinations of what the parts of a request may be.
+    Combinations,
+    /// Sets of values that one key may have.
+    Sets,
+    /// Words of the tables that say what each character does.
+    Words,
+    /// Steps of all of it.
+    Steps,
 }
 
 impl fmt::Display for TooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the patterns are too entangled: {} states, the limit is {}", self.states, self.limit)
+        let measure = match self.measure {
+            Measure::States => "states",
+            Measure::Combinations => "combinations",
+            Measure::Sets => "sets of values",
+            Measure::Words => "words of tables",
+            Measure::Steps => "steps",
+        };
+        write!(f, "too entangled: {} {measure}, the limit is {}", self.count, self.limit)
     }
 }
 
@@ -218,7 +245,7 @@ impl Language {
         let mut shortest = None;
         let tape = Tape::single(Shape::Any);
         let may_accept = |is_alive: &dyn Fn(usize) -> bool| self.may_hold(is_alive);
-        walk_where(&tape, &[self.observers()], may_accept, |found| {
+        walk_where(&tape, &[self.observers()], &Budget::new(), may_accept, |found| {
             if !self.accepts(&found.bits, 0) {
                 return Visit::GoOn;
             }

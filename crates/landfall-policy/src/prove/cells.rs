@@ -11,7 +11,7 @@ use crate::decide::is_decided_by_trust;
 use crate::matching;
 use crate::region::{Coordinate, Free, Product, Slot};
 use crate::request::{Context, Request};
-use crate::set::{Observer, Shape, Tape, TooLarge, Visit, walk};
+use crate::set::{Budget, Measure, Observer, Shape, Tape, TooLarge, Visit, walk};
 
 /// The most combinations of cells that one question looks at in each product of its region.
 pub const COMBINATIONS_MAX: usize = 200_000;
@@ -40,6 +40,9 @@ pub(super) struct Cut<'r> {
     pub(super) cells: Vec<Vec<Cell>>,
     /// Why an answer that found no witness may not be a proof.
     pub(super) causes: Vec<String>,
+    budget: &'r Budget,
+    /// What it costs to make one request and to decide it, in steps.
+    request_steps: usize,
 }
 
 /// Further questions that tell cells apart.
@@ -47,7 +50,12 @@ pub(super) type Probes = [(Slot, Vec<Observer>)];
 
 impl<'r> Cut<'r> {
     /// Cuts a product by everything that the policies ask.
-    pub(super) fn new(product: &'r Product, policies: &[&Policy], probes: &Probes) -> Result<Self, TooLarge> {
+    pub(super) fn new(
+        product: &'r Product,
+        policies: &[&Policy],
+        probes: &Probes,
+        budget: &'r Budget,
+    ) -> Result<Self, TooLarge> {
         let mut questions = Questions::new(policies, product);
         for (slot, observers) in probes {
             questions.ask(slot.clone(), observers.iter().cloned());
@@ -62,20 +70,26 @@ impl<'r> Cut<'r> {
         let mut causes = std::mem::take(&mut questions.causes);
         let mut cells = Vec::with_capacity(coordinates.len());
         for coordinate in &coordinates {
-            cells.push(cells_of(coordinate, &questions, &mut causes)?);
+            cells.push(cells_of(coordinate, &questions, budget, &mut causes)?);
         }
-        Ok(Self { product, coordinates, cells, causes })
+        let request_steps = coordinates.len() * COORDINATE_STEPS + decision_steps(policies);
+        Ok(Self { product, coordinates, cells, causes, budget, request_steps })
     }
 
     /// As [`Self::new`], keeping of the cells of a coordinate that let the same statements apply only the
     /// cheapest: a decision depends on nothing else.
-    pub(super) fn merged(product: &'r Product, policies: &[&Policy]) -> Result<Self, TooLarge> {
-        let mut cut = Self::new(product, policies, &[])?;
+    pub(super) fn merged(
+        product: &'r Product,
+        policies: &[&Policy],
+        budget: &'r Budget,
+    ) -> Result<Self, TooLarge> {
+        let mut cut = Self::new(product, policies, &[], budget)?;
         // Where a variable may be anything, no cell speaks for another.
         if cut.causes.is_empty() {
             let known = known_keys(product);
             for (coordinate, cells) in cut.coordinates.iter().zip(&mut cut.cells) {
                 if cells.len() > 1 {
+                    budget.spend(cells.len().saturating_mul(decision_steps(policies)))?;
                     let mut seen = BTreeSet::new();
                     cells.retain(|cell| seen.insert(signature(cell, coordinate, policies, &known)));
                 }
@@ -106,12 +120,13 @@ impl<'r> Cut<'r> {
 
     /// Looks at every combination, the cheapest cell of each coordinate first.
     pub(super) fn each(&self, mut visit: impl FnMut(&Choice<'_>) -> Visit) -> Result<(), TooLarge> {
-        let states = self.combinations();
-        if states > COMBINATIONS_MAX {
-            return Err(TooLarge { states, limit: COMBINATIONS_MAX });
+        let count = self.combinations();
+        if count > COMBINATIONS_MAX {
+            return Err(TooLarge { count, limit: COMBINATIONS_MAX, measure: Measure::Combinations });
         }
         let mut indices = vec![0; self.cells.len()];
-        for _ in 0..states {
+        for _ in 0..count {
+            self.budget.spend(self.request_steps)?;
             let chosen: Vec<&Cell> =
                 self.cells.iter().zip(&indices).filter_map(|(cells, index)| cells.get(*index)).collect();
             let cost = chosen.iter().map(|cell| cell.cost).sum();
@@ -150,7 +165,11 @@ impl<'r> Cut<'r> {
 
     /// The request of a combination, its free parts replaced by ones that read like the real thing as
     /// long as `is_same` says that nothing changes.
-    pub(super) fn plausible(&self, indices: &[usize], is_same: impl Fn(&Request) -> bool) -> Request {
+    pub(super) fn plausible(
+        &self,
+        indices: &[usize],
+        is_same: impl Fn(&Request) -> bool,
+    ) -> Result<Request, TooLarge> {
         let mut chosen: Vec<Cell> =
             self.cells.iter().zip(indices).filter_map(|(cells, index)| cells.get(*index).cloned()).collect();
         for at in 0..chosen.len() {
@@ -171,6 +190,7 @@ impl<'r> Cut<'r> {
                     if let Some(place) = chosen.get_mut(at) {
                         *place = cell;
                     }
+                    self.budget.spend(self.request_steps)?;
                     let all: Vec<&Cell> = chosen.iter().collect();
                     if is_same(&self.request_of(&all)) {
                         parts = changed;
@@ -183,9 +203,30 @@ impl<'r> Cut<'r> {
             }
         }
         let all: Vec<&Cell> = chosen.iter().collect();
-        self.request_of(&all)
+        Ok(self.request_of(&all))
     }
 }
+
+/// What it costs to decide a request by these policies, in steps.
+fn decision_steps(policies: &[&Policy]) -> usize {
+    let statements = policies.iter().flat_map(|policy| &policy.statements);
+    statements
+        .map(|statement| {
+            let patterns = [Some(&statement.action), statement.resource.as_ref()].into_iter().flatten();
+            let patterns = patterns.flat_map(|clause| &clause.patterns);
+            let values = statement.conditions.iter().flat_map(|condition| &condition.values);
+            let principals = statement.principal.as_ref().map_or(0, |clause| clause.principals.len());
+            let texts = patterns.chain(values).map(|text| TEXT_STEPS + text.value.len());
+            TEXT_STEPS * (1 + principals + statement.conditions.len()) + texts.sum::<usize>()
+        })
+        .sum()
+}
+
+/// What one coordinate of a request costs, in steps.
+const COORDINATE_STEPS: usize = 200;
+
+/// What it costs to compare a text beside its length, in steps.
+const TEXT_STEPS: usize = 16;
 
 /// Of every statement, whether it would apply if only this part of a request were looked at; and which policy
 /// of the resource is asked.
@@ -273,6 +314,7 @@ fn read(free: &Free, tape_index: usize, parts: Vec<String>, cost: u64) -> Option
 fn cells_of(
     coordinate: &Coordinate,
     questions: &Questions<'_>,
+    budget: &Budget,
     causes: &mut Vec<String>,
 ) -> Result<Vec<Cell>, TooLarge> {
     let free = match coordinate {
@@ -293,7 +335,7 @@ fn cells_of(
             cost: cost as u64,
             source: None,
         });
-        return finish(free, one.collect(), questions);
+        return finish(free, one.collect(), questions, budget);
     }
     let mut observers = Vec::with_capacity(free.slots.len());
     let mut points = Vec::new();
@@ -302,9 +344,9 @@ fn cells_of(
         let mut of_slot = question.map_or_else(Vec::new, |question| question.observers.clone());
         if let Some(question) = question.filter(|question| !question.typed.is_empty()) {
             if is_any_text(free) {
-                points = typed_cells(free, question, causes);
+                points = typed_cells(free, question, budget, causes)?;
                 if of_slot.is_empty() {
-                    return finish(free, points, questions);
+                    return finish(free, points, questions, budget);
                 }
                 causes.push(format!("`{}` is compared both as a text and by order", name(slot)));
             } else {
@@ -313,9 +355,9 @@ fn cells_of(
         }
         observers.push(of_slot);
     }
-    let mut cells = text_cells(free, &observers)?;
+    let mut cells = text_cells(free, &observers, budget)?;
     cells.extend(points);
-    finish(free, cells, questions)
+    finish(free, cells, questions, budget)
 }
 
 fn name(slot: &Slot) -> &str {
@@ -327,7 +369,12 @@ fn name(slot: &Slot) -> &str {
 }
 
 /// Adds what isn't one value: absence, and several values.
-fn finish(free: &Free, one: Vec<Cell>, questions: &Questions<'_>) -> Result<Vec<Cell>, TooLarge> {
+fn finish(
+    free: &Free,
+    one: Vec<Cell>,
+    questions: &Questions<'_>,
+    budget: &Budget,
+) -> Result<Vec<Cell>, TooLarge> {
     let mut cells = Vec::new();
     let conditions = free.slots.first().and_then(|slot| questions.of(slot));
     let conditions = conditions.map_or(&[][..], |question| question.conditions.as_slice());
@@ -335,7 +382,7 @@ fn finish(free: &Free, one: Vec<Cell>, questions: &Questions<'_>) -> Result<Vec<
         cells.push(Cell { values: Vec::new(), cost: 0, source: None });
     }
     if free.presence.many {
-        cells.extend(sets(&one, conditions, questions, free.presence.one)?);
+        cells.extend(sets(&one, conditions, questions, free.presence.one, budget)?);
     }
     if free.presence.one {
         cells.extend(one);
@@ -350,7 +397,7 @@ fn is_any_text(free: &Free) -> bool {
 }
 
 /// One cell for each joint outcome of the observers.
-fn text_cells(free: &Free, observers: &[Vec<Observer>]) -> Result<Vec<Cell>, TooLarge> {
+fn text_cells(free: &Free, observers: &[Vec<Observer>], budget: &Budget) -> Result<Vec<Cell>, TooLarge> {
     let mut all = Vec::with_capacity(observers.len());
     let mut held = Vec::with_capacity(observers.len());
     let mut offset = 0;
@@ -364,7 +411,7 @@ fn text_cells(free: &Free, observers: &[Vec<Observer>]) -> Result<Vec<Cell>, Too
     let mut seen = BTreeSet::new();
     let mut cells = Vec::new();
     for (tape_index, tape) in free.tapes.iter().enumerate() {
-        walk(tape, &all, |found| {
+        walk(tape, &all, budget, |found| {
             let is_held =
                 held.iter().flatten().all(|(language, offset)| language.accepts(&found.bits, *offset));
             if is_held && seen.insert(found.bits.clone()) {
@@ -377,11 +424,18 @@ fn text_cells(free: &Free, observers: &[Vec<Observer>]) -> Result<Vec<Cell>, Too
 }
 
 /// Cells of a key that is read as a number, a date or an address.
-fn typed_cells(free: &Free, question: &SlotQuestion<'_>, causes: &mut Vec<String>) -> Vec<Cell> {
+fn typed_cells(
+    free: &Free,
+    question: &SlotQuestion<'_>,
+    budget: &Budget,
+    causes: &mut Vec<String>,
+) -> Result<Vec<Cell>, TooLarge> {
     let mut seen = BTreeSet::new();
     let mut cells = Vec::new();
     let mut left_out = false;
-    for (index, point) in points(&question.typed).into_iter().enumerate() {
+    let asked = question.typed.iter().map(|asked| asked.condition.values.len()).sum::<usize>();
+    for (index, point) in points(&question.typed, budget)?.into_iter().enumerate() {
+        budget.spend(asked.saturating_mul(TYPED_STEPS + point.len()))?;
         let context = Context::new();
         let outcomes: Vec<bool> = question
             .typed
@@ -401,8 +455,11 @@ fn typed_cells(free: &Free, question: &SlotQuestion<'_>, causes: &mut Vec<String
     if left_out {
         causes.push(format!("`{}` is held to texts and compared by order", name(&question.slot)));
     }
-    cells
+    Ok(cells)
 }
+
+/// What it costs to compare two numbers, dates or addresses, in steps.
+const TYPED_STEPS: usize = 100;
 
 /// Numbers on a tape: ids, compared for equality.
 fn id_observers(free: &Free, question: &SlotQuestion<'_>, causes: &mut Vec<String>) -> Vec<Observer> {
@@ -430,6 +487,7 @@ fn sets(
     asked: &[Asked<'_>],
     questions: &Questions<'_>,
     has_singles: bool,
+    budget: &Budget,
 ) -> Result<Vec<Cell>, TooLarge> {
     let outcomes = |value: &str| -> Vec<bool> {
         let holds = |asked: &Asked<'_>| {
@@ -451,6 +509,7 @@ fn sets(
     let mut open: Vec<(Cell, Vec<bool>)> =
         values.iter().map(|(cell, _, outcomes)| ((*cell).clone(), outcomes.clone())).collect();
     while let Some((set, before)) = open.pop() {
+        budget.spend(values.len().saturating_mul(TEXT_STEPS + asked.len()))?;
         for (cell, value, outcomes) in &values {
             let joint: Vec<bool> = asked
                 .iter()
@@ -461,7 +520,7 @@ fn sets(
                 continue;
             }
             if seen.len() > SETS_MAX {
-                return Err(TooLarge { states: seen.len(), limit: SETS_MAX });
+                return Err(TooLarge { count: seen.len(), limit: SETS_MAX, measure: Measure::Sets });
             }
             let mut larger = set.clone();
             larger.values.iter_mut().for_each(|(_, values)| values.push((*value).clone()));

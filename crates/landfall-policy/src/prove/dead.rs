@@ -9,7 +9,7 @@ use crate::ast::{ComparisonKind, Condition, Effect, Policy, PrincipalPattern, St
 use crate::explain::subject_difference;
 use crate::pattern;
 use crate::region::{IssuerKind, ProviderFacts, Region, WEB_IDENTITY};
-use crate::set::{TooLarge, Visit};
+use crate::set::{Budget, TooLarge, Visit};
 
 /// Something that never holds for a token of the provider.
 #[derive(Clone, PartialEq, Debug)]
@@ -32,8 +32,9 @@ pub(super) fn dead(
     trust: &Policy,
     provider: &ProviderFacts,
     regions: &mut Regions<'_>,
+    budget: &Budget,
 ) -> Result<Vec<Dead>, TooLarge> {
-    let mut finder = Finder { trust, provider, regions };
+    let mut finder = Finder { trust, provider, regions, budget };
     let mut dead = Vec::new();
     for (statement_index, statement) in trust.statements.iter().enumerate() {
         if statement.effect != Effect::Allow || !is_for_tokens(statement) {
@@ -71,6 +72,7 @@ struct Finder<'f, 'r> {
     trust: &'f Policy,
     provider: &'f ProviderFacts,
     regions: &'f mut Regions<'r>,
+    budget: &'f Budget,
 }
 
 impl Finder<'_, '_> {
@@ -114,7 +116,7 @@ impl Finder<'_, '_> {
         let policy = Policy { statements: vec![statement], unread_statements: 0, ..self.trust.clone() };
         let layers = trust_layers(&policy);
         for product in &region.products {
-            let cut = Cut::new(product, &[&policy], &[])?;
+            let cut = Cut::new(product, &[&policy], &[], self.budget)?;
             let mut holds = !cut.causes.is_empty();
             cut.each(|choice| {
                 holds |= verdict(&layers, choice.request) == Ok(true);

@@ -9,7 +9,7 @@ use crate::ast::Policy;
 use crate::pattern;
 use crate::region::{Product, ProviderFacts, Slot, SubjectTemplate, Templates};
 use crate::request::Request;
-use crate::set::{Case, Leaf, Observer, Visit};
+use crate::set::{Budget, Case, Leaf, Observer, Visit};
 
 /// Whether anybody gets in beyond those who are meant to.
 #[derive(Clone, Debug)]
@@ -64,7 +64,8 @@ pub fn only(
     templates: &[SubjectTemplate],
 ) -> Result<Only, TooLarge> {
     let patterns = || meant.patterns.iter().map(String::as_str);
-    let view = View { trust, provider, names: Names::of(trust, provider, templates, patterns()), templates };
+    let names = Names::of(trust, provider, templates, patterns());
+    let view = View { trust, provider, names, templates, budget: Budget::new() };
     let gate = Gate { view, key: provider.key("sub"), meant };
     let regions = Regions::new(trust, provider, role, templates, patterns());
     let mut unknown = Vec::new();
@@ -106,7 +107,7 @@ impl Gate<'_> {
     ) -> Result<(), TooLarge> {
         let layers = trust_layers(self.view.trust);
         let is_outside = |request: &Request| self.is_outside(request, product.templates);
-        let cut = Cut::new(product, &[self.view.trust], &self.probes())?;
+        let cut = Cut::new(product, &[self.view.trust], &self.probes(), &self.view.budget)?;
         unknown.extend(cut.causes.iter().cloned());
         let mut choices = Choices::default();
         cut.each(|choice| {
@@ -117,8 +118,7 @@ impl Gate<'_> {
             }
             Visit::GoOn
         })?;
-        outsider.take(&cut, choices, |request| is_outside(request) && verdict(&layers, request) == Ok(true));
-        Ok(())
+        outsider.take(&cut, choices, |request| is_outside(request) && verdict(&layers, request) == Ok(true))
     }
 
     /// Questions that tell apart those who are meant, and the owners that are named.

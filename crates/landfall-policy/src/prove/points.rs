@@ -8,9 +8,13 @@ use landfall_types::Timestamp;
 use super::gather::Asked;
 use crate::ast::ComparisonKind;
 use crate::condition;
+use crate::set::{Budget, TooLarge};
 
 /// Values such that every joint outcome of these conditions comes up at one of them.
-pub(super) fn points(asked: &[Asked<'_>]) -> Vec<String> {
+///
+/// # Errors
+/// When so many long numbers are more than the budget has left.
+pub(super) fn points(asked: &[Asked<'_>], budget: &Budget) -> Result<Vec<String>, TooLarge> {
     let values = |wanted: fn(ComparisonKind) -> bool| {
         let of_kind = asked.iter().filter(move |one| wanted(one.condition.operator.comparison.kind));
         of_kind.flat_map(|one| one.condition.values.iter().map(|value| value.value.trim()))
@@ -20,6 +24,8 @@ pub(super) fn points(asked: &[Asked<'_>]) -> Vec<String> {
     let dates: Vec<&str> = values(|kind| matches!(kind, ComparisonKind::Date(_))).collect();
     let ranges: Vec<&str> = values(|kind| kind == ComparisonKind::IpAddress).collect();
     if !numbers.is_empty() {
+        let longest = numbers.iter().map(|text| text.len()).max().unwrap_or(0);
+        budget.spend(numbers.len().saturating_mul(longest))?;
         points.extend(number_points(&numbers));
     }
     if !dates.is_empty() {
@@ -29,7 +35,7 @@ pub(super) fn points(asked: &[Asked<'_>]) -> Vec<String> {
         points.extend(address_points(&ranges));
     }
     points.push("none-of-these".to_owned());
-    points
+    Ok(points)
 }
 
 /// Each constant, a hair beyond it, nought, and below all of them. A hair is a digit further down than

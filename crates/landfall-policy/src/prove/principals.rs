@@ -3,7 +3,7 @@
 
 use landfall_types::{Arn, Span};
 
-use super::{Proof, allows};
+use super::{Proof, allows_within};
 use crate::ast::{
     ComparisonKind, Condition, Effect, Policy, PrincipalClause, PrincipalPattern, Statement, Version,
 };
@@ -12,7 +12,7 @@ use crate::matching::principal_name;
 use crate::pattern;
 use crate::region::Region;
 use crate::request::Principal;
-use crate::set::Language;
+use crate::set::{Budget, Language};
 
 /// One principal of one statement, as it can take the role.
 #[derive(Clone, Debug)]
@@ -51,6 +51,7 @@ pub enum Use {
 /// Every grant of a trust policy to others than the tokens of OIDC providers that have an ARN.
 pub fn grants(trust: &Policy, role: &str) -> Vec<Grant> {
     let mut grants = Vec::new();
+    let budget = Budget::new();
     for (statement_index, statement) in trust.statements.iter().enumerate() {
         if statement.effect != Effect::Allow {
             continue;
@@ -64,7 +65,7 @@ pub fn grants(trust: &Policy, role: &str) -> Vec<Grant> {
                     action,
                     words: words(&pattern, statement.principal.as_ref()),
                     conditions: statement.conditions.iter().map(condition_words).collect(),
-                    use_: use_of(trust, role, &pattern, action, statement),
+                    use_: use_of(trust, role, &pattern, action, statement, &budget),
                     is_anyone: pattern == PrincipalPattern::Any,
                 });
             }
@@ -160,7 +161,14 @@ fn condition_words(condition: &Condition) -> String {
 }
 
 /// Asks the evaluator about a caller of that kind, whose own account allows it everything.
-fn use_of(trust: &Policy, role: &str, pattern: &PrincipalPattern, action: &str, own: &Statement) -> Use {
+fn use_of(
+    trust: &Policy,
+    role: &str,
+    pattern: &PrincipalPattern,
+    action: &str,
+    own: &Statement,
+    budget: &Budget,
+) -> Use {
     let Some(principal) = caller(pattern) else {
         return if own.conditions.is_empty() { Use::Always } else { Use::Sometimes };
     };
@@ -177,14 +185,12 @@ fn use_of(trust: &Policy, role: &str, pattern: &PrincipalPattern, action: &str, 
         identity: vec![Named { name: "the caller's own policies".into(), policy: &everything }],
         ..Layers::default()
     };
-    match allows(&layers, &region) {
+    match allows_within(&layers, &region, budget) {
         Proof::Always => Use::Always,
         Proof::Sometimes { .. } => Use::Sometimes,
         Proof::Never => Use::Never,
         Proof::Unknown { because } => Use::Unknown(because),
-        Proof::TooLarge { states, limit } => Use::Unknown(vec![format!(
-            "its patterns are too entangled: {states} states, the limit is {limit}"
-        )]),
+        Proof::TooLarge(too_large) => Use::Unknown(vec![format!("it is {too_large}")]),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::region::{
     Context, Coordinate, Family, IssuerKind, Product, ProviderFacts, Region, Slot, SubjectTemplate,
 };
 use crate::request::Request;
-use crate::set::{Case, Leaf, Observer, Shape, TooLarge, Visit};
+use crate::set::{Budget, Case, Leaf, Observer, Shape, TooLarge, Visit};
 
 /// Everybody whom a trust policy admits.
 #[derive(Clone, Debug)]
@@ -102,10 +102,10 @@ pub fn who(
     templates: &[SubjectTemplate],
 ) -> Result<Who, TooLarge> {
     let names = Names::of(trust, provider, templates, std::iter::empty());
-    let view = View { trust, provider, names, templates };
+    let view = View { trust, provider, names, templates, budget: Budget::new() };
     let mut unknown = Vec::new();
     let mut regions = Regions::new(trust, provider, role, templates, std::iter::empty());
-    let dead = dead(trust, provider, &mut regions)?;
+    let dead = dead(trust, provider, &mut regions, &view.budget)?;
     let mut strata = match provider.kind() {
         IssuerKind::GitHub => view.github(&regions, &dead, &mut unknown)?,
         IssuerKind::GitLab
@@ -148,6 +148,8 @@ pub(super) struct View<'v> {
     pub(super) provider: &'v ProviderFacts,
     pub(super) names: Names,
     pub(super) templates: &'v [SubjectTemplate],
+    /// What the question may still cost.
+    pub(super) budget: Budget,
 }
 
 /// What of one place, kind of token and form gets in.
@@ -223,7 +225,7 @@ impl View<'_> {
         unknown: &mut Vec<String>,
     ) -> Result<BTreeMap<P, Admitted>, TooLarge> {
         let layers = trust_layers(self.trust);
-        let cut = Cut::new(product, &[self.trust], probes)?;
+        let cut = Cut::new(product, &[self.trust], probes, &self.budget)?;
         unknown.extend(cut.causes.iter().cloned());
         let mut tallies: BTreeMap<P, Tally> = BTreeMap::new();
         cut.each(|choice| {
@@ -244,7 +246,7 @@ impl View<'_> {
             let is_same = |request: &Request| {
                 place(request).as_ref() == Some(&of) && verdict(&layers, request) == Ok(true)
             };
-            let request = cut.plausible(&indices, is_same);
+            let request = cut.plausible(&indices, is_same)?;
             let held = tally.used.iter().filter(|(coordinate, indices)| {
                 let all = cut.cells.get(**coordinate).map_or(0, Vec::len);
                 **coordinate != SUBJECT && all != indices.len()
@@ -311,7 +313,7 @@ impl View<'_> {
             }
         }
         let layers = trust_layers(self.trust);
-        let cut = Cut::new(&held, &[self.trust], &self.names.probes(self.provider))?;
+        let cut = Cut::new(&held, &[self.trust], &self.names.probes(self.provider), &self.budget)?;
         let mut all = BTreeSet::new();
         let mut admitted = BTreeSet::new();
         cut.each(|choice| {

@@ -15,8 +15,10 @@ pub(crate) struct Bank {
     start: Vec<u64>,
     /// For each symbol, the positions that lead on and those that stay.
     moves: Vec<Move>,
-    /// The same for a character that no chain names.
-    unnamed: Move,
+    /// For each position, the symbols that it tells apart from a character that no chain names, one bit for each.
+    names: Vec<u64>,
+    /// How many words of `names` a position has.
+    name_words: usize,
     prunes: Vec<Prune>,
     /// For each observer, where its chains accept.
     finals: Vec<Vec<usize>>,
@@ -24,7 +26,7 @@ pub(crate) struct Bank {
     ranges: Vec<(usize, usize)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Move {
     steps: Vec<u64>,
     stays: Vec<u64>,
@@ -46,8 +48,9 @@ impl Bank {
         let mut bank = Self {
             words,
             start: vec![0; words],
-            moves: Vec::with_capacity(symbols.len()),
-            unnamed: moves(leaves(), |class| matches!(class, Class::Any | Class::NotColon), words),
+            moves: vec![unnamed_moves(leaves(), words); symbols.len()],
+            name_words: symbols.len().div_ceil(WORD),
+            names: vec![0; positions * symbols.len().div_ceil(WORD)],
             prunes: Vec::new(),
             finals: Vec::with_capacity(observers.len()),
             ranges: Vec::with_capacity(observers.len()),
@@ -65,10 +68,37 @@ impl Bank {
             bank.finals.push(finals);
             bank.ranges.push((first, base));
         }
-        for symbol in symbols {
-            bank.moves.push(moves(leaves(), |class| class.matches(*symbol), words));
-        }
+        bank.name(leaves(), symbols);
         bank
+    }
+
+    /// Notes what the chains name: there a symbol does something else than a character that none of them names.
+    fn name<'l>(&mut self, leaves: impl Iterator<Item = &'l Leaf>, symbols: &[char]) {
+        let mut base = 0;
+        for leaf in leaves {
+            for (index, class) in leaf.steps.iter().enumerate() {
+                self.name_class(*class, base + index, symbols, |row| &mut row.steps);
+            }
+            for (index, class) in leaf.stays.iter().enumerate() {
+                if let Some(class) = class {
+                    self.name_class(*class, base + index, symbols, |row| &mut row.stays);
+                }
+            }
+            base += leaf.positions();
+        }
+    }
+
+    fn name_class(&mut self, class: Class, at: usize, symbols: &[char], of: fn(&mut Move) -> &mut Vec<u64>) {
+        for character in class.characters() {
+            let Ok(symbol) = symbols.binary_search(&character) else { continue };
+            let Some(row) = self.moves.get_mut(symbol) else { continue };
+            if class.matches(character) {
+                set(of(row), at);
+            } else {
+                clear(of(row), at, at + 1);
+            }
+            set(&mut self.names, at * self.name_words * WORD + symbol);
+        }
     }
 
     /// The number of words of a set of positions.
@@ -97,18 +127,23 @@ impl Bank {
         }
     }
 
-    /// Whether a symbol does at these positions what a character does that no chain names.
-    pub(crate) fn is_as_unnamed(&self, here: &[u64], symbol: usize) -> bool {
-        let Some(row) = self.moves.get(symbol) else { return true };
-        let differs = |(here, (left, right)): (&u64, (&u64, &u64))| (left ^ right) & here != 0;
-        !here.iter().zip(row.steps.iter().zip(&self.unnamed.steps)).any(differs)
-            && !here.iter().zip(row.stays.iter().zip(&self.unnamed.stays)).any(differs)
+    /// Adds the symbols that are told apart at these positions from a character that no chain names.
+    pub(crate) fn named(&self, here: &[u64], symbols: &mut [u64]) {
+        for (index, word) in here.iter().enumerate() {
+            let mut rest = *word;
+            while rest != 0 {
+                let first = (index * WORD + rest.trailing_zeros() as usize) * self.name_words;
+                let names = self.names.get(first..first + self.name_words).unwrap_or(&[]);
+                symbols.iter_mut().zip(names).for_each(|(symbols, names)| *symbols |= names);
+                rest &= rest - 1;
+            }
+        }
     }
 
     /// Whether an observer may still accept: a chain without positions never will.
     pub(crate) fn is_alive(&self, here: &[u64], observer: usize) -> bool {
         let Some((first, end)) = self.ranges.get(observer).copied() else { return false };
-        (first..end).any(|at| is_set(here, at))
+        masks(first, end).any(|(index, mask)| here.get(index).is_some_and(|word| word & mask != 0))
     }
 
     /// Which observers accept at these positions, as bits from `offset` on.
@@ -121,19 +156,19 @@ impl Bank {
     }
 }
 
-fn moves<'l>(leaves: impl Iterator<Item = &'l Leaf>, matches: impl Fn(Class) -> bool, words: usize) -> Move {
+/// What a character does that no chain names.
+fn unnamed_moves<'l>(leaves: impl Iterator<Item = &'l Leaf>, words: usize) -> Move {
     let mut row = Move { steps: vec![0; words], stays: vec![0; words] };
+    let takes_any = |class: &Class| matches!(class, Class::Any | Class::NotColon);
     let mut base = 0;
     for leaf in leaves {
-        for (index, class) in leaf.steps.iter().enumerate() {
-            if matches(*class) {
-                set(&mut row.steps, base + index);
-            }
+        for (index, _) in leaf.steps.iter().enumerate().filter(|(_, class)| takes_any(class)) {
+            set(&mut row.steps, base + index);
         }
-        for (index, class) in leaf.stays.iter().enumerate() {
-            if class.is_some_and(&matches) {
-                set(&mut row.stays, base + index);
-            }
+        for (index, _) in
+            leaf.stays.iter().enumerate().filter(|(_, class)| class.as_ref().is_some_and(takes_any))
+        {
+            set(&mut row.stays, base + index);
         }
         base += leaf.positions();
     }
@@ -170,12 +205,21 @@ pub(crate) fn is_set(bits: &[u64], at: usize) -> bool {
 }
 
 fn clear(bits: &mut [u64], from: usize, to: usize) {
-    let (first, last) = (from / WORD, to / WORD);
-    for (index, word) in bits.iter_mut().enumerate().take(last + 1).skip(first) {
-        let above = if index == first { u64::MAX << (from % WORD) } else { u64::MAX };
-        let below = if index == last { (1 << (to % WORD)) - 1 } else { u64::MAX };
-        *word &= !(above & below);
+    for (index, mask) in masks(from, to) {
+        if let Some(word) = bits.get_mut(index) {
+            *word &= !mask;
+        }
     }
+}
+
+/// The words that hold some positions, end exclusive, and which of their bits those are.
+fn masks(from: usize, to: usize) -> impl Iterator<Item = (usize, u64)> {
+    (from / WORD..to.div_ceil(WORD)).map(move |index| {
+        let first = from.saturating_sub(index * WORD);
+        let above = to.saturating_sub(index * WORD);
+        let below = if above < WORD { (1 << above) - 1 } else { u64::MAX };
+        (index, (u64::MAX << first) & below)
+    })
 }
 
 /// Bits of a word.

@@ -28,6 +28,19 @@ impl Class {
             Self::NotColon => character != ':',
         }
     }
+
+    /// The characters that it tells apart from others.
+    pub(crate) fn characters(self) -> Vec<char> {
+        match self {
+            Self::Char(character) => vec![character],
+            Self::Fold(character) => variants(character),
+            Self::AsciiFold(character) => {
+                vec![character.to_ascii_lowercase(), character.to_ascii_uppercase()]
+            }
+            Self::Any => Vec::new(),
+            Self::NotColon => vec![':'],
+        }
+    }
 }
 
 /// How the characters of a pattern compare.
@@ -165,15 +178,7 @@ impl Leaf {
 
     /// The characters that the chain tells apart from others.
     pub(crate) fn characters(&self) -> impl Iterator<Item = char> {
-        self.steps.iter().flat_map(|class| match class {
-            Class::Char(character) => vec![*character],
-            Class::Fold(character) => variants(*character),
-            Class::AsciiFold(character) => {
-                vec![character.to_ascii_lowercase(), character.to_ascii_uppercase()]
-            }
-            Class::Any => Vec::new(),
-            Class::NotColon => vec![':'],
-        })
+        self.steps.iter().flat_map(|class| class.characters())
     }
 
     /// Whether a text is in the chain's language, by running it.

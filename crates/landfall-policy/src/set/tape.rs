@@ -5,17 +5,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
-use super::TooLarge;
-use super::bank::{Bank, Observer, WORD};
+use super::bank::{Bank, Observer, WORD, is_set, set};
+use super::budget::Budget;
 use super::leaf::Leaf;
 use super::shape::Shape;
+use super::{Measure, TooLarge};
 
-/// The most joint states of one walk. Real policies need a few hundred. Where a state costs much, because the
-/// patterns are very long or name very many characters, fewer: see [`states_max`].
+/// The most joint states of one walk. Real policies need a few hundred.
 pub const STATES_MAX: usize = 20_000;
-
-/// What a walk may cost, in words of positions that are looked at: less than half a second.
-const WORK_WORDS_MAX: usize = 200_000_000;
 
 /// The most that the tables of a walk may take, in words of positions: 64 MiB.
 const TABLE_WORDS_MAX: usize = 4_000_000;
@@ -87,13 +84,14 @@ impl Tape {
 /// Walks over a tape and reports every joint outcome of the observers once, cheapest text first.
 ///
 /// # Errors
-/// When more than [`STATES_MAX`] joint states come up.
+/// When more than [`STATES_MAX`] joint states come up, or the budget is spent.
 pub(crate) fn walk(
     tape: &Tape,
     observers: &[Vec<Observer>],
+    budget: &Budget,
     visit: impl FnMut(&Found) -> Visit,
 ) -> Result<(), TooLarge> {
-    walk_where(tape, observers, |_| true, visit)
+    walk_where(tape, observers, budget, |_| true, visit)
 }
 
 /// As [`walk`], leaving out what can't lead to anything: `may_accept` is told of each observer of slot 0
@@ -101,16 +99,27 @@ pub(crate) fn walk(
 pub(crate) fn walk_where(
     tape: &Tape,
     observers: &[Vec<Observer>],
+    budget: &Budget,
     may_accept: impl Fn(&dyn Fn(usize) -> bool) -> bool,
     mut visit: impl FnMut(&Found) -> Visit,
 ) -> Result<(), TooLarge> {
+    if leaves(observers).next().is_none() {
+        // Nobody asks anything.
+        let bits = vec![0; observers.iter().map(Vec::len).sum::<usize>().div_ceil(WORD)];
+        let texts = tape.segments.iter().map(|segment| unread_text(&segment.shape)).collect();
+        visit(&Found { bits, texts, cost: 0 });
+        return Ok(());
+    }
     let (symbols, ranks) = symbols(tape, observers);
-    let states_max = states_max(observers, symbols.len())?;
+    let table_words = table_words(observers, symbols.len())?;
+    budget.spend(table_words.saturating_mul(TABLE_STEPS))?;
     let walk = Walk::new(tape, observers, symbols, ranks);
-    let mut search = Search::new(&walk.first_state(), states_max);
+    let state_steps = table_words + STAR_STEPS * leaves(observers).map(Leaf::stars).sum::<usize>();
+    let mut search = Search::new(&walk.first_state());
     let mut seen: BTreeSet<Vec<u64>> = BTreeSet::new();
     let (mut state, mut scratch, mut choices) = (Vec::new(), Vec::new(), Choices::default());
     while let Some((node, cost)) = search.pop() {
+        budget.spend(state_steps)?;
         state.clear();
         state.extend_from_slice(search.state(node));
         let segment = segment_of(&state);
@@ -146,24 +155,28 @@ pub(crate) fn walk_where(
     Ok(())
 }
 
-/// How many states a walk over these patterns may have: at each of them every character is tried at every
-/// position, and every `*` may take in what stands before it.
+/// How many words the tables of a walk take: at each state, every character is tried at every position.
 ///
 /// # Errors
-/// When the tables alone would be too large.
-fn states_max(observers: &[Vec<Observer>], symbols: usize) -> Result<usize, TooLarge> {
-    let leaves = || observers.iter().flatten().flat_map(|observer| &observer.leaves);
-    let positions: usize = leaves().map(Leaf::positions).sum();
-    let stars: usize = leaves().map(Leaf::stars).sum();
-    let table = symbols.saturating_mul(positions.div_ceil(WORD) + 1);
-    if table > TABLE_WORDS_MAX {
-        return Err(TooLarge { states: 1, limit: 0 });
+/// When they would be too large.
+fn table_words(observers: &[Vec<Observer>], symbols: usize) -> Result<usize, TooLarge> {
+    let positions: usize = leaves(observers).map(Leaf::positions).sum();
+    let count = symbols.saturating_mul(positions.div_ceil(WORD) + 1);
+    if count > TABLE_WORDS_MAX {
+        return Err(TooLarge { count, limit: TABLE_WORDS_MAX, measure: Measure::Words });
     }
-    Ok((WORK_WORDS_MAX / table.saturating_add(stars.saturating_mul(STAR_WORDS)).max(1)).min(STATES_MAX))
+    Ok(count)
 }
 
-/// What looking after one `*` costs at each state, in words.
-const STAR_WORDS: usize = 16;
+fn leaves(observers: &[Vec<Observer>]) -> impl Iterator<Item = &Leaf> {
+    observers.iter().flatten().flat_map(|observer| &observer.leaves)
+}
+
+/// What filling in one word of a table costs.
+const TABLE_STEPS: usize = 4;
+
+/// What looking after one `*` costs at each state: it may take in what stands before it.
+const STAR_STEPS: usize = 16;
 
 /// A walk's tables. A state is: part and state of its shape in the first word, then the positions of
 /// every slot's bank, then the bits of the slots that are read to their end.
@@ -242,7 +255,7 @@ impl<'t> Walk<'t> {
     /// Which symbols may come next, and the shape's state after each: one where the text is fixed, and
     /// of those that no chain tells apart here only the one that reads best.
     fn choices(&self, state: &[u64], segment: &Segment, out: &mut Choices) {
-        let Choices { all: choices, unnamed } = out;
+        let Choices { all: choices, unnamed, named } = out;
         choices.clear();
         unnamed.clear();
         let shape_state = shape_state_of(state);
@@ -252,9 +265,10 @@ impl<'t> Walk<'t> {
             choices.extend(symbol.map(|symbol| (symbol, shape_state + 1)));
             return;
         }
+        self.named(state, segment, named);
         for (symbol, character) in self.symbols.iter().enumerate() {
             let Some(next) = segment.shape.step(shape_state, *character) else { continue };
-            if !self.is_as_unnamed(state, segment, symbol, *character) {
+            if is_set(named, symbol) {
                 choices.push((symbol, next));
                 continue;
             }
@@ -267,14 +281,21 @@ impl<'t> Walk<'t> {
         choices.append(unnamed);
     }
 
-    fn is_as_unnamed(&self, state: &[u64], segment: &Segment, symbol: usize, character: char) -> bool {
-        segment.readers.iter().all(|reader| {
+    /// The symbols that the readers of a part tell apart here from characters that nobody names.
+    fn named(&self, state: &[u64], segment: &Segment, named: &mut Vec<u64>) {
+        named.clear();
+        named.resize(self.symbols.len().div_ceil(WORD), 0);
+        for reader in &segment.readers {
             let (Some(bank), Some(at)) = (self.banks.get(reader.slot), self.bank_at.get(reader.slot)) else {
-                return true;
+                continue;
             };
-            let here = state.get(*at..*at + bank.words()).unwrap_or(&[]);
-            !(reader.escaped && character == ':') && bank.is_as_unnamed(here, symbol)
-        })
+            bank.named(state.get(*at..*at + bank.words()).unwrap_or(&[]), named);
+            if reader.escaped
+                && let Ok(colon) = self.symbols.binary_search(&':')
+            {
+                set(named, colon);
+            }
+        }
     }
 
     fn rank(&self, symbol: usize, segment: &Segment) -> u64 {
@@ -348,6 +369,8 @@ fn shape_state_of(state: &[u64]) -> u32 {
 struct Choices {
     all: Vec<(usize, u32)>,
     unnamed: Vec<(usize, u32)>,
+    /// The symbols that somebody tells apart, one bit for each.
+    named: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -373,18 +396,16 @@ struct Search {
     table: Vec<u32>,
     nodes: Vec<Node>,
     open: BinaryHeap<Reverse<(u64, usize)>>,
-    states_max: usize,
 }
 
 impl Search {
-    fn new(first: &[u64], states_max: usize) -> Self {
+    fn new(first: &[u64]) -> Self {
         let mut search = Self {
             words: first.len(),
             states: first.to_vec(),
             table: vec![VACANT; FIRST_PLACES],
             nodes: vec![Node { edge: Edge { parent: 0, symbol: None }, cost: 0, is_done: false }],
             open: BinaryHeap::from([Reverse((0, 0))]),
-            states_max,
         };
         search.enter(0);
         search
@@ -442,8 +463,8 @@ impl Search {
             return Ok(());
         }
         let index = self.nodes.len();
-        if index >= self.states_max {
-            return Err(TooLarge { states: index + 1, limit: self.states_max });
+        if index >= STATES_MAX {
+            return Err(TooLarge { count: index + 1, limit: STATES_MAX, measure: Measure::States });
         }
         self.states.extend_from_slice(state);
         self.nodes.push(Node { edge, cost, is_done: false });
@@ -509,8 +530,7 @@ fn unread_text(shape: &Shape) -> String {
 /// The characters of a question, sorted: those that patterns name, and of every kind that shapes tell
 /// apart one that no pattern names, to stand for all the others.
 fn symbols(tape: &Tape, observers: &[Vec<Observer>]) -> (Vec<char>, Vec<u64>) {
-    let mut named: BTreeSet<char> =
-        observers.iter().flatten().flat_map(|one| &one.leaves).flat_map(|leaf| leaf.characters()).collect();
+    let mut named: Vec<char> = leaves(observers).flat_map(Leaf::characters).collect();
     for segment in &tape.segments {
         if segment.readers.iter().any(|reader| reader.escaped) {
             named.extend(ESCAPED_COLON.chars().chain([':']));
@@ -521,14 +541,17 @@ fn symbols(tape: &Tape, observers: &[Vec<Observer>]) -> (Vec<char>, Vec<u64>) {
             _ => {}
         }
     }
+    named.sort_unstable();
+    named.dedup();
     let is_plain = |segment: &Segment| matches!(segment.shape, Shape::Any | Shape::Text(_));
     let (kinds, signs) = if tape.segments.iter().all(is_plain) { (ANY_KIND, "") } else { (KINDS, SIGNS) };
-    let others: Vec<char> =
-        kinds.iter().filter_map(|kind| kind.clone().into_iter().find(|one| !named.contains(one))).collect();
-    let is_named = named.clone();
-    named.extend(others.iter().copied().chain(signs.chars()));
-    let ranks = named.iter().map(|one| rank(*one, is_named.contains(one))).collect();
-    (named.into_iter().collect(), ranks)
+    let is_named = |one: &char| named.binary_search(one).is_ok();
+    let others = kinds.iter().filter_map(|kind| kind.clone().find(|one| !is_named(one)));
+    let mut symbols: Vec<char> = named.iter().copied().chain(others).chain(signs.chars()).collect();
+    symbols.sort_unstable();
+    symbols.dedup();
+    let ranks = symbols.iter().map(|one| rank(*one, is_named(one))).collect();
+    (symbols, ranks)
 }
 
 /// Characters of the question first, then lower-case letters, then what reads worse.

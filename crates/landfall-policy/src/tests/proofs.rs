@@ -4,7 +4,7 @@ use super::decisions::{layers, policies, request};
 use super::random::{Random, case_count};
 use super::*;
 use crate::pattern;
-use crate::prove::{self, Forms, Meant, Only, Proof, allows, diff};
+use crate::prove::{self, Forms, Meant, Measure, Only, Proof, STEPS_MAX, TooLarge, allows, diff};
 use crate::region::{KeyFact, Presence, ProviderFacts, Region};
 use crate::set::Language;
 
@@ -219,9 +219,35 @@ fn hostile_trusts_meet_a_limit_and_not_a_hang() {
         match prove::only(&policy, &provider, ROLE, &meant, &[]) {
             Ok(Only::Outsider(_)) => {}
             Ok(other) => panic!("{other:?}"),
-            Err(too_large) => assert!(too_large.states > too_large.limit),
+            Err(too_large) => assert!(too_large.count > too_large.limit),
         }
     }
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+/// No part of these questions passes a limit of its own: there are too many parts.
+#[test]
+fn all_parts_of_a_question_draw_on_one_budget() {
+    let started = std::time::Instant::now();
+    let provider = ProviderFacts::github(ACCOUNT);
+    let trust = |conditions: &str| {
+        let document = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":{{"Federated":{}}},
+            "Action":"sts:AssumeRoleWithWebIdentity","Condition":{{{conditions}}}}}}}"#,
+            quoted(&provider.arn),
+        );
+        sound_text(&document, PolicyKind::Trust)
+    };
+    let keys: Vec<String> = (0..8).map(|index| format!(r#""aws:RequestTag/{index}":["a*","*b"]"#)).collect();
+    let of_keys = trust(&format!(r#""StringLikeIfExists":{{{}}}"#, keys.join(",")));
+    let numbers: Vec<String> = (0..3_000).map(|index| format!("\"{index}.{}\"", "7".repeat(40))).collect();
+    let of_numbers = trust(&format!(r#""NumericLessThan":{{"aws:EpochTime":[{}]}}"#, numbers.join(",")));
+    let is_limit = |found: TooLarge| {
+        (found.measure, found.limit) == (Measure::Steps, STEPS_MAX) && found.count > STEPS_MAX
+    };
+    assert!(prove::who(&of_keys, &provider, ROLE, &[]).is_err_and(is_limit));
+    let meant = Meant { patterns: vec!["repo:acme/*".to_owned()], or_ids: false };
+    assert!(prove::only(&of_numbers, &provider, ROLE, &meant, &[]).is_err_and(is_limit));
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }
 

@@ -2,7 +2,7 @@
 
 use super::random::{Random, case_count};
 use crate::pattern;
-use crate::set::{Language, STATES_MAX};
+use crate::set::{Language, Measure, STATES_MAX, STEPS_MAX};
 
 const LETTERS: &[char] = &['a', 'b', ':'];
 const LENGTH_MAX: usize = 5;
@@ -167,7 +167,7 @@ fn hostile_patterns_meet_the_limit_and_not_a_hang() {
         let question = Language::glob(pattern).difference(Language::glob("*b*a*"));
         match question.shortest() {
             Ok(witness) => assert!(witness.is_none_or(|witness| question.contains(&witness))),
-            Err(too_large) => assert!(too_large.limit <= STATES_MAX && too_large.states > too_large.limit),
+            Err(too_large) => assert!(too_large.limit == STATES_MAX && too_large.count > too_large.limit),
         }
     }
     let tail = Language::glob(&format!("*a{}", "?".repeat(40)));
@@ -182,13 +182,14 @@ fn hostile_patterns_meet_the_limit_and_not_a_hang() {
 #[test]
 fn patterns_that_are_costly_to_follow_meet_the_limit_sooner() {
     let letters = |count: u32| (0..count).filter_map(|at| char::from_u32(0x4e00 + at)).collect::<String>();
-    for (left, right, at_most) in [
-        (format!("*{}", letters(20_000)), format!("*{}*", letters(20_000)), 0),
-        ("*".to_owned(), letters(15_000).repeat(10), 0),
-        ("*a?".repeat(1_000), "*b*a?".repeat(1_000), STATES_MAX / 4),
+    for (left, right, measure) in [
+        (format!("*{}", letters(20_000)), format!("*{}*", letters(20_000)), Measure::Words),
+        ("*".to_owned(), letters(15_000).repeat(10), Measure::Words),
+        ("*a?".repeat(1_000), "*b*a?".repeat(1_000), Measure::Steps),
     ] {
         let too_large = Language::glob(&right).includes(&Language::glob(&left)).unwrap_err();
-        assert!(too_large.limit <= at_most && too_large.states > too_large.limit, "{too_large}");
+        assert!(too_large.measure == measure && too_large.count > too_large.limit, "{too_large}");
+        assert!(measure != Measure::Steps || too_large.limit == STEPS_MAX, "{too_large}");
     }
 }
 

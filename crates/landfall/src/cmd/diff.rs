@@ -210,8 +210,8 @@ fn is_beyond(side: &Side, other: &Side, action: &str, resource: &str) -> bool {
     prove::diff(&layers(other), &layers(side), &region).is_ok_and(|change| change.gained.is_some())
 }
 
-fn too_large(TooLarge { states, limit }: TooLarge) -> Failure {
-    usage(format!("the policies are too entangled to compare: {states} states, the limit is {limit}"))
+fn too_large(too_large: TooLarge) -> Failure {
+    usage(format!("the policies are {too_large}"))
 }
 
 fn side(sources: &SourceMap, path: &Path, args: &DiffArgs) -> Result<Side, Failure> {

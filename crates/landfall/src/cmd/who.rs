@@ -126,11 +126,7 @@ fn ask(
 ) -> Result<Told, Failure> {
     let trust = &role.trust.policy;
     let arn = role.arn.to_string();
-    let too_large = |TooLarge { states, limit }: TooLarge| {
-        usage(format!(
-            "the trust policy of {arn} is too entangled to prove: {states} states, the limit is {limit}"
-        ))
-    };
+    let too_large = |too_large: TooLarge| usage(format!("the trust policy of {arn} is {too_large}"));
     let mut answers = Vec::new();
     for (provider, exists) in providers(world, trust) {
         let who = prove::who(trust, &provider, &arn, templates).map_err(too_large)?;

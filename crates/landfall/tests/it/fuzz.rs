@@ -1,4 +1,5 @@
-//! What the fuzz targets begin with, without a fuzzer: every file of `fuzz/seeds`, and damaged copies of each.
+//! What the fuzz targets begin with, without a fuzzer: every file of `fuzz/seeds` and those that `fuzz/cases.txt`
+//! names, and damaged copies of each.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,31 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
 }
 
+/// The files that a target begins with.
+fn beginnings(target: &str) -> Vec<PathBuf> {
+    let seeds = folder().join("seeds").join(target);
+    let mut files: Vec<PathBuf> = names(&seeds, "").into_iter().map(|name| seeds.join(name)).collect();
+    for (of, cases, ending) in cases().iter().filter(|(of, _, _)| of == target) {
+        let here = names(cases, ending);
+        assert!(!here.is_empty(), "no file of {} is for {of}", cases.display());
+        files.extend(here.into_iter().map(|name| cases.join(format!("{name}{ending}"))));
+    }
+    files
+}
+
+/// Further files: for which target, in which folder, with which ending.
+fn cases() -> Vec<(String, PathBuf, String)> {
+    let text = std::fs::read_to_string(folder().join("cases.txt")).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [target, cases, ending] = words[..] else { panic!("{line}") };
+            (target.to_owned(), folder().join("..").join(cases), ending.to_owned())
+        })
+        .collect()
+}
+
 fn names(folder: &Path, extension: &str) -> BTreeSet<String> {
     let entries =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -66,16 +92,17 @@ fn every_target_has_a_binary_and_something_to_begin_with() {
         std::fs::read_to_string(folder().join("Cargo.toml")).unwrap().parse().unwrap();
     let bins = manifest["bin"].as_array().unwrap().iter();
     assert_eq!(bins.map(|bin| bin["name"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>(), targets);
+    assert!(cases().iter().all(|(target, _, _)| targets.contains(target)));
 }
 
 #[test]
 fn no_target_fails_at_what_it_begins_with_nor_at_damaged_copies_of_it() {
     for (target, run) in TARGETS {
-        let seeds = folder().join("seeds").join(target);
-        for name in names(&seeds, "") {
-            let whole = std::fs::read(seeds.join(&name)).unwrap();
+        for file in beginnings(target) {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            let whole = std::fs::read(&file).unwrap();
             attempt(*run, &whole, &format!("{target}/{name}"));
-            let mut dice = Dice::of(&name);
+            let mut dice = Dice::of(name);
             for copy in 0..COPIES {
                 attempt(*run, &dice.damaged(&whole), &format!("{target}/{name}, damaged copy {copy}"));
             }

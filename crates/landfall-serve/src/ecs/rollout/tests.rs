@@ -51,8 +51,13 @@ struct Case {
     grace: String,
     #[serde(default)]
     pause_at: Option<Stage>,
+    /// Whether the deployment goes on when nobody answers the pause.
+    #[serde(default)]
+    pause_goes_on: bool,
     #[serde(default)]
     function_at: Option<Stage>,
+    #[serde(default)]
+    target_groups: Vec<String>,
     #[serde(default)]
     task_sets: bool,
     /// Whether an alarm brings back what ran.
@@ -120,9 +125,10 @@ impl Case {
                 stages: vec![stage],
                 function,
                 timeout_ms: 86_400_000,
-                goes_on: false,
+                goes_on: self.pause_goes_on,
             }));
         }
+        rules.target_groups.clone_from(&self.target_groups);
         if self.task_sets {
             rules.controller = Controller::TaskSets;
         }

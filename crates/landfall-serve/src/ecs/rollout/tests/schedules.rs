@@ -84,7 +84,8 @@ impl Run {
         }
     }
 
-    /// Tasks are started for what is deployed and for what runs beside it, never for what failed. All strategies but
+    /// Tasks are started for what is deployed and for what runs beside it, never for what failed, nor for a deployment
+    /// that is not there, nor before the wait after its last failure is over. All strategies but
     /// rolling keep what ran at its full number until the new tasks have the traffic for good.
     fn keeps_the_other_colour(&self, before: &Rollout, actions: &[Action]) {
         let rollout = &self.rollout;
@@ -101,6 +102,10 @@ impl Run {
         for deployment in started {
             if !is_live(deployment) {
                 self.fails(&format!("a task of {deployment} was started, which has failed"));
+            }
+            let listed = rollout.deployments.iter().find(|known| known.id() == deployment);
+            if listed.is_none_or(|known| known.not_before_ms > self.now) {
+                self.fails(&format!("a task of {deployment} was started, which is not there or has to wait"));
             }
         }
         let (Some(primary), Some(kept)) = (rollout.deployments.first(), rollout.last_completed.as_ref())
@@ -154,11 +159,21 @@ impl Run {
         {
             self.fails("a deployment went a step back");
         }
+        if primary.rolls_back.is_none()
+            && primary.stage >= Stage::ProductionTrafficShift
+            && let [first, second] = rollout.deployments.as_slice()
+            && first.traffic + second.traffic != 100.0
+        {
+            self.fails("some of the traffic is nowhere");
+        }
     }
 
     /// Time alone changes nothing before the moment that the machine has named.
     fn is_due_when_it_says(&self) {
         let due = self.rollout.due_ms(self.now).unwrap_or(self.now + 3_600_000);
+        if due <= self.now {
+            self.fails(&format!("at {} ms the next moment is {due} ms", self.now));
+        }
         let mut probe = self.rollout.clone();
         let actions = probe.step(Event::Tick, due - 1, &mut |_| "early".to_owned());
         if due - 1 > self.now && (!actions.is_empty() || probe != self.rollout) {
@@ -327,7 +342,7 @@ fn under_any_schedule_the_limits_hold_and_a_rollback_ends_where_it_began() {
         assert_eq!(rollout.deployments.len(), 1);
         assert_eq!(count(rollout.tasks.iter()), rollout.desired);
         let primary = &rollout.deployments[0];
-        assert_eq!(primary.state, RolloutState::Completed);
+        assert_eq!((primary.state, primary.traffic), (RolloutState::Completed, 100.0));
         assert!(rollout.tasks.iter().all(|task| task.deployment == primary.id()));
         if is_broken {
             rolled_back += 1;
@@ -337,6 +352,45 @@ fn under_any_schedule_the_limits_hold_and_a_rollback_ends_where_it_began() {
         }
     }
     assert!(rolled_back > 5 && completed > 50, "{rolled_back} rolled back, {completed} completed");
+}
+
+#[test]
+fn without_a_breaker_what_cannot_work_is_tried_on_and_never_costs_what_runs() {
+    let (mut tried, mut replaced) = (0, 0);
+    for seed in 1..=100_u64 {
+        let mut dice = Dice(seed.wrapping_mul(0xBF58_476D_1CE4_E5B9));
+        let desired = u32::try_from(dice.roll(5)).unwrap() + 2;
+        let mut rules = random_rules(&mut dice);
+        rules.breaker.enabled = false;
+        let mut run = Run::new("web", desired, rules);
+        // With a check that never passes no task of it ever counts.
+        let target = |id: &str| Target { id: id.to_owned(), has_health_check: true };
+        run.step(Event::Deploy(target("good")));
+        run.settle();
+        run.broken.push("broken".to_owned());
+        run.step(Event::Deploy(target("broken")));
+        for _ in 0..150 {
+            run.anything(&mut dice);
+            run.asked_for_something(&mut dice);
+        }
+        let rollout = &run.rollout;
+        let primary = &rollout.deployments[0];
+        assert_eq!((primary.id(), primary.state), ("broken", RolloutState::InProgress), "seed {seed}");
+        assert_eq!(rollout.last_completed, Some(target("good")), "seed {seed}");
+        tried += usize::from(primary.failed > 1);
+        run.step(Event::Deploy(target("mended")));
+        run.settle();
+        if run.rollout.stuck {
+            continue;
+        }
+        let rollout = &run.rollout;
+        let primary = &rollout.deployments[0];
+        assert!(rollout.steady, "seed {seed}: never steady:\n{}\n{rollout:#?}", run.told.join("\n"));
+        assert_eq!((primary.id(), primary.state), ("mended", RolloutState::Completed), "seed {seed}");
+        assert!(rollout.tasks.iter().all(|task| task.deployment == "mended"), "seed {seed}");
+        replaced += 1;
+    }
+    assert!(tried > 30 && replaced > 50, "{tried} tried again, {replaced} replaced");
 }
 
 #[test]

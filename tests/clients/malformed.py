@@ -16,12 +16,14 @@ from harness import ACCOUNT, REGION, Server, Wrong, check, same
 
 SEED = int(os.environ.get("LANDFALL_SEED", "20261127"))
 # Requests of each protocol.
-COUNT = 1000
+COUNT = int(os.environ.get("LANDFALL_REQUESTS", "1000"))
 ROOT = ("test", "test")
 # Longest time in which a server lets go of connections that have ended, in seconds.
 SETTLE_SECONDS_MAX = 20
 # Files that may be open afterwards and weren't before: the log's, and what the runtime keeps.
 FILES_MORE_MAX = 4
+# By how much more memory the server may hold at the end, in kilobytes: what the requests have made, and the allocator's keep.
+MEMORY_MORE_KB_MAX = 24_000
 PIECES = [b"", b"\x00", b"\xff\xfe", b"%", b"%zz", b"%00", b"&", b"=", b"{", b"[" * 600, b'{"a":' * 300, b'"', b"\\u", b"\\ud800",
           b"1e999", b"-1", b"99999999999999999999999", b"null", b"true", b"A" * 5000, "é😀".encode(), b"../", b"//", b"?", b"#", b"\r\n",
           b"sha256:", b"sha512:" + b"0" * 128, b"bytes=0-", b"18446744073709551615", b"arn:aws:iam::", b"*", b"${", b"member.1", b".member.999999"]
@@ -199,12 +201,16 @@ def whole(attack):
     attack.number += 1
     host, _, port = attack.server.address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
-        connection.sendall(broken(attack.chance, WHOLE))
-        connection.shutdown(socket.SHUT_WR)
+        answer = b""
         try:
+            connection.sendall(broken(attack.chance, WHOLE))
+            connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(4096)
-        except ConnectionError:
-            answer = b""
+        except TimeoutError:
+            raise Wrong(f"{attack.name} number {attack.number} of seed {SEED}: neither an answer nor an end") from None
+        except OSError:
+            # The server has let go before all of it was there.
+            pass
     if answer.startswith(b"HTTP/1.1 5"):
         raise Server5xx(f"{attack.name} number {attack.number} of seed {SEED}: {answer[:300]}")
 
@@ -215,6 +221,11 @@ def open_files(server):
 
 def threads(server):
     return len(list(pathlib.Path(f"/proc/{server.process.pid}/task").iterdir()))
+
+
+def memory_kb(server):
+    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
 
 
 def begin(bench, attack):
@@ -257,11 +268,13 @@ def strike(bench, server):
     # The first round warms up: threads, the log, connections.
     for number in range(COUNT):
         if number == COUNT // 10:
-            files, tasks = open_files(server), threads(server)
+            files, tasks, memory = open_files(server), threads(server), memory_kb(server)
         for kind, attack in zip((query, json_rpc, rest_json, registry, whole), attacks, strict=True):
             kind(attack)
     settled(server, files)
     same(threads(server) <= tasks + 2, True, f"{threads(server)} threads, {tasks} before")
+    more = memory_kb(server) - memory
+    same(more <= MEMORY_MORE_KB_MAX, True, f"{more} kB more are held, {memory} kB before")
     same(server.process.poll(), None, "exit code")
     who = aws.client(bench, "sts", ROOT).get_caller_identity()
     same(who["Arn"], f"arn:aws:iam::{ACCOUNT}:root")

@@ -159,15 +159,29 @@ fn source(maker: &Maker<'_>, value: &str, slashes: bool) -> Result<Option<String
 
 type Found = Option<(String, bool)>;
 
+/// The version that a text is, with the text; none, and a warning, for one that is none.
+fn version<V>(
+    maker: &Maker<'_>,
+    value: &str,
+    parse: impl Fn(&str) -> Option<V>,
+    (advice, warnings): (&str, &mut Vec<String>),
+) -> Result<Option<(String, V)>, String> {
+    let Some(raw) = source(maker, value, false)? else { return Ok(None) };
+    let version = parse(&raw);
+    if version.is_none() {
+        warnings.push(format!("{raw} {advice}"));
+    }
+    Ok(version.map(|version| (raw, version)))
+}
+
 fn semver(
     maker: &Maker<'_>,
     pattern: &str,
     value: &str,
     warnings: &mut Vec<String>,
 ) -> Result<Found, String> {
-    let Some(raw) = source(maker, value, false)? else { return Ok(None) };
-    let Some(version) = Semver::parse(&raw) else {
-        warnings.push(format!("{raw} is not a valid semver. More info: https://semver.org/"));
+    let advice = "is not a valid semver. More info: https://semver.org/";
+    let Some((_, version)) = version(maker, value, Semver::parse, (advice, warnings))? else {
         return Ok(None);
     };
     let is_final = version.prerelease.is_empty();
@@ -186,11 +200,8 @@ fn pep440(
     value: &str,
     warnings: &mut Vec<String>,
 ) -> Result<Found, String> {
-    let Some(raw) = source(maker, value, false)? else { return Ok(None) };
-    let Some(version) = Pep440::parse(&raw) else {
-        warnings.push(format!(
-            "{raw} does not conform to PEP 440. More info: https://www.python.org/dev/peps/pep-0440"
-        ));
+    let advice = "does not conform to PEP 440. More info: https://www.python.org/dev/peps/pep-0440";
+    let Some((raw, version)) = version(maker, value, Pep440::parse, (advice, warnings))? else {
         return Ok(None);
     };
     if version.is_unfinished {

@@ -158,6 +158,7 @@ resource "aws_iam_policy" "edge" {
 resource "aws_iam_role" "node" {
   for_each           = toset(["one", "two"])
   name               = each.key
+  path               = "/kept/"
   assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Principal = { Service = "codedeploy.amazonaws.com" }, Action = "sts:AssumeRole" }] })
 }
 
@@ -202,6 +203,7 @@ def _(bench):
         made = first.tally()
         same(made, (8, 0, 0), "the first start")
         ids = first.iam.get_user(UserName="dev")["User"]["UserId"], first.iam.get_group(GroupName="devs")["Group"]["GroupId"]
+        role_id = first.iam.get_role(RoleName="one")["Role"]["RoleId"]
         # What the Terraform knows nothing of.
         first.iam.create_group(GroupName="by-hand")
         first.iam.add_user_to_group(GroupName="by-hand", UserName="dev")
@@ -215,6 +217,7 @@ def _(bench):
         ('path = "/old/"', 'path = "/new/"'),
         ('  name = "dev"', '  name = "dev"\n  permissions_boundary = aws_iam_policy.edge.arn\n  tags = { team = "web" }'),
         ('role = aws_iam_role.node["one"].name', 'role = aws_iam_role.node["two"].name'),
+        ('"/kept/"', '"/moved/"'),
         ('"before"', '"after"'),
         ("ECSAllAtOnce", "ECSLinear10PercentEvery1Minutes"),
     ):
@@ -222,7 +225,9 @@ def _(bench):
         text = text.replace(old, new)
     (infra / "main.tf").write_text(text)
     with Started(bench, data, infra) as third:
-        same(third.tally(), (0, 4, 4), "the user, the group, the profile and the alias are changed")
+        same(third.tally(), (0, 6, 2), "the user, the group, the roles, the profile and the alias are changed")
+        role = third.iam.get_role(RoleName="one")["Role"]
+        same((role["RoleId"], role["Arn"]), (role_id, f"arn:aws:iam::{ACCOUNT}:role/moved/one"), "the role at its new path")
         user, group = third.iam.get_user(UserName="dev")["User"], third.iam.get_group(GroupName="devs")
         same((user["UserId"], group["Group"]["GroupId"]), ids, "ids")
         same((user["Path"], group["Group"]["Path"], user["Tags"]), ("/new/", "/new/", [{"Key": "team", "Value": "web"}]))

@@ -110,7 +110,7 @@ impl Seeder<'_> {
         let (path, tags) = (profile.path.clone(), profile.tags.clone());
         let (operation, done) = match self.is_there(&arn) {
             true => {
-                let done = profiles::restate_profile(self.world, &permit, name, role, tags);
+                let done = profiles::restate_profile(self.world, &permit, (path, name), role, tags);
                 ("TagInstanceProfile", done)
             }
             false => {

@@ -6,7 +6,7 @@ use landfall_types::Arn;
 use landfall_wire::error::AwsError;
 
 use super::checks::{check_name, check_path, check_tags};
-use super::entity::{Entity, change, find, find_in};
+use super::entity::{Entity, find, find_in};
 use super::{account_of, already_exists, conflict, limit_exceeded, write};
 use crate::authz::{Permit, calls};
 use crate::store::records::within;
@@ -55,23 +55,32 @@ pub fn create_profile(
     Ok(Arc::new(profile))
 }
 
-/// Brings an instance profile that is there up to date with what would make it: its tags, and that it has another
-/// role than `role` no longer, so that this one can be added.
+/// Brings an instance profile that is there up to date with what would make it: its path and tags, and that it has
+/// another role than `role` no longer, so that this one can be added.
 ///
 /// # Errors
 /// `ValidationError`, `NoSuchEntity`.
 pub fn restate_profile(
     world: &World,
     permit: &Permit<calls::CreateInstanceProfile>,
-    name: &str,
+    (path, name): (String, &str),
     role: Option<&str>,
     tags: Vec<(String, String)>,
 ) -> Result<(), AwsError> {
+    let account = account_of(permit, world);
+    check_path(&path)?;
     check_tags("InstanceProfile", &tags)?;
-    change::<InstanceProfile, _, _>(world, permit, name, |profile| {
+    write(world, |writing| {
+        let known = InstanceProfile::key_of(account, name);
+        let known = known.and_then(|key| writing.get::<InstanceProfile>(&key));
+        let mut profile = InstanceProfile::clone(&*known.ok_or_else(|| InstanceProfile::missing(name))?);
+        profile.arn = Arn::instance_profile(account, &path, &profile.name);
+        profile.path = path;
         profile.role = profile.role.take().filter(|known| role.is_none_or(|role| role == known));
         super::tags::give(&mut profile.tags, tags);
-        check_tags("InstanceProfile", &profile.tags)
+        check_tags("InstanceProfile", &profile.tags)?;
+        writing.put(profile);
+        Ok(())
     })
 }
 

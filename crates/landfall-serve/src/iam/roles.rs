@@ -97,16 +97,17 @@ pub fn create_role(
 }
 
 /// Brings a role that is there up to date with what would make it, as Terraform does with several calls, but in
-/// one step. Tags, policies and attachments that are not spoken of stay.
+/// one step. Tags, policies and attachments that are not spoken of stay, and so does its id, whatever its path was.
 ///
 /// # Errors
-/// Those of [`create_role`], and `NoSuchEntity` when it isn't there, or has another path.
+/// Those of [`create_role`], and `NoSuchEntity` when it isn't there.
 pub fn restate_role(
     world: &World,
     permit: &Permit<calls::CreateRole>,
     input: CreateRole,
 ) -> Result<(), AwsError> {
     let account = account_of(permit, world);
+    check_path(&input.path)?;
     check_description(input.description.as_deref())?;
     check_tags("Role", &input.tags)?;
     let max_session_seconds = input.max_session_seconds.unwrap_or(SESSION_SECONDS_DEFAULT);
@@ -115,12 +116,19 @@ pub fn restate_role(
         check_policy_exists(world, account, boundary)?;
     }
     let trust = input.trust.read(PolicyKind::Trust, account)?;
-    change::<Role, _, _>(world, permit, &input.name, |role| {
+    write(world, |writing| {
+        let known = Role::key_of(account, &input.name).and_then(|key| writing.get::<Role>(&key));
+        let mut role = Role::clone(&*known.ok_or_else(|| Role::missing(&input.name))?);
+        role.check_modifiable()?;
+        role.arn = Arn::role(account, &input.path, &role.name);
+        role.path = input.path;
         (role.trust, role.description, role.boundary) = (trust, input.description, input.boundary);
         role.max_session_seconds = max_session_seconds;
         (role.written, role.max_session_written) = (input.written, input.max_session_written);
         super::tags::give(&mut role.tags, input.tags);
-        check_tags("Role", &role.tags)
+        check_tags("Role", &role.tags)?;
+        writing.put(role);
+        Ok(())
     })
 }
 

@@ -231,6 +231,20 @@ def unhealthy(bench, kind):
     here.ended(arn)
 
 
+def started_again(bench, kind):
+    """What `restartPolicy` brings back: a container that ran for its minute, until its exit code is ignored."""
+    here = Place(bench, kind, "--time-lapse", "20")
+    policy = {"enabled": True, "restartAttemptPeriod": 60, "ignoredExitCodes": [0]}
+    for name, milliseconds, code, lines in (("long", 3500, 0, ["runs", "runs"]), ("short", 10, 3, ["runs"])):
+        one = {"name": "main", "command": f"say runs first {milliseconds} 3 exit 0", "restartPolicy": policy}
+        # The essential one ends the task when it is not brought back.
+        arn = here.start(here.define(name, [one]))
+        task = here.ended(arn)
+        same((task["containers"][0].get("exitCode"), here.log(arn, "main")), (code, lines), name)
+        same(task["stoppedReason"], "Essential container in task exited")
+    here.server.stop()
+
+
 def nothing_left(bench, kind):
     here = place(bench, kind)
     arn = here.start(here.define("last", [{"name": "main", "command": "wait", "mountPoints": [{"sourceVolume": "data", "containerPath": "/a"}]}], "awsvpc", volumes=[{"name": "data"}]))
@@ -290,6 +304,7 @@ for kind in ENGINES:
             ("host ports: fixed, chosen by the engine, and another one where it is taken", ports),
             ("StopTask asks, and kills after stopTimeout", stopped),
             ("a health check that fails is the task's health", unhealthy),
+            ("restartPolicy starts a container again that ran long enough, until its exit code is ignored", started_again),
         ):
             add(f"ecs_{kind}_containers", title, lambda bench, function=function, kind=kind: function(bench, kind))
     for title, function in (

@@ -368,7 +368,11 @@ fn moment(text: &str) -> Option<i128> {
     let (clock, zone) = time.split_at(at);
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
     let clock: Vec<i128> = clock.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
-    let minutes = clock.first()? * 60 + clock.get(1)?;
+    let (hour, minute, second) = (clock.first()?, clock.get(1)?, clock.get(2).unwrap_or(&0));
+    if *hour > 23 || *minute > 59 || *second > 60 {
+        return None;
+    }
+    let minutes = hour * 60 + minute;
     let millis = format!("{fraction:0<3}")[..3].parse::<i128>().ok()?;
     let zone: String = zone.chars().filter(|one| *one != ':').collect();
     let shift = match zone.split_at(1) {
@@ -378,7 +382,7 @@ fn moment(text: &str) -> Option<i128> {
             if sign == "-" { -minutes } else { minutes }
         }
     };
-    Some(days * 86_400_000 + (minutes - shift) * 60_000 + clock.get(2).unwrap_or(&0) * 1000 + millis)
+    Some(days * 86_400_000 + (minutes - shift) * 60_000 + second * 1000 + millis)
 }
 
 /// Bit by bit.

@@ -504,6 +504,7 @@ impl Seeder<'_> {
         let mut input = serde_json::from_str(&json)
             .map_err(|error| Finding::error("terraform-json", error.to_string()).at(span, "here"))?;
         self.with_newest_definition(&identified, &mut input);
+        let before = self.world.log.last();
         let answer = match self.made_again(&identified, operation, &input) {
             Some(answer) => answer,
             None => handle(self.world, &identified, "terraform", operation, &input),
@@ -513,8 +514,18 @@ impl Seeder<'_> {
             Err(error) if IS_THERE.contains(&error.code.as_ref()) && self.world.data.is_some() => {
                 Ok(Value::Null)
             }
-            answer => answer.map_err(|error| refusal(&error, operation, span)),
+            answer => answer.map_err(|error| self.with_reason(before, refusal(&error, operation, span))),
         }
+    }
+
+    /// Adds what AWS keeps to itself, and the log has.
+    fn with_reason(&self, before: u64, finding: Finding) -> Finding {
+        let records = self.world.log.after(before);
+        let Some(reason) = records.iter().rev().find_map(|record| record.finding.as_ref()) else {
+            return finding;
+        };
+        let finding = finding.note(reason.message.clone());
+        reason.help.iter().fold(finding, |finding, help| finding.help(help.clone()))
     }
 
     /// A task definition: what it names was pushed to the real ECR, and may be missing here.

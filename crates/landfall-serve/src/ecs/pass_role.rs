@@ -1,10 +1,11 @@
 //! `iam:PassRole`: who hands a role to ECS or to a task has to be allowed to.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
 
-use landfall_types::Arn;
+use landfall_types::{Arn, Finding};
 use landfall_wire::error::AwsError;
 
 use super::{Called, client};
+use crate::log::{Entry, Verdict};
 use crate::store::ecs::Place;
 
 /// To whom a role is passed.
@@ -27,8 +28,38 @@ impl PassedTo {
 
 /// Decides whether the caller may pass a role, which has to be one of its own account.
 pub(super) fn authorize(call: &Called<'_>, place: &Place, role: &str, to: PassedTo) -> Result<(), AwsError> {
-    let arn = arn(place, role)?;
+    let arn = arn(place, role).inspect_err(|error| note_invalid(call, place, role, error))?;
     call.authorize_pass_role(arn, to.service(), Vec::new())
+}
+
+/// Writes down why a role is not valid, which ECS doesn't say: that is often an ARN of AWS's examples.
+fn note_invalid(call: &Called<'_>, place: &Place, role: &str, error: &AwsError) {
+    let own = place.account;
+    let parsed = Arn::parse(role).ok().filter(|arn| arn.role_path_and_name().is_some());
+    let finding = match parsed.and_then(|arn| arn.account_id()) {
+        Some(other) if other != own => Finding::error(
+            "role-of-another-account",
+            format!("the role `{role}` is of account {other}, and the call is of account {own}"),
+        )
+        .help(format!("name a role of account {own}; ECS takes none of another account")),
+        _ => Finding::error("role-not-valid", format!("`{role}` is not a role's ARN"))
+            .help(format!("arn:aws:iam::{own}:role/NAME is expected, or the role's name")),
+    };
+    call.world.log.add(
+        call.world.clock.now(),
+        Entry {
+            request_id: call.request_id.to_owned(),
+            service: "ecs",
+            operation: call.operation.to_owned(),
+            caller: call.identified.caller.arn(),
+            action: Some("iam:PassRole".to_owned()),
+            resource: Some(role.to_owned()),
+            verdict: Verdict::refused(error),
+            decision: None,
+            finding: Some(finding),
+            claims: None,
+        },
+    );
 }
 
 /// A role's ARN, from its ARN or its name.

@@ -252,4 +252,23 @@ fn a_role_is_passed_to_tasks_and_to_nothing_else() {
     let foreign = register.replace("123456789012:role", "999999999999:role");
     let reply = bench.call(&root(), "ecs", request(&foreign));
     assert_eq!(reply.fault(), ("ClientException".to_owned(), "Role is not valid".to_owned()));
+    // ECS doesn't say why; the log does.
+    for (role, rule, told) in [
+        (
+            "arn:aws:iam::999999999999:role/app",
+            "role-of-another-account",
+            "the role `arn:aws:iam::999999999999:role/app` is of account 999999999999, and the call is of account 123456789012",
+        ),
+        (
+            "arn:aws:iam::123456789012:user/app",
+            "role-not-valid",
+            "`arn:aws:iam::123456789012:user/app` is not a role's ARN",
+        ),
+    ] {
+        bench.call(&root(), "ecs", request(&register.replace(ROLE, role)));
+        let newest = bench.newest();
+        let finding = newest.finding.as_ref().unwrap();
+        assert_eq!((finding.rule, finding.message.as_str()), (rule, told));
+        assert_eq!(newest.resource.as_deref(), Some(role));
+    }
 }

@@ -122,7 +122,7 @@ fn note(
         None => {
             let finding =
                 landfall_types::Finding::error("role-missing", format!("there is no role `{role_arn}`"))
-                    .help("make the role, or name another one");
+                    .help("make the role, or name another one: the Terraform of --infra can describe it");
             (None, Some(finding))
         }
     };

@@ -102,6 +102,13 @@ fn signal(code: i64) -> &'static str {
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
 fn help(reason: &str) -> Option<&'static str> {
     let has = |part: &str| reason.contains(part);
+    // What the local AWS side says of services that it doesn't have; nobody's rights help there.
+    if has("ResourceInitializationError") && has("there is no ") && has(" here") {
+        return Some(
+            "the local AWS side does not have that service, whatever the execution role may do: \
+             give the value by `environment` in the task definition that is tried here",
+        );
+    }
     if has("CannotPullContainerError") {
         return Some(if has("not found") || has("manifest unknown") {
             "no such image: is the tag pushed, to this registry and region?"

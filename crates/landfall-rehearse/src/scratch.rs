@@ -3,9 +3,9 @@
 //! does.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,7 +38,11 @@ impl Scratch {
     /// # Errors
     /// When the system's temporary folder can't be written to.
     pub fn make(word: &str) -> io::Result<Self> {
-        let dir = tempfile::Builder::new().prefix(&format!("{PREFIX}{word}-")).tempdir()?;
+        // On a machine that others use as well, nobody else reads images and keys.
+        let dir = tempfile::Builder::new()
+            .prefix(&format!("{PREFIX}{word}-"))
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()?;
         let lock = hold(dir.path()).ok();
         if let (Some(beside), Ok(own)) = (dir.path().parent(), dir.path().metadata()) {
             clean_up(beside, own.uid());
@@ -143,6 +147,7 @@ mod tests {
         std::fs::write(outside.path().join("kept"), "").unwrap();
         let scratch = Scratch::make("test").unwrap();
         let path = scratch.path().to_owned();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         std::fs::create_dir_all(path.join("a/b")).unwrap();
         std::fs::write(path.join("a/b/c"), "").unwrap();
         std::os::unix::fs::symlink(outside.path(), path.join("a/link")).unwrap();

@@ -7,9 +7,10 @@ mod flow;
 mod recent;
 mod uploads;
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -85,8 +86,10 @@ impl DirBlobs {
     }
 
     fn at(dir: PathBuf, is_durable: bool) -> io::Result<Self> {
-        std::fs::create_dir_all(dir.join("uploads"))?;
-        std::fs::create_dir_all(dir.join("blobs"))?;
+        // Images are nobody else's business on a machine that others use as well.
+        for folder in ["uploads", "blobs"] {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir.join(folder))?;
+        }
         Ok(Self {
             dir,
             is_durable,

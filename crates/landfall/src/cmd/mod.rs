@@ -121,3 +121,45 @@ pub fn key_value(text: &str) -> Result<(String, String), String> {
         _ => Err(format!("`{text}` is not KEY=VALUE")),
     }
 }
+
+/// A region's name.
+/// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
+///
+/// # Errors
+/// What was expected, for anything else.
+pub fn region(text: &str) -> Result<String, String> {
+    let is_word =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if text.len() <= 63 && text.split('-').all(is_word) {
+        return Ok(text.to_owned());
+    }
+    Err("lower-case letters, digits and hyphens are expected, such as ap-northeast-2".to_owned())
+}
+
+/// A name of Kubernetes' namespaces.
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>
+///
+/// # Errors
+/// What was expected, for anything else.
+pub fn namespace(text: &str) -> Result<String, String> {
+    if text.len() <= 63 && is_label(text) {
+        return Ok(text.to_owned());
+    }
+    Err("1 to 63 lower-case letters, digits and hyphens are expected, such as `build`; the first and the last is no hyphen".to_owned())
+}
+
+/// A name of Kubernetes' service accounts.
+///
+/// # Errors
+/// What was expected, for anything else.
+pub fn service_account(text: &str) -> Result<String, String> {
+    if text.len() <= 253 && text.split('.').all(is_label) {
+        return Ok(text.to_owned());
+    }
+    Err("1 to 253 lower-case letters, digits, hyphens and dots are expected, such as `pusher`; each part begins and ends with a letter or a digit".to_owned())
+}
+
+fn is_label(text: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !text.is_empty() && !text.starts_with('-') && !text.ends_with('-') && text.bytes().all(is_allowed)
+}

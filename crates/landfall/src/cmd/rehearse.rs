@@ -102,7 +102,7 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "ACCOUNT_ID")]
     pub account: Option<String>,
     /// The region [default: the Terraform's, else the one that the pipeline names, else us-east-1]
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", value_parser = super::region)]
     pub region: Option<String>,
     /// Who signs the jobs' tokens
     #[arg(long, value_enum, default_value_t = SignedBy::Issuer)]
@@ -115,7 +115,7 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub deployment_wait: Option<Duration>,
     /// Where the local AWS side listens
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0", value_parser = super::serve::listen_address)]
     pub addr: SocketAddr,
     /// How it is told
     #[arg(long, value_enum, default_value_t = Format::Text)]

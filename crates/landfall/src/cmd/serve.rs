@@ -1,6 +1,6 @@
 //! `landfall serve`: a local AWS side for any client.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,15 +40,15 @@ pub struct ServeArgs {
     #[command(subcommand)]
     pub command: Option<ServeCommand>,
     /// Where to listen. Other machines are let in only with a random root key, which is printed
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4566")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4566", value_parser = listen_address)]
     pub addr: SocketAddr,
     /// Where the Pod Identity agent listens as well, such as 169.254.170.23:80 in a network namespace of its
     /// own. It answers at the address of --addr in any case, under /v1/credentials
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = listen_address)]
     pub agent_addr: Option<SocketAddr>,
     /// Where ECR Public's registry listens, the local public.ecr.aws [default: a free port beside --addr, which
     /// is printed]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = listen_address)]
     pub public_addr: Option<SocketAddr>,
     /// A folder where everything is kept, for the next start as well: records, images, the server's own keys.
     /// What was answered is on the disk. It is made if it isn't there [default: in memory, until the end]
@@ -64,7 +64,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ACCOUNT_ID", default_value = ACCOUNT_DEFAULT)]
     pub account: String,
     /// The region that is meant where none is named [default: the Terraform's, else us-east-1]
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", value_parser = super::region)]
     pub region: Option<String>,
     /// Which registry to play: ECR, or what the OCI distribution specification has and ECR refuses
     /// (deletion, tags by name, repositories made by the first push, mounts)
@@ -205,6 +205,26 @@ fn played(text: &str) -> Result<(IssuerKind, Issuer), String> {
     };
     let issuer = Issuer::parse(url)?;
     Ok((kind.unwrap_or_else(|| IssuerKind::of(&issuer)), issuer))
+}
+
+/// `HOST:PORT`: an address of this machine, or a name that leads to its loopback.
+///
+/// # Errors
+/// What was expected, for anything else.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let expected = "an address and a port are expected, such as 127.0.0.1:4566, [::1]:4566 or localhost:4566";
+    let is_named = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let found = if is_named { text.to_socket_addrs().ok() } else { None };
+    let Some(found) = found else { return Err(expected.to_owned()) };
+    let all: Vec<SocketAddr> = found.collect();
+    if all.is_empty() || !all.iter().all(|address| address.ip().is_loopback()) {
+        return Err(format!("{expected}; this name doesn't lead to the loopback of this machine"));
+    }
+    // Clients that are told of localhost try 127.0.0.1 in any case.
+    all.iter().find(|address| address.is_ipv4()).or(all.first()).copied().ok_or_else(|| expected.to_owned())
 }
 
 /// `HOST=IP:PORT`.

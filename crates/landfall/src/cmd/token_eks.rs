@@ -35,10 +35,12 @@ pub struct PodOf {
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
     /// The pod's namespace
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, value_name = "NAME", default_value = "default",
+          value_parser = super::namespace)]
     pub namespace: String,
     /// The pod's service account
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, value_name = "NAME", default_value = "default",
+          value_parser = super::service_account)]
     pub service_account: String,
     /// The pod's name [default: the service account's, with -0 behind it]
     #[arg(long, value_name = "NAME")]
@@ -47,7 +49,7 @@ pub struct PodOf {
     #[arg(long, value_name = "ACCOUNT_ID")]
     pub account: Option<String>,
     /// The cluster's region, where there are several of its name
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", value_parser = super::region)]
     pub region: Option<String>,
 }
 

@@ -230,7 +230,10 @@ pub(crate) async fn drive(world: std::sync::Arc<World>) {
             u64::try_from(at.saturating_sub(world.clock.now().0)).unwrap_or(0).clamp(PAUSE_MS, IDLE_MS)
         });
         tokio::select! {
-            () = world.ecs.changed() => {}
+            () = world.ecs.changed() => {
+                // The change may not be written yet: services wake this while they are. Its turn is waited for.
+                let _: Result<(), StoreError> = world.store.write(|_| Ok(()));
+            }
             () = tokio::time::sleep(std::time::Duration::from_millis(wait)) => {}
         }
     }

@@ -11,6 +11,7 @@ pub mod diff;
 pub mod ecs;
 pub mod edit;
 pub mod logs;
+pub mod members;
 pub mod plan;
 pub mod roll;
 pub mod rollback;

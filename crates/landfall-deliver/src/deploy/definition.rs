@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::members::{self, Unknown};
+
 /// A JSON object.
 pub type Object = Map<String, Value>;
 
@@ -18,6 +20,8 @@ pub struct Read {
     pub definition: Definition,
     /// Read-only members that were there, in written order.
     pub left_out: Vec<String>,
+    /// Members that ECS doesn't know, in written order.
+    pub unknown: Vec<Unknown>,
 }
 
 impl Definition {
@@ -41,9 +45,12 @@ impl Definition {
         let left_out = remove_read_only(&mut body);
         let Value::Object(mut body) = without_nulls(Value::Object(body)) else { return Err(String::new()) };
         drop_system_tags(&mut body);
+        let unknown = members::unknown(&body);
         let definition = Self { body };
-        definition.check()?;
-        Ok(Read { definition, left_out })
+        // What is missing is often there by another name.
+        let misspelt = |why| unknown.iter().find(|one| one.meant.is_some()).map_or(why, ToString::to_string);
+        definition.check().map_err(misspelt)?;
+        Ok(Read { definition, left_out, unknown })
     }
 
     /// From the answer of `DescribeTaskDefinition` with its tags.

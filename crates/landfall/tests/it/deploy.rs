@@ -48,6 +48,11 @@ fn place() -> Bench {
         .file("other.yaml", "jobs: {}\n")
         .file("shapes.json", SHAPES)
         .file("one.json", r#"{ "family": "app", "containerDefinitions": { "name": "web" } }"#)
+        .file(
+            "misspelt.json",
+            r#"{ "family": "app", "containerDefinitions": [{ "name": "web", "portMapping": [] }] }"#,
+        )
+        .file("famly.json", r#"{ "famly": "app", "containerDefinitions": [{ "name": "web" }] }"#)
         .file("shell.env", "A=1\nexport PASSWORD=hunter2\n")
 }
 

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use landfall_deliver::Failure;
-use landfall_deliver::deploy::definition::Definition;
+use landfall_deliver::deploy::definition::{Definition, Read};
 use landfall_deliver::deploy::edit::{Change, Edit};
+use landfall_deliver::deploy::members;
 use landfall_deliver::deploy::plan::Source;
 use landfall_deliver::deploy::words;
 use serde_json::Value;
 
 use super::file::{self, Document};
-use crate::files;
+use crate::{files, ui};
 
 /// Where the task definition comes from.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -40,8 +41,14 @@ impl SourceArgs {
         let document = file::read(path)?;
         let read = Definition::from_document(document.value.clone())
             .map_err(|reason| Failure::usage(format!("{}: {reason}", files::shown(path))))?;
-        let file = ReadFile { path: files::shown(path), document, left_out: read.left_out };
-        Ok((Source::Document(read.definition), Some(file)))
+        let Read { definition, left_out, unknown } = read;
+        let file = ReadFile { path: files::shown(path), document, left_out };
+        if let Some(misspelt) = unknown.iter().find(|one| one.meant.is_some()) {
+            return Err(file.point(Failure::usage(misspelt.to_string())));
+        }
+        // Some may be newer than what is known here.
+        unknown.iter().for_each(|one| ui::warning(&format!("{}: {one}", file.path)));
+        Ok((Source::Document(definition), Some(file)))
     }
 }
 
@@ -251,6 +258,13 @@ impl EditArgs {
         }
         for text in &self.set {
             let pair = words::pair(text).map_err(|reason| told("--set", &reason))?;
+            match members::unknown_member(pair.container.as_deref(), &pair.key) {
+                Some(unknown) if unknown.meant.is_some() => {
+                    return Err(told("--set", &unknown.to_string()));
+                }
+                Some(unknown) => ui::warning(&format!("--set: {unknown}")),
+                None => {}
+            }
             // What isn't JSON is text: `--set networkMode=awsvpc`.
             let value = serde_json::from_str(&pair.value).unwrap_or(Value::from(pair.value.as_str()));
             let change = match &pair.container {

@@ -26,7 +26,8 @@ pub fn handle(
     input: &Value,
 ) -> Result<Value, AwsError> {
     if operation != "GetLogEvents" {
-        return Err(unknown_operation(operation, "", Protocol::Json11));
+        let message = format!("this local side does not have the operation {operation} of CloudWatch Logs");
+        return Err(AwsError { message, ..unknown_operation(operation, "", Protocol::Json11) });
     }
     let document = Document::parse(input.to_string().as_bytes(), invalid_parameter)?;
     get_log_events(world, identified, request_id, document.input())

@@ -24,6 +24,9 @@ pub(super) async fn handle(call: &ApiCall<'_>, target: &str) -> Reply {
         target.strip_prefix(prefix).map(|operation| Target { face: *face, service, operation })
     });
     let Some(target) = found else {
+        if let Some(refused) = super::elsewhere::handle(call, None) {
+            return refused;
+        }
         let unknown = Target { face: Face::Private, service: "ecr", operation: target };
         return refuse(call, before, unknown, &error::unknown_operation(target, "", Protocol::Json11));
     };

@@ -96,7 +96,10 @@ pub(super) fn handle(call: &ApiCall<'_>) -> Reply {
         route.as_ref().map_or(("eks", shown.as_str()), |route| (route.service, route.operation));
     let answer = match &route {
         Some(route) => answer(call, route),
-        None => Err(error::unknown_operation(&shown, "", Protocol::RestJson)),
+        None => {
+            let message = format!("this local side does not have the operation {shown} of EKS");
+            Err(AwsError { message, ..error::unknown_operation(&shown, "", Protocol::RestJson) })
+        }
     };
     match answer {
         Ok(body) => json_reply(&body, Protocol::RestJson, call.request_id),

@@ -10,6 +10,7 @@ mod decisions;
 mod ecr_json;
 mod ecs_json;
 mod eks_rest;
+mod elsewhere;
 mod guard;
 mod iam_query;
 pub(crate) mod listener;
@@ -172,10 +173,6 @@ async fn aws(
         return refuse(&AwsError::new("InvalidRequest", 400, "a header holds bytes that are not text"));
     };
     let is_eks = eks_rest::is_path(parts.uri.path());
-    if !is_eks && !matches!(parts.method, Method::POST | Method::GET) {
-        let message = format!("no AWS service here answers {}: POST and GET are expected", parts.method);
-        return refuse(&AwsError::new("InvalidRequest", 405, message));
-    }
     // Only a signature covers it, and one stands in a header or in the query.
     let may_be_signed = is_signed || parts.uri.query().is_some();
     let body_sha256 = if may_be_signed { sha256_hex(&body) } else { String::new() };
@@ -194,17 +191,27 @@ async fn aws(
         accept_json,
         connection: &connection,
     };
-    reply(match call.header("x-amz-target") {
-        _ if is_eks => eks_rest::handle(&call),
-        target if cloudwatch::is_meant(&call, target) => cloudwatch::handle(&call, target),
-        Some(target) if target.starts_with(ecs_json::CODEDEPLOY) => {
-            ecs_json::handle_codedeploy(&call, target)
+    if !is_eks && !matches!(parts.method, Method::POST | Method::GET) {
+        if let Some(refused) = elsewhere::handle(&call, None) {
+            return reply(refused);
         }
-        Some(target) if target.starts_with(ecs_json::LOGS) => ecs_json::handle_logs(&call, target),
-        Some(target) if target.starts_with(ecs_json::PREFIX) => ecs_json::handle(&call, target),
-        Some(target) => ecr_json::handle(&call, target).await,
-        None => query::handle(&call).await,
-    })
+        let message = format!("no AWS service here answers {}: POST and GET are expected", parts.method);
+        return refuse(&AwsError::new("InvalidRequest", 405, message));
+    }
+    reply(dispatch(&call, is_eks).await)
+}
+
+/// Hands a call to the service that it is for.
+async fn dispatch(call: &ApiCall<'_>, is_eks: bool) -> Reply {
+    match call.header("x-amz-target") {
+        _ if is_eks => eks_rest::handle(call),
+        target if cloudwatch::is_meant(call, target) => cloudwatch::handle(call, target),
+        Some(target) if target.starts_with(ecs_json::CODEDEPLOY) => ecs_json::handle_codedeploy(call, target),
+        Some(target) if target.starts_with(ecs_json::LOGS) => ecs_json::handle_logs(call, target),
+        Some(target) if target.starts_with(ecs_json::PREFIX) => ecs_json::handle(call, target),
+        Some(target) => ecr_json::handle(call, target).await,
+        None => query::handle(call).await,
+    }
 }
 
 /// The issuers by their own host names, for clients whose name resolution leads here.

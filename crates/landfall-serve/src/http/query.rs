@@ -5,7 +5,7 @@ use landfall_wire::query::Params;
 use landfall_wire::xml::{self, Element};
 
 use super::ecr_json::log_refused;
-use super::{ApiCall, cloudwatch, iam_query, sts_query};
+use super::{ApiCall, cloudwatch, elsewhere, iam_query, sts_query};
 use crate::authn::{self, Identified};
 use crate::log::FailedCall;
 
@@ -70,7 +70,10 @@ pub(super) async fn handle(call: &ApiCall<'_>) -> Reply {
     };
     let params = match params(call) {
         Ok(params) => params,
-        Err(error) => return refuse(&error, Protocol::STS, "aws", "unreadable call"),
+        Err(error) => {
+            return elsewhere::handle(call, None)
+                .unwrap_or_else(|| refuse(&error, Protocol::STS, "aws", "unreadable call"));
+        }
     };
     let operation = params.get("Action").unwrap_or("").to_owned();
     let version = params.get("Version").unwrap_or(STS_VERSION).to_owned();
@@ -93,7 +96,10 @@ pub(super) async fn handle(call: &ApiCall<'_>) -> Reply {
             };
             ("sts", Protocol::STS, error::STS_NAMESPACE, answer)
         }
-        _ => ("aws", Protocol::STS, error::STS_NAMESPACE, None),
+        _ => match elsewhere::handle(call, Some(&operation)) {
+            Some(refused) => return refused,
+            None => ("aws", Protocol::STS, error::STS_NAMESPACE, None),
+        },
     };
     let answer = answer.unwrap_or_else(|| Err(error::unknown_operation(&operation, &version, protocol)));
     match answer {

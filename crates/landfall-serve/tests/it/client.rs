@@ -131,6 +131,7 @@ impl Request {
         let _ = stream.write_all(&self.body);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
+        // A body in CBOR is no text.
         Reply::parse(&String::from_utf8_lossy(&answer))
     }
 }

@@ -239,7 +239,13 @@ const WRONG: &[Wrong] = &[
         "The resource arn:aws:eks:eu-west-1:123456789012:cluster/none was not found.",
     ),
     ("GET", "/tags/nonsense", "", (400, "BadRequestException"), "Invalid resource ARN: nonsense"),
-    ("PUT", "/clusters/shop", "", (404, "UnknownOperationException"), ""),
+    (
+        "PUT",
+        "/clusters/shop",
+        "",
+        (404, "UnknownOperationException"),
+        "this local side does not have the operation PUT /clusters/shop of EKS",
+    ),
 ];
 
 #[test]

@@ -16,6 +16,7 @@ mod ecs_doors;
 mod ecs_traffic;
 mod edge;
 mod eks_doors;
+mod elsewhere;
 mod exchange;
 mod iam;
 mod iam_doors;

@@ -74,6 +74,7 @@ fn providers() -> [ProviderFacts; 3] {
         arn: format!("arn:aws:iam::{ACCOUNT}:oidc-provider/{host}"),
         host: host.to_owned(),
         client_ids: vec![audience.to_owned()],
+        may_have_others: false,
     };
     [
         ProviderFacts::github(ACCOUNT),

@@ -176,7 +176,7 @@ pub fn terraform(
     for path in paths {
         let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new("")) };
         let files = if path.is_dir() {
-            in_folder(path, &[".tf", ".tf.json", ".tfvars"])?
+            in_folder(path, &[".tf", ".tf.json", ".tfvars", ".tfvars.json"])?
         } else {
             vec![path.clone()]
         };

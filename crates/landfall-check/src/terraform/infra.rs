@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use landfall_types::{Finding, Span, Spanned, Tree};
 
+use super::doubts::{About, Doubt};
 use super::eval::Evaluator;
 use super::json_text;
 use super::loose::{Loose, Part};
@@ -216,11 +217,23 @@ impl<'e, 'a> Reader<'e, 'a> {
 
     fn providers(&self, infra: &mut Infra) {
         for (block, object) in self.instances("aws_iam_openid_connect_provider") {
-            infra.providers.extend(self.provider(&object, Some(block)));
+            let provider = self.provider(&object, Some(block));
+            if let (Some(provider), Some((because, span))) = (&provider, self.unknown_audience(&object)) {
+                let about = About::Audiences(provider.arn.clone());
+                infra.doubts.push(Doubt { about, because, span });
+            }
+            infra.providers.extend(provider);
         }
         for (_, object) in self.looked_up("aws_iam_openid_connect_provider") {
             infra.looked_up_providers.extend(self.provider(&object, None));
         }
+    }
+
+    /// Why not all audiences of a provider are known, and where that is written.
+    fn unknown_audience(&self, object: &Object) -> Option<(String, Span)> {
+        let list = object.written("client_id_list")?;
+        let unknown = |value: &Value| Some((value.cause()?.to_string(), value.span));
+        unknown(list).or_else(|| list.items()?.iter().find_map(unknown))
     }
 
     fn provider(&self, object: &Object, managed: Option<&Block>) -> Option<OidcProvider> {

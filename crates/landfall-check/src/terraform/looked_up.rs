@@ -3,6 +3,7 @@
 
 use landfall_types::{Finding, Node, Severity, Spanned, Tree};
 
+use super::doubts::{About, Doubt};
 use super::model::{Infra, OidcProvider};
 
 /// The audience of tokens that are meant for AWS, as AWS's own action and EKS's webhook ask for them.
@@ -25,6 +26,11 @@ impl Infra {
         for provider in &mut self.looked_up_providers {
             provider.client_ids = audiences(provider, &trusts);
             let ids: Vec<String> = provider.client_ids.iter().map(|id| format!("`{}`", id.value)).collect();
+            self.doubts.push(Doubt {
+                about: About::Audiences(provider.arn.clone()),
+                because: format!("`{}` is made elsewhere", provider.address),
+                span: provider.span,
+            });
             let message = format!(
                 "`{}` is made elsewhere, so its audiences are not in these files; they are taken to be {}",
                 provider.address,

@@ -69,6 +69,7 @@ impl Infra {
             pod_identity_associations,
             unread,
             loose,
+            doubts,
             region,
             outputs,
         } = more;
@@ -96,6 +97,7 @@ impl Infra {
         self.pod_identity_associations.extend(pod_identity_associations);
         self.unread.extend(unread);
         self.loose.extend(loose);
+        self.doubts.extend(doubts);
         self.region = self.region.take().or(region);
         self.outputs.extend(outputs);
     }

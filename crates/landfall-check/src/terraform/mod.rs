@@ -12,6 +12,7 @@ mod cloudwatch;
 mod codedeploy;
 mod computed;
 mod document;
+mod doubts;
 mod ecr;
 mod ecs;
 mod eks;
@@ -39,6 +40,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use doubts::{About, Doubt};
 pub use holders::HolderKind;
 pub use json_text::to_json;
 pub use library::{Disk, NoDisk};
@@ -72,6 +74,7 @@ pub fn read(sources: &SourceMap, roots: &[Root<'_>], settings: &Settings) -> (In
         all.join(infra);
         findings.extend(of_module);
     }
+    all.doubt_twins();
     findings.extend(all.settle_looked_up());
     findings.extend(all.settle());
     (all, findings)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use landfall_types::{AccountId, Span, Spanned, Tree};
 
+use super::doubts::Doubt;
 use super::loose::Loose;
 
 /// What Terraform would learn from outside the files.
@@ -75,6 +76,8 @@ pub struct Infra {
     pub unread: Vec<Unread>,
     /// Parts whose owner was not in their own root module; empty once all modules are read together.
     pub loose: Vec<Loose>,
+    /// What isn't known and can't be seen in the parts above.
+    pub doubts: Vec<Doubt>,
     /// The region of the default `provider "aws"` block, where it says one.
     pub region: Option<Spanned<String>>,
     /// The module's outputs.

@@ -101,13 +101,16 @@ fn is_override(base: &str) -> bool {
 fn not_read(base: &str, id: SourceId) -> Option<Finding> {
     let what = if is_override(base) {
         "override files are not merged into the module here"
-    } else if base.ends_with(".tf.json") || base.ends_with(".tfvars.json") {
+    } else if base.ends_with(".tf.json")
+        || base == "terraform.tfvars.json"
+        || base.ends_with(".auto.tfvars.json")
+    {
         "Terraform's JSON syntax is not read here"
     } else {
         return None;
     };
     let message = format!("{base} is not read: {what}, so all that it says is unknown");
-    Some(Finding::warning("terraform-unknown", message).at(Span::new(id, 0, 0), "not read"))
+    Some(Finding::warning("terraform-unread", message).at(Span::new(id, 0, 0), "not read"))
 }
 
 impl<'a> Module<'a> {

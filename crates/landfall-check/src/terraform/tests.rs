@@ -348,6 +348,9 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
     for output in &infra.outputs {
         line(&mut out, format!("output {} = {:?} {}", output.name, output.value, at(output.span)));
     }
+    for doubt in &infra.doubts {
+        line(&mut out, format!("doubt {:?}: {} {}", doubt.about, doubt.because, at(doubt.span)));
+    }
     for finding in findings {
         finding_summary(&mut out, sources, finding);
     }

@@ -24,6 +24,8 @@ pub struct ProviderFacts {
     pub host: String,
     /// The audiences that STS accepts.
     pub client_ids: Vec<String>,
+    /// Whether STS may accept others too: not all of them are known.
+    pub may_have_others: bool,
 }
 
 /// The kinds of issuer of which more is known than `sub` and `aud`.
@@ -44,6 +46,7 @@ impl ProviderFacts {
             arn: format!("arn:aws:iam::{account}:oidc-provider/{GITHUB}"),
             host: GITHUB.to_owned(),
             client_ids: vec!["sts.amazonaws.com".to_owned()],
+            may_have_others: false,
         }
     }
 
@@ -119,7 +122,11 @@ fn any_subject(provider: &ProviderFacts, claims: &[&str]) -> Vec<Coordinate> {
 }
 
 fn product(provider: &ProviderFacts, role: &str, family: Option<Family>, claims: Vec<Coordinate>) -> Product {
-    let audiences = || provider.client_ids.iter().map(|id| Tape::single(Shape::Text(id.clone()))).collect();
+    let audiences = || {
+        let known = provider.client_ids.iter().map(|id| Shape::Text(id.clone()));
+        let others = provider.may_have_others.then_some(Shape::Printable);
+        known.chain(others).map(Tape::single).collect()
+    };
     let mut coordinates = vec![
         Coordinate::Fixed { slot: Slot::Action, values: vec![WEB_IDENTITY.to_owned()] },
         Coordinate::Fixed { slot: Slot::Resource, values: vec![role.to_owned()] },

@@ -109,13 +109,14 @@ fn provider_of(name: &str) -> ProviderFacts {
         "eks" => "oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF",
         "buildkite" => "agent.buildkite.com",
         "circleci" => "oidc.circleci.com/org/36a4",
-        "other" => "ci.example.com",
+        "other" | "unknown-audiences" => "ci.example.com",
         other => panic!("no such provider: {other}"),
     };
     ProviderFacts {
         arn: format!("arn:aws:iam::{ACCOUNT}:oidc-provider/{host}"),
         host: host.to_owned(),
         client_ids: vec!["sts.amazonaws.com".to_owned()],
+        may_have_others: name == "unknown-audiences",
     }
 }
 

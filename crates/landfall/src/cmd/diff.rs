@@ -67,6 +67,8 @@ struct Side {
     boundary: Option<String>,
     /// Policies that can't be worked out.
     unknown: Vec<String>,
+    /// Why the trust policy isn't known whole.
+    unknown_trust: Vec<String>,
 }
 
 /// One comparison.
@@ -124,6 +126,7 @@ pub fn run(args: DiffArgs) -> Result<bool, Failure> {
             compared.push(Compared { what, change, before: old, after: new, gained, lost });
         }
         compared.extend(principals(before, after, &new.role.to_string()));
+        compared.extend(unknown_trust(&old, &new));
     }
     if !old.identity.is_empty() || !new.identity.is_empty() {
         let mut change = permissions(&old, &new).map_err(too_large)?;
@@ -143,6 +146,18 @@ pub fn run(args: DiffArgs) -> Result<bool, Failure> {
         Format::Json => ui::line(json(&compared)),
     }
     Ok(!compared.iter().any(Compared::is_wider))
+}
+
+/// The trust policies as far as they aren't known.
+fn unknown_trust(old: &Side, new: &Side) -> Option<Compared> {
+    let of = |side: &Side, when: &str| -> Vec<String> {
+        side.unknown_trust.iter().map(|because| format!("{when} {because}")).collect()
+    };
+    let unknown = [of(old, "before:"), of(new, "after:")].concat();
+    let change = Change { gained: None, lost: None, unknown };
+    let [before, after, gained, lost] = [const { Vec::new() }; 4];
+    let what = "the trust policy".to_owned();
+    (!change.unknown.is_empty()).then_some(Compared { what, change, before, after, gained, lost })
 }
 
 /// Takes out what stands on both sides.
@@ -226,7 +241,7 @@ fn side(sources: &SourceMap, path: &Path, args: &DiffArgs) -> Result<Side, Failu
     };
     let found = role::find(sources, &args.role, &source, kind, None)?;
     let trust = Arc::clone(&found.role.trust.policy);
-    let providers = who::providers(&found.world, &trust);
+    let providers = who::providers(&found);
     Ok(Side {
         trust: (kind == PolicyKind::Trust).then_some(trust),
         identity: authz::permissions_of(&found.world, &found.role),
@@ -234,6 +249,7 @@ fn side(sources: &SourceMap, path: &Path, args: &DiffArgs) -> Result<Side, Failu
         providers,
         boundary: found.role.boundary.clone(),
         unknown: found.unknown.clone(),
+        unknown_trust: found.unknown_trust(sources),
     })
 }
 
@@ -267,7 +283,9 @@ fn provider_change(old: &Side, new: &Side, arn: &str) -> Option<String> {
         let what = if is_there { "is made" } else { "is removed" };
         return Some(format!("the provider {what} by the same change, and is taken as being there"));
     }
-    (before.client_ids != after.client_ids).then(|| {
+    // Where other audiences are possible on both sides, all of them have been compared.
+    let is_whole = before.may_have_others && after.may_have_others;
+    (before.client_ids != after.client_ids && !is_whole).then(|| {
         format!(
             "the provider's audiences change too, from {} to {}, and only the latter are compared",
             before.client_ids.join(", "),

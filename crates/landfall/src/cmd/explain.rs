@@ -20,7 +20,7 @@ use landfall_wire::jwt;
 use landfall_wire::query::Params;
 
 use super::explain_job::{self, JobArgs};
-use super::role::{self, RoleSource};
+use super::role::{self, RoleSource, Standing};
 use super::serve::Format;
 use super::{key_value, usage};
 use crate::{config, files, ui};
@@ -92,6 +92,16 @@ struct Explained {
 }
 
 impl Explained {
+    /// What isn't known may change the answer, whatever that is. The reasons of a refusal would be none then.
+    fn not_known(mut self, because: &str) -> Self {
+        self.allowed = false;
+        self.answer =
+            format!("not known: what isn't known of the Terraform may change the answer: {because}");
+        self.finding = None;
+        self.notes.push("what follows is what the policies say that are known".to_owned());
+        self
+    }
+
     /// A policy that can't be worked out may allow or deny the call.
     fn unless_unknown(mut self, unknown: &[String]) -> Self {
         if let Some(because) = unknown.first() {
@@ -135,7 +145,7 @@ fn of_token_or_call(args: &ExplainArgs, sources: &SourceMap) -> Result<Explained
     let standing = role::find(sources, said, &source, kind, claims.as_ref())?;
     let (world, role) = (&standing.world, &standing.role);
     match (&claims, &args.action) {
-        (Some(claims), None) => exchange(world, role, claims),
+        (Some(claims), None) => exchange(&standing, claims, sources),
         (_, Some(action)) => {
             Ok(call(world, role, claims.as_ref(), action, args)?.unless_unknown(&standing.unknown))
         }
@@ -161,7 +171,7 @@ fn of_job(args: &ExplainArgs, path: &Path, sources: &SourceMap) -> Result<Vec<Ex
                         .help("say --role ROLE")
                 })?;
                 let standing = role::find(sources, said, &source, PolicyKind::Trust, Some(&token.claims))?;
-                let mut explained = exchange(&standing.world, &standing.role, &token.claims)?;
+                let mut explained = exchange(&standing, &token.claims, sources)?;
                 explained.notes.clear();
                 explained.subject = token.claims.text("sub").map(str::to_owned);
                 explained.finding = explained.finding.map(|finding| token.blame(finding));
@@ -226,7 +236,8 @@ fn read_claims(args: &ExplainArgs) -> Result<Option<Claims>, Failure> {
 }
 
 /// The exchange of a token with these claims, as if it were fresh and rightly signed.
-fn exchange(world: &World, role: &Role, claims: &Claims) -> Result<Explained, Failure> {
+fn exchange(standing: &Standing, claims: &Claims, sources: &SourceMap) -> Result<Explained, Failure> {
+    let (world, role) = (&standing.world, &standing.role);
     let issuer_url =
         claims.text("iss").ok_or_else(|| usage("the token has no issuer: claim `iss` is missing"))?;
     let issuer = Issuer::parse(issuer_url).map_err(usage)?;
@@ -236,8 +247,11 @@ fn exchange(world: &World, role: &Role, claims: &Claims) -> Result<Explained, Fa
         fresh.set(name, landfall_types::ClaimValue::Number(value.to_string()));
     }
     let outside = |error: String| Failure::new(FailureKind::Outside, error);
-    let token =
-        world.issuers.play(issuer).mint(&fresh, landfall_serve::issuer::Signer::Issuer).map_err(outside)?;
+    let token = world
+        .issuers
+        .play(issuer.clone())
+        .mint(&fresh, landfall_serve::issuer::Signer::Issuer)
+        .map_err(outside)?;
     let form = format!(
         "RoleArn={}&RoleSessionName=explain&WebIdentityToken={token}&DurationSeconds=900",
         role.arn.to_string().replace('+', "%2B")
@@ -247,9 +261,38 @@ fn exchange(world: &World, role: &Role, claims: &Claims) -> Result<Explained, Fa
     let _ = sts::assume_role_with_web_identity(world, "explain", &world.settings.default_region, &params);
     let record = world.log.after(before).into_iter().next().ok_or_else(|| usage("nothing was decided"))?;
     let traces = record.decision.as_ref().map(|(_, request)| trace(&sts::trust_layers(role), request));
+    let unknown = unknown_exchange(standing, &issuer, &record, sources);
     let mut explained = explained(&record, traces.unwrap_or_default());
+    if let Some(because) = unknown {
+        explained = explained.not_known(&because);
+    }
     explained.notes.push("signature and times of the token were not looked at".to_owned());
     Ok(explained)
+}
+
+/// Why it isn't known what becomes of an exchange: what isn't known of the trust policy, or of the provider, could
+/// change it.
+fn unknown_exchange(
+    standing: &Standing,
+    issuer: &Issuer,
+    record: &Record,
+    sources: &SourceMap,
+) -> Option<String> {
+    let Some((decision, _)) = &record.decision else {
+        let provider = Arn::oidc_provider(standing.role.arn.account_id()?, &issuer.host_and_path());
+        let is_of_audience =
+            record.finding.as_ref().is_some_and(|finding| finding.rule == "audience-not-registered");
+        let may_be = is_of_audience && standing.may_have_other_audiences(&provider.to_string());
+        return may_be.then(|| format!("not all audiences of the provider {provider} are known"));
+    };
+    let is_explicit = matches!(
+        decision.outcome,
+        landfall_policy::Outcome::Denied(landfall_policy::Denial::Explicit { .. })
+    );
+    let unknown = standing.unknown_trust(sources);
+    // What denies stays, whatever else the policy says; not so where another policy may be the role's.
+    let is_certain = unknown.is_empty() || is_explicit && !standing.has_other_trust();
+    (!is_certain).then(|| unknown.join("; "))
 }
 
 /// Which clause of the policies at hand refuses a token, as lines for a person; or why that can't be said.
@@ -263,7 +306,7 @@ pub fn refusal(role: &str, claims: &Claims, paths: &[PathBuf]) -> String {
     let explained = config::find(Path::new("."))
         .and_then(|found| source.or(&found))
         .and_then(|source| role::find(&sources, role, &source, PolicyKind::Trust, Some(claims)))
-        .and_then(|standing| exchange(&standing.world, &standing.role, claims));
+        .and_then(|standing| exchange(&standing, claims, &sources));
     match explained {
         Err(failure) => format!("note: {shown} doesn't say why: {failure}"),
         Ok(Explained { allowed: true, .. }) => format!(

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use landfall_check::terraform::{About, Doubt};
 use landfall_deliver::{Failure, FailureKind};
 use landfall_policy::PolicyKind;
 use landfall_policy::region::SubjectTemplate;
 use landfall_serve::World;
 use landfall_serve::store::Role;
-use landfall_types::{AccountId, Arn, Claims, Severity, SourceMap};
+use landfall_types::{AccountId, Arn, Claims, Finding, Severity, SourceMap, Span};
 
 use super::{serve, usage};
 use crate::config::Found;
@@ -82,8 +83,40 @@ pub struct Standing {
     /// Policies of the Terraform that can't be worked out: the role may have them, and then more is allowed
     /// or denied than is known.
     pub unknown: Vec<String>,
+    /// What else of the Terraform isn't known.
+    pub doubts: Vec<Doubt>,
     /// Where the AWS side would keep images; goes away with this value.
     pub blobs: tempfile::TempDir,
+}
+
+impl Standing {
+    /// Why the trust policy isn't known whole, as phrases with a place; empty when it is.
+    pub fn unknown_trust(&self, sources: &SourceMap) -> Vec<String> {
+        let placed = |because: &str, span: Span| format!("{because} ({})", sources.place(span));
+        let trust = &self.role.trust.policy;
+        let unread = || match &trust.unknown {
+            Some(because) => placed(&because.value, because.span),
+            None => placed("not all statements of the trust policy could be read", trust.span),
+        };
+        let unread = (trust.unread_statements > 0).then(unread);
+        let doubts = self.doubts_of_trust().map(|doubt| placed(&doubt.because, doubt.span));
+        unread.into_iter().chain(doubts).collect()
+    }
+
+    /// Whether the role may have another trust policy than the one at hand.
+    pub fn has_other_trust(&self) -> bool {
+        self.doubts_of_trust().next().is_some()
+    }
+
+    fn doubts_of_trust(&self) -> impl Iterator<Item = &Doubt> {
+        let is_it = |doubt: &&Doubt| matches!(&doubt.about, About::Trust(name) if *name == self.role.name);
+        self.doubts.iter().filter(is_it)
+    }
+
+    /// Whether not all audiences of a provider are known.
+    pub fn may_have_other_audiences(&self, provider_arn: &str) -> bool {
+        self.doubts.iter().any(|doubt| matches!(&doubt.about, About::Audiences(arn) if arn == provider_arn))
+    }
 }
 
 /// An AWS side made from Terraform, without a port.
@@ -92,6 +125,8 @@ pub struct Offline {
     pub world: Arc<World>,
     /// Policies of the Terraform that can't be worked out.
     pub unknown: Vec<String>,
+    /// What else of the Terraform isn't known.
+    pub doubts: Vec<Doubt>,
     /// Where it would keep images; goes away with this value.
     pub blobs: tempfile::TempDir,
 }
@@ -112,7 +147,7 @@ pub fn find(
         Some(account) => account,
         None => serve::account(source.account.as_deref().unwrap_or(serve::ACCOUNT_DEFAULT))?,
     };
-    let Offline { world, unknown, blobs } = offline(sources, account, source)?;
+    let Offline { world, unknown, doubts, blobs } = offline(sources, account, source)?;
     if let Some(path) = &source.policy {
         let arn = arn.clone().unwrap_or_else(|| Arn::role(account, "/", said));
         make(&world, sources, path, &arn, source, kind, claims)?;
@@ -124,7 +159,7 @@ pub fn find(
         finding.message = format!("AWS would not take this trust policy today: {}", finding.message);
         ui::finding_on_stderr(&finding, sources);
     }
-    Ok(Standing { world, role, unknown, blobs })
+    Ok(Standing { world, role, unknown, doubts, blobs })
 }
 
 /// The AWS side that the Terraform describes. What can't be understood is told on standard error.
@@ -155,8 +190,21 @@ pub fn offline(sources: &SourceMap, account: AccountId, source: &RoleSource) -> 
     for finding in read.findings.iter().chain(&seeded.refused).chain(unknown()) {
         ui::finding_on_stderr(finding, sources);
     }
+    // What stands in a file that isn't read could be anything, also of what seems to be known.
+    if let Some(unread) = read.findings.iter().find(|finding| is_unread(finding)) {
+        let place = unread.labels.first().map(|label| format!(" ({})", sources.place(label.span)));
+        let place = place.unwrap_or_default();
+        return Err(usage(format!(
+            "not all of the Terraform can be read{place}, so nothing can be told of the role"
+        )));
+    }
     let unknown = unknown().map(|finding| finding.message.clone()).collect();
-    Ok(Offline { world, unknown, blobs })
+    Ok(Offline { world, unknown, doubts: read.infra.doubts, blobs })
+}
+
+/// Whether a finding is about something that Terraform reads, and that was left out here.
+fn is_unread(finding: &Finding) -> bool {
+    matches!(finding.rule, "terraform-syntax" | "terraform-duplicate" | "terraform-unread")
 }
 
 /// Reads a policy document from a file.

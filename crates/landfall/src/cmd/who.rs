@@ -13,7 +13,7 @@ use landfall_serve::World;
 use landfall_types::{Arn, SourceMap};
 use landfall_wire::jwt;
 
-use super::role::{self, RoleSource};
+use super::role::{self, RoleSource, Standing};
 use super::serve::Format;
 use super::usage;
 use crate::{config, ui};
@@ -83,6 +83,8 @@ struct Told {
     arn: String,
     answers: Vec<Answer>,
     principals: Vec<Principal>,
+    /// Why the trust policy isn't known whole: then nothing is proved.
+    unknown: Vec<String>,
     notes: Vec<String>,
     /// The claims that the trust policy looks at.
     asked: Vec<String>,
@@ -93,7 +95,9 @@ impl Told {
     /// Whether the gate is passed, where there is one. A provider that the account doesn't have admits
     /// nobody, until somebody makes it.
     fn is_passed(&self) -> bool {
-        self.answers.iter().all(|answer| matches!(answer.only, None | Some(Only::Proved)))
+        let is_known = self.meant.is_none() || self.unknown.is_empty();
+        is_known
+            && self.answers.iter().all(|answer| matches!(answer.only, None | Some(Only::Proved)))
             && self.principals.iter().all(|one| one.is_meant != Some(false))
     }
 }
@@ -110,7 +114,7 @@ pub fn run(args: WhoArgs) -> Result<bool, Failure> {
     let standing = role::find(&sources, &args.role, &source, PolicyKind::Trust, None)?;
     let meant =
         (!args.only.is_empty()).then(|| Meant { patterns: args.only.clone(), or_ids: !args.names_only });
-    let told = ask(&standing.world, &standing.role, &templates, meant)?;
+    let told = ask(&standing, &sources, &templates, meant)?;
     match args.format {
         Format::Text => show(&told, &sources),
         Format::Json => ui::line(json(&told, &sources)),
@@ -119,16 +123,16 @@ pub fn run(args: WhoArgs) -> Result<bool, Failure> {
 }
 
 fn ask(
-    world: &World,
-    role: &landfall_serve::store::Role,
+    standing: &Standing,
+    sources: &SourceMap,
     templates: &[SubjectTemplate],
     meant: Option<Meant>,
 ) -> Result<Told, Failure> {
-    let trust = &role.trust.policy;
-    let arn = role.arn.to_string();
+    let trust = &standing.role.trust.policy;
+    let arn = standing.role.arn.to_string();
     let too_large = |too_large: TooLarge| usage(format!("the trust policy of {arn} is {too_large}"));
     let mut answers = Vec::new();
-    for (provider, exists) in providers(world, trust) {
+    for (provider, exists) in providers(standing) {
         let who = prove::who(trust, &provider, &arn, templates).map_err(too_large)?;
         let only = meant.as_ref().map(|meant| prove::only(trust, &provider, &arn, meant, templates));
         answers.push(Answer { only: only.transpose().map_err(too_large)?, provider, exists, who });
@@ -139,7 +143,8 @@ fn ask(
     });
     let principals = principals.collect();
     let notes = notes(trust, &answers, templates);
-    Ok(Told { arn, answers, principals, notes, asked: asked_claims(trust), meant })
+    let unknown = standing.unknown_trust(sources);
+    Ok(Told { arn, answers, principals, unknown, notes, asked: asked_claims(trust), meant })
 }
 
 /// A pattern means a principal by its name; an account also by its number.
@@ -152,8 +157,9 @@ fn is_meant(grant: &Grant, meant: &Meant) -> bool {
     patterns.any(|one| names.iter().flatten().any(|name| pattern::glob(one, name)))
 }
 
-/// The providers whose tokens the policy may admit, with what the account has of them.
-pub fn providers(world: &World, trust: &Policy) -> Vec<(ProviderFacts, bool)> {
+/// The providers whose tokens the trust policy may admit, with what the account has of them.
+pub fn providers(standing: &Standing) -> Vec<(ProviderFacts, bool)> {
+    let (world, trust) = (&standing.world, &standing.role.trust.policy);
     let mut providers: Vec<(ProviderFacts, bool)> = Vec::new();
     for name in federated(world, trust) {
         let Some(arn) = Arn::parse(&name).ok() else { continue };
@@ -162,7 +168,10 @@ pub fn providers(world: &World, trust: &Policy) -> Vec<(ProviderFacts, bool)> {
         let client_ids =
             known.as_ref().map_or_else(|| vec!["sts.amazonaws.com".to_owned()], |it| it.client_ids.clone());
         if !providers.iter().any(|(known, _)| known.arn == name) {
-            providers.push((ProviderFacts { arn: name, host, client_ids }, known.is_some()));
+            // Of a provider that is made elsewhere nobody here knows what audiences it takes.
+            let may_have_others = known.is_none() || standing.may_have_other_audiences(&name);
+            let facts = ProviderFacts { arn: name, host, client_ids, may_have_others };
+            providers.push((facts, known.is_some()));
         }
     }
     providers
@@ -258,7 +267,10 @@ fn show(told: &Told, sources: &SourceMap) {
         ui::line("\nwithout an ID token");
         told.principals.iter().for_each(|one| show_principal(one, sources));
     }
-    if told.answers.is_empty() && told.principals.is_empty() {
+    for unknown in &told.unknown {
+        ui::line(format!("\n? not known whole: {unknown}"));
+    }
+    if told.answers.is_empty() && told.principals.is_empty() && told.unknown.is_empty() {
         ui::line("  nobody: its trust policy allows nobody to take it");
     }
     if let Some(meant) = &told.meant {
@@ -271,7 +283,8 @@ fn show(told: &Told, sources: &SourceMap) {
 }
 
 fn show_answer(answer: &Answer, asked: &[String], sources: &SourceMap) {
-    let audiences = answer.provider.client_ids.join(", ");
+    let others = if answer.provider.may_have_others { ", and audiences that are not known" } else { "" };
+    let audiences = format!("{}{others}", answer.provider.client_ids.join(", "));
     ui::line(format!("\ntokens of https://{} for {audiences}", answer.provider.host));
     if !answer.exists {
         ui::line("  nobody for now: the account has no such provider. Once it has:");
@@ -351,6 +364,8 @@ fn show_gate(told: &Told, meant: &Meant) {
                 }
                 show_witness(witness, &told.asked, "    ");
             }
+            // Why that is has been told of the whole policy.
+            Some(Only::Unknown { .. }) if !told.unknown.is_empty() => {}
             Some(Only::Unknown { because }) => {
                 let because = because.join("; ");
                 let sign = ui::styled(ui::BAD, "?");
@@ -358,6 +373,11 @@ fn show_gate(told: &Told, meant: &Meant) {
             }
             Some(Only::Proved) | None => {}
         }
+    }
+    if !told.unknown.is_empty() {
+        let because = told.unknown.join("; ");
+        let sign = ui::styled(ui::BAD, "?");
+        ui::line(format!("{sign} it can't be proved that only {patterns} gets in: {because}"));
     }
     for principal in told.principals.iter().filter(|one| one.is_meant == Some(false)) {
         let grant = &principal.grant;
@@ -415,6 +435,7 @@ fn json(told: &Told, sources: &SourceMap) -> serde_json::Value {
         "role": told.arn,
         "providers": providers,
         "principals": principals,
+        "unknown": told.unknown,
         "only": told.meant.as_ref().map(|meant| serde_json::json!({
             "patterns": meant.patterns, "passed": told.is_passed(),
         })),
@@ -489,6 +510,7 @@ fn answer_json(answer: &Answer, sources: &SourceMap) -> serde_json::Value {
     });
     serde_json::json!({
         "provider": answer.provider.arn, "exists": answer.exists, "audiences": answer.provider.client_ids,
+        "may_have_other_audiences": answer.provider.may_have_others,
         "strata": strata, "dead": answer.who.dead.iter().map(dead).collect::<Vec<_>>(),
         "unknown": answer.who.unknown, "only": only,
     })

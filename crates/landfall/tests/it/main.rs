@@ -10,6 +10,7 @@ mod deploy;
 mod fuzz;
 #[path = "../../../../fuzz/src/lib.rs"]
 mod fuzz_targets;
+mod gates;
 mod gitlab;
 mod help;
 mod kill;

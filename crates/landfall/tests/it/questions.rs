@@ -257,3 +257,37 @@ resource "aws_iam_role_policy_attachment" "deploy" {{
     asked("explain-call-elsewhere", &bench, &[&call[..], &[&service("shop/orders")]].concat(), 1);
     asked("explain-call-elsewhere-named", &bench, &[&call[..], &[&service("shop/cart")]].concat(), 1);
 }
+
+#[test]
+fn what_is_not_known_of_a_trust_policy_leaves_no_answer_standing() {
+    let infra = |subject: &str| {
+        format!(
+            r#"
+variable "subjects" {{
+  type = list(string)
+}}
+resource "aws_iam_openid_connect_provider" "github" {{
+  url            = "https://token.actions.githubusercontent.com"
+  client_id_list = ["sts.amazonaws.com"]
+}}
+resource "aws_iam_role" "deploy" {{
+  name               = "deploy"
+  assume_role_policy = jsonencode({{ Version = "2012-10-17", Statement = [{{ Effect = "Allow", Action = "sts:AssumeRoleWithWebIdentity", Principal = {{ Federated = aws_iam_openid_connect_provider.github.arn }}, Condition = {{ StringLike = {{ "token.actions.githubusercontent.com:sub" = {subject} }} }} }}] }})
+}}
+"#
+        )
+    };
+    let claims = r#"{"iss": "https://token.actions.githubusercontent.com", "aud": "sts.amazonaws.com", "sub": "repo:acme/web:pull_request"}"#;
+    let bench = Bench::new()
+        .file("infra/main.tf", &infra("var.subjects"))
+        .file("known/main.tf", &infra(r#""repo:acme/web:*""#))
+        .file("claims.json", claims);
+    let who = ["who", "deploy", "--infra", "infra", "--only", "repo:acme/web:*"];
+    asked("who-unknown", &bench, &who, 1);
+    asked("who-unknown-json", &bench, &[&who[..], &["--format", "json"]].concat(), 1);
+    let explain = ["explain", "--role", "deploy", "--infra", "infra", "--claims", "claims.json"];
+    asked("explain-unknown", &bench, &explain, 1);
+    asked("explain-unknown-json", &bench, &[&explain[..], &["--format", "json"]].concat(), 1);
+    asked("diff-unknown", &bench, &["diff", "infra", "infra", "--role", "deploy"], 1);
+    asked("diff-unknown-before", &bench, &["diff", "infra", "known", "--role", "deploy"], 1);
+}

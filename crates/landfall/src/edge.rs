@@ -1,5 +1,6 @@
 //! The edge of the process: the only place that reads the clock, the environment and randomness.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,6 +27,15 @@ pub fn environment() -> Environment {
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Environment::new(variables, home())
+}
+
+/// Values of Terraform's variables in the environment, `TF_VAR_NAME` by their names.
+pub fn terraform_variables() -> BTreeMap<String, String> {
+    let environment = environment();
+    let named = environment.names().filter_map(|name| Some((name.strip_prefix("TF_VAR_")?, name)));
+    named
+        .filter_map(|(variable, name)| Some((variable.to_owned(), environment.get(name)?.to_owned())))
+        .collect()
 }
 
 /// The words of the command line, the program's own name first.

@@ -12,6 +12,7 @@ use landfall_types::{AccountId, Finding, SourceId, SourceMap};
 
 use crate::cmd::{key_value, usage};
 use crate::config::Found;
+use crate::edge;
 
 /// Largest file that is read, in bytes.
 pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -170,8 +171,12 @@ pub fn terraform(
     variables: &Variables,
 ) -> Result<ReadInfra, Failure> {
     let values = variables.files.iter().map(|file| read(sources, file)).collect::<Result<Vec<_>, _>>()?;
-    let settings =
-        terraform::Settings { account, region, variables: variables.texts.iter().cloned().collect() };
+    let settings = terraform::Settings {
+        account,
+        region,
+        variables: variables.texts.iter().cloned().collect(),
+        environment: edge::terraform_variables(),
+    };
     let mut modules = Vec::new();
     for path in paths {
         let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new("")) };
@@ -191,7 +196,22 @@ pub fn terraform(
         .map(|(files, around)| Root { files: files.clone(), values: values.clone(), disk: around })
         .collect();
     let (infra, findings) = terraform::read(sources, &roots, &settings);
+    check_declared(variables, &infra)?;
     Ok(ReadInfra { infra, findings })
+}
+
+/// Terraform takes no value for a variable that isn't there: with its name misspelt, the default would stand.
+fn check_declared(variables: &Variables, infra: &Infra) -> Result<(), Failure> {
+    let declared = &infra.variables;
+    let Some((name, _)) = variables.texts.iter().find(|(name, _)| !declared.contains(name)) else {
+        return Ok(());
+    };
+    let failure = usage(format!("--var {name}: the Terraform declares no variable of that name"));
+    let known: Vec<&str> = declared.iter().map(String::as_str).collect();
+    Err(match known.as_slice() {
+        [] => failure.help("it declares none at all"),
+        known => failure.help(format!("there is {}", known.join(", "))),
+    })
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ impl Infra {
     pub(super) fn join(&mut self, more: Self) {
         // Every field by its name: one that is new has to be thought of here.
         let Self {
+            variables,
             providers,
             looked_up_providers,
             roles,
@@ -73,6 +74,7 @@ impl Infra {
             region,
             outputs,
         } = more;
+        self.variables.extend(variables);
         self.providers.extend(providers);
         self.looked_up_providers.extend(looked_up_providers);
         self.roles.extend(roles);

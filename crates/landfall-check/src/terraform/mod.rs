@@ -87,7 +87,13 @@ fn read_root(sources: &SourceMap, root: &Root<'_>, settings: &Settings) -> (Infr
     let Some(evaluator) = eval::Evaluator::root(&modules, reading) else {
         return (Infra::default(), findings);
     };
-    let infra = infra::build(&evaluator);
+    let mut infra = infra::build(&evaluator);
+    if let Some(module) = modules.first() {
+        infra.variables.extend(module.variables.keys().map(ToString::to_string));
+        if module.incomplete {
+            infra.variables.extend(settings.variables.keys().cloned());
+        }
+    }
     findings.extend(evaluator.take_findings());
     (infra, findings)
 }

@@ -1,7 +1,7 @@
 //! What a Terraform root module says about keyless deliveries: the typed model that the rest of
 //! `check` and the rehearsal build on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_types::{AccountId, Span, Spanned, Tree};
 
@@ -18,6 +18,8 @@ pub struct Settings {
     /// Values given on the command line (`--var K=V`) as raw text: taken as it stands for a string
     /// variable, read as an expression for every other type, as Terraform does it.
     pub variables: BTreeMap<String, String>,
+    /// Values of the environment (`TF_VAR_…`, without that beginning), read alike. Files of values win over them.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// All that was understood of one root module.
@@ -27,6 +29,9 @@ pub struct Settings {
 /// everywhere else as a finding.
 #[derive(Clone, Default, Debug)]
 pub struct Infra {
+    /// The names of the variables that the root modules declare; of one that can't be read whole all that were given
+    /// values.
+    pub variables: BTreeSet<String>,
     /// `aws_iam_openid_connect_provider` resources.
     pub providers: Vec<OidcProvider>,
     /// Providers that the modules only look up (`data "aws_iam_openid_connect_provider"`): they exist. Their

@@ -56,7 +56,8 @@ impl Evaluator<'_> {
         self.fail("terraform-reference", message, span, "this reference")
     }
 
-    /// The value of an input variable: the command line's, then the tfvars files', then the default.
+    /// The value of an input variable: the command line's, then the tfvars files', then the environment's, then the
+    /// default. <https://developer.hashicorp.com/terraform/language/values/variables#variable-definition-precedence>
     fn variable(&self, name: &str, span: Span) -> Value {
         let Some(block) = self.module.variables.get(name) else {
             let declared = self.module.variables.keys().copied();
@@ -69,9 +70,11 @@ impl Evaluator<'_> {
             let given = if let Some(value) = self.argument(name) {
                 value
             } else if let Some(text) = self.settings.variables.get(name).filter(|_| is_root) {
-                self.command_line_value(name, text, kind)
+                self.text_value(&format!("--var {name}"), text, kind)
             } else if let Some(attribute) = self.module.values.get(name).filter(|_| is_root) {
                 self.eval(&attribute.value, &Scope::default())
+            } else if let Some(text) = self.settings.environment.get(name).filter(|_| is_root) {
+                self.text_value(&format!("TF_VAR_{name}"), text, kind)
             } else if let Some(attribute) = block.body.attribute("default") {
                 self.eval(&attribute.value, &Scope::default())
             } else if let Some(call) = &self.call {
@@ -90,10 +93,9 @@ impl Evaluator<'_> {
         if value.as_unknown().is_some() && value.span == block.header { value.at(span) } else { value }
     }
 
-    /// `--var name=text`: a string unless the variable's type is a collection.
-    fn command_line_value(&self, name: &str, text: &str, kind: Option<&Expr>) -> Value {
-        let label = format!("--var {name}");
-        let source = self.sources.add(label.as_str(), text);
+    /// A value that is given as text (`--var name=text`): a string unless the variable's type is a collection.
+    fn text_value(&self, label: &str, text: &str, kind: Option<&Expr>) -> Value {
+        let source = self.sources.add(label, text);
         let span = Span::new(source, 0, text.len());
         if kind.is_none_or(types::is_primitive) {
             return Value::text(text, span);

@@ -148,7 +148,12 @@ fn a_tree_is_written_as_compact_json() {
 }
 
 fn settings(variables: BTreeMap<String, String>) -> Settings {
-    Settings { account: AccountId::parse("123456789012").unwrap(), region: "eu-west-1".to_owned(), variables }
+    Settings {
+        account: AccountId::parse("123456789012").unwrap(),
+        region: "eu-west-1".to_owned(),
+        variables,
+        environment: BTreeMap::new(),
+    }
 }
 
 fn read_text(text: &str) -> (SourceMap, Infra, Vec<Finding>) {

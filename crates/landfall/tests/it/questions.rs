@@ -1,6 +1,8 @@
 //! `landfall who`, `explain` and `diff`: questions that need no server. Exit codes are the gates that
 //! CI relies on.
 
+use std::path::Path;
+
 use crate::bench::{self, Bench};
 
 /// A trust policy for GitHub's tokens: one operator on `sub`, `aud` by `StringEquals`.
@@ -290,4 +292,49 @@ resource "aws_iam_role" "deploy" {{
     asked("explain-unknown-json", &bench, &[&explain[..], &["--format", "json"]].concat(), 1);
     asked("diff-unknown", &bench, &["diff", "infra", "infra", "--role", "deploy"], 1);
     asked("diff-unknown-before", &bench, &["diff", "infra", "known", "--role", "deploy"], 1);
+}
+
+/// Terraform whose default is harmless, and what it is given from outside.
+#[test]
+fn values_from_outside_are_what_terraform_takes_them_for() {
+    let infra = r#"variable "subs" {
+  type    = list(string)
+  default = ["repo:acme/web:*"]
+}
+resource "aws_iam_openid_connect_provider" "github" {
+  url            = "https://token.actions.githubusercontent.com"
+  client_id_list = ["sts.amazonaws.com"]
+}
+resource "aws_iam_role" "deploy" {
+  name = "deploy"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [{
+    Effect    = "Allow"
+    Action    = "sts:AssumeRoleWithWebIdentity"
+    Principal = { Federated = aws_iam_openid_connect_provider.github.arn }
+    Condition = {
+      StringEquals = { "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com" }
+      StringLike   = { "token.actions.githubusercontent.com:sub" = var.subs }
+    }
+  }] })
+}
+"#;
+    let bench =
+        Bench::new().file("infra/main.tf", infra).file("own.tfvars", "subs = [\"repo:acme/web:*\"]\n");
+    let gate = ["who", "deploy", "--infra", "infra", "--only", "repo:acme/web:*"];
+    let run = |more: &[&str], environment: &[(&str, &str)]| {
+        let words = [&gate[..], more].concat();
+        let mut command = bench.command(Path::new(env!("CARGO_BIN_EXE_landfall")), "", &words);
+        command.envs(environment.iter().copied());
+        bench.finish(command, &words)
+    };
+    assert_eq!(run(&[], &[]).code, Some(0));
+    let all = [("TF_VAR_subs", r#"["repo:*"]"#)];
+    assert_eq!(run(&[], &all).code, Some(1), "the environment is before the default");
+    assert_eq!(run(&["--var-file", "own.tfvars"], &all).code, Some(0), "a file is before the environment");
+    assert_eq!(run(&["--var", r#"subs=["repo:acme/web:*"]"#], &all).code, Some(0));
+    assert_eq!(run(&[], &[("TF_VAR_other", "x")]).code, Some(0), "what no module declares is for others");
+    let misspelt = run(&["--var", r#"sbus=["repo:*"]"#], &[]);
+    assert_eq!(misspelt.code, Some(2), "{}", misspelt.shown);
+    let said = "error: --var sbus: the Terraform declares no variable of that name\n  help: there is subs";
+    assert!(misspelt.shown.contains(said), "{}", misspelt.shown);
 }

@@ -4,6 +4,7 @@ import json
 
 import aws
 from codedeploy import begin, place, revision
+from codedeploy import definition as definition_with_port
 from ecs import ROOT_KEYS, definition, ecs, until, wait
 from harness import ACCOUNT, REGION, check, same
 
@@ -151,7 +152,7 @@ def applications(bench):
         applicationName="remaining", currentDeploymentGroupName="group", deploymentConfigName="CodeDeployDefault.ECSAllAtOnce"
     )
 
-    second = definition(client, "remaining", image="nginx:1.28")
+    second = definition_with_port(client, "remaining", image="nginx:1.28")
     deploy.register_application_revision(applicationName="remaining", revision=revision(second), description="by a check")
     told = deploy.get_application_revision(applicationName="remaining", revision=revision(second))
     same((told["applicationName"], told["revisionInfo"]["deploymentGroups"]), ("remaining", []))

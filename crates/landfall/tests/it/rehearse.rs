@@ -312,7 +312,7 @@ fn no_secret_is_shown_in_either_format() {
     );
     let bench =
         Bench::new().file("repo/.github/workflows/a.yml", &workflow).file("infra/main.tf", "locals {}\n");
-    for format in ["human", "json"] {
+    for format in ["text", "json"] {
         let args = [
             "rehearse", "repo", "--infra", "infra", "--repo", "acme/web", "--secret", "KEY", "--format",
             format,

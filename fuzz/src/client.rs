@@ -215,7 +215,12 @@ async fn deploy(command: &str, environment: &Environment) {
             };
             let _ = codedeploy::group_waits(&caller, &request, "prod", "web").await;
             let _ = codedeploy::create(&caller, &request).await;
-            let followed = [Followed { service: "web".to_owned(), id: "d-1".to_owned() }];
+            let followed = [Followed {
+                service: "web".to_owned(),
+                id: "d-1".to_owned(),
+                cluster: "shop".to_owned(),
+                definition: "web:1".to_owned(),
+            }];
             let _ = codedeploy::all(&caller, &followed, Until::Succeeded, patience, &mut |_, _| {}).await;
         }
         _ => {

@@ -341,8 +341,12 @@ async fn deployments_of_codedeploy_are_watched_together_and_each_has_its_own_end
         answer(&json!({ "deploymentInfo": { "status": status } }))
     })
     .await;
-    let followed =
-        ["slow", "web", "broken"].map(|name| Followed { service: name.to_owned(), id: format!("d-{name}") });
+    let followed = ["slow", "web", "broken"].map(|name| Followed {
+        service: name.to_owned(),
+        id: format!("d-{name}"),
+        cluster: "shop".to_owned(),
+        definition: format!("arn:aws:ecs:eu-west-1:123456789012:task-definition/{name}:2"),
+    });
     let mut told = Vec::new();
     let patience = Patience { timeout: Duration::from_millis(500), ..EAGER };
     let mut tell = |service: &str, one: codedeploy::Told| told.push((service.to_owned(), one));
@@ -358,4 +362,56 @@ async fn deployments_of_codedeploy_are_watched_together_and_each_has_its_own_end
     assert_eq!(notes, 1, "the same for all: {told:?}");
     let of_web = told.iter().filter(|(service, _)| service == "web").count();
     assert_eq!(of_web, 2, "{told:?}");
+}
+
+#[tokio::test]
+async fn tasks_that_stop_under_codedeploy_are_told_once_with_their_reasons() {
+    let definition = "arn:aws:ecs:eu-west-1:123456789012:task-definition/web:2";
+    let (earlier, ours, wanted) = ("arn:task/shop/earlier", "arn:task/shop/ours", "arn:task/shop/wanted");
+    let looks = AtomicUsize::new(0);
+    let server = Server::start(move |request| match operation(request).as_str() {
+        "ListTasks" if looks.fetch_add(1, Ordering::SeqCst) == 0 => answer(&json!({ "taskArns": [earlier] })),
+        "ListTasks" => answer(&json!({ "taskArns": [earlier, ours, wanted] })),
+        "DescribeTasks" => {
+            let task = |arn: &str, code: &str, reason: &str| {
+                json!({
+                    "taskArn": arn, "taskDefinitionArn": definition, "lastStatus": "STOPPED", "stopCode": code,
+                    "stoppedReason": reason, "containers": [{ "name": "web", "exitCode": 3 }],
+                })
+            };
+            let essential = "Essential container in task exited";
+            let scaling = "Scaling activity initiated by (deployment ecs-svc/1)";
+            let all = [
+                task(earlier, "EssentialContainerExited", essential),
+                task(ours, "EssentialContainerExited", essential),
+                task(wanted, "ServiceSchedulerInitiated", scaling),
+            ];
+            let asked: Value = serde_json::from_str(&request.text()).unwrap();
+            let asked = asked["tasks"].as_array().unwrap();
+            let tasks: Vec<_> = all.into_iter().filter(|task| asked.contains(&task["taskArn"])).collect();
+            answer(&json!({ "tasks": tasks }))
+        }
+        "ListDeploymentTargets" => answer(&json!({ "targetIds": [] })),
+        _ => answer(&json!({ "deploymentInfo": { "status": "InProgress" } })),
+    })
+    .await;
+    let followed = [Followed {
+        service: "web".to_owned(),
+        id: "d-web".to_owned(),
+        cluster: "shop".to_owned(),
+        definition: definition.to_owned(),
+    }];
+    let mut told = Vec::new();
+    let patience = Patience { timeout: Duration::from_millis(500), ..EAGER };
+    let mut tell = |_: &str, one: codedeploy::Told| told.push(one);
+    codedeploy::all(&caller(&server), &followed, Until::Succeeded, patience, &mut tell).await;
+    let stopped: Vec<_> = told
+        .iter()
+        .filter_map(|one| match one {
+            codedeploy::Told::TaskStopped { task, reason } => Some((task.as_str(), reason.as_str())),
+            _ => None,
+        })
+        .collect();
+    let [("ours", reason)] = stopped.as_slice() else { panic!("{told:?}") };
+    assert!(reason.contains("Essential container in task exited") && reason.contains('3'), "{reason}");
 }

@@ -55,6 +55,13 @@ pub enum Told {
         /// What a failed hook said.
         message: Option<String>,
     },
+    /// A task of what is deployed stopped, and nobody wanted it to.
+    TaskStopped {
+        /// The task's id.
+        task: String,
+        /// ECS's reason, and the container's.
+        reason: String,
+    },
     /// Something about the watching itself.
     Note(String),
 }

@@ -467,7 +467,7 @@ impl Watch<'_> {
 }
 
 /// ECS stopped it because it was not needed any more: no failure.
-fn is_wanted_stop(task: &Task) -> bool {
+pub(super) fn is_wanted_stop(task: &Task) -> bool {
     let is_scheduler = task.stop_code.as_deref() == Some("ServiceSchedulerInitiated");
     let reason = task.stopped_reason.as_deref().unwrap_or_default();
     is_scheduler && reason.starts_with("Scaling activity initiated by")

@@ -1,6 +1,6 @@
 //! Watching deployments of CodeDeploy until each has an end, all of them in one loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use super::{End, Told, Until, end, text};
 use crate::aws::CallError;
 use crate::aws_json::{CODE_DEPLOY, Caller};
-use crate::deploy::denied;
-use crate::deploy::ecs::items;
+use crate::deploy::ecs::{self, items};
 use crate::deploy::watch::{self, Interrupt, Patience};
+use crate::deploy::{cause, denied};
 
 /// A deployment to watch.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +20,10 @@ pub struct Followed {
     pub service: String,
     /// The deployment's id.
     pub id: String,
+    /// The service's cluster.
+    pub cluster: String,
+    /// The ARN of the task definition that is deployed.
+    pub definition: String,
 }
 
 /// Watches deployments until each has an end: for each, in order, how it ended and how long that took.
@@ -31,7 +35,8 @@ pub async fn all(
     tell: &mut dyn FnMut(&str, Told),
 ) -> Vec<(End, Duration)> {
     let began = Instant::now();
-    let mut watch = Watch { caller, until, changed: began, may_read_targets: true, tell };
+    let mut watch =
+        Watch { caller, until, changed: began, may_read_targets: true, may_list_tasks: true, tell };
     let mut watched: Vec<Watched<'_>> = followed.iter().map(Watched::new).collect();
     let mut signals = Interrupt::new();
     loop {
@@ -71,13 +76,16 @@ struct Watched<'f> {
     status: String,
     /// Lifecycle events with the status that was told.
     events: BTreeMap<String, String>,
+    /// Tasks of what is deployed that had stopped when it was last looked at: none before the first look.
+    stopped: Option<BTreeSet<String>>,
     lost_since: Option<Instant>,
     end: Option<(End, Duration)>,
 }
 
 impl<'f> Watched<'f> {
     fn new(followed: &'f Followed) -> Self {
-        Self { followed, status: String::new(), events: BTreeMap::new(), lost_since: None, end: None }
+        let events = BTreeMap::new();
+        Self { followed, status: String::new(), events, stopped: None, lost_since: None, end: None }
     }
 }
 
@@ -86,6 +94,7 @@ struct Watch<'w> {
     until: Until,
     changed: Instant,
     may_read_targets: bool,
+    may_list_tasks: bool,
     tell: &'w mut dyn FnMut(&str, Told),
 }
 
@@ -107,6 +116,7 @@ impl Watch<'_> {
         let info = answer.get("deploymentInfo").cloned().unwrap_or_default();
         let now = text(&info, "status").unwrap_or_default().to_owned();
         self.lifecycle(one).await;
+        self.stopped_tasks(one).await;
         if now != one.status {
             self.changed = Instant::now();
             (self.tell)(&one.followed.service, Told::Status(now.clone()));
@@ -151,6 +161,39 @@ impl Watch<'_> {
                 service,
                 Told::Lifecycle { name: name.to_owned(), status: status.to_owned(), message },
             );
+        }
+    }
+}
+
+impl Watch<'_> {
+    /// Tells the tasks of what is deployed that stop. CodeDeploy itself waits for its tasks, and says nothing of why
+    /// they don't stay.
+    async fn stopped_tasks(&mut self, one: &mut Watched<'_>) {
+        if !self.may_list_tasks {
+            return;
+        }
+        let Followed { service, cluster, definition, .. } = one.followed;
+        let tasks = match ecs::stopped_tasks(&self.caller.optional(), cluster, service).await {
+            Ok(tasks) => tasks,
+            Err(error) => {
+                if error.answer().is_some_and(|answer| answer.code.starts_with("AccessDenied")) {
+                    self.may_list_tasks = false;
+                    let text = "why tasks stop can't be told: ecs:ListTasks and ecs:DescribeTasks are not allowed here";
+                    (self.tell)(service, Told::Note(text.to_owned()));
+                }
+                return;
+            }
+        };
+        let is_first = one.stopped.is_none();
+        let known = one.stopped.get_or_insert_default();
+        let ours = tasks.iter().filter(|task| task.is_stopped() && task.task_definition_arn == *definition);
+        for task in ours.filter(|task| !watch::is_wanted_stop(task)) {
+            // What had stopped before is of another deployment of the same task definition.
+            if known.insert(task.task_arn.clone()) && !is_first {
+                self.changed = Instant::now();
+                let (reason, _) = cause::reason(task);
+                (self.tell)(service, Told::TaskStopped { task: task.id().to_owned(), reason });
+            }
         }
     }
 }

@@ -108,6 +108,9 @@ pub fn codedeploy_told(service: &str, told: &codedeploy::Told) -> Value {
         codedeploy::Told::Lifecycle { name, status, message } => json!({
             "event": "lifecycle", "service": service, "name": name, "status": status, "message": message,
         }),
+        codedeploy::Told::TaskStopped { task, reason } => {
+            json!({ "event": "taskStopped", "service": service, "task": task, "reason": reason })
+        }
         codedeploy::Told::Note(text) => json!({ "event": "note", "text": text }),
     }
 }

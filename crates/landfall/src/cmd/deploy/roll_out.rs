@@ -159,7 +159,14 @@ async fn begin_shift(
         Ok(id) => {
             screen.codedeploy_begun(&outcome.service, &id, request, caller.region());
             outcome.deployment = Some(id.clone());
-            Ok(Started::Shifting(Followed { service: outcome.service.clone(), id }, outcome))
+            let cluster = part.service.as_ref().map(|service| service.cluster_arn.clone());
+            let followed = Followed {
+                service: outcome.service.clone(),
+                id,
+                cluster: cluster.unwrap_or_default(),
+                definition: arn.to_owned(),
+            };
+            Ok(Started::Shifting(followed, outcome))
         }
         Err(failure) if is_only => Err(failure),
         Err(failure) => {

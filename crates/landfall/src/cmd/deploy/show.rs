@@ -47,6 +47,13 @@ impl Screen {
         ui::line(value);
     }
 
+    /// A task that failed; the same reason again is not told again.
+    fn task_stopped(&mut self, service: &str, task: &str, reason: &str) {
+        let is_new = self.reasons.insert(cause::without_ids(reason, task));
+        let reason = if is_new { reason } else { "as the one before" };
+        self.at(service, &format!("{} task {} stopped: {reason}", styled(BAD, "✗"), start(task)));
+    }
+
     /// A line about a service, with the time since the beginning.
     fn at(&self, service: &str, text: &str) {
         let seconds = self.began.elapsed().as_secs_f64();
@@ -173,11 +180,7 @@ impl Screen {
             Told::Awaited { service, deployment, hook } => {
                 self.at(service, &format!("the hook is answered by {}", answer(deployment, hook)));
             }
-            Told::TaskStopped { service, task, reason } => {
-                let is_new = self.reasons.insert(cause::without_ids(reason, task));
-                let reason = if is_new { reason } else { "as the one before" };
-                self.at(service, &format!("{} task {} stopped: {reason}", styled(BAD, "✗"), start(task)));
-            }
+            Told::TaskStopped { service, task, reason } => self.task_stopped(service, task, reason),
             Told::Note { text } => self.at("", &format!("note: {text}")),
         }
     }

@@ -29,7 +29,7 @@ impl Screen {
     }
 
     /// CodeDeploy went on.
-    pub fn codedeploy_told(&self, service: &str, told: &Told) {
+    pub fn codedeploy_told(&mut self, service: &str, told: &Told) {
         if self.is_json() {
             self.json(&report::codedeploy_told(service, told));
             return;
@@ -40,6 +40,7 @@ impl Screen {
                 let message = message.as_ref().map_or_else(String::new, |text| format!(": {text}"));
                 self.at(service, &styled(DIM, format!("{name} {status}{message}")));
             }
+            Told::TaskStopped { task, reason } => self.task_stopped(service, task, reason),
             Told::Note(text) => self.at("", &format!("note: {text}")),
         }
     }

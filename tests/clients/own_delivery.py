@@ -153,7 +153,7 @@ def _(bench):
     statement["Principal"] = {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{host}"}
     policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
     said = bench.run(*command, "--infra", policy, expect=1).stderr
-    contains(said, ["the role takes this token: what is in force in the account is something else"], "what is said")
+    contains(said, ["the role takes this token: what is in force in account 123456789012 is something else, or the role is of another account"], "what is said")
 
 
 TWICE = """

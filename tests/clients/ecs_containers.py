@@ -108,7 +108,9 @@ def left(host, kind="containers", label="landfall.task"):
 
 
 def place(bench, kind):
-    if kind not in PLACES:
+    """The place that checks of one engine share; another one where a check has ended its server."""
+    known = PLACES.get(kind)
+    if known is None or (isinstance(known, Place) and known.server.process.poll() is not None):
         try:
             PLACES[kind] = Place(bench, kind)
         except Skip as reason:

@@ -111,7 +111,7 @@ def own_configuration(bench):
     group = dict(applicationName="own-config", currentDeploymentGroupName="group")
     deploy.update_deployment_group(**group, deploymentConfigName="half")
     same(aws.refusal(deploy.delete_deployment_config, deploymentConfigName="half")[0], "DeploymentConfigInUseException")
-    id = begin(deploy, "own-config", definition(client, "own-config", image="nginx:1.28"))
+    id = begin(deploy, "own-config", definition_with_port(client, "own-config", image="nginx:1.28"))
     target = dict(deploymentId=id, targetId="shop:own-config")
     shares = lambda: [it["trafficWeight"] for it in deploy.get_deployment_target(**target)["deploymentTarget"]["ecsTarget"]["taskSetsInfo"]]
     until(shares, lambda weights: weights == [50.0, 50.0])

@@ -17,7 +17,8 @@ fn main() {
 }
 
 fn fail(why: &str) -> ! {
-    eprintln!("orders: {why}");
+    // In one piece: logs are read while they are written.
+    let _ = std::io::stderr().write_all(format!("orders: {why}\n").as_bytes());
     exit(1)
 }
 

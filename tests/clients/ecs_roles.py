@@ -130,7 +130,8 @@ def metadata(bench, kind):
     definition = here.define("described", [container], "awsvpc", **limits)
     [task] = here.ecs.run_task(cluster="prod", taskDefinition=definition, tags=tags, **here.vpc(definition))["tasks"]
     arn = task["taskArn"]
-    lines = until(lambda: here.log(arn, "main"), lambda lines: any("404" in line for line in lines))
+    # The last one, by its status: the engine's figures have digits of every kind.
+    lines = until(lambda: here.log(arn, "main"), lambda lines: any(line.startswith("metadata 404 ") for line in lines))
     told = {line.split()[1]: line.split(" ", 2)[2] for line in lines}
     known = here.described(arn)["containers"][0]
     same(told["DockerId"], json.dumps(known["runtimeId"]))

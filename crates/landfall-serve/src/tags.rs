@@ -1,9 +1,11 @@
 //! Tags of what ECS, EKS and ECR have: their rules, and the condition keys that decisions look at. What a service
 //! says of a tag that breaks a rule are its own words.
 
-use crate::called::Keys;
-use crate::store::Record;
+use landfall_wire::error::AwsError;
+
+use crate::called::{Fault, Keys};
 use crate::store::ecs::Tags;
+use crate::store::{Record, Writing};
 
 /// Tags of one resource.
 pub(crate) const TAGS_MAX: usize = 50;
@@ -73,6 +75,26 @@ pub(crate) trait Tagged: Record {
     fn tags(&self) -> &Tags;
     /// Its tags, to be changed.
     fn tags_mut(&mut self) -> &mut Tags;
+}
+
+/// Changes the tags of the record of this key, and returns them. Nothing is written where they stay as they were.
+///
+/// # Errors
+/// `absent` where there is no such record, and what `with` says of the tags that there would be.
+pub(crate) fn change_tags<R: Tagged>(
+    writing: &mut Writing<'_>,
+    key: &str,
+    with: impl FnOnce(&mut Tags) -> Result<(), AwsError>,
+    absent: impl FnOnce() -> AwsError,
+) -> Result<Tags, Fault> {
+    let mut record = R::clone(&*writing.get::<R>(key).ok_or_else(absent)?);
+    let before = record.tags().clone();
+    with(record.tags_mut())?;
+    let after = record.tags().clone();
+    if before != after {
+        writing.put(record);
+    }
+    Ok(after)
 }
 
 macro_rules! tagged {

@@ -5,15 +5,14 @@ use landfall_wire::error::AwsError;
 use landfall_wire::json::Input;
 use serde_json::{Value, json};
 
-use super::{Called, Fault, applications, error, groups};
+use super::{Called, applications, error, groups};
 use crate::authz::{Call, Permit, codedeploy_calls as calls};
 use crate::called::Keys;
 use crate::page::Page;
-use crate::store::Writing;
 use crate::store::codedeploy::{Application, Group, arn, group_arn};
 use crate::store::ecs::Tags;
 use crate::tags::{
-    TAGS_MAX, Tagged, gone_keys, is_key_length, is_reserved, is_value_length, merge, prefixed_keys,
+    TAGS_MAX, change_tags, gone_keys, is_key_length, is_reserved, is_value_length, merge, prefixed_keys,
     request_keys,
 };
 
@@ -148,32 +147,21 @@ fn change(
     resource: &Resource,
     change: &dyn Fn(&mut Tags),
 ) -> Result<Value, AwsError> {
+    let within_limits = |tags: &mut Tags| {
+        change(tags);
+        if tags.len() > TAGS_MAX { Err(invalid()) } else { Ok(()) }
+    };
     call.write(permit, |writing| match resource {
         Resource::Application(name) => {
             let absent = || applications::no_application(name);
-            of_record::<Application>(writing, &call.place.key(&[name]), change, &absent)
+            change_tags::<Application>(writing, &call.place.key(&[name]), within_limits, absent)
         }
         Resource::Group(application, name) => {
             let absent = || groups::no_group(name);
-            of_record::<Group>(writing, &call.place.key(&[application, name]), change, &absent)
+            change_tags::<Group>(writing, &call.place.key(&[application, name]), within_limits, absent)
         }
     })?;
     Ok(json!({}))
-}
-
-fn of_record<R: Tagged>(
-    writing: &mut Writing<'_>,
-    key: &str,
-    change: &dyn Fn(&mut Tags),
-    absent: &dyn Fn() -> AwsError,
-) -> Result<(), Fault> {
-    let mut record = R::clone(&*writing.get::<R>(key).ok_or_else(absent)?);
-    change(record.tags_mut());
-    if record.tags().len() > TAGS_MAX {
-        return Err(invalid().into());
-    }
-    writing.put(record);
-    Ok(())
 }
 
 /// Whoever asks for the tags of what isn't there gets none: the API has no error for it.

@@ -12,7 +12,7 @@ use crate::store::ecs::{
 };
 use crate::store::{Record, Writing};
 pub(super) use crate::tags::request_keys;
-use crate::tags::{TAGS_MAX, Tagged, check_lengths, gone_keys, is_reserved, merge};
+use crate::tags::{TAGS_MAX, change_tags, check_lengths, gone_keys, is_reserved, merge};
 
 pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
@@ -103,22 +103,6 @@ fn resource(call: &Called<'_>, place: &Place, text: &str) -> Result<Resource, Aw
     })
 }
 
-fn change<R: Tagged>(
-    writing: &mut Writing<'_>,
-    key: &str,
-    change: &dyn Fn(&mut Tags) -> Result<(), AwsError>,
-    absent: fn() -> AwsError,
-) -> Result<Tags, Fault> {
-    let mut record = R::clone(&*writing.get::<R>(key).ok_or_else(absent)?);
-    let before = record.tags().clone();
-    change(record.tags_mut())?;
-    let after = record.tags().clone();
-    if before != after {
-        writing.put(record);
-    }
-    Ok(after)
-}
-
 fn change_any(
     writing: &mut Writing<'_>,
     resource: &Resource,
@@ -126,8 +110,8 @@ fn change_any(
 ) -> Result<Tags, Fault> {
     let absent = || invalid("The specified resource was not found.");
     match resource {
-        Resource::Cluster(key) => change::<Cluster>(writing, key, with, no_cluster),
-        Resource::Definition(key) => change::<TaskDefinition>(writing, key, with, || {
+        Resource::Cluster(key) => change_tags::<Cluster>(writing, key, with, no_cluster),
+        Resource::Definition(key) => change_tags::<TaskDefinition>(writing, key, with, || {
             invalid("The specified task definition was not found.")
         }),
         Resource::Service(key) => {
@@ -136,11 +120,11 @@ fn change_any(
             if gone {
                 return Err(Fault::from(no_service()));
             }
-            change::<Service>(writing, key, with, no_service)
+            change_tags::<Service>(writing, key, with, no_service)
         }
-        Resource::Task(key) => change::<Task>(writing, key, with, absent),
-        Resource::Set(key) => change::<TaskSet>(writing, key, with, absent),
-        Resource::Provider(key) => change::<CapacityProvider>(writing, key, with, absent),
+        Resource::Task(key) => change_tags::<Task>(writing, key, with, absent),
+        Resource::Set(key) => change_tags::<TaskSet>(writing, key, with, absent),
+        Resource::Provider(key) => change_tags::<CapacityProvider>(writing, key, with, absent),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::store::Writing;
 use crate::store::ecs::{Place, Tags};
 use crate::store::eks::{EksCluster, PodIdentityAssociation, arn};
 pub(super) use crate::tags::request_keys;
-use crate::tags::{TAGS_MAX, Tagged, check_lengths, gone_keys, is_reserved, merge};
+use crate::tags::{TAGS_MAX, change_tags, check_lengths, gone_keys, is_reserved, merge};
 
 pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
@@ -93,32 +93,24 @@ impl Resource {
         }
     }
 
+    /// Changes the tags, which are [`TAGS_MAX`] at most.
     fn change(
         &self,
         writing: &mut Writing<'_>,
         with: impl FnOnce(&mut Tags),
         absent: AwsError,
-    ) -> Result<(), Fault> {
+    ) -> Result<Tags, Fault> {
+        let within_limits = |tags: &mut Tags| {
+            with(tags);
+            if tags.len() > TAGS_MAX { Err(too_many()) } else { Ok(()) }
+        };
         match self {
-            Self::Cluster(key) => change::<EksCluster>(writing, key, with, absent),
-            Self::Association(key) => change::<PodIdentityAssociation>(writing, key, with, absent),
+            Self::Cluster(key) => change_tags::<EksCluster>(writing, key, within_limits, || absent),
+            Self::Association(key) => {
+                change_tags::<PodIdentityAssociation>(writing, key, within_limits, || absent)
+            }
         }
     }
-}
-
-fn change<R: Tagged>(
-    writing: &mut Writing<'_>,
-    key: &str,
-    with: impl FnOnce(&mut Tags),
-    absent: AwsError,
-) -> Result<(), Fault> {
-    let mut record = R::clone(&*writing.get::<R>(key).ok_or(absent)?);
-    with(record.tags_mut());
-    if record.tags().len() > TAGS_MAX {
-        return Err(too_many().into());
-    }
-    writing.put(record);
-    Ok(())
 }
 
 fn tag(call: &Called<'_>) -> Result<Value, AwsError> {

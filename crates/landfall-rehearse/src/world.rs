@@ -565,9 +565,7 @@ fn unknown(tree: &Tree) -> Option<(String, Span)> {
 fn refusal(error: &AwsError, operation: &str, span: Span) -> Finding {
     let message = format!("AWS would refuse this: {operation}: {}: {}", error.code, error.message);
     let finding = Finding::error("refused-by-aws", message).at(span, "written here");
-    error
-        .places
-        .iter()
-        .flat_map(|places| places.iter())
-        .fold(finding, |finding, place| finding.at(place.span, place.text.clone()))
+    let Some(aside) = &error.aside else { return finding };
+    let finding = aside.note.iter().fold(finding, Finding::note);
+    aside.places.iter().fold(finding, |finding, place| finding.at(place.span, place.text.clone()))
 }

@@ -250,13 +250,40 @@ impl DecisionLog {
     /// Writes down that a call came to nothing, unless its records say so already: a decision was logged
     /// where it fell, a fault of the call itself is logged here.
     pub fn add_failure(&self, at: Timestamp, after: u64, call: FailedCall<'_>, code: &str, message: &str) {
+        self.add_failed(at, after, call, (code, message), None);
+    }
+
+    /// As [`DecisionLog::add_failure`], with what the error says to this side alone. An error that does is written
+    /// down even when it only answers a question.
+    pub fn add_error(&self, at: Timestamp, after: u64, call: FailedCall<'_>, error: &AwsError) {
+        self.add_failed(
+            at,
+            after,
+            call,
+            (&error.code, &error.message),
+            error.aside.as_deref().and_then(|aside| aside.note.as_deref()),
+        );
+    }
+
+    fn add_failed(
+        &self,
+        at: Timestamp,
+        after: u64,
+        call: FailedCall<'_>,
+        (code, message): (&str, &str),
+        note: Option<&str>,
+    ) {
         let known = self.of_request(after, call.request_id);
         let is_known = known.iter().any(|record| matches!(record.verdict, Verdict::Refused { .. }));
-        if is_known || ANSWERS.contains(&code) {
+        if is_known || (ANSWERS.contains(&code) && note.is_none()) {
             return;
         }
         let decided = known.last();
         let finding = Finding::warning("call-failed", format!("{}: {code}: {message}", call.operation));
+        let finding = match note {
+            Some(note) => finding.note(note),
+            None => finding,
+        };
         self.add(
             at,
             Entry {

@@ -68,10 +68,18 @@ pub struct AwsError {
     pub members: Vec<(String, Value)>,
     /// Found before an operation was chosen: the Query protocol answers in another namespace then.
     pub before_dispatch: bool,
-    /// What AWS's sentence leaves out: the places in what was given, and what is wrong there. For whoever wrote it on
-    /// this side; no client is told.
-    // In a box: errors are returned by value everywhere, and few have places.
-    pub places: Option<Box<Vec<Label>>>,
+    /// What AWS's sentence leaves out.
+    // In a box: errors are returned by value everywhere, and few have any.
+    pub aside: Option<Box<Aside>>,
+}
+
+/// What is said to this side alone; no client is told.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Aside {
+    /// The places in what was given, and what is wrong there.
+    pub places: Vec<Label>,
+    /// What is so of this side and not of AWS.
+    pub note: Option<String>,
 }
 
 impl AwsError {
@@ -83,7 +91,7 @@ impl AwsError {
             status,
             members: Vec::new(),
             before_dispatch: false,
-            places: None,
+            aside: None,
         }
     }
 
@@ -107,7 +115,14 @@ impl AwsError {
     /// Adds a place in what was given.
     #[must_use]
     pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.places.get_or_insert_default().push(Label { span, text: text.into() });
+        self.aside.get_or_insert_default().places.push(Label { span, text: text.into() });
+        self
+    }
+
+    /// Adds what is so of this side and not of AWS.
+    #[must_use]
+    pub fn note(mut self, text: impl Into<String>) -> Self {
+        self.aside.get_or_insert_default().note = Some(text.into());
         self
     }
 

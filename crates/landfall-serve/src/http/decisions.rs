@@ -28,9 +28,15 @@ const PIECE_BYTES: usize = 64 << 10;
 /// What can be asked for, told to whoever asks for something else.
 const PARAMETERS: &str = "outcome=allowed|refused, caller=PART, action=PART, resource=PART, request_id=ID, after=SEQUENCE, limit=NUMBER, follow";
 
-pub(super) fn handle(world: &World, connection: &Connection, request: &Request<Body>) -> Response<Body> {
-    if !connection.is_loopback() && !is_root(world, connection, request) {
-        let message = "decisions are told to callers on this machine, and to the root user's signed calls\n";
+/// `is_local` says that the caller is on this machine, and no page of the web.
+pub(super) fn handle(
+    world: &World,
+    connection: &Connection,
+    is_local: bool,
+    request: &Request<Body>,
+) -> Response<Body> {
+    if !is_local && !is_root(world, connection, request) {
+        let message = "decisions are told to callers on this machine, who call 127.0.0.1 or localhost, and to the root user's signed calls\n";
         return text(StatusCode::FORBIDDEN, message);
     }
     let params = Params::parse(request.uri().query().unwrap_or(""));

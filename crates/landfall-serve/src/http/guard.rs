@@ -2,6 +2,9 @@
 //! with a name that changes its address (DNS rebinding) it can read the answers too; the root key of a
 //! server on loopback is known to everyone, so nothing else would stop it.
 //!
+//! Where the root key is a secret, other machines may call this one by any name; what is told here without
+//! credentials is still for callers on this machine alone, by a name that no page can have.
+//!
 //! Browsers say `Origin` with every request that could change something, and no client of AWS does. What
 //! they send without it names the page's host, which is never a name that only this machine or AWS can have.
 
@@ -44,7 +47,7 @@ pub(super) fn check(origin: Option<&str>, host: Option<&str>, known_to_all: bool
 
 /// Whether no web page can have this host: addresses, names without a dot, names that are reserved, and
 /// names of AWS and of the issuers that are played here.
-fn is_out_of_reach(host: &str) -> bool {
+pub(super) fn is_out_of_reach(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
         _ => host,

@@ -241,18 +241,22 @@ async fn ours(
     request_id: &str,
 ) -> Response<Body> {
     let method = request.method().clone();
+    // These doors ask for no credentials of who is on this machine. A page that a browser of it shows is not: with a
+    // name that changes its address (DNS rebinding) it comes from loopback, too, but by that name.
+    let is_local =
+        connection.is_loopback() && connection.called.as_deref().is_none_or(guard::is_out_of_reach);
     if let Some(rest) = path.strip_prefix("issuer/") {
         return issuer_document(world, rest)
             .unwrap_or_else(|| text(StatusCode::NOT_FOUND, "that issuer is not played here\n"));
     }
     if let Some(task) = path.strip_prefix("task/")
-        && connection.is_loopback()
+        && is_local
     {
         let shown = text_header(&request, &header::AUTHORIZATION).map(str::to_owned);
         return agent_answer(ecs_agent::answer(world, Asker::Machine(shown.as_deref()), task).await);
     }
     if let Some(rest) = path.strip_prefix("logs/")
-        && connection.is_loopback()
+        && is_local
     {
         return container_log(world, rest);
     }
@@ -265,12 +269,12 @@ async fn ours(
         return layer(world, token, &request);
     }
     match (method, path) {
-        (Method::POST, "lifecycle") if connection.is_loopback() => lifecycle(world),
-        (Method::GET, "pod") if connection.is_loopback() => pod(world, &request),
+        (Method::POST, "lifecycle") if is_local => lifecycle(world),
+        (Method::GET, "pod") if is_local => pod(world, &request),
         (Method::GET, "health") => json(StatusCode::OK, &serde_json::json!({ "status": "ok" })),
-        (Method::GET, "decisions") => decisions::handle(world, connection, &request),
-        (Method::POST, "gc") if connection.is_loopback() => collect(world).await,
-        (Method::POST, "token") if connection.is_loopback() => mint(world, request).await,
+        (Method::GET, "decisions") => decisions::handle(world, connection, is_local, &request),
+        (Method::POST, "gc") if is_local => collect(world).await,
+        (Method::POST, "token") if is_local => mint(world, request).await,
         (Method::POST, "token") => {
             text(StatusCode::FORBIDDEN, "tokens are minted for callers on this machine only\n")
         }

@@ -65,7 +65,7 @@ pub(super) async fn handle(call: &ApiCall<'_>) -> Reply {
     let before = call.world.log.last();
     let refuse = |error: &AwsError, protocol, service, operation: &str| {
         let failed = FailedCall { request_id: call.request_id, service, operation };
-        call.world.log.add_failure(call.world.clock.now(), before, failed, &error.code, &error.message);
+        call.world.log.add_error(call.world.clock.now(), before, failed, error);
         render(error, protocol, call.request_id, call.accept_json)
     };
     let params = match params(call) {

@@ -134,6 +134,8 @@ pub(super) fn visible_chars(text: &str) -> usize {
     text.chars().filter(|character| !character.is_whitespace()).count()
 }
 
+const NOT_CARRIED: &str = "AWS has over a thousand managed policies, and only those that CI roles use are carried here: where AWS has this one, make a policy of your own of its document for here";
+
 /// Whether a managed policy can be used in an account: its own ones and AWS's can, and of others it does
 /// not learn whether they exist.
 ///
@@ -144,10 +146,9 @@ pub(crate) fn check_policy_exists(world: &World, account: AccountId, arn: &str) 
     if own || managed::by_arn(arn).is_some() {
         return Ok(());
     }
-    let aws_owned = Arn::parse(arn).is_ok_and(|arn| arn.account == "aws");
-    // AWS has over a thousand managed policies; only those that CI roles use are known here.
-    let hint = if aws_owned { " (or is an AWS managed policy that Landfall does not carry)" } else { "" };
-    Err(no_such_entity(format!("Policy {arn} does not exist or is not attachable.{hint}")))
+    let refused = no_such_entity(format!("Policy {arn} does not exist or is not attachable."));
+    let is_of_aws = Arn::parse(arn).is_ok_and(|arn| arn.account == "aws");
+    Err(if is_of_aws { refused.note(NOT_CARRIED) } else { refused })
 }
 
 /// A managed policy, a customer's or AWS's.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use landfall_policy::PolicyKind;
+use landfall_policy::{PolicyKind, service_linked};
 use landfall_types::{Arn, Span};
 use landfall_wire::error::AwsError;
 
@@ -10,8 +10,8 @@ use super::checks::{check_description, check_name, check_path, check_session_sec
 use super::entity::{Entity, change, change_any, find_in};
 use super::policies::check_policy_exists;
 use super::{
-    DocumentInput, Fault, SESSION_SECONDS_DEFAULT, account_of, already_exists, conflict, limit_exceeded,
-    write,
+    DocumentInput, Fault, SESSION_SECONDS_DEFAULT, account_of, already_exists, conflict, error,
+    limit_exceeded, write,
 };
 use crate::authz::{Permit, calls};
 use crate::store::records::{key, within};
@@ -59,6 +59,11 @@ pub fn create_role(
     let account = account_of(permit, world);
     check_name("roleName", &input.name, NAME_CHARS_MAX)?;
     check_path(&input.path)?;
+    if input.path.starts_with(service_linked::PATH) {
+        // Observed.
+        let message = "Path prefix '/aws-service-role/' can only be used for AWS Service linked Roles";
+        return Err(error("InvalidInput", message, 400));
+    }
     check_description(input.description.as_deref())?;
     check_tags("Role", &input.tags)?;
     let max_session_seconds = input.max_session_seconds.unwrap_or(SESSION_SECONDS_DEFAULT);
@@ -211,8 +216,12 @@ pub fn update_role(
     // <https://docs.aws.amazon.com/IAM/latest/UserGuide/using-service-linked-roles.html#edit-service-linked-role>
     let is_description = max_session_seconds.is_none() && description.is_some();
     change_any::<Role, _, _>(world, permit, name, |role| {
-        if !is_description {
-            role.check_modifiable()?;
+        if !is_description && role.path.starts_with(service_linked::PATH) {
+            let message = format!(
+                "{} is an AWS service linked role, max session duration cannot be changed.",
+                role.name
+            );
+            return Err(error("UnmodifiableEntity", message, 400));
         }
         role.description = description.or(role.description.take());
         role.max_session_seconds = seconds;

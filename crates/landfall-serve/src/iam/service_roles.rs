@@ -142,13 +142,23 @@ fn forget(writing: &mut Writing<'_>, role: &Role) -> Result<(), Fault> {
 /// deletion that is known has succeeded.
 ///
 /// # Errors
-/// `NoSuchEntity`.
+/// `NoSuchEntity`; `InvalidInput` for an id that no deletion can have.
 pub fn deletion(
     world: &World,
     permit: &Permit<calls::GetServiceLinkedRoleDeletionStatus>,
     task: &str,
 ) -> Result<(), AwsError> {
     let account = account_of(permit, world);
-    let known = world.store.get::<RoleDeletion>(&key(&[account.as_str(), task]));
-    known.map(|_| ()).ok_or_else(|| no_such_entity(format!("Deletion task {task} was not found.")))
+    if world.store.get::<RoleDeletion>(&key(&[account.as_str(), task])).is_some() {
+        return Ok(());
+    }
+    // `task/aws-service-role/SERVICE/ROLE/UUID`; both sentences were observed.
+    let rest = task.strip_prefix("task").and_then(|rest| rest.strip_prefix(PATH));
+    let parts: Vec<&str> = rest.unwrap_or_default().split('/').collect();
+    match parts.as_slice() {
+        [service, role, id] if ![service, role, id].iter().any(|part| part.is_empty()) => {
+            Err(no_such_entity("Cannot find deletion status for given id."))
+        }
+        _ => Err(error("InvalidInput", "Invalid task id", 400)),
+    }
 }

@@ -61,6 +61,18 @@ fn decisions_are_told_with_their_reasons_and_can_be_chosen() {
     assert_eq!(record["time"], "2026-10-01T12:00:00Z");
 }
 
+/// The client gets AWS's sentence; that it is about this side alone is for whoever reads the log.
+#[test]
+fn what_is_so_of_this_side_alone_is_in_the_log_and_not_on_the_wire() {
+    let bench = Bench::new();
+    let policy = "arn:aws:iam::aws:policy/AmazonNothing";
+    let reply = bench.iam("CreateUser", &[("UserName", "bob"), ("PermissionsBoundary", policy)]);
+    let sentence = format!("Policy {policy} does not exist or is not attachable.");
+    assert_eq!(reply.fault(), ("NoSuchEntity".to_owned(), sentence));
+    let told = bench.send(&Request::new("GET", "/_landfall/decisions?outcome=refused&action=CreateUser"));
+    assert!(told.body.contains("only those that CI roles use are carried here"), "{}", told.body);
+}
+
 #[test]
 fn a_question_that_is_not_understood_is_told_what_there_is() {
     let bench = Bench::new();

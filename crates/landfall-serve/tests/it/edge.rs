@@ -43,6 +43,44 @@ fn a_web_page_gets_nothing_from_any_door() {
     assert_eq!(bench.send(&signed).status, 200);
 }
 
+/// Where the root key is a secret, the server may be called by any name; but what it tells callers on this machine
+/// without credentials, a page must not get by a name that leads to this machine (DNS rebinding).
+#[test]
+fn a_name_that_anyone_can_have_opens_no_door_of_our_own() {
+    let secret = Secret::new("s3cret".to_owned());
+    let keys = Keys { id: "AKIALANDFALL".to_owned(), secret: "s3cret".to_owned(), token: None };
+    let bench = Bench::with_root_key(RootKey::Random { access_key_id: keys.id.clone(), secret });
+    let doors = [
+        (Request::new("GET", "/_landfall/decisions"), 403),
+        (Request::new("GET", "/_landfall/decisions?follow"), 403),
+        (mint_request(), 403),
+        (Request::new("GET", "/_landfall/pod?cluster=a&namespace=b&service-account=c"), 404),
+        (Request::new("GET", "/_landfall/logs/task/container"), 404),
+        (Request::new("POST", "/_landfall/gc"), 404),
+        (Request::new("POST", "/_landfall/lifecycle"), 404),
+    ];
+    for (door, status) in doors {
+        for host in ["evil.com", "evil.com:4566", "127.0.0.1.nip.io:4566"] {
+            assert_eq!(
+                bench.send(&door.clone().header("host", host)).status,
+                status,
+                "{} {host}",
+                door.target
+            );
+        }
+        let page = bench.send(&door.clone().header("origin", "http://evil.com"));
+        assert_eq!(page.status, 403, "{} from a page", door.target);
+    }
+    for host in ["localhost:4566", "127.0.0.1", "[::1]:4566", "host.docker.internal"] {
+        let reply = bench.send(&Request::new("GET", "/_landfall/decisions?limit=1").header("host", host));
+        assert_eq!(reply.status, 200, "{host}");
+    }
+    let signed = Request::new("GET", "/_landfall/decisions")
+        .header("host", "landfall.example.com")
+        .sign(&keys, Signing { service: "landfall", region: REGION, at: NOW });
+    assert_eq!(bench.send(&signed).status, 200, "the root user may call by any name");
+}
+
 #[test]
 fn a_form_mints_no_token() {
     let bench = Bench::new();

@@ -3,6 +3,7 @@
 //! A statement of which any part can't be understood is counted as unread as a whole: one without its
 //! broken condition would say more than was written.
 
+mod arn;
 mod clauses;
 mod operator;
 
@@ -60,10 +61,21 @@ impl Problem {
     }
 }
 
-/// IAM's answer to a text that is no JSON.
+/// IAM's answer to a trust policy that is no JSON; of other policies it says [`SYNTAX_ERRORS`].
 pub const INVALID_JSON: &str = "This policy contains invalid Json";
-/// IAM's answer to most other mistakes of form.
+/// IAM's answer to most mistakes of form.
 pub const SYNTAX_ERRORS: &str = "Syntax errors in policy.";
+/// IAM's answer to what its grammar has and its older reader has not: an `Effect` in other letters, a date that is none,
+/// an ARN with too few parts.
+pub const LEGACY_PARSING: &str = "The policy failed legacy parsing";
+
+/// IAM's answer to a text that is no JSON.
+pub fn invalid_json(kind: PolicyKind) -> &'static str {
+    match kind {
+        PolicyKind::Identity => SYNTAX_ERRORS,
+        PolicyKind::Trust | PolicyKind::Resource => INVALID_JSON,
+    }
+}
 
 /// Reads a policy. What could not be read is absent from the policy and present in the problems.
 ///
@@ -92,7 +104,7 @@ fn with_syntax(tree: &Tree, torn: Option<Problem>, kind: PolicyKind) -> (Policy,
     let mut policy = reader.policy(tree);
     let Some(torn) = torn else { return (policy, reader.problems) };
     policy.unread_statements = policy.unread_statements.max(1);
-    (policy, vec![Problem::new(INVALID_JSON, torn.span).detail(torn.message)])
+    (policy, vec![Problem::new(invalid_json(kind), torn.span).detail(torn.message)])
 }
 
 /// Gives every node the same place. The tree comes from [`json`], which limits its depth.
@@ -166,8 +178,14 @@ impl Reader {
             Some("2008-10-17") => Ok(Version::V2008),
             _ => {
                 self.unknown(tree, "`Version`")?;
-                let problem = Problem::new("The policy must contain a valid version string", tree.span);
-                self.problems.push(problem.detail("expected \"2012-10-17\" (or the old \"2008-10-17\")"));
+                let message = match self.kind {
+                    PolicyKind::Identity => SYNTAX_ERRORS,
+                    PolicyKind::Trust | PolicyKind::Resource => {
+                        "The policy must contain a valid version string"
+                    }
+                };
+                let detail = "expected \"2012-10-17\" (or the old \"2008-10-17\") as `Version`";
+                self.problems.push(Problem::new(message, tree.span).detail(detail));
                 Err(Unread)
             }
         }
@@ -215,7 +233,12 @@ impl Reader {
 
     fn effect(&mut self, tree: &Tree) -> Result<Effect, Unread> {
         let Some(effect) = tree.field("Effect") else {
-            self.problems.push(Problem::new("Missing required field Effect", tree.span));
+            match self.kind {
+                PolicyKind::Identity => self.syntax(tree.span, "a statement needs an `Effect`"),
+                PolicyKind::Trust | PolicyKind::Resource => {
+                    self.problems.push(Problem::new("Missing required field Effect", tree.span));
+                }
+            }
             return Err(Unread);
         };
         match effect.as_text() {
@@ -223,8 +246,17 @@ impl Reader {
             Some("Deny") => Ok(Effect::Deny),
             found => {
                 self.unknown(effect, "`Effect`")?;
+                let is_case = found.is_some_and(|found| {
+                    ["Allow", "Deny"].iter().any(|effect| effect.eq_ignore_ascii_case(found))
+                });
+                let message = match (self.kind, found) {
+                    (PolicyKind::Trust, Some(found)) => format!("Invalid effect: {found}"),
+                    (PolicyKind::Identity, _) if is_case => LEGACY_PARSING.to_owned(),
+                    _ => SYNTAX_ERRORS.to_owned(),
+                };
                 let found = found.map_or_else(|| effect.kind().to_owned(), |text| format!("`{text}`"));
-                self.syntax(effect.span, format!("`Effect` is `Allow` or `Deny`, found {found}"));
+                let detail = format!("`Effect` is `Allow` or `Deny`, found {found}");
+                self.problems.push(Problem::new(message, effect.span).detail(detail));
                 Err(Unread)
             }
         }

@@ -1,10 +1,12 @@
 //! What IAM checks only when a policy is written: providers that many customers share, whose they
 //! are, and how long a document may be. Roles that stand already keep working until they are edited.
 
-use landfall_types::{Arn, Node, Tree};
+mod date;
+
+use landfall_types::{Arn, Node, Spanned, Tree};
 
 use crate::ast::{ComparisonKind, Condition, Effect, Policy, PrincipalPattern, Statement};
-use crate::parse::{PolicyKind, Problem, invalid_principal};
+use crate::parse::{LEGACY_PARSING, PolicyKind, Problem, SYNTAX_ERRORS, invalid_principal};
 use crate::pattern;
 
 /// The longest trust policy, in characters without white space (default quota).
@@ -29,6 +31,52 @@ pub fn write_time_problems(policy: &Policy, tree: &Tree, kind: PolicyKind, accou
     problems.extend(size_problem(tree, kind));
     problems
 }
+
+/// Dates of conditions that IAM can't read. It looks at them when a policy is stored: one that is passed with a session
+/// may say what it likes, and matches nothing.
+pub fn date_problems(policy: &Policy) -> Vec<Problem> {
+    let conditions = policy.statements.iter().flat_map(|statement| &statement.conditions);
+    let dates = conditions
+        .filter(|condition| matches!(condition.operator.comparison.kind, ComparisonKind::Date(_)))
+        .flat_map(|condition| &condition.values);
+    let problem = |value: &Spanned<String>| {
+        let detail = format!(
+            "expected a date such as `2026-01-31T00:00:00Z`, or seconds since 1970, found `{}`",
+            value.value
+        );
+        Problem::new(LEGACY_PARSING, value.span).detail(detail)
+    };
+    dates.filter(|value| !date::is_readable(&value.value)).map(problem).collect()
+}
+
+/// The problem that IAM tells of an identity policy that has several: it looks at the whole document in one respect after
+/// the other. Observed.
+pub fn first_told(problems: &[Problem], kind: PolicyKind) -> Option<&Problem> {
+    match kind {
+        PolicyKind::Identity => problems.iter().min_by_key(|problem| respect(&problem.message)),
+        PolicyKind::Trust | PolicyKind::Resource => problems.first(),
+    }
+}
+
+fn respect(message: &str) -> usize {
+    const IN_ORDER: &[&str] = &[
+        SYNTAX_ERRORS,
+        NOT_THE_NEW_VERSION,
+        LEGACY_PARSING,
+        "Statement IDs (SID)",
+        "Policy statement must contain actions.",
+        "Resource ",
+        "Partition ",
+        "IAM resource ",
+    ];
+    const LAST: &str = "Policy statement must contain resources.";
+    let last = IN_ORDER.len() + usize::from(message == LAST);
+    IN_ORDER.iter().position(|start| message.starts_with(start)).unwrap_or(last)
+}
+
+/// IAM's answer to a managed policy without the newer version; inline policies may have the older one, and have it when
+/// they say none.
+pub const NOT_THE_NEW_VERSION: &str = "Policy document must be version 2012-10-17 or greater.";
 
 /// What IAM would refuse of whom a trust policy names, and how it holds them to conditions.
 pub fn trust_problems(policy: &Policy, account: &str) -> Vec<Problem> {

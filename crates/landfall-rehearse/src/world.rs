@@ -20,7 +20,7 @@ use landfall_serve::cloudwatch;
 use landfall_serve::connection::Connection;
 use landfall_serve::ecr;
 use landfall_serve::ecs::before;
-use landfall_serve::iam::{self, DocumentInput};
+use landfall_serve::iam::{self, DocumentInput, Way};
 use landfall_serve::store::ecs::Place;
 use landfall_serve::store::{
     Encryption, ProviderSpans, RegistryId, RepositorySettings, Role, TagMutability, UnknownPart,
@@ -345,7 +345,7 @@ impl Seeder<'_> {
 
     fn known_document(&self, tree: &Tree) -> DocumentInput {
         let text = terraform::to_json(tree);
-        DocumentInput { text, tree: tree.clone(), is_old: self.is_old, unknown: Vec::new() }
+        DocumentInput { text, tree: tree.clone(), is_old: self.is_old, unknown: Vec::new(), way: Way::File }
     }
 
     fn permit<C: Call>(&self, resource: String, span: Span) -> Result<Permit<C>, Finding> {

@@ -2,6 +2,7 @@
 
 use landfall_types::{AccountId, Arn, Node, Span, Spanned, Tree};
 
+use super::arn::{self, Refusal};
 use super::operator::{operator, operator_spelling};
 use super::{PolicyKind, Problem, Reader, SYNTAX_ERRORS, Unread};
 use crate::ast::{Condition, PatternClause, PrincipalClause, PrincipalPattern};
@@ -27,14 +28,17 @@ impl Reader {
 
     fn check_action(&mut self, action: &Spanned<String>) {
         let text = action.value.as_str();
-        if text != "*" && !is_prefaced(text) {
-            let detail = format!("expected SERVICE:ACTION such as `ecr:PutImage`, found `{text}`");
-            self.problems.push(Problem::new(NOT_PREFACED, action.span).detail(detail));
-        } else if self.kind == PolicyKind::Trust
-            && !TRUST_ACTIONS.iter().any(|known| pattern::action(text, known) && text != "*")
-        {
-            let message = "AssumeRole policy may only specify STS AssumeRole actions.";
-            let detail = format!("`{text}` has no place in a trust policy");
+        let refused = match self.kind {
+            PolicyKind::Trust => {
+                let is_known = TRUST_ACTIONS.iter().any(|known| pattern::action(text, known) && text != "*");
+                let message = "AssumeRole policy may only specify STS AssumeRole actions.";
+                (!is_known).then(|| (message.to_owned(), format!("`{text}` has no place in a trust policy")))
+            }
+            PolicyKind::Identity | PolicyKind::Resource => action_refusal(text).map(|message| {
+                (message, format!("expected SERVICE:ACTION such as `ecr:PutImage`, found `{text}`"))
+            }),
+        };
+        if let Some((message, detail)) = refused {
             self.problems.push(Problem::new(message, action.span).detail(detail));
         }
     }
@@ -42,8 +46,10 @@ impl Reader {
     pub(super) fn resource_clause(&mut self, tree: &Tree) -> Result<Option<PatternClause>, Unread> {
         let clause = self.pattern_clause(tree, "Resource", "NotResource")?;
         match (self.kind, &clause) {
-            (PolicyKind::Identity, None) => {
-                self.problems.push(Problem::new("Policy statement must contain resources.", tree.span));
+            (PolicyKind::Identity, clause)
+                if clause.as_ref().is_none_or(|clause| clause.patterns.is_empty()) =>
+            {
+                self.problems.push(Problem::new(NO_RESOURCES, tree.span));
                 return Err(Unread);
             }
             (PolicyKind::Trust | PolicyKind::Resource, Some(clause)) => {
@@ -54,7 +60,7 @@ impl Reader {
                 let detail = "the resource is the one that the policy belongs to";
                 self.problems.push(Problem::new(message, clause.span).detail(detail));
             }
-            (PolicyKind::Identity, Some(_)) | (PolicyKind::Trust | PolicyKind::Resource, None) => {}
+            (PolicyKind::Identity, _) | (PolicyKind::Trust | PolicyKind::Resource, None) => {}
         }
         for resource in clause.iter().flat_map(|clause| &clause.patterns) {
             self.check_resource(resource);
@@ -63,19 +69,12 @@ impl Reader {
     }
 
     fn check_resource(&mut self, resource: &Spanned<String>) {
-        let text = resource.value.as_str();
-        if text == "*" {
-            return;
-        }
-        let Some(rest) = text.strip_prefix("arn:") else {
-            let message = format!("Resource {text} must be in ARN format or \"*\".");
-            self.problems.push(Problem::new(message, resource.span));
-            return;
-        };
-        let partition = rest.split(':').next().unwrap_or("");
-        if !PARTITIONS.iter().any(|known| pattern::glob(partition, known)) {
-            let message = format!("Partition \"{partition}\" is not valid for resource \"{text}\".");
-            self.problems.push(Problem::new(message, resource.span));
+        if let Err(Refusal { message, detail }) = arn::check(&resource.value) {
+            let problem = Problem::new(message, resource.span);
+            self.problems.push(match detail {
+                Some(detail) => problem.detail(detail),
+                None => problem,
+            });
         }
     }
 
@@ -116,6 +115,10 @@ impl Reader {
         let mut strings = Vec::with_capacity(items.len());
         let mut outcome = Ok(());
         for item in items {
+            // IAM passes over a `null` in a list.
+            if item.node == Node::Null && !std::ptr::eq(item, tree) {
+                continue;
+            }
             match self.text(item, name) {
                 Ok(text) => strings.push(Spanned::new(text, item.span)),
                 Err(Unread) => outcome = Err(Unread),
@@ -158,8 +161,17 @@ impl Reader {
 
     fn principals(&mut self, tree: &Tree) -> Result<Vec<Spanned<PrincipalPattern>>, Unread> {
         if let Some(text) = tree.as_text() {
+            if self.kind == PolicyKind::Trust {
+                // The same is accepted as a map: `{"AWS": "*"}`.
+                let detail = "expected a map such as `{\"AWS\": …}` or `{\"Federated\": …}`, found a string";
+                self.problems
+                    .push(Problem::new("Principal must be a JSON object.", tree.span).detail(detail));
+            }
             if text == "*" {
                 return Ok(vec![Spanned::new(PrincipalPattern::Any, tree.span)]);
+            }
+            if self.kind == PolicyKind::Trust {
+                return Err(Unread);
             }
             let detail = "expected `\"*\"` or a map such as `{\"AWS\": …}` or `{\"Federated\": …}`";
             let message = format!("Invalid principal in policy: \"{text}\"");
@@ -202,7 +214,10 @@ impl Reader {
             _ => (true, PrincipalPattern::CanonicalUser(text.clone())),
         };
         if !is_valid {
-            let message = invalid_principal(kind, &text);
+            let message = match kind {
+                "Federated" => NOT_A_PROVIDER.to_owned(),
+                _ => invalid_principal(kind, &text),
+            };
             self.problems.push(Problem::new(message, span).detail(wanted_principal(kind)));
         }
         Spanned::new(pattern, span)
@@ -219,6 +234,10 @@ impl Reader {
                 continue;
             };
             let Some(operator) = operator(&name.text) else {
+                // An operator that compares nothing is none to IAM, whatever its name.
+                if entries.is_empty() {
+                    continue;
+                }
                 self.unknown_operator(&name.text, name.span);
                 outcome = Err(Unread);
                 continue;
@@ -229,7 +248,6 @@ impl Reader {
                     outcome = Err(Unread);
                     continue;
                 };
-                self.check_key(&key.text, key.span);
                 let end = values.last().map_or(key.span, |value| value.span);
                 conditions.push(Condition {
                     operator,
@@ -249,13 +267,6 @@ impl Reader {
             None => format!("there is no operator `{name}`"),
         };
         self.problems.push(Problem::new(SYNTAX_ERRORS, span).detail(detail));
-    }
-
-    fn check_key(&mut self, key: &str, span: Span) {
-        if !key.contains(':') {
-            let detail = format!("expected a condition key such as `aws:SourceIp`, found `{key}`");
-            self.problems.push(Problem::new(NOT_PREFACED, span).detail(detail));
-        }
     }
 
     /// Strings, numbers and booleans alike: IAM compares their text.
@@ -335,18 +346,32 @@ fn wanted_principal(kind: &str) -> &'static str {
     }
 }
 
-/// `vendor:Name`, the vendor without wildcards.
-fn is_prefaced(action: &str) -> bool {
-    let is_vendor = |text: &str| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+/// What IAM says of an action that is not `vendor:Name`; the vendor has no wildcards unless it is `*`. All observed.
+fn action_refusal(action: &str) -> Option<String> {
+    if action == "*" {
+        return None;
+    }
+    let Some((vendor, name)) =
+        action.split_once(':').filter(|(vendor, name)| !vendor.is_empty() && !name.is_empty())
+    else {
+        return Some(NOT_PREFACED.to_owned());
     };
-    action.split_once(':').is_some_and(|(vendor, name)| is_vendor(vendor) && !name.is_empty())
+    let is_vendor = |text: &str| {
+        text == "*" || text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+    };
+    if name.contains(':') {
+        Some("Actions/Condition can contain only one colon.".to_owned())
+    } else if !is_vendor(vendor) {
+        Some(format!("Vendor {vendor} is not valid"))
+    } else {
+        None
+    }
 }
 
 const PRINCIPAL_TYPES: &[&str] = &["AWS", "Federated", "Service", "CanonicalUser"];
 
-const NOT_PREFACED: &str = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.";
+const NO_RESOURCES: &str = "Policy statement must contain resources.";
 
-/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>
-const PARTITIONS: &[&str] =
-    &["aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f", "aws-eusc"];
+const NOT_A_PROVIDER: &str = "Federated principals must be valid domain names or SAML metadata ARNs";
+
+const NOT_PREFACED: &str = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.";

@@ -1,7 +1,7 @@
 //! What is wrong with a document, and what can be read of it all the same.
 
 use super::*;
-use crate::write_time::{chars_without_white_space, write_time_problems};
+use crate::write_time::{chars_without_white_space, date_problems, first_told, write_time_problems};
 use crate::{catalogue, managed};
 
 #[test]
@@ -34,6 +34,69 @@ fn shared_providers_have_to_be_narrowed_when_a_trust_is_written() {
         let problems = write_time_problems(&policy, tree, PolicyKind::Trust, account);
         let said: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
         assert_eq!(said, texts(case.field("problems").unwrap()), "{name}");
+    }
+}
+
+/// Those that were accepted, and that were refused, by AWS.
+#[test]
+fn dates_are_looked_at_when_a_policy_is_stored() {
+    let problems = |date: &str| {
+        let text = format!(
+            r#"{{"Statement":{{"Effect":"Allow","Action":"*","Resource":"*","Condition":{{"DateLessThan":{{"aws:CurrentTime":"{date}"}}}}}}}}"#
+        );
+        let (policy, problems) = parse::document(SourceId(0), &text, PolicyKind::Identity);
+        assert_eq!(problems, Vec::new());
+        date_problems(&policy).into_iter().map(|problem| problem.message).collect::<Vec<_>>()
+    };
+    for date in [
+        "2019-07-01T13:20:15Z",
+        "2016-12-13T21:20:37.593194+00:00",
+        "2016-12-13t2:00:00.593194+23",
+        "2026-09-11T13:48+0200",
+        "2026",
+        "01T",
+        "-292275054",
+        "1790000000",
+        "0",
+    ] {
+        assert_eq!(problems(date), Vec::<String>::new(), "{date}");
+    }
+    for date in [
+        "sdfdsf",
+        "234-13",
+        "2016-12-13t2:00:00.593194+1",
+        "2016-12-13t2:00:00.1999999999+10:59",
+        "9223372036854775808",
+        "2016-01-01-01",
+        "2016-01-01T25:00:00Z",
+        "",
+    ] {
+        assert_eq!(problems(date), ["The policy failed legacy parsing"], "{date}");
+    }
+}
+
+/// Which of several mistakes AWS told.
+#[test]
+fn of_several_mistakes_iam_tells_one() {
+    for (statement, told) in [
+        (r#"{"Effect":"Allow","Resource":"arn:aws:s3::x"}"#, "The policy failed legacy parsing"),
+        (
+            r#"{"Effect":"Allow","Action":"s:3:ListBucket","Resource":"x"}"#,
+            r#"Resource x must be in ARN format or "*"."#,
+        ),
+        (
+            r#"{"Effect":"Allow","Action":"invalid"}"#,
+            "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.",
+        ),
+        (r#"{"Effect":"Allow"}"#, "Policy statement must contain actions."),
+        (r#"{"Effect":"allow","Resource":"arn:aws:s3:us-east-1::x"}"#, "The policy failed legacy parsing"),
+        (r#"{"Resource":"x","Action":"y"}"#, "Syntax errors in policy."),
+        (r#"{"Effect":"Allow","Action":"s3:x","NotAction":[],"Resource":[]}"#, "Syntax errors in policy."),
+    ] {
+        let text = format!(r#"{{"Version":"2012-10-17","Statement":{statement}}}"#);
+        let (_, problems) = parse::document(SourceId(0), &text, PolicyKind::Identity);
+        let first = first_told(&problems, PolicyKind::Identity).map(|problem| problem.message.as_str());
+        assert_eq!(first, Some(told), "{statement}");
     }
 }
 

@@ -189,7 +189,7 @@ fn session_policy(text: &str, account: AccountId) -> Result<String, AwsError> {
         )));
     }
     DocumentInput::from_passing_json(text)
-        .and_then(|document| document.read(PolicyKind::Identity, account))
+        .read(PolicyKind::Identity, account)
         .map_err(|error| invalid(format!("The parameter policy is not a policy: {}", error.message)))?;
     Ok(text.to_owned())
 }

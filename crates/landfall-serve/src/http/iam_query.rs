@@ -158,7 +158,7 @@ impl IamCall<'_> {
     }
 
     fn document(&self, parameter: &str, name: &str) -> Result<DocumentInput, AwsError> {
-        DocumentInput::from_json(self.world(), name, &self.required(parameter)?)
+        Ok(DocumentInput::from_json(self.world(), name, &self.required(parameter)?))
     }
 
     /// The tags that a call gives.

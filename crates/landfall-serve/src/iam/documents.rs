@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use landfall_policy::ast::PrincipalPattern;
-use landfall_policy::parse::Problem;
+use landfall_policy::ast::{Policy, PrincipalPattern, Version};
+use landfall_policy::parse::{LEGACY_PARSING, Problem};
 use landfall_policy::{PolicyKind, parse, write_time};
-use landfall_types::{AccountId, Arn, SourceId, Span, Tree};
+use landfall_types::{AccountId, Arn, Node, SourceId, Span, Tree};
 use landfall_wire::error::AwsError;
 
 use super::error;
@@ -25,6 +25,20 @@ pub struct DocumentInput {
     pub is_old: bool,
     /// What could not be worked out of it.
     pub unknown: Vec<UnknownPart>,
+    /// How it came, as far as what IAM accepts depends on that.
+    pub way: Way,
+}
+
+/// How a document came.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Way {
+    /// In a file, which whoever carries it to AWS puts into another order.
+    #[default]
+    File,
+    /// By a call that stores it.
+    Stored,
+    /// With a session.
+    Passing,
 }
 
 /// Mistakes of one document that are told.
@@ -32,27 +46,24 @@ const PROBLEMS_TOLD: usize = 3;
 
 impl DocumentInput {
     /// A document that came over the API: its places are in its own text.
-    ///
-    /// # Errors
-    /// `MalformedPolicyDocument` when it is not JSON.
-    pub fn from_json(world: &World, name: &str, text: &str) -> Result<Self, AwsError> {
-        Self::parse(world.given.source(world, name, text), text)
+    pub fn from_json(world: &World, name: &str, text: &str) -> Self {
+        Self::parse(world.given.source(world, name, text), text, Way::Stored)
     }
 
     /// A document that is looked at once: nothing will point into it.
-    ///
-    /// # Errors
-    /// As [`DocumentInput::from_json`].
-    pub fn from_passing_json(text: &str) -> Result<Self, AwsError> {
-        Self::parse(NOT_KEPT, text)
+    pub fn from_passing_json(text: &str) -> Self {
+        Self::parse(NOT_KEPT, text, Way::Passing)
     }
 
-    fn parse(source: SourceId, text: &str) -> Result<Self, AwsError> {
+    fn parse(source: SourceId, text: &str, way: Way) -> Self {
+        // What is torn is read as the text that it is, and refused when it is read as a policy: whom it is for is
+        // looked up first.
         let (tree, problems) = landfall_policy::json::parse(source, text);
-        match problems.first() {
-            None => Ok(Self { text: text.to_owned(), tree, is_old: false, unknown: Vec::new() }),
-            Some(_) => Err(malformed("This policy contains invalid Json")),
-        }
+        let tree = match problems.is_empty() {
+            true => tree,
+            false => Tree { node: Node::Text(text.to_owned()), ..tree },
+        };
+        Self { text: text.to_owned(), tree, is_old: false, unknown: Vec::new(), way }
     }
 
     /// Reads the document as IAM would when it is written.
@@ -60,10 +71,38 @@ impl DocumentInput {
     /// # Errors
     /// `MalformedPolicyDocument`, `LimitExceeded`.
     pub fn read(self, kind: PolicyKind, account: AccountId) -> Result<Document, AwsError> {
+        self.read_with(kind, account, |_| None)
+    }
+
+    /// As [`DocumentInput::read`], for a managed policy, which has to say the newer version.
+    ///
+    /// # Errors
+    /// `MalformedPolicyDocument`, `LimitExceeded`.
+    pub fn read_managed(self, account: AccountId) -> Result<Document, AwsError> {
+        self.read_with(PolicyKind::Identity, account, |policy| {
+            let problem = Problem::new(write_time::NOT_THE_NEW_VERSION, policy.span);
+            let detail = "expected `\"Version\": \"2012-10-17\"`";
+            (policy.version == Version::V2008).then(|| problem.detail(detail))
+        })
+    }
+
+    fn read_with(
+        self,
+        kind: PolicyKind,
+        account: AccountId,
+        more: impl FnOnce(&Policy) -> Option<Problem>,
+    ) -> Result<Document, AwsError> {
         let (policy, mut problems) = parse::policy(&self.tree, kind);
         if !self.is_old {
+            problems.extend(more(&policy));
             problems.extend(write_time::write_time_problems(&policy, &self.tree, kind, account.as_str()));
-            if let Some(refused) = refusal(&problems) {
+            if self.way != Way::Passing {
+                problems.extend(write_time::date_problems(&policy));
+            }
+            if self.way == Way::Stored && kind == PolicyKind::Identity {
+                problems.extend(order_problem(&self.tree));
+            }
+            if let Some(refused) = refusal(&problems, kind) {
                 return Err(refused);
             }
         }
@@ -76,13 +115,25 @@ impl DocumentInput {
     }
 }
 
-/// The refusal of a document: AWS tells the first mistake alone, and of most not where it is.
-fn refusal(problems: &[Problem]) -> Option<AwsError> {
-    let first = problems.first()?;
+/// A statement that is no list has to stand behind the version. AWS's Terraform provider puts it there.
+/// <https://github.com/hashicorp/terraform-provider-aws/issues/22879>
+fn order_problem(tree: &Tree) -> Option<Problem> {
+    let Node::Map(entries) = &tree.node else { return None };
+    let place = |name: &str| entries.iter().position(|(key, _)| key.text == name);
+    let (statement, version) = (place("Statement")?, place("Version")?);
+    let is_map = matches!(tree.field("Statement")?.node, Node::Map(_));
+    let detail = "put `Version` before `Statement`, or the statement into a list";
+    (is_map && statement < version).then(|| Problem::new(LEGACY_PARSING, tree.span).detail(detail))
+}
+
+/// The refusal of a document: AWS tells one mistake alone, and of most not where it is.
+fn refusal(problems: &[Problem], kind: PolicyKind) -> Option<AwsError> {
+    let first = write_time::first_told(problems, kind)?;
     if first.message.starts_with("Cannot exceed quota") {
         return Some(error("LimitExceeded", first.message.clone(), 409));
     }
-    let told = problems.iter().take(PROBLEMS_TOLD);
+    let others = problems.iter().filter(|problem| !std::ptr::eq(*problem, first));
+    let told = std::iter::once(first).chain(others).take(PROBLEMS_TOLD);
     Some(told.fold(malformed(&first.message), |refused, problem| {
         refused.at(problem.span, problem.detail.as_deref().unwrap_or("here"))
     }))

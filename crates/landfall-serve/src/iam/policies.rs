@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use landfall_policy::managed;
 use landfall_policy::write_time::MANAGED_POLICY_CHARS_MAX;
-use landfall_policy::{PolicyKind, managed};
 use landfall_types::{AccountId, Arn, Timestamp};
 use landfall_wire::error::AwsError;
 
@@ -126,7 +126,7 @@ fn managed_document(input: DocumentInput, account: AccountId) -> Result<crate::s
     if visible_chars(&input.text) > MANAGED_POLICY_CHARS_MAX {
         return Err(limit_exceeded("PolicySize", MANAGED_POLICY_CHARS_MAX));
     }
-    input.read(PolicyKind::Identity, account)
+    input.read_managed(account)
 }
 
 /// A policy's length as quotas count it.

@@ -176,12 +176,15 @@ pub(super) fn passed_policies(
             return Err(too_large(chars.saturating_mul(100).div_ceil(POLICY_CHARS_MAX)));
         }
         DocumentInput::from_passing_json(policy)
-            .and_then(|document| document.read(PolicyKind::Identity, account))
+            .read(PolicyKind::Identity, account)
             .map_err(|error| AwsError::new("MalformedPolicyDocument", 400, error.message))?;
     }
     for arn in policy_arns {
-        crate::iam::check_policy_exists(world, account, arn)
-            .map_err(|error| AwsError::new("MalformedPolicyDocument", 400, error.message))?;
+        crate::iam::check_policy_exists(world, account, arn).map_err(|error| AwsError {
+            code: "MalformedPolicyDocument".into(),
+            status: 400,
+            ..error
+        })?;
     }
     let managed = policy_arns.iter().map(|arn| (*arn).to_owned()).collect();
     Ok(Some(PassedPolicies { inline: policy.map(str::to_owned), managed }))

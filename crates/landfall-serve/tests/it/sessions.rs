@@ -50,7 +50,6 @@ fn a_repository_that_trusts_a_role_by_name_does_not_trust_the_sessions_of_one_th
     let account = landfall_types::AccountId::parse(ACCOUNT).unwrap();
     let registry = landfall_serve::store::RegistryId { account, region: REGION.to_owned() };
     let document = landfall_serve::iam::DocumentInput::from_json(world, "policy", &policy)
-        .unwrap()
         .read(landfall_policy::PolicyKind::Resource, account)
         .unwrap();
     world

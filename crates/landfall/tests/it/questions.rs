@@ -86,7 +86,7 @@ fn who_looks_at_customised_subjects_and_at_those_without_a_token() {
     let workflow = "job_workflow_ref:acme/shared/.github/workflows/deploy.yml@refs/heads/main";
     let pods = r#"{"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": ["sts:AssumeRole", "sts:TagSession"], "Condition": {"StringEquals": {"aws:RequestTag/kubernetes-namespace": "ci"}}}"#;
     let partner = r#"{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": "sts:AssumeRole", "Condition": {"StringEquals": {"sts:ExternalId": "abc"}}}"#;
-    let anyone = r#"{"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}"#;
+    let anyone = r#"{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}"#;
     let but_partner = r#"{"Effect": "Deny", "Principal": {"AWS": "111122223333"}, "Action": "sts:*"}"#;
     let bench = Bench::new()
         .file("workflow.json", &trust("StringEquals", workflow))

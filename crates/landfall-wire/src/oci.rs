@@ -139,6 +139,14 @@ impl Manifest {
             return Err(invalid("schemaVersion", "2"));
         }
         let media_type = media_type(members, declared)?;
+        let part = match media_type.as_str() {
+            OCI_MANIFEST | DOCKER_MANIFEST => "config",
+            OCI_INDEX | DOCKER_LIST => "manifests",
+            _ => "schemaVersion",
+        };
+        if !members.contains_key(part) {
+            return Err(invalid(part, &format!("there, in a manifest of the type `{media_type}`")));
+        }
         Ok(Self {
             config: members.get("config").map(|config| descriptor(config, "config")).transpose()?,
             layers: descriptors(members, "layers")?,

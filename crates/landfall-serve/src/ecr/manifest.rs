@@ -96,11 +96,12 @@ pub(crate) fn tag_is_immutable(tag: &Tag, name: &RepositoryName) -> String {
     )
 }
 
-/// What ECR says that a manifest which can't be read should have been.
+/// What ECR says that a manifest which can't be read should have been: the same of one that is JSON and no manifest, as
+/// of one that is no JSON. Observed.
 pub(crate) fn constraint_of(error: &ManifestError) -> String {
     match error {
-        ManifestError::NotJson => "Invalid JSON syntax".to_owned(),
-        ManifestError::TooLong { .. } | ManifestError::Invalid { .. } => error.to_string(),
+        ManifestError::NotJson | ManifestError::Invalid { .. } => "Invalid JSON syntax".to_owned(),
+        ManifestError::TooLong { .. } => error.to_string(),
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use landfall_types::{Digest, RepositoryName, Tag};
 use landfall_wire::error::AwsError;
 use landfall_wire::json::ecr_invalid_parameter;
-use landfall_wire::oci::Manifest;
+use landfall_wire::oci::{Manifest, ManifestError};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -38,7 +38,7 @@ pub(super) fn put_image<C: Call>(call: &EcrCall<'_>) -> Answer {
     let found = call.on_repository::<C>()?;
     let bytes = Bytes::from(input.image_manifest);
     let parsed = Manifest::parse(&bytes, input.image_manifest_media_type.as_deref())
-        .map_err(|error| ecr_invalid_parameter("ImageManifest", &manifest::constraint_of(&error)))?;
+        .map_err(|error| unreadable(&error))?;
     let digest = digest_of(&found, &bytes, input.image_digest.as_deref())?;
     manifest::check_content(call.world, (&found.registry, &found.name), &parsed, false)
         .map_err(|content| missing(&found, &content))?;
@@ -46,6 +46,10 @@ pub(super) fn put_image<C: Call>(call: &EcrCall<'_>) -> Answer {
     store(call.world, &found, image.clone(), tag.as_ref())?;
     after_push(call.world, (&found.registry, &found.name), &image.digest, tag.as_ref());
     Ok(json!({ "image": image_json(&found, &image, tag.as_ref().map(Tag::as_str)) }))
+}
+
+fn unreadable(error: &ManifestError) -> AwsError {
+    ecr_invalid_parameter("ImageManifest", &manifest::constraint_of(error)).note(error.to_string())
 }
 
 /// The digest of a manifest; the one that was claimed has to be it.

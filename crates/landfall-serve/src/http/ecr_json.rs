@@ -32,7 +32,7 @@ pub(super) async fn handle(call: &ApiCall<'_>, target: &str) -> Reply {
     };
     if call.header("content-type").is_some_and(|content_type| content_type.starts_with(OLD_JSON)) {
         let message = "application/x-amz-json-1.1 is expected";
-        log_failure(call, before, target, "UnknownOperationException", message);
+        log_failure(call, before, target, &AwsError::bad_request("UnknownOperationException", message));
         return error::wrong_json_version(call.request_id);
     }
     match answer(call, target).await {
@@ -68,14 +68,14 @@ pub(super) fn body_bytes_max(target: &str) -> Option<usize> {
     }
 }
 
-fn log_failure(call: &ApiCall<'_>, before: u64, target: Target<'_>, code: &str, message: &str) {
+fn log_failure(call: &ApiCall<'_>, before: u64, target: Target<'_>, error: &AwsError) {
     let Target { service, operation, .. } = target;
     let failed = FailedCall { request_id: call.request_id, service, operation };
-    call.world.log.add_failure(call.world.clock.now(), before, failed, code, message);
+    call.world.log.add_error(call.world.clock.now(), before, failed, error);
 }
 
 fn refuse(call: &ApiCall<'_>, before: u64, target: Target<'_>, error: &AwsError) -> Reply {
-    log_failure(call, before, target, &error.code, &error.message);
+    log_failure(call, before, target, error);
     render(error, Protocol::Json11, call.request_id, call.accept_json)
 }
 

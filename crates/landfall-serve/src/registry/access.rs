@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use landfall_types::{AccountId, Finding};
+use landfall_wire::error::AwsError;
 
 use super::From;
 use super::answer::Refusal;
@@ -33,7 +34,8 @@ pub(super) fn enter(
         RegistryAuthn::Login(login) => login,
         RegistryAuthn::Invalid if is_basic => return Err(refuse(invalid())),
         RegistryAuthn::Invalid => {
-            from.note("UNAUTHORIZED", "the Authorization is not Basic, the only login that ECR takes");
+            let message = "the Authorization is not Basic, the only login that ECR takes";
+            from.note(&AwsError::bad_request("UNAUTHORIZED", message));
             return Err(Refusal::challenge(host));
         }
         RegistryAuthn::NotRequested => return Err(Refusal::challenge(host)),

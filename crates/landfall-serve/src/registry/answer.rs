@@ -3,6 +3,7 @@
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use landfall_types::{Digest, RepositoryName};
+use landfall_wire::error::AwsError;
 use landfall_wire::oci::{oci_error, oci_error_with_status};
 
 use crate::store::{RegistryId, StoreError};
@@ -17,6 +18,8 @@ pub(super) struct Refusal {
     headers: Vec<(HeaderName, String)>,
     /// Whether it refuses nobody, but asks who it is.
     is_challenge: bool,
+    /// What only the log says.
+    note: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,7 +32,7 @@ enum Kind {
 
 impl Refusal {
     fn of(kind: Kind) -> Self {
-        Self { kind, headers: Vec::new(), is_challenge: false }
+        Self { kind, headers: Vec::new(), is_challenge: false, note: None }
     }
 
     /// A code with its usual status.
@@ -91,6 +94,12 @@ impl Refusal {
         Self { is_challenge: true, ..self }
     }
 
+    /// Adds what only the log says.
+    #[must_use]
+    pub(super) fn note(self, text: impl Into<String>) -> Self {
+        Self { note: Some(text.into()), ..self }
+    }
+
     /// Adds a header.
     #[must_use]
     pub(super) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
@@ -98,10 +107,13 @@ impl Refusal {
         self
     }
 
-    /// Code and message; none for the challenge, which refuses nobody.
-    pub(super) fn reason(&self) -> Option<(&'static str, &str)> {
+    /// What the log is told; none for the challenge, which refuses nobody.
+    pub(super) fn reason(&self) -> Option<AwsError> {
         match &self.kind {
-            Kind::Oci { code, message, .. } if !self.is_challenge => Some((code, message)),
+            Kind::Oci { code, message, .. } if !self.is_challenge => {
+                let error = AwsError::bad_request(*code, message.clone());
+                Some(self.note.iter().cloned().fold(error, AwsError::note))
+            }
             Kind::Oci { .. } | Kind::NotAuthorized => None,
         }
     }

@@ -88,7 +88,7 @@ pub(super) async fn put(
     let target = Target { tags: tags_of(call, &reference)?, reference, sparse: call.is_strict() };
     let declared = incoming.header(header::CONTENT_TYPE).map(str::to_owned);
     let bytes = collect(incoming.take_body()).await?;
-    let parsed = Manifest::parse(&bytes, declared.as_deref()).map_err(|error| unreadable(&error))?;
+    let parsed = Manifest::parse(&bytes, declared.as_deref()).map_err(|error| unreadable(call, &error))?;
     let digest = put_manifest(call.world, permit, &target, &parsed, bytes)?;
     for tag in target.tags_or_none() {
         crate::ecr::after_push(call.world, (&call.registry, name), &digest, tag);
@@ -199,8 +199,15 @@ async fn collect(body: Body) -> Result<Bytes, Refusal> {
     }
 }
 
-fn unreadable(error: &ManifestError) -> Refusal {
-    Refusal::new("MANIFEST_INVALID", invalid(&manifest::constraint_of(error)))
+/// ECR answers 405, as if it were asked for what it doesn't have, and keeps the reason to itself. Observed.
+/// <https://github.com/awslabs/soci-snapshotter>
+fn unreadable(call: &RegistryCall<'_>, error: &ManifestError) -> Refusal {
+    match call.is_strict() {
+        true => Refusal::new("MANIFEST_INVALID", error.to_string()),
+        false => {
+            Refusal::new("UNSUPPORTED", invalid(&manifest::constraint_of(error))).note(error.to_string())
+        }
+    }
 }
 
 fn invalid(constraint: &str) -> String {

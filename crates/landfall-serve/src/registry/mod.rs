@@ -23,6 +23,7 @@ use axum::body::{Body, HttpBody as _};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use landfall_types::{Digest, RepositoryName};
+use landfall_wire::error::AwsError;
 use landfall_wire::query::Params;
 
 use crate::authz::{OfRegistry, Permit, calls};
@@ -57,8 +58,8 @@ pub(crate) async fn handle(
     let mut response = match dispatch(&from, &parts.method, &parts.uri, route, &mut incoming).await {
         Ok(response) => response,
         Err(refusal) => {
-            if let Some((code, message)) = refusal.reason() {
-                from.note(code, message);
+            if let Some(reason) = refusal.reason() {
+                from.note(&reason);
             }
             incoming.discard().await;
             refusal.response()
@@ -85,14 +86,14 @@ struct From<'a> {
 
 impl From<'_> {
     /// Writes a refusal to the log, if it isn't there yet.
-    fn note(&self, code: &str, message: &str) {
+    fn note(&self, reason: &AwsError) {
         let Self { world, request_id, operation, before, face, .. } = *self;
         let service = match face {
             Face::Private => "ecr",
             Face::Public => "ecr-public",
         };
         let failed = FailedCall { request_id, service, operation };
-        world.log.add_failure(world.clock.now(), before, failed, code, message);
+        world.log.add_error(world.clock.now(), before, failed, reason);
     }
 }
 

@@ -424,7 +424,7 @@ def _(bench):
 
     begun = ecr.initiate_layer_upload(repositoryName="parts")["uploadId"]
     ecr.upload_layer_part(**part(begun, 0, large))
-    call.refused("UploadLayerPart", "InvalidLayerPartException", f"must be {len(large)}", **part(begun, 7, b"end"))
+    call.refused("UploadLayerPart", "InvalidLayerPartException", f"First byte of the layer part is 7 instead of {len(large)}", **part(begun, 7, b"end"))
     wrong = part(begun, len(large), b"end") | {"partLastByte": len(large)}
     call.refused("UploadLayerPart", "InvalidLayerPartException", "has 3 bytes", **wrong)
     ecr.upload_layer_part(**part(begun, len(large), b"end"))
@@ -434,7 +434,7 @@ def _(bench):
     call.refused("CompleteLayerUpload", "UploadNotFoundException", begun, **gone)
     small = ecr.initiate_layer_upload(repositoryName="parts")["uploadId"]
     nothing = {"repositoryName": "parts", "uploadId": small, "layerDigests": [digest(b"smallend")]}
-    call.refused("CompleteLayerUpload", "EmptyUploadException", "does not contain any layer parts", **nothing)
+    call.refused("CompleteLayerUpload", "EmptyUploadException", "cannot be completed because it does not have any parts.", **nothing)
     ecr.upload_layer_part(**part(small, 0, b"small"))
     ecr.upload_layer_part(**part(small, 5, b"end"))
     call.refused("CompleteLayerUpload", "LayerPartTooSmallException", "5242880", **nothing)

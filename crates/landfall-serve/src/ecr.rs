@@ -43,7 +43,7 @@ use crate::world::World;
 
 pub(crate) use access::{arn_of, authorize_on_public_repository, authorize_on_repository, repository_of};
 pub(crate) use images::archived;
-pub(crate) use layers::{LayerLink, open_layer_link};
+pub(crate) use layers::{LayerLink, open_layer_link, upload_without_parts, wrong_first_byte};
 pub(crate) use lifecycle::matches_wildcard;
 pub use lifecycle::{Action, StorageClass};
 pub use lifecycle_calls::{Swept, sweep};

@@ -176,10 +176,7 @@ fn check_part<C>(
         }
     };
     if first != length {
-        return Err(invalid(format!(
-            "The first byte of the layer part of upload '{upload_id}' {} must be {length}, and is {first}",
-            found.place()
-        )));
+        return Err(invalid(wrong_first_byte(first, length)));
     }
     if last.checked_sub(first).and_then(|bytes| bytes.checked_add(1)) != Some(part_bytes) {
         return Err(invalid(format!(
@@ -276,6 +273,21 @@ async fn finish<C>(
     Ok(stored.digest)
 }
 
+/// ECR's sentence for a part that doesn't go on where the last one ended. Observed.
+/// <https://github.com/GoogleContainerTools/kaniko/issues/607>
+pub(crate) fn wrong_first_byte(first: u64, expected: u64) -> String {
+    format!("First byte of the layer part is {first} instead of {expected}")
+}
+
+/// ECR's sentence for an upload that ends before anything came. Observed.
+/// <https://github.com/radius-project/radius/issues/7855>
+pub(crate) fn upload_without_parts(id: &str, registry: &RegistryId, name: &RepositoryName) -> String {
+    format!(
+        "The upload with id '{id}' in the repository with name '{name}' in registry with id '{}' cannot be completed because it does not have any parts.",
+        registry.account
+    )
+}
+
 fn check_complete<C>(
     world: &World,
     found: &Found<C>,
@@ -284,7 +296,7 @@ fn check_complete<C>(
     digests: &[Digest],
 ) -> Result<(), AwsError> {
     if length == 0 {
-        let message = format!("The upload with id '{id}' {} does not contain any layer parts", found.place());
+        let message = upload_without_parts(id, &found.registry, &found.name);
         return Err(AwsError::bad_request("EmptyUploadException", message));
     }
     if parts_of(world, found, id).has_small_part {

@@ -114,7 +114,9 @@ fn tag_mutability(mutability: &str, filters: Option<&[Filter]>) -> Result<TagMut
         ("MUTABLE_WITH_EXCLUSION", Some(patterns)) => Ok(TagMutability::MutableExcept(patterns)),
         ("IMMUTABLE_WITH_EXCLUSION", Some(patterns)) => Ok(TagMutability::ImmutableExcept(patterns)),
         (with_exclusion @ ("MUTABLE_WITH_EXCLUSION" | "IMMUTABLE_WITH_EXCLUSION"), None) => {
-            let constraint = format!("must be specified when imageTagMutability is {with_exclusion}");
+            let constraint = format!(
+                "ImageTagMutabilityExclusionFilters can't be null when imageTagMutability is set as {with_exclusion}"
+            );
             Err(ecr_invalid_parameter("imageTagMutabilityExclusionFilters", &constraint))
         }
         (without, Some(_)) => Err(filters_without_exclusion(without)),

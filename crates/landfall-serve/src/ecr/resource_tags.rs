@@ -73,7 +73,7 @@ fn resource(call: &EcrCall<'_>) -> Result<(RegistryId, RepositoryName), AwsError
     };
     repository_of_arn(arn)
         .filter(|(registry, _)| is_here(registry))
-        .ok_or_else(|| ecr_invalid_parameter("resourceArn", "must be the ARN of a repository of this region"))
+        .ok_or_else(|| ecr_invalid_parameter("resourceArn", "Invalid ARN"))
 }
 
 pub(super) fn list<C: Call>(call: &EcrCall<'_>) -> Answer {

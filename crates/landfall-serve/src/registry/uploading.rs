@@ -166,6 +166,9 @@ pub(super) async fn finish(
     let (upload, part) = take(call, name, id, incoming)?;
     let (world, key, body) = (Arc::clone(call.world), id.to_owned(), incoming.take_body());
     let claimed = digest.clone();
+    // The specification has blobs without content, ECR has not.
+    let without_parts =
+        (!call.is_strict()).then(|| crate::ecr::upload_without_parts(id, &call.registry, name));
     let finishing = tokio::spawn(async move {
         let upload = match appending {
             None => Ok(upload),
@@ -178,7 +181,11 @@ pub(super) async fn finish(
             },
         };
         world.blobs.open_uploads.forget(&key);
-        finish_upload(&world, permit, upload?, &claimed).await
+        let upload = upload?;
+        if let Some(message) = without_parts.filter(|_| upload.length() == 0) {
+            return Err(Refusal::new("BLOB_UPLOAD_INVALID", message));
+        }
+        finish_upload(&world, permit, upload, &claimed).await
     });
     finishing.await.map_err(|error| Refusal::internal(&error.to_string()))??;
     Ok(created(call, name, &digest))
@@ -209,7 +216,7 @@ impl Part {
             return Err(Refusal::with_status(
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 "BLOB_UPLOAD_INVALID",
-                format!("The first byte of the layer part is {}, and must be {length}", range.first),
+                crate::ecr::wrong_first_byte(range.first, length),
             ));
         }
         if content_length.is_some_and(|content_length| content_length != range.length()) {

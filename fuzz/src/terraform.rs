@@ -22,6 +22,7 @@ pub fn run(bytes: &[u8]) {
         account: AccountId::parse("123456789012").expect("twelve digits"),
         region: "eu-west-1".to_owned(),
         variables: Default::default(),
+        workspace: None,
         environment: Default::default(),
     };
     let (infra, findings) = terraform::read(&sources, &[root], &settings);

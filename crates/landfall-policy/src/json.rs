@@ -28,7 +28,7 @@ pub fn parse(source: SourceId, text: &str) -> (Tree, Vec<Problem>) {
 
 /// As [`parse`], telling the one problem that stops reading from those that don't; repeated keys are
 /// left to the reader of the tree.
-pub(crate) fn read(source: SourceId, text: &str) -> (Tree, Option<Problem>) {
+pub fn read(source: SourceId, text: &str) -> (Tree, Option<Problem>) {
     let mut reader = Reader { source, text, at: 0, repeated: Vec::new(), torn: None };
     let tree = reader.document();
     (tree, reader.torn)

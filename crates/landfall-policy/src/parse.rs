@@ -157,10 +157,14 @@ impl Reader {
         if self.known_elements(entries, &["Version", "Id", "Statement"]).is_err() {
             policy.unread_statements += 1;
         }
+        let mut is_of_known_version = true;
         if let Some(version) = tree.field("Version") {
             match self.version(version) {
                 Ok(version) => policy.version = version,
-                Err(Unread) => policy.unread_statements += 1,
+                Err(Unread) => {
+                    policy.unread_statements += 1;
+                    is_of_known_version = false;
+                }
             }
         }
         policy.id = tree.field("Id").and_then(|id| self.text(id, "Id").ok());
@@ -169,6 +173,10 @@ impl Reader {
             None => self.syntax(tree.span, "a policy needs a `Statement`"),
         }
         self.sids(&policy);
+        if !is_of_known_version {
+            // What statements say in a language that nobody knows is anybody's guess.
+            policy.unread_statements += std::mem::take(&mut policy.statements).len();
+        }
         policy
     }
 

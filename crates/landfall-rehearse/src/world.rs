@@ -343,6 +343,33 @@ impl Seeder<'_> {
         DocumentInput { is_old: true, unknown, ..self.known_document(tree) }
     }
 
+    /// What stands there for years is not refused; a statement that nobody can read is told all the same.
+    fn note_old_problems(&self, tree: &Tree, kind: PolicyKind) {
+        // What can't be worked out of a permission is told as that already.
+        let is_told = kind == PolicyKind::Identity && unknown(tree).is_some();
+        if self.is_old && !is_told {
+            let (_, problems) = landfall_policy::parse::policy(tree, kind);
+            self.aside.borrow_mut().extend(problems.iter().take(PROBLEMS_SHOWN).map(Problem::finding));
+        }
+    }
+
+    /// A role that stands there has its boundary, which others may have made: it is told, and the role is made without
+    /// it. A role that is new would be refused.
+    fn may_be_boundary(&self, boundary: &Spanned<String>) -> bool {
+        if !self.is_old || iam::policy_exists(self.world, self.account, &boundary.value) {
+            return true;
+        }
+        let message = format!(
+            "the boundary `{}` is not among these files, so what it takes away is unknown",
+            boundary.value
+        );
+        let finding =
+            Finding::warning("terraform-unknown", message).at(boundary.span, "no policy here has this ARN");
+        let help = "where another root module makes it, name that folder with a further --infra";
+        self.aside.borrow_mut().push(finding.help(help));
+        false
+    }
+
     fn known_document(&self, tree: &Tree) -> DocumentInput {
         let text = terraform::to_json(tree);
         DocumentInput { text, tree: tree.clone(), is_old: self.is_old, unknown: Vec::new(), way: Way::File }
@@ -385,6 +412,7 @@ impl Seeder<'_> {
     fn policy(&self, policy: &terraform::CustomerPolicy) -> Result<(), Finding> {
         let permit = self.permit(policy.arn.clone(), policy.span)?;
         let document = self.policy_document(&format!("the policy `{}`", policy.name.value), &policy.document);
+        self.note_old_problems(&policy.document, PolicyKind::Identity);
         if self.is_there(&policy.arn) {
             return iam::restate_policy(self.world, &permit, document)
                 .map_err(|error| refusal(&error, "CreatePolicyVersion", policy.document.span));
@@ -403,13 +431,14 @@ impl Seeder<'_> {
     fn role(&self, role: &terraform::Role) -> Result<(), Finding> {
         let arn = Arn::role(self.account, &role.path, &role.name.value).to_string();
         let permit = self.permit(arn.clone(), role.span)?;
+        let boundary = role.boundary.as_ref().filter(|boundary| self.may_be_boundary(boundary));
         let input = iam::CreateRole {
             path: role.path.clone(),
             name: role.name.value.clone(),
             description: role.description.clone(),
             trust: self.policy_document(&format!("the trust policy of `{}`", role.name.value), &role.trust),
             max_session_seconds: role.max_session_duration.as_ref().map(|seconds| seconds.value),
-            boundary: role.boundary.as_ref().map(|arn| arn.value.clone()),
+            boundary: boundary.map(|arn| arn.value.clone()),
             tags: role.tags.clone(),
             written: role.span,
             max_session_written: role.max_session_duration.as_ref().map(|seconds| seconds.span),
@@ -419,11 +448,7 @@ impl Seeder<'_> {
             false => ("CreateRole", iam::create_role(self.world, &permit, input).map(|_| ())),
         };
         done.map_err(|error| refusal(&error, operation, role.trust.span))?;
-        if self.is_old {
-            // What stands there for years is not refused; a statement that nobody can read is told all the same.
-            let (_, problems) = landfall_policy::parse::policy(&role.trust, PolicyKind::Trust);
-            self.aside.borrow_mut().extend(problems.iter().take(PROBLEMS_SHOWN).map(Problem::finding));
-        }
+        self.note_old_problems(&role.trust, PolicyKind::Trust);
         // A policy that can't be read is unknown, which is told; the others are what they are.
         self.policies::<Role>((role.name.value.as_str(), arn.as_str()), &role.inline, &role.attached);
         Ok(())

@@ -34,6 +34,7 @@ pub use checks::check_length;
 pub use documents::{DocumentInput, Way, check_principals};
 pub use holders::{attach, put_policy};
 pub(crate) use policies::check_policy_exists;
+pub use policies::policy_exists;
 pub use policies::{CreatePolicy, create_policy, restate_policy};
 pub use providers::{CreateProvider, create_provider, restate_provider};
 pub use roles::{CreateRole, create_role, restate_role};

@@ -38,6 +38,11 @@ pub fn terraform_variables() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The workspace that Terraform is told to take.
+pub fn terraform_workspace() -> Option<String> {
+    environment().get("TF_WORKSPACE").filter(|name| !name.is_empty()).map(str::to_owned)
+}
+
 /// The words of the command line, the program's own name first.
 pub fn arguments() -> Vec<std::ffi::OsString> {
     std::env::args_os().collect()

@@ -108,7 +108,7 @@ pub struct Variables {
     /// A Terraform variable; may be repeated
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = key_value)]
     texts: Vec<(String, String)>,
-    /// A file of Terraform variables (*.tfvars), as Terraform's -var-file; may be repeated
+    /// A file of Terraform variables (*.tfvars, *.tfvars.json), as Terraform's -var-file; may be repeated
     #[arg(long = "var-file", value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -176,6 +176,7 @@ pub fn terraform(
         region,
         variables: variables.texts.iter().cloned().collect(),
         environment: edge::terraform_variables(),
+        workspace: edge::terraform_workspace(),
     };
     let mut modules = Vec::new();
     for path in paths {

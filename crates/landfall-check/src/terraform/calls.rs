@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use landfall_types::{Finding, Span};
 
+use super::doubts::About;
 use super::eval::{Call, Evaluator};
 use super::references;
 use super::resources::missing_argument;
@@ -40,7 +41,7 @@ impl<'a> Evaluator<'a> {
             let detail = format!("No module call named \"{name}\" is declared in {}.", self.place());
             return (self.undeclared("module", &detail, name, declared, span), &[]);
         };
-        let instances = match self.module_instances(name, block) {
+        let instances = match self.call_instances(name, block) {
             Ok(instances) => instances,
             Err(value) => return (value.at(span), &[]),
         };
@@ -65,7 +66,7 @@ impl<'a> Evaluator<'a> {
     /// All that a call gives back: a map, a list of maps with `count`, a map of maps with `for_each`.
     fn whole(&self, name: &str, block: &'a Block, span: Span) -> Value {
         self.once(&format!("module.{name}"), span, || {
-            let instances = match self.module_instances(name, block) {
+            let instances = match self.call_instances(name, block) {
                 Ok(instances) => instances,
                 Err(value) => return value,
             };
@@ -114,10 +115,20 @@ impl<'a> Evaluator<'a> {
     pub(super) fn with_all_called(self: &Rc<Self>) -> Vec<Rc<Self>> {
         let mut all = vec![Rc::clone(self)];
         let mut next = 0;
-        while let Some(module) = all.get(next).filter(|_| all.len() < MODULES_MAX).map(Rc::clone) {
+        while let Some(module) = all.get(next).map(Rc::clone) {
             next += 1;
             for (name, block) in &module.module.modules {
-                if let Ok(instances) = module.module_instances(name, block) {
+                if all.len() >= MODULES_MAX {
+                    let message = format!(
+                        "there are more than {MODULES_MAX} modules, which is the limit: `{}module.{name}` and those \
+                         after it are not read",
+                        module.prefix()
+                    );
+                    self.doubt(About::AllPermissions, message.as_str(), block.header);
+                    self.report(Finding::error("terraform-limit", message).at(block.header, "from here on"));
+                    return all;
+                }
+                if let Ok(instances) = module.call_instances(name, block) {
                     all.extend(instances.iter().map(|(_, module)| Rc::clone(module)));
                 }
             }
@@ -126,7 +137,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The instances of a call.
-    fn module_instances(&self, name: &str, block: &'a Block) -> Instances<'a> {
+    pub(super) fn call_instances(&self, name: &str, block: &'a Block) -> Instances<'a> {
         if let Some(known) = self.called_modules.borrow().get(name) {
             return known.clone();
         }
@@ -175,12 +186,25 @@ impl<'a> Evaluator<'a> {
             if !matches!(value.kind, Kind::Map(_) | Kind::Set(_)) {
                 return Err(self.not_countable(&address, &value, span));
             }
-            let made =
-                self.elements(&value, span)?.into_iter().take(INSTANCES_MAX).filter_map(|(key, element)| {
-                    let text = key.as_text()?;
-                    let scope = Scope::default().with("each", references::each(key.clone(), element));
-                    one(Some(key), format!("{address}[\"{text}\"]"), scope)
-                });
+            let elements = self.elements(&value, span)?;
+            if elements.len() > INSTANCES_MAX {
+                let message = format!(
+                    "`{address}` has {} instances, and {INSTANCES_MAX} are read at most: none of them is read",
+                    elements.len()
+                );
+                return Err(self.fail("terraform-limit", message, span, "this is iterated over"));
+            }
+            let made = elements.into_iter().filter_map(|(key, element)| {
+                let Some(text) = key.as_text() else {
+                    let cause = key.cause().unwrap_or_else(|| "a key of for_each is not a string".into());
+                    let what = format!("a key of `{address}`; that instance is not read");
+                    self.note_unknown(&cause, span, what);
+                    self.note_missing(&address, &cause, span);
+                    return None;
+                };
+                let scope = Scope::default().with("each", references::each(key.clone(), element));
+                one(Some(key), format!("{address}[\"{text}\"]"), scope)
+            });
             return Ok(made.collect());
         }
         Ok(one(None, address, Scope::default()).into_iter().collect())

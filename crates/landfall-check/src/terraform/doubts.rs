@@ -25,6 +25,14 @@ pub enum About {
     Trust(String),
     /// The audiences of the provider with this ARN: it may take others than the model has.
     Audiences(String),
+    /// The policies of the role with this name, its boundary included: it may have others than the model has.
+    Permissions(String),
+    /// The policies of roles, nobody knows of which.
+    AllPermissions,
+    /// Which roles there are.
+    Roles,
+    /// Which providers there are.
+    Providers,
 }
 
 /// What would be made, by which resource, and where its name stands.

@@ -12,6 +12,7 @@ use landfall_types::tree::Key;
 use landfall_types::{Finding, SourceId, SourceMap, Span};
 
 use super::calls::Instances;
+use super::doubts::{About, Doubt};
 use super::functions;
 use super::library::Disk;
 use super::model::Settings;
@@ -43,6 +44,9 @@ struct Shared {
     /// What is unknown, by cause.
     unknowns: RefCell<BTreeMap<Rc<str>, Vec<Place>>>,
     objects: RefCell<Vec<Rc<Object>>>,
+    /// Why not all instances of a resource are known, and where that is written, by its address.
+    missing: RefCell<BTreeMap<String, (Rc<str>, Span)>>,
+    doubts: RefCell<Vec<Doubt>>,
     depth: Cell<u32>,
     steps: Cell<u64>,
 }
@@ -576,6 +580,31 @@ impl<'a> Evaluator<'a> {
         if !places.iter().any(|(other, text)| *other == span && *text == what) {
             places.push((span, what));
         }
+    }
+
+    /// Notes that there may be instances of a resource that are not read.
+    pub fn note_missing(&self, address: &str, cause: &Rc<str>, span: Span) {
+        let mut missing = self.shared.missing.borrow_mut();
+        missing.entry(address.to_owned()).or_insert_with(|| (cause.clone(), span));
+    }
+
+    /// Why not all instances of a resource are known, and where that is written.
+    pub fn missing(&self, address: &str) -> Option<(Rc<str>, Span)> {
+        self.shared.missing.borrow().get(address).cloned()
+    }
+
+    /// Notes what isn't known and can't be seen in the model, once.
+    pub fn doubt(&self, about: About, because: impl Into<String>, span: Span) {
+        let doubt = Doubt { about, because: because.into(), span };
+        let mut doubts = self.shared.doubts.borrow_mut();
+        if !doubts.contains(&doubt) {
+            doubts.push(doubt);
+        }
+    }
+
+    /// All that isn't known, of all modules of the root module.
+    pub fn take_doubts(&self) -> Vec<Doubt> {
+        self.shared.doubts.take()
     }
 
     /// Everything that was found in all modules of the root module.

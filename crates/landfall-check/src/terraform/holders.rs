@@ -152,7 +152,7 @@ impl Reader<'_, '_> {
                 else {
                     continue;
                 };
-                let attached = self.attached(arns, managed, object.span);
+                let attached = self.attached(&object, arns, managed);
                 for owner in all_of(owners) {
                     match self.owner_of(&owner, &object, holders) {
                         Owner::Here(holder) => attach(holder.policies().1, attached.clone()),
@@ -176,10 +176,16 @@ impl Reader<'_, '_> {
     ) -> Owner<&'h mut H> {
         if let Some(of) = value.as_unknown().and_then(|unknown| unknown.of.clone()) {
             let found = holders.iter_mut().find(|holder| *holder.address() == *of);
+            if found.is_none() && H::KIND == HolderKind::Role {
+                self.doubt_owner(object, value);
+            }
             return found.map_or(Owner::Nowhere, Owner::Here);
         }
         let noun = H::KIND.noun();
         let Some(name) = self.known_text(value, || format!("the {noun} of `{}`", object.address)) else {
+            if H::KIND == HolderKind::Role {
+                self.doubt_owner(object, value);
+            }
             return Owner::Nowhere;
         };
         if name.value.contains([':', '/']) {

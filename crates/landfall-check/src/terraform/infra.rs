@@ -50,6 +50,7 @@ pub(super) fn build(root: &Rc<Evaluator>) -> Infra {
         infra.unread.extend(reader.unread());
     }
     infra.outputs = Reader { evaluator: root }.outputs();
+    super::unsure::doubt(&readers, &mut infra);
     infra
 }
 
@@ -237,7 +238,13 @@ impl<'e, 'a> Reader<'e, 'a> {
     }
 
     fn provider(&self, object: &Object, managed: Option<&Block>) -> Option<OidcProvider> {
-        let url = self.text(object, "url")?;
+        let Some(url) = self.text(object, "url") else {
+            if managed.is_some() {
+                let because = format!("the url of `{}` is unknown", object.address);
+                self.evaluator.doubt(About::Providers, because, object.span);
+            }
+            return None;
+        };
         let list = object.written("client_id_list");
         let thumbprints = object.written("thumbprint_list").and_then(Value::items).unwrap_or_default();
         Some(OidcProvider {
@@ -286,7 +293,7 @@ impl<'e, 'a> Reader<'e, 'a> {
             max_session_duration: self.seconds(object, "max_session_duration"),
             boundary: self.boundary(object, policies),
             inline: self.inline_blocks(object),
-            attached: attached.map(|arns| self.attached(arns, policies, object.span)).unwrap_or_default(),
+            attached: attached.map(|arns| self.attached(object, arns, policies)).unwrap_or_default(),
             tags: self.tags(object, block),
             name: name.name,
             name_unknown: name.unknown,
@@ -298,7 +305,7 @@ impl<'e, 'a> Reader<'e, 'a> {
     pub(super) fn boundary(&self, object: &Object, policies: &[CustomerPolicy]) -> Option<Spanned<String>> {
         let is_empty = |value: &Value| value.as_text().is_some_and(|text| text.is_empty());
         let boundary = object.written("permissions_boundary").filter(|value| !is_empty(value));
-        boundary.and_then(|value| self.policy_arn(value, policies))
+        boundary.and_then(|value| self.policy_arn_of(object, value, policies))
     }
 
     fn seconds(&self, object: &Object, name: &str) -> Option<Spanned<u32>> {
@@ -327,6 +334,9 @@ impl<'e, 'a> Reader<'e, 'a> {
                 entries.find(|(key, value)| key.text == name && !value.is_null()).map(|(_, value)| value)
             };
             // `inline_policy {}` means that the role has none.
+            if let Some(cause) = block.cause() {
+                self.doubt_policies(object, &cause, block.span);
+            }
             let Some(policy) = find("policy") else { continue };
             let name = find("name").and_then(Value::as_text);
             policies.push(InlinePolicy {
@@ -338,10 +348,29 @@ impl<'e, 'a> Reader<'e, 'a> {
         policies
     }
 
-    pub(super) fn attached(&self, arns: &Value, policies: &[CustomerPolicy], span: Span) -> Vec<Attachment> {
+    pub(super) fn attached(
+        &self,
+        object: &Object,
+        arns: &Value,
+        policies: &[CustomerPolicy],
+    ) -> Vec<Attachment> {
         let items = arns.items().map_or_else(|| vec![arns.clone()], <[Value]>::to_vec);
-        let arns = items.iter().filter_map(|item| self.policy_arn(item, policies));
-        arns.map(|policy_arn| Attachment { policy_arn, span }).collect()
+        let arns = items.iter().filter_map(|item| self.policy_arn_of(object, item, policies));
+        arns.map(|policy_arn| Attachment { policy_arn, span: object.span }).collect()
+    }
+
+    /// As [`Self::policy_arn`]; without it the policies of whom it is for aren't known.
+    fn policy_arn_of(
+        &self,
+        object: &Object,
+        value: &Value,
+        policies: &[CustomerPolicy],
+    ) -> Option<Spanned<String>> {
+        let arn = self.policy_arn(value, policies);
+        if arn.is_none() && !value.is_null() {
+            self.doubt_policies(object, value.cause_or("it is not an ARN"), value.span);
+        }
+        arn
     }
 
     /// A policy's ARN. One of this module whose name is unknown is found by its address.
@@ -530,7 +559,7 @@ const READ: [&str; 44] = [
 ];
 
 /// A name for a resource whose own is unknown: its label, with the key of its instance behind it.
-fn stand_in(address: &str) -> String {
+pub(super) fn stand_in(address: &str) -> String {
     let (_, address) = split_module(address);
     let label = address.split_once('.').map_or(address, |(_, label)| label);
     let name: String =
@@ -539,7 +568,7 @@ fn stand_in(address: &str) -> String {
 }
 
 /// The modules before a resource's address, and the rest of it.
-fn split_module(address: &str) -> (&str, &str) {
+pub(super) fn split_module(address: &str) -> (&str, &str) {
     let mut rest = address;
     while let Some(name) = rest.strip_prefix("module.") {
         // A key may have dots in it.

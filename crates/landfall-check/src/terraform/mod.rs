@@ -20,12 +20,14 @@ mod eval;
 mod functions;
 mod holders;
 mod infra;
+mod json_syntax;
 pub mod json_text;
 mod library;
 mod looked_up;
 mod loose;
 mod model;
 mod module;
+mod overrides;
 mod policy_document;
 mod references;
 mod resources;
@@ -34,6 +36,7 @@ mod syntax;
 mod template;
 mod types;
 mod unclosed;
+mod unsure;
 mod users;
 mod value;
 
@@ -55,7 +58,8 @@ use landfall_types::{Finding, SourceId, SourceMap};
 
 /// A root module of Terraform.
 pub struct Root<'a> {
-    /// The files of its folder: `*.tf`, `terraform.tfvars`, `*.auto.tfvars`. Sources are named by their paths.
+    /// The files of its folder: `*.tf`, `terraform.tfvars`, `*.auto.tfvars`, and these with `.json` behind it. Sources
+    /// are named by their paths.
     pub files: Vec<SourceId>,
     /// Further files of variables; a later one wins, and all win over those of the folder.
     pub values: Vec<SourceId>,

@@ -20,6 +20,8 @@ pub struct Settings {
     pub variables: BTreeMap<String, String>,
     /// Values of the environment (`TF_VAR_…`, without that beginning), read alike. Files of values win over them.
     pub environment: BTreeMap<String, String>,
+    /// The workspace that `TF_WORKSPACE` names; without it the one that `terraform workspace select` has written down.
+    pub workspace: Option<String>,
 }
 
 /// All that was understood of one root module.

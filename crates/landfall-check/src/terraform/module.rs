@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use landfall_types::{Finding, SourceId, SourceMap, Span};
 
 use super::syntax::{self, Attribute, Block, Body};
+use super::{json_syntax, overrides};
 
 /// A parsed file.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ pub(super) struct Module<'a> {
 }
 
 /// Parses the module's files, and files of values whatever their names are. Files of other kinds are left to `file()`
-/// and `templatefile()`.
+/// and `templatefile()`. Override files are merged into the others.
 pub(super) fn parse(
     sources: &SourceMap,
     files: &[SourceId],
@@ -66,51 +67,57 @@ pub(super) fn parse(
 ) -> (Vec<File>, Vec<Finding>, bool) {
     let mut parsed = Vec::new();
     let mut findings = Vec::new();
+    let mut overriding = Vec::new();
     for &id in files {
         let name = sources.name(id);
         let base = name.rsplit(['/', '\\']).next().unwrap_or("");
-        let role = match base {
+        let stem = base.strip_suffix(".json").unwrap_or(base);
+        let role = match stem {
+            // Editors' own files, which Terraform leaves alone.
+            stem if stem.starts_with('.') => continue,
             "terraform.tfvars" => FileRole::Values,
-            base if base.ends_with(".auto.tfvars") => FileRole::AutoValues,
-            base if base.ends_with(".tf") && !is_override(base) => FileRole::Configuration,
-            base => {
-                findings.extend(not_read(base, id));
-                continue;
-            }
+            stem if stem.ends_with(".auto.tfvars") => FileRole::AutoValues,
+            stem if stem.ends_with(".tf") => FileRole::Configuration,
+            _ => continue,
         };
-        let (body, found) = syntax::parse_file(id, &name, &sources.text(id));
+        let (body, found) = read_file(sources, id, role);
         findings.extend(found);
-        parsed.push(File { name: name.to_string(), body, role });
+        let file = File { name: name.to_string(), body, role };
+        match stem.strip_suffix(".tf").is_some_and(overrides::is_override) {
+            true => overriding.push(file),
+            false => parsed.push(file),
+        }
     }
     for (position, &id) in values.iter().enumerate() {
-        let name = sources.name(id);
-        let (body, found) = syntax::parse_file(id, &name, &sources.text(id));
+        let role = FileRole::NamedValues(position);
+        let (body, found) = read_file(sources, id, role);
         findings.extend(found);
-        parsed.push(File { name: name.to_string(), body, role: FileRole::NamedValues(position) });
+        parsed.push(File { name: sources.name(id).to_string(), body, role });
     }
-    parsed.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
+    let by_name = |a: &File, b: &File| (a.role, &a.name).cmp(&(b.role, &b.name));
+    parsed.sort_by(by_name);
+    overriding.sort_by(by_name);
     let incomplete = !findings.is_empty();
+    for file in overriding {
+        if !parsed.iter().any(|file| file.role == FileRole::Configuration) {
+            let none = File { name: file.name.clone(), body: Body::default(), role: FileRole::Configuration };
+            parsed.insert(0, none);
+        }
+        let configuration = parsed.iter_mut().filter(|file| file.role == FileRole::Configuration);
+        let mut bodies: Vec<&mut Body> = configuration.map(|file| &mut file.body).collect();
+        findings.extend(overrides::merge(&mut bodies, file.body));
+    }
     (parsed, findings, incomplete)
 }
 
-fn is_override(base: &str) -> bool {
-    base == "override.tf" || base.ends_with("_override.tf")
-}
-
-/// What Terraform would read of a file that isn't read here.
-fn not_read(base: &str, id: SourceId) -> Option<Finding> {
-    let what = if is_override(base) {
-        "override files are not merged into the module here"
-    } else if base.ends_with(".tf.json")
-        || base == "terraform.tfvars.json"
-        || base.ends_with(".auto.tfvars.json")
-    {
-        "Terraform's JSON syntax is not read here"
-    } else {
-        return None;
-    };
-    let message = format!("{base} is not read: {what}, so all that it says is unknown");
-    Some(Finding::warning("terraform-unread", message).at(Span::new(id, 0, 0), "not read"))
+/// Reads a file by its syntax: JSON where its name ends so.
+fn read_file(sources: &SourceMap, id: SourceId, role: FileRole) -> (Body, Vec<Finding>) {
+    let (name, text) = (sources.name(id), sources.text(id));
+    match (name.ends_with(".json"), role) {
+        (false, _) => syntax::parse_file(id, &name, &text),
+        (true, FileRole::Configuration) => json_syntax::parse_file(id, &name, &text),
+        (true, _) => json_syntax::parse_values(id, &name, &text),
+    }
 }
 
 impl<'a> Module<'a> {

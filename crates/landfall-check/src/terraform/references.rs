@@ -31,7 +31,7 @@ impl Evaluator<'_> {
                 (Value::text(if is_here { "." } else { self.module.folder }, span), rest)
             }
             ("terraform" | "tofu", [Step::Attribute(name), rest @ ..]) if name == "workspace" => {
-                (Value::text("default", span), rest)
+                (Value::text(self.workspace().as_str(), span), rest)
             }
             ("each" | "count" | "self", _) => (self.out_of_place(name, span), &[][..]),
             (kind, [Step::Attribute(name), rest @ ..]) => (self.managed(kind, name, span), rest),
@@ -44,6 +44,16 @@ impl Evaluator<'_> {
             }
         };
         self.follow(value, rest, span, scope)
+    }
+
+    /// The workspace that `terraform apply` would be run in.
+    /// <https://developer.hashicorp.com/terraform/language/state/workspaces>
+    fn workspace(&self) -> String {
+        let selected = || {
+            let file = self.reading.disk.text(".terraform/environment")?;
+            Some(self.sources.text(file).trim().to_owned()).filter(|name| !name.is_empty())
+        };
+        self.settings.workspace.clone().or_else(selected).unwrap_or_else(|| "default".to_owned())
     }
 
     fn out_of_place(&self, name: &str, span: Span) -> Value {

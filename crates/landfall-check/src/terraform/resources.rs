@@ -87,13 +87,16 @@ impl Evaluator<'_> {
         if let Some(unknown) = count.as_unknown() {
             let what = format!("how many of `{address}` there are; none is read");
             self.note_unknown(&unknown.cause, span, what);
+            self.note_missing(address, &unknown.cause, span);
             return count.clone();
         }
         let Some(count) = count.as_index().filter(|count| *count <= INSTANCES_MAX) else {
             let message = format!(
-                "Invalid count argument: expected a whole number from 0 to {INSTANCES_MAX}, found {}",
+                "Invalid count argument: expected a whole number from 0 to {INSTANCES_MAX}, which is the limit here, \
+                 found {}",
                 count.as_text().unwrap_or_else(|| count.kind_name().into())
             );
+            self.note_missing(address, &message.as_str().into(), span);
             return self.fail("terraform-value", message, span, "this is the count");
         };
         let instances = (0..count).map(|index| {
@@ -109,6 +112,7 @@ impl Evaluator<'_> {
             Kind::Unknown(unknown) => {
                 let what = format!("which of `{address}` there are; none is read");
                 self.note_unknown(&unknown.cause, span, what);
+                self.note_missing(address, &unknown.cause, span);
                 return elements.clone();
             }
             Kind::Map(_) | Kind::Set(_) => match self.elements(elements, span) {
@@ -125,14 +129,24 @@ impl Evaluator<'_> {
                     .at(span, "this is neither a map nor a set of strings")
                     .help("put a list into toset(…)");
                 self.report(finding);
+                self.note_missing(address, &message.as_str().into(), span);
                 return Value::failed(message, span);
             }
         };
+        if pairs.len() > INSTANCES_MAX {
+            let message = format!(
+                "`{address}` has {} instances, and {INSTANCES_MAX} are read at most: none of them is read",
+                pairs.len()
+            );
+            self.note_missing(address, &message.as_str().into(), span);
+            return self.fail("terraform-limit", message, span, "this is iterated over");
+        }
         let mut instances = Vec::new();
-        for (key, element) in pairs.into_iter().take(INSTANCES_MAX) {
+        for (key, element) in pairs {
             let Some(name) = key.as_text() else {
                 let cause = key.cause().unwrap_or_else(|| "a key of for_each is not a string".into());
                 self.note_unknown(&cause, span, format!("a key of `{address}`; that instance is not read"));
+                self.note_missing(address, &cause, span);
                 continue;
             };
             let key_span = key.span;
@@ -219,7 +233,18 @@ impl Evaluator<'_> {
             Ok(elements) => elements,
             Err(unknown) => return vec![unknown.at(block.header)],
         };
-        let blocks = elements.into_iter().take(DYNAMIC_BLOCKS_MAX).map(|(key, element)| {
+        if elements.len() > DYNAMIC_BLOCKS_MAX {
+            let message = format!(
+                "a dynamic `{label}` block makes {} blocks, and {DYNAMIC_BLOCKS_MAX} are read at most: none of them \
+                 is read",
+                elements.len()
+            );
+            let span = for_each.value.span;
+            return vec![
+                self.fail("terraform-limit", message, span, "this is iterated over").at(block.header),
+            ];
+        }
+        let blocks = elements.into_iter().map(|(key, element)| {
             let inner = scope.with(iterator, references::each(key, element));
             self.nested(content.header, &content.body, &inner)
         });
@@ -240,7 +265,7 @@ impl Evaluator<'_> {
     pub fn provider_region(&self, alias: Option<&str>) -> Option<Value> {
         self.with_provider(alias, &|evaluator, block| {
             let region = block.body.attribute("region")?;
-            let name = format!("provider.aws at {}", block.header.start);
+            let name = format!("provider.aws at {:?}", region.value.span);
             Some(evaluator.once(&name, region.value.span, || {
                 let value = evaluator.eval(&region.value, &Scope::default());
                 if let Some(unknown) = value.as_unknown() {
@@ -258,7 +283,7 @@ impl Evaluator<'_> {
         self.with_provider(alias, &|evaluator, provider| {
             let default_tags = provider.body.blocks.iter().find(|inner| inner.kind == "default_tags")?;
             let tags = default_tags.body.attribute("tags")?;
-            let name = format!("provider.aws at {} (default_tags)", provider.header.start);
+            let name = format!("provider.aws at {:?} (default_tags)", tags.value.span);
             Some(evaluator.once(&name, tags.value.span, || evaluator.eval(&tags.value, &Scope::default())))
         })
     }

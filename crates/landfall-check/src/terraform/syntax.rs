@@ -1,4 +1,4 @@
-//! HCL text to a syntax tree of our own. The only file that knows the HCL library.
+//! HCL text to a syntax tree of our own. The only file that knows the HCL library; `json_syntax` makes the same tree.
 //!
 //! The tree is what the evaluator needs and no more: spans are ours, heredocs are templates whose
 //! literal parts remember where they stand, and a chain of attribute steps is a list, not a nest.
@@ -150,7 +150,7 @@ pub(super) fn parse_file(source: SourceId, name: &str, text: &str) -> (Body, Vec
     }
     // A byte order mark is not part of the language; Terraform skips it too.
     let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    let reader = Reader { source, offset: start };
+    let reader = Reader { place: Place { source, offset: start, whole: None } };
     match hcl_edit::parser::parse_body(text.get(start..).unwrap_or("")) {
         Ok(body) => (reader.body(&body), Vec::new()),
         Err(error) => recover(source, text, start, &error),
@@ -159,17 +159,51 @@ pub(super) fn parse_file(source: SourceId, name: &str, text: &str) -> (Body, Vec
 
 /// Reads one expression, such as the value of `--var`.
 pub(super) fn parse_expression(source: SourceId, text: &str) -> Result<Expr, Box<Finding>> {
-    match hcl_edit::parser::parse_expr(text) {
-        Ok(expression) => Ok(Reader { source, offset: 0 }.expr(&expression)),
-        Err(error) => Err(Box::new(syntax_finding(source, text, 0..text.len(), &error))),
-    }
+    parse_expression_at(text, Place { source, offset: 0, whole: None })
 }
 
 /// Reads a template file as `templatefile` does.
 pub(super) fn parse_template(source: SourceId, text: &str) -> Result<Vec<Part>, Box<Finding>> {
+    parse_template_at(text, Place { source, offset: 0, whole: None })
+}
+
+/// Where a text that is parsed stands in its source.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub source: SourceId,
+    /// Where it begins.
+    pub offset: usize,
+    /// The place of all its parts, where they have none of their own: it is written with escapes.
+    pub whole: Option<Span>,
+}
+
+impl Place {
+    fn span(self, start: usize, end: usize) -> Span {
+        self.whole.unwrap_or_else(|| Span::new(self.source, start + self.offset, end + self.offset))
+    }
+
+    fn moved(self, mut finding: Finding) -> Box<Finding> {
+        for label in &mut finding.labels {
+            label.span = self.span(label.span.start as usize, label.span.end as usize);
+        }
+        finding.help.clear();
+        Box::new(finding)
+    }
+}
+
+/// Reads a template that is part of a source.
+pub(super) fn parse_template_at(text: &str, place: Place) -> Result<Vec<Part>, Box<Finding>> {
     match hcl_edit::parser::parse_template(text) {
-        Ok(template) => Ok(Reader { source, offset: 0 }.parts(&template)),
-        Err(error) => Err(Box::new(syntax_finding(source, text, 0..text.len(), &error))),
+        Ok(template) => Ok(Reader { place }.parts(&template)),
+        Err(error) => Err(place.moved(syntax_finding(place.source, text, 0..text.len(), &error))),
+    }
+}
+
+/// Reads an expression that is part of a source.
+pub(super) fn parse_expression_at(text: &str, place: Place) -> Result<Expr, Box<Finding>> {
+    match hcl_edit::parser::parse_expr(text) {
+        Ok(expression) => Ok(Reader { place }.expr(&expression)),
+        Err(error) => Err(place.moved(syntax_finding(place.source, text, 0..text.len(), &error))),
     }
 }
 
@@ -188,7 +222,7 @@ fn recover(
         let chunk = text.get(from..until).unwrap_or("");
         match hcl_edit::parser::parse_body(chunk) {
             Ok(part) => {
-                let part = Reader { source, offset: from }.body(&part);
+                let part = Reader { place: Place { source, offset: from, whole: None } }.body(&part);
                 body.attributes.extend(part.attributes);
                 body.blocks.extend(part.blocks);
             }
@@ -271,15 +305,14 @@ fn found_there(rest: &str) -> (String, usize) {
 }
 
 struct Reader {
-    source: SourceId,
-    /// Where the text that was parsed begins in its source.
-    offset: usize,
+    /// Where the text that was parsed stands.
+    place: Place,
 }
 
 impl Reader {
     fn span(&self, range: Option<std::ops::Range<usize>>) -> Span {
         let range = range.unwrap_or(0..0);
-        Span::new(self.source, range.start + self.offset, range.end + self.offset)
+        self.place.span(range.start, range.end)
     }
 
     fn body(&self, body: &st::Body) -> Body {

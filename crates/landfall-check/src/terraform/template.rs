@@ -16,6 +16,8 @@ struct Output {
     pieces: Vec<Piece>,
     /// Why each hole is unknown.
     causes: Vec<Rc<str>>,
+    /// The place of the whole. A literal part that has this place has none of its own.
+    whole: Option<Span>,
     /// A part that must be a string is none.
     failed: Option<Value>,
 }
@@ -27,7 +29,7 @@ impl Evaluator<'_> {
         if let [Part::Value(expr)] = parts {
             return self.eval(expr, scope);
         }
-        let mut output = Output::default();
+        let mut output = Output { whole: Some(span), ..Output::default() };
         self.write_parts(parts, scope, &mut output);
         if let Some(failed) = output.failed {
             return failed;
@@ -51,7 +53,12 @@ impl Evaluator<'_> {
             match part {
                 Part::Literal { text, span } => {
                     let start = output.text.len();
-                    output.pieces.extend(literal_pieces(self.sources, text, *span, start));
+                    let is_escaped = || self.sources.excerpt(*span).starts_with('"');
+                    if output.whole == Some(*span) && is_escaped() {
+                        output.pieces.push(Piece { start, length: text.len(), span: *span, linear: false });
+                    } else {
+                        output.pieces.extend(literal_pieces(self.sources, text, *span, start));
+                    }
                     output.text.push_str(text);
                 }
                 Part::Value(expr) => {

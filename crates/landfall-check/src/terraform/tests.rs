@@ -153,6 +153,7 @@ fn settings(variables: BTreeMap<String, String>) -> Settings {
         region: "eu-west-1".to_owned(),
         variables,
         environment: BTreeMap::new(),
+        workspace: None,
     }
 }
 
@@ -245,7 +246,9 @@ impl Files {
 impl Disk for Files {
     fn configuration(&self, folder: &str) -> Option<Vec<SourceId>> {
         let folder = self.place(folder);
-        let files = self.files.iter().filter(|(name, _)| folder_of(name) == folder && name.ends_with(".tf"));
+        let files = self.files.iter().filter(|(name, _)| {
+            folder_of(name) == folder && name.ends_with(".tf") | name.ends_with(".tf.json")
+        });
         Some(files.map(|(_, id)| *id).collect())
     }
 

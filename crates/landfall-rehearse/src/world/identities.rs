@@ -1,7 +1,7 @@
 //! Users, groups, instance profiles and what else an account has of IAM, and the policies of whatever holds some.
 
 use landfall_check::terraform;
-use landfall_policy::service_linked;
+use landfall_policy::{PolicyKind, service_linked};
 use landfall_serve::authz::{Call, calls};
 use landfall_serve::iam::entity::Entity;
 use landfall_serve::iam::holders::Holder;
@@ -22,6 +22,7 @@ impl Seeder<'_> {
     ) {
         let mut failed = Vec::new();
         for policy in inline {
+            self.note_old_problems(&policy.document, PolicyKind::Identity);
             let what = format!("the policy `{}` of the {} `{name}`", policy.name, H::NOUN);
             let done = self.permit::<H::Put>(arn.to_owned(), policy.span).and_then(|permit| {
                 let document = self.policy_document(&what, &policy.document);

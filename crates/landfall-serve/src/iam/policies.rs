@@ -136,6 +136,11 @@ pub(super) fn visible_chars(text: &str) -> usize {
 
 const NOT_CARRIED: &str = "AWS has over a thousand managed policies, and only those that CI roles use are carried here: where AWS has this one, make a policy of your own of its document for here";
 
+/// Whether there is a managed policy of this ARN, of AWS or of the account.
+pub fn policy_exists(world: &World, account: AccountId, arn: &str) -> bool {
+    check_policy_exists(world, account, arn).is_ok()
+}
+
 /// Whether a managed policy can be used in an account: its own ones and AWS's can, and of others it does
 /// not learn whether they exist.
 ///

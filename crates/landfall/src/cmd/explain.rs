@@ -101,16 +101,6 @@ impl Explained {
         self.notes.push("what follows is what the policies say that are known".to_owned());
         self
     }
-
-    /// A policy that can't be worked out may allow or deny the call.
-    fn unless_unknown(mut self, unknown: &[String]) -> Self {
-        if let Some(because) = unknown.first() {
-            self.allowed = false;
-            self.answer = format!("not known: a policy of the Terraform may change the answer ({because})");
-            self.notes.push("what follows is what the policies say that are known".to_owned());
-        }
-        self
-    }
 }
 
 /// Explains; tells whether it is allowed.
@@ -143,12 +133,9 @@ fn of_token_or_call(args: &ExplainArgs, sources: &SourceMap) -> Result<Explained
     let source = args.source.clone().or(&config::find(Path::new("."))?)?;
     let said = args.role.as_deref().unwrap_or_default();
     let standing = role::find(sources, said, &source, kind, claims.as_ref())?;
-    let (world, role) = (&standing.world, &standing.role);
     match (&claims, &args.action) {
         (Some(claims), None) => exchange(&standing, claims, sources),
-        (_, Some(action)) => {
-            Ok(call(world, role, claims.as_ref(), action, args)?.unless_unknown(&standing.unknown))
-        }
+        (_, Some(action)) => call(&standing, claims.as_ref(), action, args, sources),
         (None, None) => Err(usage("say what to explain: --token, --claims, --workflow or --action")),
     }
 }
@@ -191,8 +178,7 @@ fn of_job(args: &ExplainArgs, path: &Path, sources: &SourceMap) -> Result<Vec<Ex
                 }
                 match &args.action {
                     Some(action) if explained.allowed => {
-                        call(&standing.world, &standing.role, Some(&token.claims), action, args)?
-                            .unless_unknown(&standing.unknown)
+                        call(&standing, Some(&token.claims), action, args, sources)?
                     }
                     _ => explained,
                 }
@@ -283,7 +269,10 @@ fn unknown_exchange(
         let is_of_audience =
             record.finding.as_ref().is_some_and(|finding| finding.rule == "audience-not-registered");
         let may_be = is_of_audience && standing.may_have_other_audiences(&provider.to_string());
-        return may_be.then(|| format!("not all audiences of the provider {provider} are known"));
+        let is_of_provider =
+            record.finding.as_ref().is_some_and(|finding| finding.rule == "provider-missing");
+        let because = may_be.then(|| format!("not all audiences of the provider {provider} are known"));
+        return because.or_else(|| standing.unknown_providers(sources).filter(|_| is_of_provider));
     };
     let is_explicit = matches!(
         decision.outcome,
@@ -331,13 +320,14 @@ fn explained(record: &Record, traces: Vec<StatementTrace>) -> Explained {
 
 /// A call of the role's session.
 fn call(
-    world: &World,
-    role: &Role,
+    standing: &Standing,
     claims: Option<&Claims>,
     action: &str,
     args: &ExplainArgs,
+    sources: &SourceMap,
 ) -> Result<Explained, Failure> {
     check_action(action, &args.resource)?;
+    let (world, role) = (&standing.world, &standing.role);
     let federated_keys = claims.map(|claims| {
         let host =
             claims.text("iss").and_then(|url| Issuer::parse(url).ok()).map(|issuer| issuer.host_and_path());
@@ -378,7 +368,29 @@ fn call(
         }
         finding
     });
-    Ok(Explained { allowed, about: None, subject: None, answer, finding, traces, notes: Vec::new() })
+    let explained =
+        Explained { allowed, about: None, subject: None, answer, finding, traces, notes: Vec::new() };
+    Ok(match unknown_call(standing, &decision, sources) {
+        Some(because) => explained.not_known(&because),
+        None => explained,
+    })
+}
+
+/// Why it isn't known whether a call is allowed: a policy that can't be worked out, or that the role may have besides,
+/// could change the answer.
+fn unknown_call(
+    standing: &Standing,
+    decision: &landfall_policy::Decision,
+    sources: &SourceMap,
+) -> Option<String> {
+    let mut unknown = standing.unknown_permissions(sources);
+    // By its name alone, where nothing else was told of it.
+    unknown.extend(match (decision.unknown.as_slice(), standing.unknown.as_slice()) {
+        ([], _) => Vec::new(),
+        (names, []) => names.to_vec(),
+        (_, told) => told.to_vec(),
+    });
+    (!unknown.is_empty()).then(|| unknown.join("; "))
 }
 
 /// A session of a role, as it would call.

@@ -20,7 +20,7 @@ use landfall_rehearse::snapshot::{self, Snapshot};
 use landfall_rehearse::world::Key;
 use landfall_rehearse::{Rehearsal, Summary};
 use landfall_serve::issuer::Signer;
-use landfall_types::{Finding, Severity, SourceMap};
+use landfall_types::{Finding, SourceMap};
 
 use super::serve::{self, Format};
 use super::token::{self, SignedBy};
@@ -222,11 +222,6 @@ pub async fn run(args: RehearseArgs, environment: &Environment) -> Result<bool, 
     let regions = workflows.iter().flat_map(|(_, workflow)| workflow.regions.clone()).collect();
     let region = files::region_of_pipeline(regions);
     let served = serve::start(&sources, setup(&args, &found, &infra, region)?).await?;
-    let errors: Vec<&Finding> =
-        served.read.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
-    if !errors.is_empty() {
-        return Err(unreadable(&errors, &sources, "the Terraform can't be read"));
-    }
     if !served.seeded.refused.is_empty() {
         return Ok(not_created(&served.seeded.refused, &sources, args.format));
     }

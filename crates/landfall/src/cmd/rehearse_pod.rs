@@ -15,7 +15,7 @@ use landfall_rehearse::process::{self, Ended, Leftovers, Process};
 use landfall_rehearse::scratch::Scratch;
 use landfall_rehearse::snapshot;
 use landfall_serve::log::{self, Record, Verdict};
-use landfall_types::{Finding, Severity, SourceMap};
+use landfall_types::{Finding, SourceMap};
 
 use super::pod_network;
 use super::rehearse::RehearseArgs;
@@ -63,11 +63,6 @@ pub async fn run(args: &RehearseArgs, manifest: &Path, environment: &Environment
     let mut stop = pin!(serve::stop_signal());
     let infra = if args.infra.is_empty() { vec![folder.join("infra")] } else { args.infra.clone() };
     let served = serve::start(&sources, setup(args, &infra)?).await?;
-    let errors: Vec<Finding> =
-        served.read.findings.iter().filter(|one| one.severity == Severity::Error).cloned().collect();
-    if !errors.is_empty() {
-        return Err(unreadable(&errors, &sources));
-    }
     let cluster = the_cluster(&served)?;
     let scratch = Scratch::make("rehearsal").map_err(outside("cannot make a temporary folder"))?;
     let landfall = std::env::current_exe().map_err(outside("cannot find this program's own file"))?;

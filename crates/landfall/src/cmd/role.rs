@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use landfall_check::terraform::{About, Doubt};
+use landfall_check::terraform::{self, About, Doubt};
 use landfall_deliver::{Failure, FailureKind};
 use landfall_policy::PolicyKind;
 use landfall_policy::region::SubjectTemplate;
@@ -113,6 +113,24 @@ impl Standing {
         self.doubts.iter().filter(is_it)
     }
 
+    /// Why not all policies of the role are known, its boundary included, as phrases with a place; empty when they
+    /// are.
+    pub fn unknown_permissions(&self, sources: &SourceMap) -> Vec<String> {
+        let is_it = |doubt: &&Doubt| match &doubt.about {
+            About::Permissions(name) => *name == self.role.name,
+            About::AllPermissions => true,
+            _ => false,
+        };
+        let doubts = self.doubts.iter().filter(is_it);
+        doubts.map(|doubt| format!("{} ({})", doubt.because, sources.place(doubt.span))).collect()
+    }
+
+    /// Why it isn't known which providers the account has, where it isn't.
+    pub fn unknown_providers(&self, sources: &SourceMap) -> Option<String> {
+        let doubt = self.doubts.iter().find(|doubt| doubt.about == About::Providers)?;
+        Some(format!("{} ({})", doubt.because, sources.place(doubt.span)))
+    }
+
     /// Whether not all audiences of a provider are known.
     pub fn may_have_other_audiences(&self, provider_arn: &str) -> bool {
         self.doubts.iter().any(|doubt| matches!(&doubt.about, About::Audiences(arn) if arn == provider_arn))
@@ -152,7 +170,13 @@ pub fn find(
         let arn = arn.clone().unwrap_or_else(|| Arn::role(account, "/", said));
         make(&world, sources, path, &arn, source, kind, claims)?;
     }
-    let role = by_name(&world, account, arn.as_ref(), said)?;
+    let role = by_name(&world, account, arn.as_ref(), said).map_err(|failure| {
+        let unknown = doubts.iter().find(|doubt| doubt.about == About::Roles);
+        match unknown {
+            Some(doubt) => failure.help(format!("{} ({})", doubt.because, sources.place(doubt.span))),
+            None => failure,
+        }
+    })?;
     for problem in landfall_policy::write_time::trust_problems(&role.trust.policy, account.as_str()) {
         let mut finding = problem.finding();
         finding.severity = Severity::Warning;
@@ -199,12 +223,28 @@ pub fn offline(sources: &SourceMap, account: AccountId, source: &RoleSource) -> 
         )));
     }
     let unknown = unknown().map(|finding| finding.message.clone()).collect();
-    Ok(Offline { world, unknown, doubts: read.infra.doubts, blobs })
+    let mut doubts = read.infra.doubts;
+    doubts.extend(read.infra.roles.iter().flat_map(|role| refused_policies(role, &seeded.refused)));
+    Ok(Offline { world, unknown, doubts, blobs })
+}
+
+/// The policies of a role that were not attached to it: AWS may have what is not among these files.
+fn refused_policies<'r>(
+    role: &'r terraform::Role,
+    refused: &'r [Finding],
+) -> impl Iterator<Item = Doubt> + use<'r> {
+    let is_at = |span: Span| refused.iter().any(|it| it.labels.iter().any(|label| label.span == span));
+    let arns = role.attached.iter().map(|it| &it.policy_arn).chain(&role.boundary);
+    arns.filter(move |arn| is_at(arn.span)).map(|arn| Doubt {
+        about: About::Permissions(role.name.value.clone()),
+        because: format!("the policy `{}` is not among these files", arn.value),
+        span: arn.span,
+    })
 }
 
 /// Whether a finding is about something that Terraform reads, and that was left out here.
 fn is_unread(finding: &Finding) -> bool {
-    matches!(finding.rule, "terraform-syntax" | "terraform-duplicate" | "terraform-unread")
+    matches!(finding.rule, "terraform-syntax" | "terraform-duplicate" | "terraform-override")
 }
 
 /// Reads a policy document from a file.

@@ -15,7 +15,7 @@ use landfall_serve::issuer::IssuerKind;
 use landfall_serve::log::{self, Audit, Follower, Record, Verdict};
 use landfall_serve::world::{RegistryMode, RootKey};
 use landfall_serve::{Config, Place, Running, StartError, World};
-use landfall_types::{AccountId, Finding, Issuer, Secret, SourceMap};
+use landfall_types::{AccountId, Finding, Issuer, Secret, Severity, SourceMap};
 use tokio::sync::oneshot;
 
 use super::usage;
@@ -284,6 +284,7 @@ impl Served {
 /// Unreadable input, a port that is taken.
 pub async fn start(sources: &SourceMap, setup: Setup<'_>) -> Result<Served, Failure> {
     let (read, region) = read(sources, &setup)?;
+    refuse_errors(sources, &read)?;
     let (place, blobs) = match setup.data {
         Some(dir) => (Place::Data(dir.to_owned()), None),
         None => {
@@ -302,6 +303,16 @@ pub async fn start(sources: &SourceMap, setup: Setup<'_>) -> Result<Served, Fail
     let left_behind = runner::begin(&server.world, engine).await;
     let seeded = world::seed(&server.world, &read.infra, setup.account, &region);
     Ok(Served { server, _blobs: blobs, read, seeded, region, left_behind })
+}
+
+/// What Terraform would stop at as well: an AWS side without it would answer what the account doesn't.
+fn refuse_errors(sources: &SourceMap, read: &files::ReadInfra) -> Result<(), Failure> {
+    let mut errors = read.findings.iter().filter(|finding| finding.severity == Severity::Error).peekable();
+    if errors.peek().is_none() {
+        return Ok(());
+    }
+    errors.for_each(|finding| ui::finding_on_stderr(finding, sources));
+    Err(usage("the Terraform can't be read"))
 }
 
 /// The same AWS side without a port: for questions that need no client. Its images, if it had any,

@@ -67,6 +67,8 @@ struct Answer {
     provider: ProviderFacts,
     /// Whether the account has the provider.
     exists: bool,
+    /// Why it isn't known whether the account has it, where it isn't.
+    unknown: Option<String>,
     who: Who,
     only: Option<Only>,
 }
@@ -135,7 +137,8 @@ fn ask(
     for (provider, exists) in providers(standing) {
         let who = prove::who(trust, &provider, &arn, templates).map_err(too_large)?;
         let only = meant.as_ref().map(|meant| prove::only(trust, &provider, &arn, meant, templates));
-        answers.push(Answer { only: only.transpose().map_err(too_large)?, provider, exists, who });
+        let unknown = standing.unknown_providers(sources).filter(|_| !exists);
+        answers.push(Answer { only: only.transpose().map_err(too_large)?, provider, exists, unknown, who });
     }
     let principals = prove::grants(trust, &arn).into_iter().map(|grant| {
         let is_meant = meant.as_ref().map(|meant| grant.use_ == Use::Never || is_meant(&grant, meant));
@@ -286,7 +289,9 @@ fn show_answer(answer: &Answer, asked: &[String], sources: &SourceMap) {
     let others = if answer.provider.may_have_others { ", and audiences that are not known" } else { "" };
     let audiences = format!("{}{others}", answer.provider.client_ids.join(", "));
     ui::line(format!("\ntokens of https://{} for {audiences}", answer.provider.host));
-    if !answer.exists {
+    if let Some(because) = &answer.unknown {
+        ui::line(format!("  whether the account has this provider isn't known: {because}. If it has:"));
+    } else if !answer.exists {
         ui::line("  nobody for now: the account has no such provider. Once it has:");
     }
     if answer.who.is_nobody() {
@@ -509,7 +514,7 @@ fn answer_json(answer: &Answer, sources: &SourceMap) -> serde_json::Value {
         Only::Unknown { because } => serde_json::json!({ "result": "unknown", "because": because }),
     });
     serde_json::json!({
-        "provider": answer.provider.arn, "exists": answer.exists, "audiences": answer.provider.client_ids,
+        "provider": answer.provider.arn, "exists": answer.unknown.is_none().then_some(answer.exists), "audiences": answer.provider.client_ids,
         "may_have_other_audiences": answer.provider.may_have_others,
         "strata": strata, "dead": answer.who.dead.iter().map(dead).collect::<Vec<_>>(),
         "unknown": answer.who.unknown, "only": only,

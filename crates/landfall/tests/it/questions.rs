@@ -230,6 +230,109 @@ resource "aws_iam_role_policy" "push" {
     asked("explain-call-unknown", &bench, &call, 1);
 }
 
+/// What a role may have besides what is known of it, so that no answer about its calls stands.
+#[test]
+fn a_policy_that_the_role_may_have_besides_leaves_no_answer_standing() {
+    let role = |body: &str, more: &str| {
+        format!(
+            r#"variable "x" {{}}
+resource "aws_iam_role" "deploy" {{
+  name               = "deploy"
+  assume_role_policy = jsonencode({{ Version = "2012-10-17", Statement = [{{ Effect = "Allow", Principal = {{ Service = "ecs-tasks.amazonaws.com" }}, Action = "sts:AssumeRole" }}] }})
+  {body}
+}}
+resource "aws_iam_role_policy" "push" {{
+  role   = aws_iam_role.deploy.id
+  policy = jsonencode({{ Version = "2012-10-17", Statement = [{{ Effect = "Allow", Action = "ecr:GetAuthorizationToken", Resource = "*" }}] }})
+}}
+{more}
+"#
+        )
+    };
+    let attachment =
+        |body: &str| format!("resource \"aws_iam_role_policy_attachment\" \"more\" {{\n{body}\n}}\n");
+    let inline = |body: &str| format!("resource \"aws_iam_role_policy\" \"more\" {{\n{body}\n}}\n");
+    let deny = |version: &str| {
+        format!(
+            r#"policy = jsonencode({{ Version = "{version}", Statement = [{{ Effect = "Deny", Action = "*", Resource = "*" }}] }})"#
+        )
+    };
+    let named = "role = aws_iam_role.deploy.name";
+    for (infra, because) in [
+        (
+            role("permissions_boundary = var.x", ""),
+            "a policy of `aws_iam_role.deploy` is unknown: variable `x`",
+        ),
+        (
+            role(r#"permissions_boundary = "arn:aws:iam::123456789012:policy/elsewhere""#, ""),
+            "policy/elsewhere` is not among these files (infra/main.tf:5)",
+        ),
+        (role("managed_policy_arns = var.x", ""), "a policy of `aws_iam_role.deploy` is unknown"),
+        (role("lifecycle {\n ignore_changes = [inline_policy]\n}", ""), "leaves `inline_policy` to others"),
+        (role("lifecycle {\n ignore_changes = all\n}", ""), "leaves `all` to others"),
+        (
+            role("", &attachment(&format!("{named}\npolicy_arn = var.x"))),
+            "a policy of `aws_iam_role_policy_attachment.more`",
+        ),
+        (
+            role("", &attachment(&format!("for_each = var.x\n{named}\npolicy_arn = each.value"))),
+            "which `aws_iam_role_policy_attachment.more` there are isn't known",
+        ),
+        (
+            role(
+                "",
+                &attachment(&format!("{named}\npolicy_arn = \"arn:aws:iam::123456789012:policy/elsewhere\"")),
+            ),
+            "policy/elsewhere` is not among these files (infra/main.tf:13)",
+        ),
+        (
+            role("", &inline(&format!("count = var.x ? 1 : 0\n{named}\n{}", deny("2012-10-17")))),
+            "which `aws_iam_role_policy.more` there are isn't known",
+        ),
+        (
+            role("", &inline(&format!("role = var.x\n{}", deny("2012-10-17")))),
+            "whose `aws_iam_role_policy.more` is isn't known",
+        ),
+        (role("", &inline(&format!("{named}\n{}", deny("2020-10-17")))), "could not be read"),
+        (
+            role(
+                "",
+                &attachment(
+                    "for_each = toset([for i in range(1001) : \"r${i}\"])\nrole = each.key\npolicy_arn = var.x",
+                ),
+            ),
+            "has 1001 instances, and 1000 are read at most",
+        ),
+        (
+            role("", "module \"m\" {\n source = \"acme/policies/aws\"\n role = aws_iam_role.deploy.name\n}"),
+            "what `module.m` makes isn't known",
+        ),
+    ] {
+        let bench = Bench::new().file("infra/main.tf", &infra);
+        let done = bench.landfall(&[
+            "explain",
+            "--role",
+            "deploy",
+            "--infra",
+            "infra",
+            "--action",
+            "ecr:GetAuthorizationToken",
+        ]);
+        assert_eq!(done.code, Some(1), "{}", done.shown);
+        assert!(done.shown.contains("✗ not known: "), "{}", done.shown);
+        assert!(done.shown.contains(because), "{because}\n{}", done.shown);
+    }
+    // What is not known of others changes nothing.
+    let others = r#"resource "aws_iam_role" "other" {
+  name                 = "other"
+  assume_role_policy   = aws_iam_role.deploy.assume_role_policy
+  permissions_boundary = var.x
+}"#;
+    let bench = Bench::new().file("infra/main.tf", &role("", others));
+    let call = ["explain", "--role", "deploy", "--infra", "infra", "--action", "ecr:GetAuthorizationToken"];
+    assert_eq!(bench.landfall(&call).code, Some(0));
+}
+
 #[test]
 fn a_policy_that_somebody_else_has_is_named() {
     let trust = r#"jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Principal = { Service = "ecs-tasks.amazonaws.com" }, Action = "sts:AssumeRole" }] })"#;

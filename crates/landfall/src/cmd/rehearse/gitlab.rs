@@ -14,7 +14,7 @@ use landfall_rehearse::scratch::Scratch;
 use landfall_rehearse::snapshot::{self, Snapshot};
 use landfall_serve::issuer::{GITLAB_ISSUER, IssuerKind, Signer};
 use landfall_types::claims::GITHUB_ISSUER;
-use landfall_types::{Finding, Issuer, Severity, SourceMap};
+use landfall_types::{Finding, Issuer, SourceMap};
 
 use super::{RehearseArgs, copy, infra, not_created, remotes, secrets, setup, stopped, unreadable};
 use crate::cmd::serve::{self, Format};
@@ -73,11 +73,6 @@ pub async fn run(
     let pipeline = read(&sources, file)?;
     let region = files::region_of_pipeline(pipeline.regions());
     let served = serve::start(&sources, setup(args, found, &infra, region)?).await?;
-    let errors: Vec<&Finding> =
-        served.read.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
-    if !errors.is_empty() {
-        return Err(unreadable(&errors, &sources, "the Terraform can't be read"));
-    }
     if !served.seeded.refused.is_empty() {
         return Ok(not_created(&served.seeded.refused, &sources, args.format));
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes ecr.json, ecr-public.json and iam.json in crates/landfall-serve/data: what the input of each operation that
-the server has may be.
+"""Writes ecr.json, ecr-public.json, iam.json and logs.json in crates/landfall-serve/data: what the input of each
+operation that the server has may be.
 
     .venv/bin/python tools/input_shapes.py
 
@@ -50,6 +50,9 @@ def written(model, names):
         if kind == "list":
             entry["member"] = shape["member"]["shape"]
             waiting.append(entry["member"])
+        if kind == "map":
+            entry["key"], entry["member"] = shape["key"]["shape"], shape["value"]["shape"]
+            waiting.extend([entry["key"], entry["member"]])
         shapes[name] = entry
     return {"botocore": botocore.__version__, "operations": operations, "shapes": dict(sorted(shapes.items()))}
 
@@ -57,7 +60,7 @@ def written(model, names):
 def main():
     loader = botocore.loaders.Loader()
     DATA.mkdir(exist_ok=True)
-    for service in ("ecr", "ecr-public", "iam"):
+    for service in ("ecr", "ecr-public", "iam", "logs"):
         model = loader.load_service_model(service, "service-2")
         text = json.dumps(written(model, operations_of(service)), indent=1) + "\n"
         (DATA / f"{service}.json").write_text(text)

@@ -34,6 +34,7 @@ class Place:
         self.iam.attach_role_policy(RoleName="exec", PolicyArn=managed)
         self.push()
         self.ecs.create_cluster(clusterName="prod")
+        self.logs.create_log_group(logGroupName="/probe")
 
     def push(self):
         place = self.bench.dir / "probe-image"

@@ -51,6 +51,7 @@ POLICY = {
     "Statement": [
         {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
         {"Effect": "Allow", "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], "Resource": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/app"},
+        {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/app:*"},
     ],
 }
 
@@ -69,6 +70,7 @@ class Place:
         self.ecr.create_repository(repositoryName="app")
         self.push()
         self.ecs.create_cluster(clusterName="prod")
+        aws.client(self, "logs", ROOT_KEYS).create_log_group(logGroupName="/app")
 
     def role(self, name, policy):
         trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
@@ -141,6 +143,30 @@ def _(bench):
     events = aws.client(here, "logs", ROOT_KEYS).get_log_events(logGroupName="/app", logStreamName=stream, startFromHead=True)["events"]
     same(events[0]["message"], "hello world")
     same(containers(here), [])
+    # By the group's other readers too, when the task has long ended.
+    logs = aws.client(here, "logs", ROOT_KEYS)
+    [told] = logs.describe_log_streams(logGroupName="/app", logStreamNamePrefix=stream)["logStreams"]
+    same(told["firstEventTimestamp"], events[0]["timestamp"])
+    found = logs.filter_log_events(logGroupName="/app", logStreamNames=[stream], filterPattern='"hello world" -goodbye')["events"]
+    same([(event["logStreamName"], event["message"], event["timestamp"]) for event in found], [(stream, "hello world", events[0]["timestamp"])])
+
+
+@check("a log group that isn't there, or a right to it, is told by the task; one is made where that is asked for")
+def _(bench):
+    here = place(bench)
+    to = lambda group, **more: {"logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": group, "awslogs-region": REGION, "awslogs-stream-prefix": "it", **more}}}
+    said = "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: failed to create Cloudwatch log "
+    refused = here.run(here.define("unloggable", "exit", "0", **to("/other")))
+    contains(refused["stoppedReason"], [said + "stream: AccessDeniedException: ", "log-group:/other:log-stream:it/main/"])
+    here.iam.put_role_policy(RoleName="exec", PolicyName="streams", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": "*"}]}))
+    missing = here.run(here.define("ungrouped", "exit", "0", **to("/other")))
+    contains(missing["stoppedReason"], [said + "stream: ResourceNotFoundException: The specified log group does not exist. status code: 400, request id: "])
+    asked = {"awslogs-create-group": "true"}
+    contains(here.run(here.define("creating", "exit", "0", **to("/other", **asked)))["stoppedReason"], [said + "group: AccessDeniedException: ", "log-group:/other:log-stream: because no identity-based policy allows the logs:CreateLogGroup action"])
+    here.iam.put_role_policy(RoleName="exec", PolicyName="groups", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "logs:CreateLogGroup", "Resource": "*"}]}))
+    same(here.run(here.define("creating", "exit", "7", **to("/other", **asked)))["containers"][0]["exitCode"], 7)
+    found = aws.client(here, "logs", ROOT_KEYS).filter_log_events(logGroupName="/other")["events"]
+    same(found[0]["message"], "hello world")
 
 
 @check("an execution role that may not pull, an image that is not there, and secrets are told by the task")

@@ -10,7 +10,7 @@ from harness import CHECKS, ROOT, Skip, check, same
 KEYS = ("test", "test")
 # Where the server has its operations as types.
 TABLE = ROOT / "crates/landfall-serve/src/authz/operations.rs"
-SERVICES = ("cloudwatch", "codedeploy", "ecr", "ecr-public", "ecs", "eks", "eks-auth", "iam", "sts")
+SERVICES = ("cloudwatch", "codedeploy", "ecr", "ecr-public", "ecs", "eks", "eks-auth", "iam", "logs", "sts")
 # What is refused to everybody here, and why; the checks see the refusals.
 REFUSED = {
     ("ecr", "StopReplicationBackfill"): "all end at once",
@@ -35,11 +35,7 @@ UNKNOWN = {"UnknownOperationException", "InvalidAction"}
 def table():
     """(service, operation) of the server's own table."""
     rows = re.findall(r'"([a-z-]+)": ((?:\w+,?\s*)+);', TABLE.read_text())
-    return {(service, name) for service, names in rows for name in re.findall(r"\w+", names)} - LOGS
-
-
-# The model of CloudWatch Logs is not looked at: one operation of it is there.
-LOGS = {("logs", "GetLogEvents")}
+    return {(service, name) for service, names in rows for name in re.findall(r"\w+", names)}
 
 
 def model(bench, service):

@@ -56,6 +56,7 @@ import own_delivery  # noqa: F401
 import issuers  # noqa: F401
 import deploy  # noqa: F401
 import alarms  # noqa: F401
+import cloudwatch_logs  # noqa: F401
 import deploy_staged  # noqa: F401
 import ecs_docker  # noqa: F401
 import ecs_containers  # noqa: F401

@@ -198,6 +198,9 @@ fn of_task(origin: &Origin<'_>, task: &Task, count: usize, service: &str) -> Opt
         let finding = at(finding, image, &format!("this is `{}`", container.image)).note(stopped);
         return Some(finding.help("push it before, or name the tag that was pushed"));
     }
+    if reason.contains("The specified log group does not exist") {
+        return Some(at(without_log_group(name, &of), key("logConfiguration"), "its group").note(stopped));
+    }
     let exited = container.exit_code.map(|code| format!("`{name}` exited with code {code}{}", meaning(code)));
     let what = exited.unwrap_or_else(|| format!("`{name}` did not start"));
     let is_memory = container.reason.as_deref().is_some_and(|why| why.starts_with("OutOfMemory"));
@@ -221,6 +224,14 @@ fn of_task(origin: &Origin<'_>, task: &Task, count: usize, service: &str) -> Opt
     } else {
         finding
     })
+}
+
+/// A log group that a task was to write to, and that isn't there.
+fn without_log_group(container: &str, of: &str) -> Finding {
+    let message = format!("the log group of `{container}` is not there, in {of}");
+    Finding::error("log-group-missing", message).help(
+        "make it: a resource `aws_cloudwatch_log_group` in the Terraform, or the option `awslogs-create-group: \"true\"`, for which the execution role needs logs:CreateLogGroup",
+    )
 }
 
 /// Whether a container was killed by an engine that may not tell when that is for its memory.

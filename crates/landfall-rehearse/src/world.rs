@@ -3,6 +3,7 @@
 
 mod again;
 mod identities;
+mod logs;
 mod looked_up;
 mod registry;
 mod services;
@@ -140,7 +141,7 @@ fn identities(seeder: &Seeder<'_>, infra: &Infra, keys: &mut Vec<Key>) -> [Turn;
 }
 
 /// ECS, CodeDeploy and EKS.
-fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 8] {
+fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 9] {
     let ecs =
         |operation, region: &str, input: &Tree, span| seeder.ecs(operation, region, input, span).map(|_| ());
     let settings = infra.ecs_settings.iter();
@@ -162,6 +163,16 @@ fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 8] {
             "task definition",
             "task definitions",
             infra.ecs_task_definitions.iter().map(|it| seeder.task_definition(it)).collect(),
+        ),
+        (
+            "log group",
+            "log groups",
+            infra
+                .log_groups
+                .iter()
+                .map(|it| seeder.log_group(it))
+                .chain(infra.looked_up_log_groups.iter().filter_map(|it| seeder.looked_up_log_group(it)))
+                .collect(),
         ),
         (
             "alarm",

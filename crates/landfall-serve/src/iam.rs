@@ -7,7 +7,7 @@
 //! asked for: `put_policy::<Role>` takes one for `PutRolePolicy` and no other.
 
 pub mod account;
-mod checks;
+pub(crate) mod checks;
 mod documents;
 pub mod entity;
 pub mod groups;

@@ -1,23 +1,33 @@
-//! CloudWatch Logs, as much of it as it takes to read what a task has written: `GetLogEvents`.
-//! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html>
+//! CloudWatch Logs, as far as tasks and the pipelines that deploy them need it: groups with their retention and tags,
+//! streams, and events that are written, read and looked for.
+//! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_Operations.html>
 
-use landfall_wire::error::{AwsError, Protocol, internal, unknown_operation};
-use landfall_wire::json::{Document, Input, invalid_parameter};
-use serde_json::{Value, json};
+mod events;
+mod filter;
+mod groups;
+mod shapes;
+mod streams;
+mod tags;
+pub(crate) mod writer;
+
+use std::sync::Arc;
+
+use landfall_wire::error::{AwsError, Protocol};
+use serde_json::Value;
 
 use crate::authn::Identified;
-use crate::authz::{self, Asked, Permit, log_calls};
-use crate::ecs::runner::{LogLine, log_of_stream};
-use crate::store::ecs::Place;
+use crate::called::{self, Called, Fault, Keys, Operations};
+use crate::page::Page;
+use crate::store::Writing;
+use crate::store::ecs::{Place, Tags};
+use crate::store::logs::{LogGroup, group_arn, stream_arn};
+use crate::tags::prefixed_keys;
 use crate::world::World;
-
-/// Events of one answer.
-const EVENTS_MAX: usize = 10_000;
 
 /// Answers one operation.
 ///
 /// # Errors
-/// CloudWatch Logs' error.
+/// CloudWatch Logs' error: of the input, of the decision, or of the operation.
 pub fn handle(
     world: &World,
     identified: &Identified,
@@ -25,89 +35,111 @@ pub fn handle(
     operation: &str,
     input: &Value,
 ) -> Result<Value, AwsError> {
-    if operation != "GetLogEvents" {
-        let message = format!("this local side does not have the operation {operation} of CloudWatch Logs");
-        return Err(AwsError { message, ..unknown_operation(operation, "", Protocol::Json11) });
+    shapes::check(operation, input)?;
+    let operations: [Operations; 4] = [groups::answer, streams::answer, events::answer, tags::answer];
+    let service = called::Service { protocol: Protocol::Json11, missing: broken, operations: &operations };
+    service.answer(world, identified, request_id, operation, input)
+}
+
+/// A member that breaks a constraint, where its value is not repeated.
+fn broken(member: &str, constraint: &str) -> AwsError {
+    invalid(format!(
+        "1 validation error detected: Value null at '{member}' failed to satisfy constraint: {constraint}"
+    ))
+}
+
+fn invalid(message: impl Into<String>) -> AwsError {
+    AwsError::bad_request("InvalidParameterException", message)
+}
+
+fn exists(what: &str) -> AwsError {
+    AwsError::bad_request("ResourceAlreadyExistsException", format!("The specified {what} already exists"))
+}
+
+fn missing(what: &str) -> AwsError {
+    AwsError::bad_request("ResourceNotFoundException", format!("The specified {what} does not exist."))
+}
+
+fn bad_token() -> AwsError {
+    invalid("The specified nextToken is invalid.")
+}
+
+/// The page that a call asks for.
+fn page(call: &Called<'_>, size_max: i64) -> Result<Page, AwsError> {
+    let size = call.input.integer("limit")?.unwrap_or(size_max);
+    Page::at(call.input.text("nextToken")?, usize::try_from(size).unwrap_or(1)).ok_or_else(bad_token)
+}
+
+/// A group that a call names, whether or not it is there.
+struct Named {
+    name: String,
+    known: Option<Arc<LogGroup>>,
+    /// The name is an ARN's of another account or region: what is there is not ours to say.
+    is_elsewhere: bool,
+}
+
+impl Named {
+    fn of(call: &Called<'_>, name: &str) -> Self {
+        let known = call.world.store.get::<LogGroup>(&call.place.key(&[name]));
+        Self { name: name.to_owned(), known, is_elsewhere: false }
     }
-    let document = Document::parse(input.to_string().as_bytes(), invalid_parameter)?;
-    get_log_events(world, identified, request_id, document.input())
-}
 
-fn get_log_events(
-    world: &World,
-    identified: &Identified,
-    request_id: &str,
-    input: Input<'_>,
-) -> Result<Value, AwsError> {
-    let account = identified.caller.account().ok_or_else(|| internal(Protocol::Json11))?;
-    let place = Place { account, region: identified.region.clone() };
-    let by_arn = input.text("logGroupIdentifier")?.map(|arn| {
-        let name = arn.split_once(":log-group:").map_or(arn, |(_, name)| name);
-        name.trim_end_matches(":*")
-    });
-    let group = match by_arn {
-        Some(name) => name,
-        None => input.required_text("logGroupName")?,
-    };
-    let stream = input.required_text("logStreamName")?;
-    let arn = place.arn("").replace(":ecs:", ":logs:");
-    let asked = Asked {
-        caller: &identified.caller,
-        region: &identified.region,
-        resource: format!("{arn}log-group:{group}:log-stream:{stream}"),
-        resource_account: place.account.to_string(),
-        resource_policy: None,
-        keys: identified.connection.keys(),
-        request_id,
-    };
-    let _: Permit<log_calls::GetLogEvents> = authz::authorize(world, &asked, Protocol::Json11)?;
-    let lines = log_of_stream(world, &place, group, stream).ok_or_else(|| {
-        AwsError::bad_request("ResourceNotFoundException", "The specified log stream does not exist.")
-    })?;
-    answer(input, &lines)
-}
+    /// The group of `logGroupName`.
+    fn by_name(call: &Called<'_>) -> Result<Self, AwsError> {
+        Ok(Self::of(call, call.input.required_text("logGroupName")?))
+    }
 
-/// A page of the lines: forward from a token or from the head, else the last ones.
-fn answer(input: Input<'_>, lines: &[LogLine]) -> Result<Value, AwsError> {
-    let limit = match input.integer("limit")? {
-        None => EVENTS_MAX,
-        Some(limit) => usize::try_from(limit)
-            .ok()
-            .filter(|limit| (1..=EVENTS_MAX).contains(limit))
-            .ok_or_else(|| invalid_parameter("limit", &format!("must be between 1 and {EVENTS_MAX}")))?,
-    };
-    let (after, before) = (input.integer("startTime")?, input.integer("endTime")?);
-    let wanted: Vec<&LogLine> = lines
-        .iter()
-        .filter(|line| after.is_none_or(|after| line.at_ms >= after))
-        .filter(|line| before.is_none_or(|before| line.at_ms < before))
-        .collect();
-    let is_forward = input.boolean("startFromHead")?.unwrap_or(false);
-    let (start, end) = match input.text("nextToken")? {
-        Some(token) => {
-            let (direction, at) = token.split_once('/').unwrap_or_default();
-            let at: usize = at.parse().map_err(|_| {
-                AwsError::bad_request("InvalidParameterException", "The specified nextToken is invalid.")
-            })?;
-            let at = at.min(wanted.len());
-            if direction == "b" {
-                (at.saturating_sub(limit), at)
-            } else {
-                (at, wanted.len().min(at.saturating_add(limit)))
-            }
+    /// The group of `logGroupIdentifier`: its name, or its ARN.
+    fn by_identifier(call: &Called<'_>, identifier: &str) -> Self {
+        let Some((_, rest)) = identifier.split_once(":log-group:") else { return Self::of(call, identifier) };
+        let name = rest.strip_suffix(":*").unwrap_or(rest);
+        if group_arn(&call.place, name) == identifier.strip_suffix(":*").unwrap_or(identifier) {
+            return Self::of(call, name);
         }
-        None if is_forward => (0, wanted.len().min(limit)),
-        None => (wanted.len().saturating_sub(limit), wanted.len()),
-    };
-    let events: Vec<Value> = wanted
-        .get(start..end)
-        .unwrap_or_default()
-        .iter()
-        .map(|line| json!({ "timestamp": line.at_ms, "message": line.text, "ingestionTime": line.at_ms }))
-        .collect();
-    Ok(json!({
-        "events": events,
-        "nextForwardToken": format!("f/{end}"),
-        "nextBackwardToken": format!("b/{start}"),
-    }))
+        Self { name: name.to_owned(), known: None, is_elsewhere: true }
+    }
+
+    /// The group of either; one of them has to be there, and not both.
+    fn by_either(call: &Called<'_>) -> Result<Self, AwsError> {
+        match (call.input.text("logGroupName")?, call.input.text("logGroupIdentifier")?) {
+            (Some(_), Some(_)) => {
+                Err(invalid("LogGroup name and LogGroup ARN are mutually exclusive parameters."))
+            }
+            (None, Some(identifier)) => Ok(Self::by_identifier(call, identifier)),
+            (Some(name), None) => Ok(Self::of(call, name)),
+            (None, None) => Self::by_name(call),
+        }
+    }
+
+    /// What calls of the group are decided on (observed: the ARN of a stream without a name).
+    fn resource(&self, place: &Place) -> String {
+        stream_arn(place, &self.name, "")
+    }
+
+    /// `aws:ResourceTag/…`.
+    fn keys(&self) -> Keys {
+        self.known.as_ref().map(|group| resource_keys(&group.tags)).unwrap_or_default()
+    }
+
+    fn there(&self) -> Result<&Arc<LogGroup>, AwsError> {
+        self.known.as_ref().filter(|_| !self.is_elsewhere).ok_or_else(|| missing("log group"))
+    }
+
+    /// Changes the group, which has to be there still.
+    fn change(
+        &self,
+        call: &Called<'_>,
+        writing: &mut Writing<'_>,
+        with: impl FnOnce(&mut LogGroup) -> Result<(), AwsError>,
+    ) -> Result<(), Fault> {
+        let known = writing.get::<LogGroup>(&call.place.key(&[&self.name]));
+        let mut group = (*known.ok_or_else(|| missing("log group"))?).clone();
+        with(&mut group)?;
+        writing.put(group);
+        Ok(())
+    }
+}
+
+fn resource_keys(tags: &Tags) -> Keys {
+    prefixed_keys(tags, &["aws:ResourceTag"])
 }

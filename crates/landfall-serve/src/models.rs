@@ -36,8 +36,10 @@ pub(crate) struct Shape {
     pub(crate) members: serde_json::Map<String, Value>,
     #[serde(default)]
     pub(crate) required: Vec<String>,
-    /// The shape of a list's items.
+    /// The shape of a list's items, or of a map's values.
     pub(crate) member: Option<String>,
+    /// The shape of a map's keys.
+    pub(crate) key: Option<String>,
     #[serde(skip)]
     compiled: OnceLock<Option<Regex>>,
 }
@@ -48,6 +50,7 @@ pub(crate) struct Shape {
 pub(crate) enum Kind {
     Structure,
     List,
+    Map,
     String,
     Blob,
     Integer,

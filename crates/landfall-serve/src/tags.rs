@@ -121,4 +121,5 @@ tagged!(
     crate::store::ecs::CapacityProvider,
     crate::store::eks::EksCluster,
     crate::store::eks::PodIdentityAssociation,
+    crate::store::logs::LogGroup,
 );

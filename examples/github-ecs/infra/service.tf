@@ -72,3 +72,9 @@ resource "aws_ecs_service" "orders" {
     ignore_changes = [task_definition]
   }
 }
+
+# Where the tasks of the pipeline's revisions write to: ECS starts none whose log group isn't there.
+resource "aws_cloudwatch_log_group" "orders" {
+  name              = "/ecs/orders"
+  retention_in_days = 14
+}

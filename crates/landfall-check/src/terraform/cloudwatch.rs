@@ -1,12 +1,15 @@
-//! Metric alarms in Terraform, as the input of the API call that the provider would make.
+//! Metric alarms and log groups in Terraform, as the input of the API calls that the provider would make.
 //! <https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/cloudwatch_metric_alarm>
+//! <https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/cloudwatch_log_group>
 
 use landfall_types::tree::Key;
 use landfall_types::{Node, Spanned, Tree};
 
 use super::ecs::Input;
 use super::infra::Reader;
-use super::model::{Infra, MetricAlarm};
+use super::model::{Infra, LogGroup, MetricAlarm};
+use super::syntax::Block;
+use super::value::Object;
 
 /// Arguments that the API has under their own names.
 const SAME: [&str; 17] = [
@@ -29,8 +32,14 @@ const SAME: [&str; 17] = [
     "unit",
 ];
 
-/// Reads what there is of alarms into the model.
+/// Reads what there is of alarms and log groups into the model.
 pub(super) fn read(reader: &Reader<'_, '_>, infra: &mut Infra) {
+    for (block, object) in reader.instances("aws_cloudwatch_log_group") {
+        infra.log_groups.extend(log_group(reader, &object, block, true));
+    }
+    for (block, object) in reader.looked_up("aws_cloudwatch_log_group") {
+        infra.looked_up_log_groups.extend(log_group(reader, &object, block, false));
+    }
     for (block, object) in reader.instances("aws_cloudwatch_metric_alarm") {
         let Some(name) = reader.text(&object, "alarm_name") else { continue };
         let mut input = Input::new(reader, &object);
@@ -62,6 +71,33 @@ pub(super) fn read(reader: &Reader<'_, '_>, infra: &mut Infra) {
         let region = reader.region(&object, block);
         infra.metric_alarms.push(MetricAlarm { name, region, input, span: object.span });
     }
+}
+
+/// A log group; one that is only looked up has a name and nothing else.
+fn log_group(reader: &Reader<'_, '_>, object: &Object, block: &Block, is_made: bool) -> Option<LogGroup> {
+    let name = reader.text(object, "name")?;
+    let mut input = Input::new(reader, object);
+    input.text("logGroupName", &name);
+    let mut retention_days = None;
+    if is_made {
+        for (argument, member) in [
+            ("log_group_class", "logGroupClass"),
+            ("kms_key_id", "kmsKeyId"),
+            ("deletion_protection_enabled", "deletionProtectionEnabled"),
+        ] {
+            if let Some(value) = object.written(argument) {
+                input.add(member, &value.to_tree());
+            }
+        }
+        input.tag_map(block);
+        let days = reader.text(object, "retention_in_days");
+        // Zero is for ever, as in the provider.
+        retention_days =
+            days.and_then(|days| days.value.parse().ok().map(|number| Spanned::new(number, days.span)));
+        retention_days = retention_days.filter(|days| days.value != 0);
+    }
+    let region = reader.region(object, block);
+    Some(LogGroup { name, region, input: input.done(), retention_days, span: object.span })
 }
 
 fn key(text: &str, span: landfall_types::Span) -> Key {

@@ -112,6 +112,9 @@ pub(super) fn data(evaluator: &Evaluator, kind: &str, object: &Object, block: &B
             at.arn("ecs", &at.region, &at.account, &format!("cluster/{name}"))
         }),
         "aws_eks_cluster" => eks_cluster(&at, evaluator, object),
+        "aws_cloudwatch_log_group" => named_attributes(object, "name", false, |name| {
+            at.arn("logs", &at.region, &at.account, &format!("log-group:{name}"))
+        }),
         _ => Vec::new(),
     }
 }

@@ -20,6 +20,9 @@ impl Infra {
         let place = |cluster: &super::EcsCluster| format!("{}/{}", cluster.region, cluster.name.value);
         let mut known: Vec<String> = self.ecs_clusters.iter().map(place).collect();
         self.looked_up_ecs_clusters.retain(|it| is_new(&mut known, &place(it)));
+        let place = |group: &super::LogGroup| format!("{}/{}", group.region, group.name.value);
+        let mut known: Vec<String> = self.log_groups.iter().map(place).collect();
+        self.looked_up_log_groups.retain(|it| is_new(&mut known, &place(it)));
 
         let trusts: Vec<&Tree> = self.roles.iter().map(|role| &role.trust).collect();
         let mut findings = Vec::new();

@@ -63,6 +63,8 @@ impl Infra {
             looked_up_ecs_clusters,
             ecs_settings,
             metric_alarms,
+            log_groups,
+            looked_up_log_groups,
             codedeploy_calls,
             ecs_task_definitions,
             ecs_services,
@@ -92,6 +94,8 @@ impl Infra {
         self.looked_up_ecs_clusters.extend(looked_up_ecs_clusters);
         self.ecs_settings.extend(ecs_settings);
         self.metric_alarms.extend(metric_alarms);
+        self.log_groups.extend(log_groups);
+        self.looked_up_log_groups.extend(looked_up_log_groups);
         self.codedeploy_calls.extend(codedeploy_calls);
         self.ecs_task_definitions.extend(ecs_task_definitions);
         self.ecs_services.extend(ecs_services);

@@ -50,7 +50,7 @@ pub use library::{Disk, NoDisk};
 pub use loose::{Loose, Part};
 pub use model::{
     AccountAlias, Attachment, CustomerPolicy, EcrCall, EcsCluster, EcsService, EcsSetting, EcsTaskDefinition,
-    EksCluster, Group, Infra, InlinePolicy, InstanceProfile, Membership, OidcProvider, Output,
+    EksCluster, Group, Infra, InlinePolicy, InstanceProfile, LogGroup, Membership, OidcProvider, Output,
     PodIdentityAssociation, Repository, Role, ServiceLinkedRole, Settings, User,
 };
 

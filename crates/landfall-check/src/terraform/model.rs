@@ -73,6 +73,10 @@ pub struct Infra {
     pub ecs_services: Vec<EcsService>,
     /// `aws_cloudwatch_metric_alarm` resources.
     pub metric_alarms: Vec<MetricAlarm>,
+    /// `aws_cloudwatch_log_group` resources.
+    pub log_groups: Vec<LogGroup>,
+    /// Log groups that a data source looks up and these files don't make: they are made elsewhere.
+    pub looked_up_log_groups: Vec<LogGroup>,
     /// `aws_codedeploy_app` and `aws_codedeploy_deployment_group` resources for ECS.
     pub codedeploy_calls: Vec<CodeDeployCall>,
     /// `aws_eks_cluster` resources.
@@ -359,6 +363,21 @@ pub struct EcsSetting {
     pub region: String,
     /// The input of `PutAccountSettingDefault`.
     pub input: Tree,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// An `aws_cloudwatch_log_group`.
+#[derive(Clone, Debug)]
+pub struct LogGroup {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// The region it lies in.
+    pub region: String,
+    /// The input of `CreateLogGroup`, without what is unknown.
+    pub input: Tree,
+    /// How long it keeps events, in days; none for ever.
+    pub retention_days: Option<Spanned<i64>>,
     /// The block's header.
     pub span: Span,
 }

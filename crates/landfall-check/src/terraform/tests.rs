@@ -335,6 +335,15 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
         line(&mut out, format!("service {} in {} {}", service.name.value, service.region, at(service.span)));
         line(&mut out, format!("  {}", to_json(&service.input)));
     }
+    for group in infra.log_groups.iter().chain(&infra.looked_up_log_groups) {
+        let days =
+            group.retention_days.as_ref().map_or_else(String::new, |days| format!(" {} days", days.value));
+        let input = super::to_json(&group.input);
+        line(
+            &mut out,
+            format!("log group {} in {} {input}{days} {}", group.name.value, group.region, at(group.span)),
+        );
+    }
     for alarm in &infra.metric_alarms {
         let input = super::to_json(&alarm.input);
         line(&mut out, format!("alarm {} in {} {input} {}", alarm.name.value, alarm.region, at(alarm.span)));

@@ -109,6 +109,19 @@ fn help(reason: &str) -> Option<&'static str> {
              give the value by `environment` in the task definition that is tried here",
         );
     }
+    if has("failed to validate logger args") || has("failed to initialize logging driver") {
+        return Some(if has("log group does not exist") {
+            "make the log group in that region, or set the option awslogs-create-group to \"true\", \
+             for which the execution role needs logs:CreateLogGroup"
+        } else if has("not authorized to perform: logs:CreateLogGroup") {
+            "awslogs-create-group needs logs:CreateLogGroup, which AmazonECSTaskExecutionRolePolicy does not have: \
+             allow it to the execution role, or make the group beforehand"
+        } else if has("is not authorized to perform") {
+            "the execution role needs logs:CreateLogStream and logs:PutLogEvents on the group's ARN with `:*` behind it"
+        } else {
+            "the task needs a way to CloudWatch Logs in that region, and its group has to be there"
+        });
+    }
     if has("CannotPullContainerError") {
         return Some(if has("not found") || has("manifest unknown") {
             "no such image: is the tag pushed, to this registry and region?"
@@ -133,9 +146,6 @@ fn help(reason: &str) -> Option<&'static str> {
             "the execution role needs secretsmanager:GetSecretValue or ssm:GetParameters on the secret, \
              and the task a way to that service",
         );
-    }
-    if has("ResourceInitializationError") && has("log") {
-        return Some("the log group has to be there, or awslogs-create-group has to be true");
     }
     if has("failed container health checks") {
         return Some("the container's healthCheck fails: run its command inside of the container");

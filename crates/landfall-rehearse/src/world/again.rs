@@ -1,6 +1,8 @@
 //! A start on what an earlier one left: which resources were there, and whether they are as they were.
 
 use landfall_serve::store::RegistryId;
+use landfall_serve::store::ecs::Place;
+use landfall_serve::store::logs::LogGroup;
 use landfall_types::{AccountId, Arn, RepositoryName};
 use serde_json::Value;
 
@@ -61,8 +63,13 @@ impl Seeder<'_> {
     /// A resource as it is kept, without when it was looked at.
     pub(super) fn snapshot(&self, arn: &str) -> Option<String> {
         let parsed = Arn::parse(arn).ok()?;
-        let (kind, name) = parsed.resource.split_once('/')?;
         let store = &self.world.store;
+        if let Some(name) = parsed.resource.strip_prefix("log-group:") {
+            let place = Place { account: self.account, region: parsed.region.clone() };
+            let kept = serde_json::to_value(store.get::<LogGroup>(&place.key(&[name]))?.as_ref());
+            return kept.ok().map(|kept| kept.to_string());
+        }
+        let (kind, name) = parsed.resource.split_once('/')?;
         let last = name.rsplit('/').next().unwrap_or_default();
         let kept = match (parsed.service.as_str(), kind) {
             ("iam", "oidc-provider") => serde_json::to_value(store.provider(self.account, name)?.as_ref()),

@@ -15,6 +15,11 @@ impl Seeder<'_> {
         self.snapshot(&provider.arn).is_none().then(|| self.provider(provider))
     }
 
+    /// A log group that is only looked up.
+    pub(super) fn looked_up_log_group(&self, group: &terraform::LogGroup) -> Option<Result<(), Finding>> {
+        self.snapshot(&self.log_group_arn(group)).is_none().then(|| self.log_group(group))
+    }
+
     /// A repository that is only looked up.
     pub(super) fn looked_up_repository(
         &self,

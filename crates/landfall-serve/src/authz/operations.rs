@@ -173,11 +173,14 @@ pub mod cloudwatch_calls {
     }
 }
 
-/// The operation of CloudWatch Logs that this server has.
+/// CloudWatch Logs' operations that the logs of tasks need.
 pub mod log_calls {
     use super::{Call, Needs};
     api_calls! {
-        "logs": GetLogEvents;
+        "logs": CreateLogGroup, CreateLogStream, DeleteLogGroup, DeleteLogStream, DeleteRetentionPolicy,
+            DescribeLogGroups, DescribeLogStreams, FilterLogEvents, GetLogEvents, ListTagsForResource,
+            ListTagsLogGroup, PutLogEvents, PutLogGroupDeletionProtection, PutRetentionPolicy, TagLogGroup,
+            TagResource, UntagLogGroup, UntagResource;
     }
 }
 

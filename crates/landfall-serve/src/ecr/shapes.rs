@@ -50,6 +50,8 @@ impl Model {
                 Value::Array(items) => self.list(shape, items, place, depth),
                 _ => Err(mismatch(value, "a List")),
             },
+            // ECR has none.
+            Kind::Map => Ok(()),
             Kind::String => match value {
                 Value::String(text) => shape.text(text, place),
                 _ => Err(mismatch(value, "a String")),

@@ -5,6 +5,7 @@
 //! watched; a task that was run for its own sake stops with that reason.
 
 pub(crate) mod agent;
+mod awslogs;
 mod engine;
 mod handover;
 mod hold;
@@ -29,7 +30,7 @@ use tokio::sync::Notify;
 
 use super::controller;
 use super::rollout::{Event, Health};
-use crate::store::ecs::{Place, Service, ServiceStatus, Task, TaskStatus};
+use crate::store::ecs::{Service, ServiceStatus, Task, TaskStatus};
 use crate::store::{Record, StoreError};
 use crate::world::World;
 
@@ -42,8 +43,10 @@ const STEP_MS: i64 = 50;
 /// How long a stopped task can be described, in milliseconds.
 const STOPPED_MS_KEPT: i64 = 3_600_000;
 
-/// Tasks whose logs are kept.
+/// Containers whose logs are kept.
 const LOGS_MAX: usize = 1_000;
+/// Lines of each of them: the oldest go first.
+const LINES_MAX: usize = 10_000;
 
 /// What runs tasks.
 #[derive(Debug, Default)]
@@ -71,7 +74,34 @@ struct Now {
     /// Whether containers can't hand a port over to this server.
     handover_fails: bool,
     /// What containers have written, by task id and container.
-    logs: BTreeMap<(String, String), Vec<LogLine>>,
+    logs: BTreeMap<(String, String), Kept>,
+}
+
+/// What a container has written.
+#[derive(Debug, Default)]
+struct Kept {
+    /// How many lines before these are gone.
+    gone: u64,
+    lines: Vec<LogLine>,
+}
+
+impl Kept {
+    /// Adds what is new of the last lines that an engine tells; `are_all` when there are no others before them.
+    fn add(&mut self, told: Vec<LogLine>, are_all: bool) {
+        if are_all && told.len() >= self.lines.len() {
+            self.lines = told;
+            return;
+        }
+        let overlaps = |known: &usize| {
+            let tail = self.lines.get(self.lines.len().saturating_sub(*known)..);
+            tail == told.get(..*known)
+        };
+        let known = (0..=told.len().min(self.lines.len())).rev().find(overlaps).unwrap_or(0);
+        self.lines.extend(told.into_iter().skip(known));
+        let over = self.lines.len().saturating_sub(LINES_MAX);
+        self.lines.drain(..over);
+        self.gone += u64::try_from(over).unwrap_or(0);
+    }
 }
 
 impl Runner {
@@ -106,7 +136,14 @@ impl Runner {
 
     /// What a container of a task has written, as far as it is kept.
     pub fn log(&self, task: &str, container: &str) -> Option<Vec<LogLine>> {
-        self.now().logs.get(&(task.to_owned(), container.to_owned())).cloned()
+        self.kept_log(task, container).map(|(_, lines)| lines)
+    }
+
+    /// The same, after how many lines that are gone.
+    pub(crate) fn kept_log(&self, task: &str, container: &str) -> Option<(u64, Vec<LogLine>)> {
+        let now = self.now();
+        let kept = now.logs.get(&(task.to_owned(), container.to_owned()))?;
+        Some((kept.gone, kept.lines.clone()))
     }
 
     /// Removes what there still is of this server in the engine.
@@ -127,6 +164,7 @@ impl Runner {
             }
             std::thread::sleep(std::time::Duration::from_millis(LOOK_MS));
         }
+        crate::logs::writer::close_all(world);
         if self.now().has_made {
             engine.remove_all_now(&owner::address(world), &images);
         }
@@ -181,12 +219,13 @@ impl Runner {
         self.now().handover_fails = true;
     }
 
-    fn keep_log(&self, task: &str, container: &str, lines: Vec<LogLine>) {
+    fn keep_log(&self, task: &str, container: &str, (lines, are_all): (Vec<LogLine>, bool)) {
         let mut now = self.now();
-        if now.logs.len() >= LOGS_MAX {
+        let key = (task.to_owned(), container.to_owned());
+        if now.logs.len() >= LOGS_MAX && !now.logs.contains_key(&key) {
             now.logs.pop_first();
         }
-        now.logs.insert((task.to_owned(), container.to_owned()), lines);
+        now.logs.entry(key).or_default().add(lines, are_all);
     }
 
     fn forget(&self, key: &str, task: &str) {
@@ -393,7 +432,8 @@ fn admit(world: &World, task: &Task) -> Result<(), StoreError> {
     }
     let pulled = pull::resolve(world, task);
     let why = world.ecs.not_run().to_owned();
-    match pulled {
+    let admitted = pulled.and_then(|digests| awslogs::open_all(world, task).map(|_| digests));
+    match admitted {
         Err(reason) => fail(world, &key, "TaskFailedToStart", &reason),
         Ok(_) if task.service.is_none() => fail(world, &key, "TaskFailedToStart", &why),
         Ok(digests) => change(world, &key, |task, now| {
@@ -465,21 +505,6 @@ fn health_of(word: &str) -> Health {
         "UNHEALTHY" => Health::Unhealthy,
         _ => Health::Unknown,
     }
-}
-
-/// What was written to a log stream, which the `awslogs` driver names `PREFIX/CONTAINER/TASK`.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/specify-log-config.html>
-pub fn log_of_stream(world: &World, place: &Place, group: &str, stream: &str) -> Option<Vec<LogLine>> {
-    let (rest, id) = stream.rsplit_once('/')?;
-    let (prefix, name) = rest.rsplit_once('/')?;
-    let task = world.store.list::<Task>(&place.all()).into_iter().find(|task| task.id == id)?;
-    let definition = super::load::definition_by_arn(world, &task.place, &task.definition)?;
-    let container =
-        definition.containers().find(|container| container.get("name").is_some_and(|it| it == name))?;
-    let options = container.get("logConfiguration")?.get("options")?;
-    let is_its = options.get("awslogs-group").is_some_and(|it| it == group)
-        && options.get("awslogs-stream-prefix").is_some_and(|it| it == prefix);
-    if is_its { world.ecs.log(id, name) } else { None }
 }
 
 /// The task of an id.

@@ -60,6 +60,10 @@ struct Target<'a> {
 /// every character escaped, or what any other call may have.
 pub(super) fn body_bytes_max(target: &str) -> Option<usize> {
     let (_, operation) = target.split_once('.')?;
+    if target.starts_with(super::ecs_json::LOGS) {
+        // A mebibyte of messages, with every character escaped, and a moment beside each.
+        return (operation == "PutLogEvents").then_some(8 << 20);
+    }
     let is_ours = SERVICES.iter().any(|(prefix, ..)| target.starts_with(prefix));
     match operation {
         "UploadLayerPart" if is_ours => Some(landfall_wire::json::BODY_BYTES_MAX),

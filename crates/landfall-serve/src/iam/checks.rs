@@ -65,7 +65,7 @@ pub(super) fn check_tags(noun: &str, tags: &[(String, String)]) -> Result<(), Aw
 }
 
 /// Whether a text has only what tags may have: letters, digits and spaces of every language, and a few marks.
-pub(super) fn is_tag_text(text: &str) -> bool {
+pub(crate) fn is_tag_text(text: &str) -> bool {
     let is_fine =
         |character: char| character.is_alphanumeric() || character == ' ' || "_.:/=+-@".contains(character);
     text.chars().all(is_fine)

@@ -13,6 +13,7 @@ pub mod ecs;
 pub mod eks;
 mod garbage;
 mod iam;
+pub mod logs;
 pub mod records;
 pub mod text;
 mod users;
@@ -73,6 +74,9 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<ecs::CapacityProvider>(),
     Kind::of::<eks::EksCluster>(),
     Kind::of::<eks::PodIdentityAssociation>(),
+    Kind::of::<logs::LogGroup>(),
+    Kind::of::<logs::LogStream>(),
+    Kind::of::<logs::LogBatch>(),
 ];
 
 impl StoreError {

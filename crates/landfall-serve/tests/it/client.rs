@@ -78,6 +78,7 @@ impl Request {
             "cloudwatch" => "GraniteServiceVersion20100801",
             "codedeploy" => "CodeDeploy_20141006",
             "ecr-public" => "SpencerFrontendService",
+            "logs" => "Logs_20140328",
             "ecs" => "AmazonEC2ContainerServiceV20141113",
             _ => "AmazonEC2ContainerRegistry_V20150921",
         };

@@ -3,9 +3,9 @@
 use landfall_serve::authz::ecs_calls;
 use serde_json::json;
 
-use crate::bench::{ACCOUNT, Bench, REGION, allow, root};
+use crate::bench::{Bench, root};
 use crate::client::Request;
-use crate::door_table::{self, Door, denied, give, nothing_allows, statement, works};
+use crate::door_table::{self, Door, works};
 
 const fn door(operation: &'static str, resource: &'static str, input: &'static str) -> Door {
     Door::json("ecs", operation, resource, input)
@@ -217,25 +217,6 @@ fn strangers_stay_outside_of_every_operation() {
 #[test]
 fn a_role_needs_each_action_of_each_operation() {
     door_table::a_role_needs_each_action(&Furnished::new(), DOORS);
-}
-
-#[test]
-fn the_log_of_a_task_is_read_with_permission_alone() {
-    let furnished = Furnished::new();
-    let bench = &furnished.bench;
-    bench.role("reader", &allow(&["s3:*"], "*"));
-    let keys = bench.session("reader");
-    let read = Request::new("POST", "/")
-        .header("content-type", "application/x-amz-json-1.1")
-        .header("x-amz-target", "Logs_20140328.GetLogEvents")
-        .body(r#"{"logGroupName":"/app","logStreamName":"it/main/0a"}"#);
-    let arn = format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/app:log-stream:it/main/0a");
-    assert_eq!(bench.send(&read).fault().0, "MissingAuthenticationTokenException");
-    let refused = bench.call(&keys, "logs", read.clone()).fault();
-    let wanted = denied("reader", "logs:GetLogEvents", &arn, &nothing_allows("logs:GetLogEvents"));
-    assert_eq!(refused, wanted);
-    give(bench, "reader", &[statement("Allow", "logs:GetLogEvents", &arn)]);
-    assert_eq!(bench.call(&keys, "logs", read).fault().0, "ResourceNotFoundException");
 }
 
 #[test]

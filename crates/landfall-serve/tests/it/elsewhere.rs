@@ -69,9 +69,9 @@ fn a_service_that_is_not_here_is_named_in_its_own_protocol() {
 #[test]
 fn an_operation_that_is_not_here_is_named() {
     let bench = Bench::new();
-    let target = Request::new("POST", "/").header("x-amz-target", "Logs_20140328.CreateLogGroup").body("{}");
+    let target = Request::new("POST", "/").header("x-amz-target", "Logs_20140328.StartQuery").body("{}");
     let reply = bench.call(&root(), "logs", target);
-    let told = "this local side does not have the operation CreateLogGroup of CloudWatch Logs";
+    let told = "this local side does not have the operation StartQuery";
     assert_eq!(reply.fault(), ("UnknownOperationException".to_owned(), told.to_owned()));
     let reply = bench.call(&root(), "eks", Request::new("GET", "/clusters/q/addons"));
     let told = "this local side does not have the operation GET /clusters/q/addons of EKS";

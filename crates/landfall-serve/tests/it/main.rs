@@ -20,6 +20,7 @@ mod elsewhere;
 mod exchange;
 mod iam;
 mod iam_doors;
+mod logs_doors;
 mod pods;
 mod sessions;
 mod slow;

@@ -380,12 +380,17 @@ impl Engine {
     }
 
     /// The last lines of a container's log.
-    pub(super) async fn logs(&self, id: &str) -> Vec<LogLine> {
+    /// Also whether these are all of them.
+    pub(super) async fn logs(&self, id: &str) -> (Vec<LogLine>, bool) {
         let path =
             format!("/containers/{id}/logs?stdout=true&stderr=true&timestamps=true&tail={LOG_LINES_MAX}");
         match self.call("GET", &path, &[], b"").await {
-            Ok((200, answer)) => log_lines(&answer),
-            _ => Vec::new(),
+            Ok((200, answer)) => {
+                let lines = log_lines(&answer);
+                let are_all = lines.len() < LOG_LINES_MAX as usize;
+                (lines, are_all)
+            }
+            _ => (Vec::new(), false),
         }
     }
 }

@@ -118,12 +118,23 @@ fn secret_error(from: &str) -> String {
     )
 }
 
-/// Who pulls: the execution role; without one the instance, which may do what its account may.
+/// Who pulls and logs: the execution role; without one the instance, which may do what its account may.
+///
+/// # Errors
+/// ECS's sentence, when there is no such role or it doesn't trust tasks.
+pub(super) fn executor(world: &World, task: &Task) -> Result<Caller, String> {
+    match super::role_of(world, task, "executionRoleArn") {
+        Some(role) => Ok(Caller::Session(Arc::new(role::assume(world, task, &role)?))),
+        None => Ok(Caller::Root { account: task.place.account }),
+    }
+}
+
+/// Who pulls, with a login to the registry.
 pub(super) fn puller(world: &World, task: &Task) -> Result<Caller, String> {
-    let Some(role) = super::role_of(world, task, "executionRoleArn") else {
-        return Ok(Caller::Root { account: task.place.account });
-    };
-    let caller = Caller::Session(Arc::new(role::assume(world, task, &role)?));
+    let caller = executor(world, task)?;
+    if matches!(caller, Caller::Root { .. }) {
+        return Ok(caller);
+    }
     let connection = agent();
     let asked = Asked {
         caller: &caller,

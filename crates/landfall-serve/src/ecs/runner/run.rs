@@ -16,9 +16,10 @@ use super::made::{Made, show};
 use super::order::{self, Dependency, Readiness, Stage};
 use super::spec::{self, Network, Plan, Surroundings};
 use super::volumes::{self, Volume};
-use super::{change, fail, owner, pull};
+use super::{awslogs, change, fail, owner, pull};
 use crate::authn::RegistryLogin;
 use crate::caller::Caller;
+use crate::logs::writer::close;
 use crate::store::ecs::{Task, TaskDefinition, TaskStatus};
 use crate::store::{Record, StoreError};
 use crate::vault::Purpose;
@@ -43,6 +44,7 @@ pub(super) async fn run(world: Arc<World>, engine: Engine, task: Arc<Task>) {
         holders: Vec::new(),
         ports: Vec::new(),
         volumes: Vec::new(),
+        streams: Vec::new(),
     };
     let end = match run.prepare(&task).await {
         Err(reason) => Some(End("TaskFailedToStart", reason)),
@@ -69,6 +71,8 @@ pub(super) struct Run<'a> {
     /// The agent's ports in those networks: closed when the task has ended.
     ports: Vec<watch::Sender<bool>>,
     volumes: Vec<Volume>,
+    /// The log streams of containers that have one: their names, and the streams' keys.
+    streams: Vec<(String, String)>,
 }
 
 impl Run<'_> {
@@ -90,6 +94,9 @@ impl Run<'_> {
             task.times.pull_started = Some(now);
         });
         let digests = pull::resolve(self.world, task)?;
+        if awslogs::is_on_fargate(task) {
+            self.streams = awslogs::open_all(self.world, task)?;
+        }
         let gone = || format!("CannotStartContainerError: the task definition {} is gone", task.definition);
         let (definition, mut plans) = spec::plans(self.world, task).ok_or_else(gone)?;
         self.volumes = volumes::of(self.world, task, &definition)?;
@@ -268,9 +275,16 @@ impl Run<'_> {
             }
             let started = match self.readiness(&made.plan) {
                 Readiness::Waits => continue,
-                Readiness::Ready => self.engine.start(&made.id).await.map_err(|problem| {
-                    format!("CannotStartContainerError: Error response from daemon: {problem}")
-                }),
+                Readiness::Ready => match self.open_log(made) {
+                    Ok(opened) => {
+                        let started = self.engine.start(&made.id).await;
+                        self.streams.extend(opened);
+                        started.map_err(|problem| {
+                            format!("CannotStartContainerError: Error response from daemon: {problem}")
+                        })
+                    }
+                    Err(why) => Err(why),
+                },
                 Readiness::Never(why) => {
                     self.lose(at, why);
                     continue;
@@ -287,6 +301,23 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Makes the log stream of a container that is about to start, where it isn't there yet.
+    fn open_log(&self, made: &Made) -> Result<Option<(String, String)>, String> {
+        let Some(task) = self.task().filter(|task| !awslogs::is_on_fargate(task)) else { return Ok(None) };
+        let name = &made.plan.name;
+        let opened = awslogs::open_one(self.world, &task, name, &made.id)?;
+        Ok(opened.map(|key| (name.clone(), key)))
+    }
+
+    /// Keeps what the containers have written: they have ended.
+    fn close_logs(&self) {
+        let id = self.key.rsplit(crate::store::records::KEY_SEPARATOR).next().unwrap_or_default();
+        for (name, key) in &self.streams {
+            let (gone, lines) = self.world.ecs.kept_log(id, name).unwrap_or_default();
+            self.note(close(self.world, key, gone, lines));
+        }
     }
 
     /// A container will never start.
@@ -352,9 +383,9 @@ impl Run<'_> {
     async fn keep_logs(&self) {
         let id = self.key.rsplit(crate::store::records::KEY_SEPARATOR).next().unwrap_or_default();
         for made in self.containers.iter().filter(|made| made.started.is_some()) {
-            let lines = self.engine.logs(&made.id).await;
-            if !lines.is_empty() {
-                self.world.ecs.keep_log(id, &made.plan.name, lines);
+            let told = self.engine.logs(&made.id).await;
+            if !told.0.is_empty() {
+                self.world.ecs.keep_log(id, &made.plan.name, told);
             }
         }
     }
@@ -450,6 +481,7 @@ impl Run<'_> {
         });
         self.stop_in_order().await;
         self.keep_logs().await;
+        self.close_logs();
         let containers = self.shown();
         self.set(|task, now| {
             let health = task.health.clone();

@@ -7,7 +7,7 @@ use landfall_wire::error::AwsError;
 
 use super::checks::check_name;
 use super::entity::{Entity, change, find};
-use super::policies::{check_policy_exists, visible_chars};
+use super::policies::{check_attachable, check_policy_exists, visible_chars};
 use super::{DocumentInput, account_of, error, limit_exceeded, no_such_entity};
 use crate::authz::{Call, Permit, calls};
 use crate::store::{AttachedPolicy, CustomerPolicy, Document, Group, Role, User};
@@ -201,6 +201,7 @@ pub fn attach<H: Holder>(
     check_policy_arn(&policy.arn)?;
     let account = account_of(permit, world);
     change::<H, _, _>(world, permit, holder, |known| {
+        check_attachable(H::NOUN, &policy.arn)?;
         check_policy_exists(world, account, &policy.arn)?;
         if let Some(other) = known.attached_mut().iter_mut().find(|other| other.arn == policy.arn) {
             *other = policy;
@@ -279,6 +280,7 @@ pub fn put_boundary<B: Bounded>(
 ) -> Result<(), AwsError> {
     let account = account_of(permit, world);
     change::<B, _, _>(world, permit, holder, |known| {
+        check_attachable(B::NOUN, arn)?;
         check_policy_exists(world, account, arn)?;
         *known.boundary_mut() = Some(arn.to_owned());
         Ok(())

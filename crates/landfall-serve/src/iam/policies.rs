@@ -134,6 +134,35 @@ pub(super) fn visible_chars(text: &str) -> usize {
     text.chars().filter(|character| !character.is_whitespace()).count()
 }
 
+/// Whether an ARN is that of a policy of AWS, known here or not.
+pub(crate) fn is_of_aws(arn: &str) -> bool {
+    Arn::parse(arn).is_ok_and(|arn| arn.account == "aws" && arn.resource.starts_with("policy/"))
+}
+
+/// AWS's policies are AWS's to change; whether there is one of the name is not looked at. Observed.
+fn check_own(arn: &str, refusal: &'static str) -> Result<(), AwsError> {
+    if is_of_aws(arn) { Err(error("AccessDenied", refusal, 403)) } else { Ok(()) }
+}
+
+/// Whether a policy may be attached or be a boundary: those of AWS's services and of root's tasks may not. `noun` is
+/// whose it would be. Observed.
+///
+/// # Errors
+/// `PolicyNotAttachable`.
+pub(super) fn check_attachable(noun: &str, arn: &str) -> Result<(), AwsError> {
+    let is_reserved = ["policy/aws-service-role/", "policy/root-task/"];
+    let is_reserved = Arn::parse(arn).is_ok_and(|arn| {
+        arn.account == "aws" && is_reserved.iter().any(|path| arn.resource.starts_with(path))
+    });
+    match is_reserved {
+        true => {
+            let message = format!("Cannot attach AWS reserved policy to an IAM {noun}.");
+            Err(error("PolicyNotAttachable", message, 400))
+        }
+        false => Ok(()),
+    }
+}
+
 const NOT_CARRIED: &str = "AWS has over a thousand managed policies, and only those that CI roles use are carried here: where AWS has this one, make a policy of your own of its document for here";
 
 /// Whether there is a managed policy of this ARN, of AWS or of the account.
@@ -152,8 +181,7 @@ pub(crate) fn check_policy_exists(world: &World, account: AccountId, arn: &str) 
         return Ok(());
     }
     let refused = no_such_entity(format!("Policy {arn} does not exist or is not attachable."));
-    let is_of_aws = Arn::parse(arn).is_ok_and(|arn| arn.account == "aws");
-    Err(if is_of_aws { refused.note(NOT_CARRIED) } else { refused })
+    Err(if is_of_aws(arn) { refused.note(NOT_CARRIED) } else { refused })
 }
 
 /// A managed policy, a customer's or AWS's.
@@ -345,6 +373,7 @@ pub fn create_version(
     document: DocumentInput,
     set_as_default: bool,
 ) -> Result<Version, AwsError> {
+    check_own(permit.resource(), "Cannot create versions for policies outside your own account.")?;
     let document = managed_document(document, account_of(permit, world))?;
     let created_at = world.clock.now();
     change::<CustomerPolicy, _, _>(world, permit, permit.resource(), |policy| {
@@ -378,6 +407,7 @@ pub fn set_default_version(
     permit: &Permit<calls::SetDefaultPolicyVersion>,
     id: &str,
 ) -> Result<(), AwsError> {
+    check_own(permit.resource(), "Cannot update policies outside your own account.")?;
     let updated_at = world.clock.now();
     change::<CustomerPolicy, _, _>(world, permit, permit.resource(), |policy| {
         policy.default_version = number_of(policy, id)?;
@@ -400,6 +430,7 @@ pub fn delete_version(
     permit: &Permit<calls::DeletePolicyVersion>,
     id: &str,
 ) -> Result<(), AwsError> {
+    check_own(permit.resource(), "Cannot delete policy versions for policies outside your own account.")?;
     let updated_at = world.clock.now();
     change::<CustomerPolicy, _, _>(world, permit, permit.resource(), |policy| {
         let number = number_of(policy, id)?;
@@ -418,6 +449,7 @@ pub fn delete_version(
 /// `NoSuchEntity`; `DeleteConflict` while it is used or has further versions.
 pub fn delete_policy(world: &World, permit: &Permit<calls::DeletePolicy>) -> Result<(), AwsError> {
     let arn = permit.resource();
+    check_own(arn, "Cannot delete policies outside your own account.")?;
     write(world, |writing| {
         let policy = find_in::<CustomerPolicy, _>(writing, world, permit, arn)?;
         policy.check_modifiable()?;

@@ -5,7 +5,8 @@ use landfall_wire::error::AwsError;
 
 use super::checks::{TAGS_MAX, check_tags};
 use super::entity::{Entity, change_any};
-use super::limit_exceeded;
+use super::policies::is_of_aws;
+use super::{error, limit_exceeded};
 use crate::authz::{Call, Permit, calls};
 use crate::store::{CustomerPolicy, InstanceProfile, Provider, Role, User};
 use crate::world::World;
@@ -60,6 +61,7 @@ pub fn tag<T: Tagged>(
     tags: Vec<(String, String)>,
 ) -> Result<(), AwsError> {
     check_tags(T::QUOTA_NOUN, &tags)?;
+    check_domain(name)?;
     change_any::<T, _, _>(world, permit, name, |entity| {
         give(entity.tags_mut(), tags);
         if entity.tags().len() > TAGS_MAX {
@@ -67,6 +69,14 @@ pub fn tag<T: Tagged>(
         }
         Ok(())
     })
+}
+
+/// AWS's policies have no tags. Observed.
+fn check_domain(name: &str) -> Result<(), AwsError> {
+    match is_of_aws(name) {
+        true => Err(error("InvalidInput", "Tags not supported for policies in this domain", 400)),
+        false => Ok(()),
+    }
 }
 
 /// Gives something these tags beside those that it has; keys are equal in any case.
@@ -89,6 +99,7 @@ pub fn untag<T: Tagged>(
     name: &str,
     keys: &[String],
 ) -> Result<(), AwsError> {
+    check_domain(name)?;
     change_any::<T, _, _>(world, permit, name, |entity| {
         entity.tags_mut().retain(|(known, _)| !keys.iter().any(|key| key.eq_ignore_ascii_case(known)));
         Ok(())

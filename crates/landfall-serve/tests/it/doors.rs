@@ -497,9 +497,12 @@ const REGISTRY_DOORS: &[RegistryDoor] = &[
         name: "PUT upload",
         call: RegistryCall::FinishUpload,
         request: |bench, login| {
-            Request::new("PUT", &format!("{}?digest={}", upload(bench, login), sha256_digest(b"")))
+            // ECR takes no upload without parts.
+            let upload = upload(bench, login);
+            bench.send(&Request::new("PATCH", &upload).header("authorization", login).body("hello"));
+            Request::new("PUT", &format!("{upload}?digest={}", sha256_digest(b"hello")))
         },
-        also: &["ecr:InitiateLayerUpload"],
+        also: &["ecr:InitiateLayerUpload", "ecr:UploadLayerPart"],
         status: 201,
         resource: REPOSITORY,
         modes: BOTH,

@@ -1,5 +1,7 @@
 //! Tags of whatever can have them.
 
+use landfall_policy::managed;
+
 use super::super::query::Answer;
 use super::elements::tag as tag_element;
 use super::page::list;
@@ -45,6 +47,9 @@ fn untag<T: Tagged>(call: &IamCall<'_>) -> Answer {
 fn list_tags<T: Tagged>(call: &IamCall<'_>) -> Answer {
     let name = call.name_of::<T>()?;
     let permit: Permit<T::ListTags> = call.permit_on::<T, _>(&name, Keys::new())?;
+    if managed::by_arn(&name).is_some() {
+        return list(call, "Tags", Vec::new(), |(key, _): &(String, String)| key.clone(), tag_element);
+    }
     let tagged = find::<T, _>(call.world(), &permit, &name)?;
     list(call, "Tags", tagged.tags().iter().collect(), |(key, _)| key.clone(), |tag| tag_element(tag))
 }

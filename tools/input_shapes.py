@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes ecr.json, ecr-public.json, iam.json and logs.json in crates/landfall-serve/data: what the input of each
+"""Writes ecr.json, ecr-public.json, ecs.json, iam.json and logs.json in crates/landfall-serve/data: what the input of each
 operation that the server has may be.
 
     .venv/bin/python tools/input_shapes.py
@@ -38,7 +38,7 @@ def written(model, names):
         if name in shapes:
             continue
         shape = model["shapes"][name]
-        kind = {"long": "integer", "double": "number"}.get(shape["type"], shape["type"])
+        kind = {"long": "integer", "double": "number", "float": "number"}.get(shape["type"], shape["type"])
         entry = {"type": kind}
         for limit in ("min", "max", "pattern", "enum"):
             if limit in shape:
@@ -60,7 +60,7 @@ def written(model, names):
 def main():
     loader = botocore.loaders.Loader()
     DATA.mkdir(exist_ok=True)
-    for service in ("ecr", "ecr-public", "iam", "logs"):
+    for service in ("ecr", "ecr-public", "ecs", "iam", "logs"):
         model = loader.load_service_model(service, "service-2")
         text = json.dumps(written(model, operations_of(service)), indent=1) + "\n"
         (DATA / f"{service}.json").write_text(text)

@@ -209,7 +209,7 @@ def _(bench):
     client.update_service(cluster=CLUSTER, service="contested", taskDefinition=other)
     thread.join()
     contains(told["text"], ["✗ contested  superseded: somebody deployed contested:2", "before contested:3 was stable"])
-    contains(deploy(bench, "--service", "contested", "--timeout", "2s", expect=1), ["✗ contested  contested:2 is not stable after 2.0 s", "the deployment goes on"])
+    contains(deploy(bench, "--service", "contested", "--timeout", "2s", expect=1), ["✗ contested  contested:2 is not stable after 2.", "the deployment goes on"])
     environment = bench.environment(**keys(ROOT_KEYS))
     command = [bench.landfall, "deploy", "--cluster", CLUSTER, "--service", "contested"]
     watching = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=bench.dir)

@@ -146,7 +146,7 @@ def images(call, bench):
     same((fetched.status, fetched.body == layer), (200, True), "a download without credentials, and its bytes")
     part = aws.http(url, headers={"range": "bytes=2-6"})
     same((part.status, part.body, part.headers["content-range"]), (206, b"layer", f"bytes 2-6/{len(layer)}"))
-    same(aws.http(url[:-2] + "xx").status, 403, "a link that was changed")
+    same(aws.http(url[:-2] + ("xx" if url[-2:] != "xx" else "yy")).status, 403, "a link that was changed")
     image = {"repositoryName": "api/all", "imageId": {"imageTag": "v1"}}
     call("PutImage", repositoryName="api/all", imageManifest=manifest(layer), imageTag="v1")
     read = call("BatchGetImage", repositoryName="api/all", imageIds=[{"imageTag": "v1"}])["images"]

@@ -9,6 +9,7 @@ mod registry;
 mod services;
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use landfall_check::terraform::{self, Infra};
 use landfall_policy::PolicyKind;
@@ -63,13 +64,13 @@ pub struct Key {
 
 /// Makes everything that the Terraform describes. What is there already, from the start before, is brought up to
 /// date; what the Terraform doesn't speak of stays.
-pub fn seed(world: &World, infra: &Infra, account: AccountId, region: &str) -> Seeded {
+pub fn seed(world: &Arc<World>, infra: &Infra, account: AccountId, region: &str) -> Seeded {
     make(&Seeder::new(world, account, region, false), infra)
 }
 
 /// Takes everything that the Terraform describes as it may stand there for years: rules that IAM has made
 /// since don't apply.
-pub fn adopt(world: &World, infra: &Infra, account: AccountId, region: &str) -> Seeded {
+pub fn adopt(world: &Arc<World>, infra: &Infra, account: AccountId, region: &str) -> Seeded {
     make(&Seeder::new(world, account, region, true), infra)
 }
 
@@ -217,7 +218,7 @@ fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 9] {
 /// # Errors
 /// What AWS would refuse.
 pub fn make_role(
-    world: &World,
+    world: &Arc<World>,
     arn: &Arn,
     issuer: Option<&str>,
     audiences: &[String],
@@ -297,7 +298,7 @@ const NOBODY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","
 const PROBLEMS_SHOWN: usize = 3;
 
 struct Seeder<'a> {
-    world: &'a World,
+    world: &'a Arc<World>,
     account: AccountId,
     region: &'a str,
     caller: Caller,
@@ -312,7 +313,7 @@ struct Seeder<'a> {
 }
 
 impl<'a> Seeder<'a> {
-    fn new(world: &'a World, account: AccountId, region: &'a str, is_old: bool) -> Self {
+    fn new(world: &'a Arc<World>, account: AccountId, region: &'a str, is_old: bool) -> Self {
         Self {
             world,
             account,

@@ -84,6 +84,14 @@ pub fn identify(
     Ok(Identified { caller: key.caller, region: presented.scope.region, connection: connection.clone() })
 }
 
+/// Whether a call that says it is signed names a key that this server has, before its body was read and the signature
+/// with it.
+pub fn names_a_key(world: &World, request: &SignedRequest<'_>, connection: &Connection) -> bool {
+    let Ok(Some(presented)) = sigv4::present(request) else { return false };
+    let service = presented.scope.service.clone();
+    find_key(world, &presented, &service, connection).is_some()
+}
+
 /// What `GetAccessKeyLastUsed` and `GetRole` tell. A disk that does not take it keeps nobody from calling.
 fn note_use(world: &World, caller: &Caller, region: &str, service: &str) {
     let of = match caller {

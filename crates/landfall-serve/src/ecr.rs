@@ -192,7 +192,7 @@ const PUBLIC: &[Operation] = operations! { public_calls:
 /// # Errors
 /// As [`handle`]; `InternalFailure` for those that do.
 pub fn handle_plain(
-    world: &World,
+    world: &Arc<World>,
     identified: &Identified,
     request_id: &str,
     (face, operation): (Face, &str),
@@ -208,7 +208,7 @@ pub fn handle_plain(
 /// # Errors
 /// ECR's error: of the input, of the decision, or of the operation, in this order.
 pub async fn handle(
-    world: &World,
+    world: &Arc<World>,
     identified: &Identified,
     request_id: &str,
     (face, operation): (Face, &str),
@@ -232,7 +232,7 @@ pub async fn handle(
 
 /// A call before its decision.
 pub(crate) struct EcrCall<'a> {
-    world: &'a World,
+    world: &'a Arc<World>,
     identified: &'a Identified,
     request_id: &'a str,
     face: Face,

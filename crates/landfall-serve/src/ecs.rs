@@ -30,6 +30,7 @@ mod task_json;
 pub(crate) mod task_sets;
 mod tasks;
 pub(crate) mod traffic;
+mod types;
 mod update_service;
 
 pub(crate) use controller::alarm_goes_off;
@@ -56,6 +57,7 @@ pub fn handle(
     operation: &str,
     input: &Value,
 ) -> Result<Value, AwsError> {
+    types::check(operation, input)?;
     let operations: [Operations; 10] = [
         clusters::answer,
         capacity::answer,

@@ -340,7 +340,7 @@ fn weight(record: &Record) -> usize {
         let keys = request.context.iter().map(|key| {
             key.name.len() + key.values.iter().map(|value| value.len() + PART).sum::<usize>() + PART
         });
-        keys.sum::<usize>() + decision.misses.len() * MISS
+        keys.sum::<usize>() + request.resource.len() + decision.misses.len() * MISS
     });
     let claims = record.claims.iter().flat_map(Claims::iter);
     let claims: usize = claims.map(|(name, value)| name.len() + PART + claim_weight(value)).sum();

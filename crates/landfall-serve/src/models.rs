@@ -54,6 +54,8 @@ pub(crate) enum Kind {
     String,
     Blob,
     Integer,
+    Number,
+    Timestamp,
     Boolean,
 }
 

@@ -193,7 +193,7 @@ fn repository_in(
 }
 
 /// The `Authorization` of a caller who has logged in to the registries of a region, or to ECR Public.
-pub(crate) fn registry_authorization(world: &World, caller: &Caller, region: &str) -> String {
+pub(crate) fn registry_authorization(world: &Arc<World>, caller: &Caller, region: &str) -> String {
     let (face, region, data) = match region {
         crate::ecr::PUBLIC_REGION => (crate::ecr::Face::Public, "us-east-1", "/authorizationData"),
         region => (crate::ecr::Face::Private, region, "/authorizationData/0"),
@@ -211,7 +211,7 @@ pub(crate) fn registry_authorization(world: &World, caller: &Caller, region: &st
 
 /// Answers an operation of ECR.
 pub(crate) fn ecr(
-    world: &World,
+    world: &Arc<World>,
     identified: &crate::authn::Identified,
     operation: &str,
     input: serde_json::Value,
@@ -221,7 +221,7 @@ pub(crate) fn ecr(
 
 /// Answers an operation of ECR or ECR Public.
 pub(crate) fn ecr_of(
-    world: &World,
+    world: &Arc<World>,
     identified: &crate::authn::Identified,
     operation: (crate::ecr::Face, &str),
     input: serde_json::Value,

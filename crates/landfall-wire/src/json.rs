@@ -178,7 +178,8 @@ impl<'d> Input<'d> {
     }
 }
 
-fn mismatch(value: &Value, wanted: &str) -> AwsError {
+/// `SerializationException`: a value of another type than is `wanted`, such as `a String`.
+pub fn mismatch(value: &Value, wanted: &str) -> AwsError {
     let found = match value {
         Value::Null => "NULL_VALUE",
         Value::Bool(true) => "TRUE_VALUE",

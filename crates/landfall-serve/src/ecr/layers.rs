@@ -1,6 +1,8 @@
 //! Layers by API: asked after, uploaded in parts, and fetched by a link. They are the same blobs and uploads
 //! as the registry's: what is begun here can be gone on with there.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use landfall_types::{AccountId, Digest, RepositoryName, Timestamp};
@@ -143,18 +145,23 @@ async fn append<C>(
         world.blobs.open_uploads.put_back(input.upload_id, upload, world.clock.wall());
         return Err(error);
     }
-    let body = http_body_util::Full::new(bytes::Bytes::from(part));
-    match upload.append(&world.blobs.flow, body, PART_BYTES_MAX).await {
-        Ok((upload, Ended::Complete | Ended::Interrupted | Ended::TooLong)) => {
-            let length = upload.length();
-            world.blobs.open_uploads.put_back(input.upload_id, upload, world.clock.wall());
-            Ok(length.saturating_sub(1))
+    // A client that goes away takes nothing with it: the upload is put back with what it has.
+    let (world, id) = (Arc::clone(world), input.upload_id.to_owned());
+    let growing = tokio::spawn(async move {
+        let body = http_body_util::Full::new(bytes::Bytes::from(part));
+        match upload.append(&world.blobs.flow, body, PART_BYTES_MAX).await {
+            Ok((upload, Ended::Complete | Ended::Interrupted | Ended::TooLong)) => {
+                let length = upload.length();
+                world.blobs.open_uploads.put_back(&id, upload, world.clock.wall());
+                Ok(length.saturating_sub(1))
+            }
+            Err(_) => {
+                world.blobs.open_uploads.forget(&id);
+                Err(internal(Protocol::Json11))
+            }
         }
-        Err(_) => {
-            world.blobs.open_uploads.forget(input.upload_id);
-            Err(internal(Protocol::Json11))
-        }
-    }
+    });
+    growing.await.map_err(|_| internal(Protocol::Json11))?
 }
 
 /// A part has to go on where the last one ended, and to be as long as it says.
@@ -264,13 +271,18 @@ async fn finish<C>(
         let message = "None of the provided layer digests match the calculated layer digest";
         AwsError::bad_request("InvalidLayerException", message)
     };
-    let stored = upload.finish_as_one_of(&world.blobs, digests).await.map_err(|error| match error {
-        UploadError::DigestMismatch { .. } => mismatch(),
-        UploadError::Io(_) => internal(Protocol::Json11),
-    })?;
-    let linked = world.store.link_blob(&found.registry, &found.name, &stored.digest, stored.length);
-    linked.map_err(|failed| gone(failed, &found.registry, &found.name))?;
-    Ok(stored.digest)
+    let (world, digests) = (Arc::clone(world), digests.to_vec());
+    let (registry, name) = (found.registry.clone(), found.name.clone());
+    let finishing = tokio::spawn(async move {
+        let stored = upload.finish_as_one_of(&world.blobs, &digests).await.map_err(|error| match error {
+            UploadError::DigestMismatch { .. } => mismatch(),
+            UploadError::Io(_) => internal(Protocol::Json11),
+        })?;
+        let linked = world.store.link_blob(&registry, &name, &stored.digest, stored.length);
+        linked.map_err(|failed| gone(failed, &registry, &name))?;
+        Ok(stored.digest)
+    });
+    finishing.await.map_err(|_| internal(Protocol::Json11))?
 }
 
 /// ECR's sentence for a part that doesn't go on where the last one ended. Observed.

@@ -20,8 +20,8 @@ use crate::authz::{Call, Permit, calls};
 use crate::caller::Caller;
 use crate::connection::Connection;
 use crate::store::{
-    Backfill, Destination, Image, Put, Reference, RegistryId, Replica, ReplicationRule, in_registry,
-    within_registry,
+    Backfill, Destination, Image, Put, Reference, RegistryId, Replica, ReplicationRule, StoreError,
+    in_registry, within_registry,
 };
 use crate::world::World;
 
@@ -217,7 +217,11 @@ fn make_repository(world: &World, from: Place<'_>, to: &RegistryId) -> Result<()
         tags: new.tags,
         created_at: world.clock.now(),
     };
-    world.store.insert_repository(repository).map_err(|_| "RepositoryCreationFailed")
+    match world.store.insert_repository(repository) {
+        // Another image made it meanwhile.
+        Ok(()) | Err(StoreError::Exists) => Ok(()),
+        Err(_) => Err("RepositoryCreationFailed"),
+    }
 }
 
 fn copy(

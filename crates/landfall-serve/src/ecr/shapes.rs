@@ -50,8 +50,8 @@ impl Model {
                 Value::Array(items) => self.list(shape, items, place, depth),
                 _ => Err(mismatch(value, "a List")),
             },
-            // ECR has none.
-            Kind::Map => Ok(()),
+            // ECR's inputs have none.
+            Kind::Map | Kind::Number | Kind::Timestamp => Ok(()),
             Kind::String => match value {
                 Value::String(text) => shape.text(text, place),
                 _ => Err(mismatch(value, "a String")),

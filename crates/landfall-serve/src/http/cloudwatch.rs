@@ -110,13 +110,24 @@ fn answer(
 const SERVICE: &str = "cloudwatch";
 const SIGNED_AS: &str = "monitoring";
 
-/// A form as JSON: `A.member.1.B=x` is the member `B` of the first item of `A`.
+/// Most parts of a parameter's name: those of the deepest member that CloudWatch has are half as many.
+const NAME_PARTS_MAX: usize = 24;
+
+/// A form as JSON: `A.member.1.B=x` is the member `B` of the first item of `A`. What is nested deeper than any member
+/// of CloudWatch's is left out.
 fn from_form(params: &Params) -> Value {
+    let members = params.iter().filter(|(name, _)| !matches!(*name, "Action" | "Version"));
+    let mut members: Vec<(Vec<&str>, &str)> = members
+        .map(|(name, text)| (name.split('.').filter(|part| *part != "member").collect(), text))
+        .filter(|(parts, _): &(Vec<&str>, _)| parts.len() <= NAME_PARTS_MAX)
+        .collect();
+    // Items in the order of their numbers, whatever the order of the form.
+    members.sort_by_cached_key(|(parts, _)| {
+        parts.iter().map(|part| (part.parse::<usize>().ok(), *part)).collect::<Vec<_>>()
+    });
     let mut input = Value::Object(Map::new());
-    for (name, text) in params.iter().filter(|(name, _)| !matches!(*name, "Action" | "Version")) {
-        let parts: Vec<&str> = name.split('.').filter(|part| *part != "member").collect();
-        let last = parts.last().copied().unwrap_or_default();
-        put(&mut input, &parts, typed(last, text));
+    for (parts, text) in members {
+        put(&mut input, &parts, typed(parts.last().copied().unwrap_or_default(), text));
     }
     input
 }
@@ -217,6 +228,19 @@ mod tests {
             "Metrics": [{ "MetricStat": { "Metric": { "Namespace": "N" } } }],
         });
         assert_eq!(from_form(&Params::parse(form).unwrap()), wanted);
+        // Sorted by letters, as some clients send it.
+        let form = "AlarmNames.member.1=a&AlarmNames.member.10=j&AlarmNames.member.2=b&AlarmNames.member.3=c\
+                    &Dimensions.member.2.Name=B&Dimensions.member.1.Name=A&Dimensions.member.1.Value=v";
+        let wanted = json!({
+            "AlarmNames": ["a", "b", "c", "j"], "Dimensions": [{ "Name": "A", "Value": "v" }, { "Name": "B" }],
+        });
+        assert_eq!(from_form(&Params::parse(form).unwrap()), wanted);
+    }
+
+    #[test]
+    fn a_name_of_any_depth_is_taken() {
+        let form = format!("A{}=x&AlarmName=a", ".1.B".repeat(50_000));
+        assert_eq!(from_form(&Params::parse(&form).unwrap()), json!({ "AlarmName": "a" }));
     }
 
     #[test]

@@ -21,13 +21,14 @@ mod sts_query;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use landfall_wire::error::{AwsError, Protocol, Reply, render};
 use landfall_wire::hash::sha256_hex;
 use landfall_wire::oci::{RangeRequest, parse_range};
 use landfall_wire::sigv4::SignedRequest;
 
+use crate::authn;
 use crate::connection::Connection;
 use crate::door::Passed;
 use crate::ecs::runner::agent::{self as ecs_agent, Asker};
@@ -118,7 +119,7 @@ fn stop(world: &World, request: &Request<Body>, stopped: guard::Stopped, request
 
 /// An API call, read whole.
 pub(crate) struct ApiCall<'a> {
-    pub(crate) world: &'a World,
+    pub(crate) world: &'a Arc<World>,
     pub(crate) request_id: &'a str,
     pub(crate) signed: SignedRequest<'a>,
     pub(crate) body: &'a [u8],
@@ -138,7 +139,7 @@ fn header_of<'a>(headers: &[(&'a str, &'a str)], name: &str) -> Option<&'a str> 
 }
 
 async fn aws(
-    world: &World,
+    world: &Arc<World>,
     request: Request<Body>,
     connection: Connection,
     request_id: &str,
@@ -152,18 +153,6 @@ async fn aws(
         world.log.add_failure(world.clock.now(), before, failed, &error.code, &error.message);
         reply(render(error, protocol, request_id, false))
     };
-    let is_signed = parts.headers.contains_key(header::AUTHORIZATION)
-        || parts.uri.query().is_some_and(|query| query.contains("X-Amz-Signature="));
-    let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
-    let limit = match (is_signed, target.and_then(ecr_json::body_bytes_max)) {
-        (true, Some(limit)) => limit,
-        (true, None) => API_BODY_BYTES_MAX,
-        (false, _) => UNSIGNED_BODY_BYTES_MAX,
-    };
-    let Ok(body) = to_bytes(body, limit).await else {
-        let message = format!("the body is larger than {limit} bytes, or ended early");
-        return refuse(&AwsError::new("RequestEntityTooLarge", 413, message));
-    };
     let headers: Option<Vec<(&str, &str)>> = parts
         .headers
         .iter()
@@ -171,6 +160,33 @@ async fn aws(
         .collect();
     let Some(headers) = headers else {
         return refuse(&AwsError::new("InvalidRequest", 400, "a header holds bytes that are not text"));
+    };
+    let is_signed = parts.headers.contains_key(header::AUTHORIZATION)
+        || parts.uri.query().is_some_and(|query| query.contains("X-Amz-Signature="));
+    let unread = SignedRequest {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or(""),
+        headers: &headers,
+        body_sha256: "",
+    };
+    // Only a body shows whether it was signed. Memory for a large one is for those whose key there is.
+    let is_large = body.size_hint().upper().is_none_or(|bytes| bytes > UNSIGNED_BODY_BYTES_MAX as u64);
+    let is_known = is_signed && (!is_large || authn::names_a_key(world, &unread, &connection));
+    let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    let limit = match (is_known, target.and_then(ecr_json::body_bytes_max)) {
+        (true, Some(limit)) => limit,
+        (true, None) => API_BODY_BYTES_MAX,
+        (false, _) => UNSIGNED_BODY_BYTES_MAX,
+    };
+    let Ok(body) = to_bytes(body, limit).await else {
+        let message = match is_signed && !is_known {
+            true => {
+                format!("the body is larger than {limit} bytes, and signed with a key that isn't known here")
+            }
+            false => format!("the body is larger than {limit} bytes, or ended early"),
+        };
+        return refuse(&AwsError::new("RequestEntityTooLarge", 413, message));
     };
     let is_eks = eks_rest::is_path(parts.uri.path());
     // Only a signature covers it, and one stands in a header or in the query.
@@ -180,13 +196,7 @@ async fn aws(
     let call = ApiCall {
         world,
         request_id,
-        signed: SignedRequest {
-            method: parts.method.as_str(),
-            path: parts.uri.path(),
-            query: parts.uri.query().unwrap_or(""),
-            headers: &headers,
-            body_sha256: &body_sha256,
-        },
+        signed: SignedRequest { body_sha256: &body_sha256, ..unread },
         body: &body,
         accept_json,
         connection: &connection,

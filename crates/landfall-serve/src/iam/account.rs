@@ -189,7 +189,7 @@ pub fn details(
     }
     if is_asked(Kind::AwsPolicy) {
         let all = all_policies(world, account, Scope::Aws).into_iter();
-        let used = all.filter(|policy| users_of(world, account, &policy.arn()).attachments() > 0);
+        let used = all.filter(|policy| users_of(&world.store, account, &policy.arn()).attachments() > 0);
         details.extend(used.map(Detail::Policy));
     }
     details

@@ -202,9 +202,22 @@ pub(super) fn change<E: Entity, C, T>(
     name: &str,
     change: impl FnOnce(&mut E) -> Result<T, AwsError>,
 ) -> Result<T, AwsError> {
-    change_any::<E, C, T>(world, permit, name, |entity| {
+    change_seeing::<E, C, T>(world, permit, name, |_, entity| change(entity))
+}
+
+/// As [`change`], where the change rests on what else is there.
+pub(super) fn change_seeing<E: Entity, C, T>(
+    world: &World,
+    permit: &Permit<C>,
+    name: &str,
+    change: impl FnOnce(&Writing<'_>, &mut E) -> Result<T, AwsError>,
+) -> Result<T, AwsError> {
+    write(world, |writing| {
+        let mut entity = E::clone(&*find_in::<E, C>(writing, world, permit, name)?);
         entity.check_modifiable()?;
-        change(entity)
+        let answer = change(writing, &mut entity).map_err(Fault)?;
+        writing.put(entity);
+        Ok(answer)
     })
 }
 

@@ -6,7 +6,7 @@ use landfall_types::Arn;
 use landfall_wire::error::AwsError;
 
 use super::checks::check_name;
-use super::entity::{Entity, change, find};
+use super::entity::{Entity, change, change_seeing, find};
 use super::policies::{check_attachable, check_policy_exists, visible_chars};
 use super::{DocumentInput, account_of, error, limit_exceeded, no_such_entity};
 use crate::authz::{Call, Permit, calls};
@@ -200,9 +200,9 @@ pub fn attach<H: Holder>(
     find::<H, _>(world, permit, holder)?;
     check_policy_arn(&policy.arn)?;
     let account = account_of(permit, world);
-    change::<H, _, _>(world, permit, holder, |known| {
+    change_seeing::<H, _, _>(world, permit, holder, |writing, known| {
         check_attachable(H::NOUN, &policy.arn)?;
-        check_policy_exists(world, account, &policy.arn)?;
+        check_policy_exists(writing, account, &policy.arn)?;
         if let Some(other) = known.attached_mut().iter_mut().find(|other| other.arn == policy.arn) {
             *other = policy;
             return Ok(());
@@ -279,9 +279,9 @@ pub fn put_boundary<B: Bounded>(
     arn: &str,
 ) -> Result<(), AwsError> {
     let account = account_of(permit, world);
-    change::<B, _, _>(world, permit, holder, |known| {
+    change_seeing::<B, _, _>(world, permit, holder, |writing, known| {
         check_attachable(B::NOUN, arn)?;
-        check_policy_exists(world, account, arn)?;
+        check_policy_exists(writing, account, arn)?;
         *known.boundary_mut() = Some(arn.to_owned());
         Ok(())
     })

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::authz::{Permit, calls};
 use crate::store::records::within;
-use crate::store::{CustomerPolicy, Group, PolicyVersion, Record, Role, User};
+use crate::store::{CustomerPolicy, Group, PolicyVersion, Reads, Record, Role, User};
 use crate::world::World;
 
 /// Customer managed policies of one account.
@@ -167,7 +167,7 @@ const NOT_CARRIED: &str = "AWS has over a thousand managed policies, and only th
 
 /// Whether there is a managed policy of this ARN, of AWS or of the account.
 pub fn policy_exists(world: &World, account: AccountId, arn: &str) -> bool {
-    check_policy_exists(world, account, arn).is_ok()
+    check_policy_exists(&world.store, account, arn).is_ok()
 }
 
 /// Whether a managed policy can be used in an account: its own ones and AWS's can, and of others it does
@@ -175,13 +175,22 @@ pub fn policy_exists(world: &World, account: AccountId, arn: &str) -> bool {
 ///
 /// # Errors
 /// `NoSuchEntity`.
-pub(crate) fn check_policy_exists(world: &World, account: AccountId, arn: &str) -> Result<(), AwsError> {
-    let own = world.store.policy(arn).is_some_and(|policy| policy.arn.account == account.as_str());
-    if own || managed::by_arn(arn).is_some() {
+pub(crate) fn check_policy_exists(from: &impl Reads, account: AccountId, arn: &str) -> Result<(), AwsError> {
+    let own = CustomerPolicy::key_of(account, arn).and_then(|key| from.record::<CustomerPolicy>(&key));
+    if own.is_some_and(|policy| policy.arn.account == account.as_str()) || managed::by_arn(arn).is_some() {
         return Ok(());
     }
     let refused = no_such_entity(format!("Policy {arn} does not exist or is not attachable."));
     Err(if is_of_aws(arn) { refused.note(NOT_CARRIED) } else { refused })
+}
+
+/// Checks that there is the policy that is to be a boundary.
+pub(super) fn check_boundary(
+    from: &impl Reads,
+    account: AccountId,
+    boundary: Option<&str>,
+) -> Result<(), AwsError> {
+    boundary.map_or(Ok(()), |arn| check_policy_exists(from, account, arn))
 }
 
 /// A managed policy, a customer's or AWS's.
@@ -348,14 +357,15 @@ impl Users {
 }
 
 /// Who uses a policy in an account.
-pub fn users_of(world: &World, account: AccountId, arn: &str) -> Users {
-    let (roles, users) = (world.store.roles(account), world.store.users(account));
+pub fn users_of(from: &impl Reads, account: AccountId, arn: &str) -> Users {
+    let all = within(&[account.as_str()]);
+    let (roles, users) = (from.records::<Role>(&all), from.records::<User>(&all));
     Users {
         bounded_roles: roles.iter().filter(|role| role.boundary() == Some(arn)).cloned().collect(),
         bounded_users: users.iter().filter(|user| user.boundary() == Some(arn)).cloned().collect(),
         roles: roles.into_iter().filter(|role| has_attached(&**role, arn)).collect(),
         users: users.into_iter().filter(|user| has_attached(&**user, arn)).collect(),
-        groups: world.store.groups(account).into_iter().filter(|group| has_attached(&**group, arn)).collect(),
+        groups: from.records::<Group>(&all).into_iter().filter(|group| has_attached(&**group, arn)).collect(),
     }
 }
 
@@ -453,7 +463,7 @@ pub fn delete_policy(world: &World, permit: &Permit<calls::DeletePolicy>) -> Res
     write(world, |writing| {
         let policy = find_in::<CustomerPolicy, _>(writing, world, permit, arn)?;
         policy.check_modifiable()?;
-        let users = users_of(world, account_of(permit, world), arn);
+        let users = users_of(writing, account_of(permit, world), arn);
         if users.attachments() + users.boundaries() > 0 {
             return Err(conflict("Cannot delete a policy attached to entities.").into());
         }

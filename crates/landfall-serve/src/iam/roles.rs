@@ -8,7 +8,7 @@ use landfall_wire::error::AwsError;
 
 use super::checks::{check_description, check_name, check_path, check_session_seconds, check_tags};
 use super::entity::{Entity, change, change_any, find_in};
-use super::policies::check_policy_exists;
+use super::policies::check_boundary;
 use super::{
     DocumentInput, Fault, SESSION_SECONDS_DEFAULT, account_of, already_exists, conflict, error,
     limit_exceeded, write,
@@ -68,9 +68,6 @@ pub fn create_role(
     check_tags("Role", &input.tags)?;
     let max_session_seconds = input.max_session_seconds.unwrap_or(SESSION_SECONDS_DEFAULT);
     check_session_seconds(max_session_seconds)?;
-    if let Some(boundary) = &input.boundary {
-        check_policy_exists(world, account, boundary)?;
-    }
     let trust = input.trust.read(PolicyKind::Trust, account)?;
     let role = Role {
         arn: Arn::role(account, &input.path, &input.name),
@@ -89,6 +86,7 @@ pub fn create_role(
         max_session_written: input.max_session_written,
     };
     write(world, |writing| {
+        check_boundary(writing, account, role.boundary.as_deref())?;
         if writing.get::<Role>(&role.key()).is_some() {
             return Err(already_exists(format!("Role with name {} already exists.", role.name)).into());
         }
@@ -117,11 +115,9 @@ pub fn restate_role(
     check_tags("Role", &input.tags)?;
     let max_session_seconds = input.max_session_seconds.unwrap_or(SESSION_SECONDS_DEFAULT);
     check_session_seconds(max_session_seconds)?;
-    if let Some(boundary) = &input.boundary {
-        check_policy_exists(world, account, boundary)?;
-    }
     let trust = input.trust.read(PolicyKind::Trust, account)?;
     write(world, |writing| {
+        check_boundary(writing, account, input.boundary.as_deref())?;
         let known = Role::key_of(account, &input.name).and_then(|key| writing.get::<Role>(&key));
         let mut role = Role::clone(&*known.ok_or_else(|| Role::missing(&input.name))?);
         role.check_modifiable()?;

@@ -107,8 +107,8 @@ impl Checker<'_> {
                     self.fail(Some(text.to_owned()), place, &format!("Member must have value {limit}"));
                 }
             }
-            // IAM's maps are in its answers.
-            Kind::Boolean | Kind::Map => {}
+            // IAM's maps, and numbers that aren't whole, are in its answers.
+            Kind::Boolean | Kind::Map | Kind::Number | Kind::Timestamp => {}
         }
     }
 

@@ -7,7 +7,7 @@ use landfall_wire::error::AwsError;
 
 use super::checks::{check_name, check_path, check_tags};
 use super::entity::{Entity, find_in};
-use super::policies::check_policy_exists;
+use super::policies::check_boundary;
 use super::{account_of, already_exists, conflict, limit_exceeded, write};
 use crate::authz::{Permit, calls};
 use crate::store::records::within;
@@ -45,9 +45,6 @@ pub fn create_user(
     check_name("userName", &input.name, NAME_CHARS_MAX)?;
     check_path(&input.path)?;
     check_tags("User", &input.tags)?;
-    if let Some(boundary) = &input.boundary {
-        check_policy_exists(world, account, boundary)?;
-    }
     let user = User {
         arn: Arn::user(account, &input.path, &input.name),
         path: input.path,
@@ -61,6 +58,7 @@ pub fn create_user(
         created_at: world.clock.now(),
     };
     write(world, |writing| {
+        check_boundary(writing, account, user.boundary.as_deref())?;
         if writing.get::<User>(&user.key()).is_some() {
             return Err(taken(&user.name).into());
         }
@@ -90,10 +88,8 @@ pub fn restate_user(
     let account = account_of(permit, world);
     check_path(&input.path)?;
     check_tags("User", &input.tags)?;
-    if let Some(boundary) = &input.boundary {
-        check_policy_exists(world, account, boundary)?;
-    }
     write(world, |writing| {
+        check_boundary(writing, account, input.boundary.as_deref())?;
         let known = User::key_of(account, &input.name).and_then(|key| writing.get::<User>(&key));
         let mut user = User::clone(&*known.ok_or_else(|| User::missing(&input.name))?);
         user.arn = Arn::user(account, &input.path, &user.name);

@@ -29,7 +29,7 @@ pub use ecr_settings::{
 };
 pub use iam::{AttachedPolicy, CustomerPolicy, PolicyVersion, Provider, ProviderSpans, Role};
 pub(crate) use records::waiting;
-pub use records::{Kind, Record, Store, StoreError, Writing};
+pub use records::{Kind, Reads, Record, Store, StoreError, Writing};
 pub use users::{AccessKey, AccountAlias, Group, InstanceProfile, LastUse, RoleDeletion, User};
 
 /// Every kind of record that this version knows.

@@ -350,6 +350,33 @@ fn json_of<R: Record>(row: &Row) -> Result<String, String> {
     serde_json::to_string(record).map_err(|error| format!("the {} has no JSON: {error}", R::KIND))
 }
 
+/// What is there: for [`Store`] what the disk has, for [`Writing`] what will be there when its turn comes. A rule
+/// that a change rests on is checked by the latter.
+pub trait Reads {
+    /// One record.
+    fn record<R: Record>(&self, key: &str) -> Option<Arc<R>>;
+    /// All records whose keys begin with a prefix, by key.
+    fn records<R: Record>(&self, prefix: &str) -> Vec<Arc<R>>;
+}
+
+impl Reads for Store {
+    fn record<R: Record>(&self, key: &str) -> Option<Arc<R>> {
+        self.get(key)
+    }
+    fn records<R: Record>(&self, prefix: &str) -> Vec<Arc<R>> {
+        self.list(prefix)
+    }
+}
+
+impl Reads for Writing<'_> {
+    fn record<R: Record>(&self, key: &str) -> Option<Arc<R>> {
+        self.get(key)
+    }
+    fn records<R: Record>(&self, prefix: &str) -> Vec<Arc<R>> {
+        self.list(prefix)
+    }
+}
+
 /// A change that is being put together. It sees what is there with its own changes.
 pub struct Writing<'a> {
     rows: &'a RwLock<Rows>,

@@ -180,7 +180,7 @@ pub(super) fn passed_policies(
             .map_err(|error| AwsError::new("MalformedPolicyDocument", 400, error.message))?;
     }
     for arn in policy_arns {
-        crate::iam::check_policy_exists(world, account, arn).map_err(|error| AwsError {
+        crate::iam::check_policy_exists(&world.store, account, arn).map_err(|error| AwsError {
             code: "MalformedPolicyDocument".into(),
             status: 400,
             ..error

@@ -46,14 +46,14 @@ fn a_client_that_stops_in_the_middle_of_its_headers_is_let_go() {
 #[test]
 fn a_body_may_be_slow_but_not_stand_still() {
     let bench = bench(Limits { stall_wait: SHORT, ..Limits::default() });
-    let head = "POST / HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 5000\r\n\r\n";
+    let head = "POST / HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 10000\r\n\r\n";
     let answer = answer(send(&bench, format!("{head}Action=").as_bytes()));
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert!(answer.contains("ended early"), "{answer}");
     // Longer altogether than it may stand still, and it goes on.
     let mut stream = send(&bench, head.replace("POST /", "POST /?Action=GetCallerIdentity").as_bytes());
     for _ in 0..5 {
-        stream.write_all(&[b'x'; 1000]).unwrap();
+        stream.write_all(&[b'x'; 2000]).unwrap();
         std::thread::park_timeout(SHORT / 3);
     }
     let mut first = [0; 12];

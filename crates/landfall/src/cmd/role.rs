@@ -273,7 +273,7 @@ pub fn read_policy(
 
 /// A role that has the document as its trust or its permissions, and providers for its tokens.
 fn make(
-    world: &World,
+    world: &Arc<World>,
     sources: &SourceMap,
     path: &Path,
     arn: &Arn,

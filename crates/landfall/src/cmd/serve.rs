@@ -334,7 +334,7 @@ pub fn offline(
 
 /// Plays what was named, and the issuers of EKS clusters that the Terraform has providers for: clusters that are
 /// described here have no other issuer.
-fn play(world: &World, setup: &Setup<'_>, read: &files::ReadInfra) {
+fn play(world: &Arc<World>, setup: &Setup<'_>, read: &files::ReadInfra) {
     for (kind, issuer) in &setup.issuers {
         world.issuers.play_as(issuer.clone(), *kind);
     }

@@ -27,6 +27,10 @@ use crate::world::World;
 
 /// Between two looks at a container, in milliseconds.
 const LOOK_MS: u64 = 250;
+/// Exit code of a container that was killed.
+const KILLED: i64 = 137;
+/// How long an engine may take to note that it was for its memory.
+const KILL_REASON_WAIT: Duration = Duration::from_millis(200);
 /// How late a health check may be before it is run in its engine's place.
 const CHECK_LATE: Duration = Duration::from_millis(500);
 
@@ -353,7 +357,12 @@ impl Run<'_> {
         let id = self.key.rsplit(crate::store::records::KEY_SEPARATOR).next().unwrap_or_default().to_owned();
         for made in self.containers.iter_mut().filter(|made| made.started.is_some()) {
             let had_ended = made.state.exit_code.is_some();
-            if let Ok(state) = self.engine.inspect(&made.id).await {
+            if let Ok(mut state) = self.engine.inspect(&made.id).await {
+                // An engine may come to know what killed it after it has ended.
+                if !had_ended && state.exit_code == Some(KILLED) && !state.out_of_memory {
+                    tokio::time::sleep(KILL_REASON_WAIT).await;
+                    state = self.engine.inspect(&made.id).await.unwrap_or(state);
+                }
                 if state.checked_at != made.state.checked_at {
                     made.checked = Some(Instant::now());
                 }

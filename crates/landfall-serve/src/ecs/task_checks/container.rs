@@ -94,6 +94,9 @@ fn check_awsvpc(container: &Body) -> Result<(), AwsError> {
 
 fn check_health(container: &Body, name: &str) -> Result<(), AwsError> {
     if let Some(check) = object(container, "healthCheck") {
+        if list(check, "command").is_empty() {
+            return Err(client(format!("Health check command must not be empty for container '{name}'")));
+        }
         for (member, least, most) in HEALTH_CHECK {
             let value = integer(check, member).unwrap_or(least);
             let bound = if value > most {

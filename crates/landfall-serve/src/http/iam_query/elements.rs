@@ -140,7 +140,7 @@ pub(super) fn profile(call: &IamCall<'_>, profile: &InstanceProfile, depth: Dept
 
 /// A managed policy with what it is used for, and more.
 pub(super) fn policy(call: &IamCall<'_>, policy: &AnyPolicy, depth: Depth, more: Option<Member>) -> Element {
-    let users = users_of(call.world(), call.account, &policy.arn());
+    let users = users_of(&call.world().store, call.account, &policy.arn());
     let known = match policy {
         AnyPolicy::Customer(policy) => customer(policy, depth),
         AnyPolicy::Aws(_, aws) => [

@@ -68,7 +68,7 @@ fn list_all(call: &IamCall<'_>) -> Answer {
         if !only_attached && usage.is_none() {
             return true;
         }
-        let users = policies::users_of(call.world(), call.account, &policy.arn());
+        let users = policies::users_of(&call.world().store, call.account, &policy.arn());
         match usage {
             Some("PermissionsPolicy") => users.attachments() > 0,
             Some("PermissionsBoundary") => users.boundaries() > 0,
@@ -126,7 +126,7 @@ fn list_entities(call: &IamCall<'_>) -> Answer {
     let permit: Permit<calls::ListEntitiesForPolicy> =
         call.permit_on::<CustomerPolicy, _>(&arn, Keys::new())?;
     policies::get_policy(call.world(), &permit)?;
-    let users = policies::users_of(call.world(), call.account, &arn);
+    let users = policies::users_of(&call.world().store, call.account, &arn);
     let mut entities = entities(users, call.params().get("PolicyUsageFilter"));
     let prefix = call.params().get("PathPrefix").unwrap_or("/");
     let kind = call.params().get("EntityFilter");

@@ -4,11 +4,13 @@
 //! ```text
 //! cargo build --release -p landfall
 //! cargo run --release -p landfall-serve --example load -- target/release/landfall [--data DIR]
+//! cargo run --release -p landfall-serve --example load -- --only AssumeRole --clients 1 target/release/landfall
 //! ```
 //!
 //! Starts the server, makes a provider, roles and repositories in it, and prints a line for each call and 1, 8
-//! and 64 clients. The clients are on the same machine and take their part of its processors. Every answer is
-//! checked.
+//! and 64 clients, or for the calls and the number of clients that were said. What follows the program are
+//! further words of its command line. The clients are on the same machine and take their part of its processors.
+//! Every answer is checked.
 
 #![allow(
     clippy::unwrap_used,
@@ -155,6 +157,41 @@ fn iam(form: &str) -> Call {
     Call::query("iam", format!("{form}&Version=2010-05-08"))
 }
 
+/// What GitHub says of a job that calls a workflow of another repository, without times.
+/// <https://docs.github.com/en/actions/reference/security/oidc#oidc-token-claims>
+fn github_claims() -> serde_json::Value {
+    let sha = "5d1f0b3c8f2a4f6f9d0b7c6a5e4d3c2b1a0f9e8d";
+    serde_json::json!({
+        "jti": "7a1c3d0e-52b4-4c7e-9a36-0d6f5b1e8c24",
+        "sub": "repo:acme/api:ref:refs/heads/main",
+        "aud": "sts.amazonaws.com",
+        "ref": "refs/heads/main",
+        "sha": sha,
+        "repository": "acme/api",
+        "repository_owner": "acme",
+        "repository_owner_id": "65",
+        "run_id": "15839261047",
+        "run_number": "112",
+        "run_attempt": "1",
+        "repository_visibility": "private",
+        "repository_id": "741852963",
+        "actor_id": "583231",
+        "actor": "octocat",
+        "workflow": "Deploy",
+        "head_ref": "",
+        "base_ref": "",
+        "event_name": "push",
+        "ref_protected": "true",
+        "ref_type": "branch",
+        "workflow_ref": "acme/api/.github/workflows/deploy.yml@refs/heads/main",
+        "workflow_sha": sha,
+        "job_workflow_ref": "acme/ci-templates/.github/workflows/ecr.yml@refs/heads/main",
+        "job_workflow_sha": sha,
+        "runner_environment": "github-hosted",
+        "iss": format!("https://{GITHUB}"),
+    })
+}
+
 /// What the calls are about; gives an ID token.
 fn set_up(addr: SocketAddr) -> String {
     let mut client = Client::new(addr);
@@ -183,11 +220,11 @@ fn set_up(addr: SocketAddr) -> String {
         client.expect(&Call::ecr("CreateRepository", &format!("{{\"repositoryName\":\"load-{number}\"}}")));
     }
     let seconds = now().seconds();
-    let claims = serde_json::json!({"claims": {
-        "iss": provider, "aud": "sts.amazonaws.com", "sub": "repo:acme/api:ref:refs/heads/main",
-        "iat": seconds, "nbf": seconds, "exp": seconds + 3600,
-    }})
-    .to_string();
+    let mut claims = github_claims();
+    for (name, at) in [("iat", seconds), ("nbf", seconds), ("exp", seconds + 3600)] {
+        claims[name] = at.into();
+    }
+    let claims = serde_json::json!({ "claims": claims }).to_string();
     let request = format!(
         "POST /_landfall/token HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{claims}",
         claims.len()
@@ -305,7 +342,17 @@ fn put_role_policy(client: usize, number: usize) -> Call {
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
+    let mut only = String::new();
+    let mut clients_at_a_time = CLIENTS.to_vec();
+    while let Some(option) = arguments.next_if(|word| word.starts_with("--")) {
+        let value = arguments.next().unwrap_or_else(|| panic!("{option}: a value is expected"));
+        match option.as_str() {
+            "--only" => only = value,
+            "--clients" => clients_at_a_time = vec![value.parse().expect("--clients: a number is expected")],
+            _ => panic!("{option}: --only PART and --clients NUMBER are expected before the program"),
+        }
+    }
     let program = arguments.next().expect("the program is expected: target/release/landfall");
     let arguments: Vec<String> = arguments.collect();
     let server = Server::start(&program, &arguments);
@@ -324,8 +371,8 @@ fn main() {
         "{:<28}{:>8}{:>10}{:>9}{:>9}{:>13}{:>11}",
         "call", "clients", "calls/s", "p50 ms", "p99 ms", "CPU us/call", "memory MB"
     );
-    for (name, load) in loads {
-        for clients in CLIENTS {
+    for (name, load) in loads.into_iter().filter(|(name, _)| name.contains(&only)) {
+        for clients in clients_at_a_time.iter().copied() {
             let (before, began) = (server.processor_time(), Instant::now());
             let mut times = measure(server.addr, clients, &load);
             let (cost, took) = (server.processor_time() - before, began.elapsed());

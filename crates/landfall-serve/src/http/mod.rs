@@ -170,22 +170,18 @@ async fn aws(
         headers: &headers,
         body_sha256: "",
     };
-    // Only a body shows whether it was signed. Memory for a large one is for those whose key there is.
-    let is_large = body.size_hint().upper().is_none_or(|bytes| bytes > UNSIGNED_BODY_BYTES_MAX as u64);
-    let is_known = is_signed && (!is_large || authn::names_a_key(world, &unread, &connection));
-    let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
-    let limit = match (is_known, target.and_then(ecr_json::body_bytes_max)) {
-        (true, Some(limit)) => limit,
-        (true, None) => API_BODY_BYTES_MAX,
-        (false, _) => UNSIGNED_BODY_BYTES_MAX,
+    let limit = if is_signed {
+        signed_body_bytes_max(world, &unread, &connection, &body)
+    } else {
+        UNSIGNED_BODY_BYTES_MAX
     };
     let Ok(body) = to_bytes(body, limit).await else {
-        let message = match is_signed && !is_known {
-            true => {
-                format!("the body is larger than {limit} bytes, and signed with a key that isn't known here")
-            }
-            false => format!("the body is larger than {limit} bytes, or ended early"),
+        let whose = if is_signed && limit == UNSIGNED_BODY_BYTES_MAX {
+            ", the most of a caller whose key isn't known here"
+        } else {
+            ""
         };
+        let message = format!("the body is larger than {limit} bytes{whose}, or ended early");
         return refuse(&AwsError::new("RequestEntityTooLarge", 413, message));
     };
     let is_eks = eks_rest::is_path(parts.uri.path());
@@ -209,6 +205,21 @@ async fn aws(
         return refuse(&AwsError::new("InvalidRequest", 405, message));
     }
     reply(dispatch(&call, is_eks).await)
+}
+
+/// The largest body of a call that says it is signed, in bytes. Only the body shows whether it is: memory for a large one
+/// is for those whose key there is.
+fn signed_body_bytes_max(
+    world: &World,
+    unread: &SignedRequest<'_>,
+    connection: &Connection,
+    body: &Body,
+) -> usize {
+    let is_large = body.size_hint().upper().is_none_or(|bytes| bytes > UNSIGNED_BODY_BYTES_MAX as u64);
+    if is_large && !authn::names_a_key(world, unread, connection) {
+        return UNSIGNED_BODY_BYTES_MAX;
+    }
+    unread.header("x-amz-target").and_then(ecr_json::body_bytes_max).unwrap_or(API_BODY_BYTES_MAX)
 }
 
 /// Hands a call to the service that it is for.

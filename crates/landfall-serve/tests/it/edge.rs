@@ -114,6 +114,11 @@ fn a_body_has_a_size_and_a_strangers_a_smaller_one() {
     assert_eq!(bench.rule(), "call-failed");
     assert_eq!(signed(1_000_000).status, 200);
     assert_eq!(signed(1_100_000).status, 413);
+    // Whoever says that it is signed is a stranger where there is no such key.
+    let keys = Keys { id: "AKIANOBODY1234567890".to_owned(), ..root() };
+    let stranger = |size| bench.call(&keys, "sts", Request::new("POST", "/").body(body(size)));
+    assert_eq!(stranger(100_000).fault().0, "InvalidClientTokenId");
+    assert_eq!(stranger(200_000).status, 413);
 }
 
 #[test]

@@ -322,6 +322,9 @@ fn health_check(check: &Value) -> Value {
     // A command without its kind is run as it is.
     let known = matches!(words.first(), Some(&("CMD" | "CMD-SHELL" | "NONE")));
     let test: Vec<&str> = if known { words } else { ["CMD"].into_iter().chain(words).collect() };
+    // Docker's engine ends, with all its containers, at a check that has nothing to run.
+    let test =
+        if matches!(test.as_slice(), ["CMD" | "CMD-SHELL"]) { vec!["CMD-SHELL", "exit 1"] } else { test };
     let seconds =
         |name: &str, default: i64| check[name].as_i64().unwrap_or(default).saturating_mul(NANOSECONDS);
     json!({

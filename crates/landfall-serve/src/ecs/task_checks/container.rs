@@ -94,7 +94,8 @@ fn check_awsvpc(container: &Body) -> Result<(), AwsError> {
 
 fn check_health(container: &Body, name: &str) -> Result<(), AwsError> {
     if let Some(check) = object(container, "healthCheck") {
-        if list(check, "command").is_empty() {
+        let words: Vec<_> = list(check, "command").iter().filter_map(serde_json::Value::as_str).collect();
+        if matches!(words.as_slice(), [] | ["CMD" | "CMD-SHELL"]) {
             return Err(client(format!("Health check command must not be empty for container '{name}'")));
         }
         for (member, least, most) in HEALTH_CHECK {

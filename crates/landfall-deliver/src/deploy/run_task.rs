@@ -152,7 +152,13 @@ pub async fn follow(
             Ok(seen) => {
                 lost_since = None;
                 follow.look(&seen).await;
-                tasks = seen;
+                // ECS forgets a task an hour after its end; how it ended is known by then.
+                for task in seen {
+                    match tasks.iter_mut().find(|known| known.task_arn == task.task_arn) {
+                        Some(known) => *known = task,
+                        None => tasks.push(task),
+                    }
+                }
             }
             Err(error) => {
                 let since = *lost_since.get_or_insert(Instant::now());
@@ -165,7 +171,7 @@ pub async fn follow(
                 }
             }
         }
-        if !tasks.is_empty() && tasks.iter().all(Task::is_stopped) {
+        if arns.iter().all(|arn| is_over(&tasks, arn)) {
             return (End::Stopped, ended(&tasks));
         }
         let running = || arns.iter().filter(|arn| !is_over(&tasks, arn)).cloned().collect();

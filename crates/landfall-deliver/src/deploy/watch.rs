@@ -226,7 +226,12 @@ impl<'b> Watched<'b> {
             tasks_told: BTreeSet::new(),
             tasks: Vec::new(),
             complaints: Vec::new(),
-            last: Service::default(),
+            // Where no look ever succeeds, this is what there is to go back with.
+            last: Service {
+                service_name: begun.service.clone(),
+                task_definition: begun.definition_arn.clone(),
+                ..Service::default()
+            },
             story: None,
             standing: None,
             hook_told: None,

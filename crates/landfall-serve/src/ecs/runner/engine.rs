@@ -23,6 +23,8 @@ const LIBPOD_VERSION: &str = "v4.0.0";
 const ANSWER_BYTES_MAX: u64 = 32 << 20;
 /// Longest wait for an answer, in seconds: a pull.
 const ANSWER_SECONDS_MAX: u64 = 900;
+/// Longest wait for an engine to say that it is there.
+const FIND_TIME_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for an answer while the server ends, in seconds.
 const LAST_ANSWER_SECONDS_MAX: u64 = 10;
 /// Lines of a container's log that are asked for.
@@ -114,7 +116,8 @@ impl Engine {
                 is_podman: false,
                 architecture: String::new(),
             };
-            if let Ok(networks) = engine.must("GET", "/networks", None).await {
+            let networks = engine.must("GET", "/networks", None);
+            if let Ok(Ok(networks)) = tokio::time::timeout(FIND_TIME_MAX, networks).await {
                 let is_bridge = |network: &Value| network["Driver"] == "bridge";
                 engine.has_bridge = networks.as_array().is_some_and(|all| all.iter().any(is_bridge));
                 let version = engine.must("GET", "/version", None).await.unwrap_or_default();

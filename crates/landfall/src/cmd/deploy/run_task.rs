@@ -297,9 +297,30 @@ fn overrides(args: &RunTaskArgs, definition: &Definition) -> Result<Object, Fail
     }
     let list = overrides.entry("containerOverrides").or_insert_with(|| json!([]));
     if let Some(list) = list.as_array_mut() {
-        list.push(Value::Object(container));
+        let known = list.iter_mut().filter_map(Value::as_object_mut);
+        // ECS takes one override of a container and passes over another.
+        match known.into_iter().find(|known| known.get("name") == container.get("name")) {
+            Some(known) => merge(known, container),
+            None => list.push(Value::Object(container)),
+        }
     }
     Ok(overrides)
+}
+
+/// What the flags say of a container goes before what `--overrides` says; variables are added to those there.
+fn merge(known: &mut Object, flags: Object) {
+    for (name, value) in flags {
+        let Value::Array(more) = value else { continue };
+        match known.get_mut(&name).and_then(Value::as_array_mut) {
+            Some(variables) if name == "environment" => {
+                variables.retain(|old| more.iter().all(|new| new["name"] != old["name"]));
+                variables.extend(more);
+            }
+            _ => {
+                known.insert(name, Value::Array(more));
+            }
+        }
+    }
 }
 
 fn container_name(args: &RunTaskArgs, definition: &Definition) -> Result<String, Failure> {
@@ -318,5 +339,30 @@ fn container_name(args: &RunTaskArgs, definition: &Definition) -> Result<String,
             definition.family(),
             quoted.join(", ")
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_flags_say_of_a_container_goes_before_its_override() {
+        let object = |value: Value| serde_json::from_value::<Object>(value).unwrap();
+        let variable = |name: &str, value: &str| json!({ "name": name, "value": value });
+        let mut known = object(json!({
+            "name": "main", "command": ["serve"], "cpu": 10,
+            "environment": [variable("A", "1"), variable("B", "2")],
+        }));
+        let flags = object(json!({
+            "name": "main", "command": ["migrate"], "environment": [variable("B", "3"), variable("C", "4")],
+        }));
+        merge(&mut known, flags);
+        let wanted = json!({
+            "name": "main", "command": ["migrate"], "cpu": 10,
+            "environment": [variable("A", "1"), variable("B", "3"), variable("C", "4")],
+        });
+        assert_eq!(serde_json::to_value(known).unwrap(), wanted);
     }
 }

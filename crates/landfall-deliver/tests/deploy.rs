@@ -202,6 +202,8 @@ async fn an_ecs_that_is_throttled_throughout_is_said_and_the_time_has_an_end() {
     let patience = Patience { timeout: Duration::from_millis(300), ..EAGER };
     let (outcome, told) = watched(&server, patience).await;
     assert_eq!(outcome.end, End::Timeout);
+    // What a rollback starts from, though no look ever succeeded.
+    assert_eq!((outcome.last.service_name.as_str(), outcome.last.task_definition.as_str()), ("web", NEW));
     let wanted = Told::Note { text: "ECS can't be asked just now: Rate exceeded".to_owned() };
     assert_eq!(told.iter().filter(|one| **one == wanted).count(), 1, "{told:?}");
 }
@@ -240,6 +242,36 @@ async fn a_task_that_finds_no_place_is_told_with_the_reason() {
     assert_eq!(failure.message, "running app:2: no task was started");
     assert_eq!(failure.details, ["caused by: RESOURCE:MEMORY (no instance has that much left): d at arn:i"]);
     assert_eq!(bodies(&server, "RunTask")[0]["clientToken"], "07".repeat(16));
+}
+
+#[tokio::test]
+async fn a_task_that_ecs_has_forgotten_is_told_as_it_ended() {
+    let looks = AtomicUsize::new(0);
+    let server = Server::start(move |request| {
+        let task = |arn: &str, status: &str, code: Option<i64>| {
+            json!({ "taskArn": arn, "lastStatus": status, "containers": [{ "name": "web", "exitCode": code }] })
+        };
+        match (operation(request).as_str(), looks.fetch_add(1, Ordering::Relaxed)) {
+            ("DescribeTasks", 0) => {
+                let tasks = [task("arn:a", "STOPPED", Some(3)), task("arn:b", "RUNNING", None)];
+                answer(&json!({ "tasks": tasks, "failures": [] }))
+            }
+            ("DescribeTasks", _) => answer(&json!({
+                "tasks": [task("arn:b", "STOPPED", Some(0))],
+                "failures": [{ "arn": "arn:a", "reason": "MISSING" }],
+            })),
+            (other, _) => panic!("{other} is not expected"),
+        }
+    })
+    .await;
+    let arns = ["arn:a".to_owned(), "arn:b".to_owned()];
+    let definition = Definition::from_document(document()).unwrap().definition;
+    let (end, ended) =
+        run_task::follow(&caller(&server), "prod", &arns, &definition, EAGER.timeout, &mut |_| ()).await;
+    assert_eq!(end, run_task::End::Stopped);
+    let codes: Vec<(&str, u8)> =
+        ended.iter().map(|one| (one.task.task_arn.as_str(), one.exit_code)).collect();
+    assert_eq!(codes, [("arn:a", 3), ("arn:b", 0)]);
 }
 
 #[tokio::test]

@@ -85,3 +85,23 @@ impl Shape {
         regex.as_ref().map(|regex| text.len() <= PATTERN_CHARS_MAX * 4 && regex.is_match(text))
     }
 }
+
+#[cfg(test)]
+impl Model {
+    /// Every name in the model has a shape, and every pattern is understood, by `matches` or as one that the service
+    /// reads in its own way.
+    pub(crate) fn check_whole(&self, is_read_otherwise: impl Fn(&str) -> bool) {
+        for shape in self.shapes.values() {
+            let is_understood =
+                shape.pattern.as_deref().is_none_or(&is_read_otherwise) || shape.matches("").is_some();
+            assert!(is_understood, "{:?}", shape.pattern);
+            let members = shape.members.values().filter_map(Value::as_str);
+            for name in members.chain(shape.member.as_deref()).chain(shape.key.as_deref()) {
+                assert!(self.shapes.contains_key(name), "{name}");
+            }
+        }
+        for name in self.operations.values() {
+            assert!(self.shapes.contains_key(name), "{name}");
+        }
+    }
+}

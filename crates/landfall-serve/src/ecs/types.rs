@@ -71,6 +71,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_name_of_the_model_is_understood() {
+        // Patterns are not asked for here.
+        model().check_whole(|_| true);
+    }
+
+    #[test]
     fn types_are_checked_at_every_depth() {
         let container = |container: Value| {
             check("RegisterTaskDefinition", &json!({ "family": "a", "containerDefinitions": [container] }))

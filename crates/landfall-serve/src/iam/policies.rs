@@ -475,3 +475,57 @@ pub fn delete_policy(world: &World, permit: &Permit<calls::DeletePolicy>) -> Res
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use landfall_policy::PolicyKind;
+
+    use super::*;
+    use crate::store::{AttachedPolicy, StoreError};
+    use crate::testing;
+
+    const ANY: &str =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ecr:*","Resource":"*"}]}"#;
+
+    /// Two calls beside each other: what the other one is about to change counts, though nothing of it is kept yet.
+    #[test]
+    fn what_is_on_its_way_counts_for_the_rules_between_policies_and_holders() {
+        let here = testing::world();
+        let world = &here.world;
+        testing::session_with(world, "ci", ANY);
+        let account = testing::account();
+        let (arn, now) = (Arn::policy(account, "/", "push"), world.clock.now());
+        let policy = CustomerPolicy {
+            arn: arn.clone(),
+            path: "/".to_owned(),
+            name: "push".to_owned(),
+            id: "ANPA".to_owned(),
+            description: None,
+            versions: vec![PolicyVersion {
+                number: 1,
+                document: testing::document(world, ANY, PolicyKind::Identity),
+                created_at: now,
+            }],
+            default_version: 1,
+            newest_version: 1,
+            tags: Vec::new(),
+            created_at: now,
+            updated_at: now,
+        };
+        let (key, arn) = (policy.key(), arn.to_string());
+        world.store.insert_policy(policy).unwrap();
+        let role = world.store.role(account, "ci").unwrap();
+        let changed: Result<(), StoreError> = world.store.write(|writing| {
+            let attached = AttachedPolicy { arn: arn.clone(), written: crate::store::text::nowhere() };
+            writing.update::<Role>(&role.key(), |role| role.attached.push(attached))?;
+            assert_eq!(users_of(&world.store, account, &arn).attachments(), 0);
+            assert_eq!(users_of(writing, account, &arn).attachments(), 1);
+            writing.remove::<CustomerPolicy>(&key)?;
+            assert!(check_policy_exists(&world.store, account, &arn).is_ok());
+            assert!(check_policy_exists(writing, account, &arn).is_err());
+            Ok(())
+        });
+        changed.unwrap();
+    }
+}

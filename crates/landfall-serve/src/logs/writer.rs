@@ -3,8 +3,9 @@
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/specify-log-config.html>
 
 use landfall_wire::error::{AwsError, Protocol, internal};
+use serde_json::json;
 
-use super::{Fault, Keys, events, missing, resource_keys};
+use super::{Fault, Keys, events, missing, resource_keys, shapes};
 use crate::authz::{self, Asked, Permit, log_calls as calls};
 use crate::caller::Caller;
 use crate::connection::Connection;
@@ -93,6 +94,9 @@ impl Destination<'_> {
 
     fn create_stream(&self, world: &World) -> Result<String, Refused> {
         let id = world.request_id();
+        // The names are a task definition's, which may hold any text.
+        let named = json!({ "logGroupName": self.group, "logStreamName": self.stream });
+        shapes::check("CreateLogStream", &named).map_err(|error| (error, id.clone()))?;
         let resource = stream_arn(&self.place, &self.group, &self.stream);
         let permit = self.authorize::<calls::CreateLogStream>(world, resource.clone(), &id);
         let _: Permit<_> = permit.map_err(|error| (error, id.clone()))?;

@@ -109,6 +109,7 @@ impl Engine {
                     .collect()
             }
         };
+        let mut silent = Vec::new();
         for socket in &places {
             let mut engine = Self {
                 socket: socket.clone(),
@@ -117,7 +118,11 @@ impl Engine {
                 architecture: String::new(),
             };
             let networks = engine.must("GET", "/networks", None);
-            if let Ok(Ok(networks)) = tokio::time::timeout(FIND_TIME_MAX, networks).await {
+            let answered = tokio::time::timeout(FIND_TIME_MAX, networks).await;
+            if answered.is_err() {
+                silent.push(format!("unix://{}", socket.display()));
+            }
+            if let Ok(Ok(networks)) = answered {
                 let is_bridge = |network: &Value| network["Driver"] == "bridge";
                 engine.has_bridge = networks.as_array().is_some_and(|all| all.iter().any(is_bridge));
                 let version = engine.must("GET", "/version", None).await.unwrap_or_default();
@@ -128,6 +133,13 @@ impl Engine {
                 });
                 return Ok(engine);
             }
+        }
+        if !silent.is_empty() {
+            let seconds = FIND_TIME_MAX.as_secs();
+            return Err(format!(
+                "not run, the container engine at {} did not answer within {seconds} s: restart it",
+                silent.join(", ")
+            ));
         }
         let names: Vec<String> = places.iter().map(|place| format!("unix://{}", place.display())).collect();
         Err(format!("not run, no container engine at {}", names.join(", ")))

@@ -280,8 +280,10 @@ def _(bench):
     contains(run(*image, *own, "--codedeploy-application=teal=x", expect=2), ["--codedeploy-application is said twice of service `teal`: `teal` and `x`"])
     told = run(*image, *own, f"--codedeploy-appspec=teal={folder / 'wrong.yaml'}", expect=2)
     contains(told, ["wrong.yaml: traffic goes to container `proxy`, and the task definition of service `teal` has `web`"])
-    told = run(*image, "--codedeploy-application=amber", "--codedeploy-deployment-group=teal=group", "--codedeploy-deployment-group=amber=group", expect=1)
-    contains(told, ["deployment group `group` of `amber` deploys to service shop/amber, not to shop/teal"])
+    mistaken = ["--codedeploy-application=amber", "--codedeploy-deployment-group=teal=group", "--codedeploy-deployment-group=amber=group"]
+    for more in ([], ["--no-wait"]):
+        told = run(*image, *mistaken, *more, expect=1)
+        contains(told, ["deployment group `group` of `amber` deploys to service shop/amber, not to shop/teal"])
     same([revision(client, name) for name in ("teal", "amber", "plain")], [1, 1, 1])
     # All are watched together, and told in the order asked for.
     told = run(*image, *own)

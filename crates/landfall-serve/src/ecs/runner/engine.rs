@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use landfall_types::Timestamp;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -25,6 +26,8 @@ const ANSWER_BYTES_MAX: u64 = 32 << 20;
 const ANSWER_SECONDS_MAX: u64 = 900;
 /// Longest wait for an engine to say that it is there.
 const FIND_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long ago a container can have been killed whose end was seen just now, in milliseconds.
+const OOM_MS_MAX: i64 = 5_000;
 /// Longest wait for an answer while the server ends, in seconds.
 const LAST_ANSWER_SECONDS_MAX: u64 = 10;
 /// Lines of a container's log that are asked for.
@@ -382,6 +385,21 @@ impl Engine {
             ports: ports(&known["NetworkSettings"]["Ports"]),
             lan: lan(&known["NetworkSettings"]),
         })
+    }
+
+    /// Whether Docker noted just now that a container was killed for its memory. Where it comes to know that after the
+    /// container's end, it tells it as an event alone, and not as how the container is.
+    pub(super) async fn says_out_of_memory(&self, id: &str, now: Timestamp) -> bool {
+        if self.is_podman {
+            return false;
+        }
+        let filters = encoded(&json!({ "container": [id], "event": ["oom"] }).to_string());
+        let at = |ms: i64| format!("{}.{:03}000000", ms.div_euclid(1000), ms.rem_euclid(1000));
+        let (since, until) = (at(now.0.saturating_sub(OOM_MS_MAX)), at(now.0));
+        let path = format!("/events?since={since}&until={until}&filters={filters}");
+        let answered = self.call("GET", &path, &[], b"").await;
+        answered
+            .is_ok_and(|(status, body)| status == 200 && body.iter().any(|byte| !byte.is_ascii_whitespace()))
     }
 
     /// All that the engine tells of a container.

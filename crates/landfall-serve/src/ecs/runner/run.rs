@@ -362,7 +362,10 @@ impl Run<'_> {
                 if !had_ended && state.exit_code == Some(KILLED) && !state.out_of_memory {
                     tokio::time::sleep(KILL_REASON_WAIT).await;
                     state = self.engine.inspect(&made.id).await.unwrap_or(state);
+                    let now = self.world.clock.wall();
+                    state.out_of_memory |= self.engine.says_out_of_memory(&made.id, now).await;
                 }
+                state.out_of_memory |= had_ended && made.state.out_of_memory;
                 if state.checked_at != made.state.checked_at {
                     made.checked = Some(Instant::now());
                 }

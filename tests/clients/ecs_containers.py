@@ -11,6 +11,7 @@ import urllib.parse
 import aws
 import docker_engine
 import engines
+from engine_between import Between
 from ecs import ROOT_KEYS, completed, service, until, wait
 from harness import ACCOUNT, HERE, REGION, Server, Skip, Wrong, add, contains, lacks, program, same, table
 
@@ -22,9 +23,10 @@ PLACES, TASKS = {}, {}
 class Place:
     """A server that knows one engine, with the probe in its registry."""
 
-    def __init__(self, bench, kind, *flags):
+    def __init__(self, bench, kind, *flags, between=None):
         self.bench, self.kind, self.host = bench, kind, ENGINES[kind](bench)
-        self.server = Server(bench, *flags, environment={"DOCKER_HOST": self.host})
+        host = Between(bench, self.host, between).host if between else self.host
+        self.server = Server(bench, *flags, environment={"DOCKER_HOST": host})
         bench.undo.append(self.server.stop)
         self.ecs, self.iam, self.ecr, self.logs = (aws.client(self, name, ROOT_KEYS) for name in ("ecs", "iam", "ecr", "logs"))
         self.ecr.create_repository(repositoryName="probe")

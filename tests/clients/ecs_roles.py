@@ -4,9 +4,12 @@ Nothing tells the program where AWS is or who it is: the SDK finds out, as it do
 """
 
 import json
+import re
 
+import aws
 import golang
 from ecs import until
+from engine_between import ask
 from ecs_containers import Place, place
 from harness import ACCOUNT, HERE, REGION, add, contains, lacks, matches, same
 
@@ -149,6 +152,59 @@ def metadata(bench, kind):
     here.ended(arn)
 
 
+def once_refused(bench, kind):
+    """An engine that fails now and then: a task that it happened to has its role all the same, or it is told of that task
+    alone, and the next ones have theirs.
+    """
+    refuses = {"left": 0}
+
+    def between(method, path, body):
+        if method == "POST" and "/containers/create" in path and b'"/landfall"' in body and refuses["left"]:
+            refuses["left"] -= 1
+            return b'HTTP/1.0 500 no\r\n\r\n{"message": "no space left in cgroup"}'
+        return None
+
+    here = prepare(Place(bench, kind, between=between))
+    try:
+        for failures, wanted in ((1, "identity arn:aws:sts::"), (2, "identity failed"), (0, "identity arn:aws:sts::")):
+            refuses["left"] = failures
+            task, [line] = log_of(here, "once", "identity", "awsvpc")
+            contains(line, [wanted], f"after {failures} failures")
+            same(refuses["left"], 0)
+            if failures == 2:
+                told = without_agent(here, task)
+                contains(told, ["has no credentials of its role", "can't give a container a directory", "no space left in cgroup"])
+    finally:
+        here.server.stop()
+
+
+def without_agent(here, task):
+    """What the log of decisions says of a task whose port was not handed over."""
+    log = aws.http(f"{here.server.url}/_landfall/decisions").text()
+    [told] = [line for line in log.splitlines() if "was not handed over" in line and task["taskArn"].rpartition("/")[2] in line]
+    return told
+
+
+def image_taken(bench, kind):
+    """Another server ends while this one makes a container, and takes the image of both with it."""
+    taken = []
+
+    def between(method, path, body):
+        if method == "POST" and "/containers/create" in path and b"landfall-pause" in body and len(taken) < 2:
+            [image] = re.findall(rb"localhost/landfall-pause:[0-9]+", body)[:1]
+            taken.append(ask(here.host, "DELETE", f"/images/{image.decode()}"))
+        return None
+
+    here = Place(bench, kind, between=between)
+    try:
+        prepare(here)
+        _, [line] = log_of(here, "taken", "identity", "awsvpc")
+        contains(line, ["identity arn:aws:sts::"])
+        same([answer.split(b" ")[1] for answer in taken], [b"200", b"200"], "the image was taken twice")
+    finally:
+        here.server.stop()
+
+
 for kind in ("docker", "podman"):
     for title, function in (
         ("awsvpc: the SDK has the task's role, for what it may do and no more", lambda *it: allowed_and_refused(*it, "awsvpc")),
@@ -158,6 +214,8 @@ for kind in ("docker", "podman"):
         ("a task without a role has no credentials, and its metadata", without_a_role),
         ("two servers on one machine answer each its own containers", two_servers),
         ("credentials that end are fetched anew", renewed),
+        ("an engine that refuses a container once takes no role from the tasks after it, and the reason is told", once_refused),
+        ("the holders' image is made again when another server has taken it away", image_taken),
         ("the task metadata endpoint tells what the engine and DescribeTasks know", metadata),
     ):
         add(f"ecs_{kind}_roles", title, lambda bench, function=function, kind=kind: function(bench, kind))

@@ -2,8 +2,14 @@
 to date, what it doesn't speak of stays, and a start that finds nothing to do changes nothing.
 """
 
+import copy
 import json
 import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
 
 import aws
 from harness import ACCOUNT, EXAMPLE, ROLE, Server, check, contains, same
@@ -241,3 +247,65 @@ def _(bench):
         deploy = aws.client(bench, "codedeploy", ROOT, region="us-east-1")
         told = deploy.get_deployment_group(applicationName="web", deploymentGroupName="web")["deploymentGroupInfo"]
         same(told["deploymentConfigName"], "CodeDeployDefault.ECSLinear10PercentEvery1Minutes")
+
+
+SLOW_SECONDS = 0.5
+
+
+class SlowEngine:
+    """A container engine that takes its time, and says when it was first asked."""
+
+    def __init__(self, bench):
+        self.path = bench.dir / "slow-engine.sock"
+        self.path.unlink(missing_ok=True)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen()
+        self.asked = threading.Event()
+        threading.Thread(target=self._refuse, daemon=True).start()
+
+    def _refuse(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.asked.set()
+            time.sleep(SLOW_SECONDS)
+            connection.sendall(b"HTTP/1.0 500 no\r\n\r\n{}")
+            connection.close()
+
+
+def early(bench, engine):
+    """A server that has taken its port and not found out about its engine yet, and its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [bench.landfall, "serve", "--addr", f"127.0.0.1:{port}", "--format", "json", "--infra", EXAMPLE / "infra"]
+    environment = bench.environment(DOCKER_HOST=f"unix://{engine.path}")
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    bench.undo.append(process.kill)
+    if not engine.asked.wait(30):
+        raise AssertionError("the engine was not asked")
+    return process, ("127.0.0.1", port)
+
+
+@check("serve --infra: who asks before the infra is made waits for it, and isn't told of an empty account")
+def who_asks_before_the_infra_is_made_waits_for_it(bench):
+    process, address = early(bench, SlowEngine(bench))
+    beside = copy.copy(bench)
+    beside.server = type("Early", (), {"url": "http://%s:%d" % address})
+    # Its port is there, so that it isn't told that nobody listens; and a first answer knows what Terraform describes.
+    providers = aws.client(beside, "iam", ROOT).list_open_id_connect_providers()["OpenIDConnectProviderList"]
+    contains(json.dumps(providers), ["oidc-provider/token.actions.githubusercontent.com"])
+    contains(process.stdout.readline(), ['"event":"ready"'])
+    process.send_signal(signal.SIGTERM)
+    same(process.wait(30), 0, "exit code")
+
+
+@check("serve --infra: a server that is told to stop before it is ready ends")
+def a_server_that_is_told_to_stop_before_it_is_ready_ends(bench):
+    process, _ = early(bench, SlowEngine(bench))
+    process.send_signal(signal.SIGTERM)
+    same(process.wait(30), 0, "exit code")
+    same(process.stdout.read(), "", "output")

@@ -43,5 +43,5 @@ pub mod vault;
 pub mod world;
 
 pub use http::answer;
-pub use server::{Config, Limits, Place, Running, StartError, start, world};
+pub use server::{Bound, Config, Limits, Place, Running, StartError, bind, start, world};
 pub use world::World;

@@ -252,11 +252,25 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
     Ok(Arc::new(world))
 }
 
-/// Starts a server: it listens when this returns.
+/// A server whose address is its own, and that answers nobody yet: what is asked before [`Bound::serve`] waits, so
+/// that a first answer can come from a world that is whole.
+#[derive(Debug)]
+pub struct Bound {
+    /// What it is made of.
+    pub world: Arc<World>,
+    listener: tokio::net::TcpListener,
+    agent: Option<tokio::net::TcpListener>,
+    public: Option<tokio::net::TcpListener>,
+    addr: SocketAddr,
+    limits: Limits,
+    warn: fn(&str),
+}
+
+/// Makes the AWS side and takes its addresses.
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn start(config: Config) -> Result<Running, StartError> {
+pub async fn bind(config: Config) -> Result<Bound, StartError> {
     let (address, limits, warn) = (config.addr, config.limits, config.warn);
     let (agent_address, public_address) = (config.agent_addr, config.public_addr);
     let world = world(config)?;
@@ -274,23 +288,39 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     // An RSA key takes a moment to make: it is ready before the first token is asked for.
     let keys = Arc::clone(&world);
     tokio::task::spawn_blocking(move || keys.issuers.github().jwks().map(|_| ()));
-    let sweeping = tokio::spawn(keep_sweeping(Arc::clone(&world)));
-    let ecs = tokio::spawn(crate::ecs::runner::drive(Arc::clone(&world)));
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(collect_often(Arc::downgrade(&world), warn));
-    if let Some(agent) = agent {
-        let (world, stopped) = (Arc::clone(&world), stopped.clone());
-        tokio::spawn(listener::serve(agent, world, limits, stopped, Leads::Agent));
+    Ok(Bound { world, listener, agent, public, addr, limits, warn })
+}
+
+impl Bound {
+    /// Answers from here on, and brings along what takes its time.
+    pub fn serve(self) -> Running {
+        let Self { world, listener, agent, public, addr, limits, warn } = self;
+        let sweeping = tokio::spawn(keep_sweeping(Arc::clone(&world)));
+        let ecs = tokio::spawn(crate::ecs::runner::drive(Arc::clone(&world)));
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(collect_often(Arc::downgrade(&world), warn));
+        if let Some(agent) = agent {
+            let (world, stopped) = (Arc::clone(&world), stopped.clone());
+            tokio::spawn(listener::serve(agent, world, limits, stopped, Leads::Agent));
+        }
+        let mut public_addr = None;
+        if let Some(public) = public {
+            public_addr = public.local_addr().ok();
+            let (world, stopped) = (Arc::clone(&world), stopped.clone());
+            tokio::spawn(listener::serve(public, world, limits, stopped, Leads::Public));
+        }
+        let leads = Leads::All(None);
+        let task = tokio::spawn(listener::serve(listener, Arc::clone(&world), limits, stopped, leads));
+        Running { addr, public_addr, world, stop, task, sweeping, ecs }
     }
-    let mut public_addr = None;
-    if let Some(public) = public {
-        public_addr = public.local_addr().ok();
-        let (world, stopped) = (Arc::clone(&world), stopped.clone());
-        tokio::spawn(listener::serve(public, world, limits, stopped, Leads::Public));
-    }
-    let leads = Leads::All(None);
-    let task = tokio::spawn(listener::serve(listener, Arc::clone(&world), limits, stopped, leads));
-    Ok(Running { addr, public_addr, world, stop, task, sweeping, ecs })
+}
+
+/// Starts a server with nothing in it but what its directory has: it answers when this returns.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    Ok(bind(config).await?.serve())
 }
 
 async fn listen(addr: SocketAddr) -> Result<tokio::net::TcpListener, StartError> {

@@ -537,7 +537,11 @@ impl Rollout {
             Event::Desire(count) => {
                 self.steady &= self.desired == count;
                 self.stuck &= self.desired == count;
+                let are_fewer = count < self.desired;
                 self.desired = count;
+                if are_fewer && self.rules.controller == Controller::Ecs {
+                    self.scale_in_mixed(step);
+                }
             }
             Event::Rules(rules) => {
                 self.stuck = false;

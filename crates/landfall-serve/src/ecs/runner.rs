@@ -24,6 +24,7 @@ mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -45,6 +46,8 @@ const STOPPED_MS_KEPT: i64 = 3_600_000;
 
 /// Containers whose logs are kept.
 const LOGS_MAX: usize = 1_000;
+/// Networks that have not handed their port over, one after the other, after which the next ones are not waited for long.
+const HANDOVERS_MISSED: u32 = 2;
 /// Lines of each of them: the oldest go first.
 const LINES_MAX: usize = 10_000;
 
@@ -71,15 +74,33 @@ struct Now {
     is_over: bool,
     /// The agent of each task, by task id.
     agents: BTreeMap<String, Agent>,
-    /// Whether containers can't hand a port over to this server.
-    handover_fails: bool,
+    /// How many networks in a row didn't hand their port over to this server.
+    handovers_missed: u32,
     /// What containers have written, by task id and container.
     logs: BTreeMap<(String, String), Kept>,
+    /// The number of the next log that is begun.
+    next_log: u64,
+}
+
+impl Now {
+    /// Lets a log go where there are too many: the oldest of a task that has ended, else the oldest.
+    fn make_room_for_log(&mut self) {
+        if self.logs.len() < LOGS_MAX {
+            return;
+        }
+        let age = |(key, kept): (&(String, String), &Kept)| (self.agents.contains_key(&key.0), kept.number);
+        let oldest = self.logs.iter().min_by_key(|it| age(*it)).map(|(key, _)| key.clone());
+        if let Some(key) = oldest {
+            self.logs.remove(&key);
+        }
+    }
 }
 
 /// What a container has written.
 #[derive(Debug, Default)]
 struct Kept {
+    /// Logs have numbers in the order in which they were begun.
+    number: u64,
     /// How many lines before these are gone.
     gone: u64,
     lines: Vec<LogLine>,
@@ -148,26 +169,32 @@ impl Runner {
 
     /// Removes what there still is of this server in the engine.
     pub(crate) fn remove_all(&self, world: &World) {
-        /// Longest wait for containers that are being made, in milliseconds.
-        const WAIT_MS_MAX: u64 = 2_000;
+        /// Longest wait for containers that are being made, in milliseconds: Podman copies whole images for them.
+        const WAIT_MS_MAX: u64 = 15_000;
         /// Between two looks, in milliseconds.
         const LOOK_MS: u64 = 20;
         let Some(engine) = self.engine() else { return };
-        let images = {
+        let (images, are_made) = {
             let mut now = self.now();
             now.is_over = true;
-            std::mem::take(&mut now.images).into_iter().collect::<Vec<_>>()
+            (std::mem::take(&mut now.images).into_iter().collect::<Vec<_>>(), now.creating > 0)
         };
-        for _ in 0..WAIT_MS_MAX / LOOK_MS {
-            if self.now().creating == 0 {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(LOOK_MS));
-        }
         crate::logs::writer::close_all(world);
-        if self.now().has_made {
-            engine.remove_all_now(&owner::address(world), &images);
+        if !self.now().has_made {
+            return;
         }
+        let address = owner::address(world);
+        if are_made {
+            // The others don't wait for them.
+            engine.remove_all_now(&address, &[]);
+            for _ in 0..WAIT_MS_MAX / LOOK_MS {
+                if self.now().creating == 0 {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(LOOK_MS));
+            }
+        }
+        engine.remove_all_now(&address, &images);
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -211,21 +238,26 @@ impl Runner {
         }
     }
 
-    fn handover_fails(&self) -> bool {
-        self.now().handover_fails
+    /// How long a network may take to hand its port over.
+    fn handover_wait(&self) -> Duration {
+        let in_vain = self.now().handovers_missed >= HANDOVERS_MISSED;
+        if in_vain { handover::WAIT_MAX_IN_VAIN } else { handover::WAIT_MAX }
     }
 
-    fn note_handover_fails(&self) {
-        self.now().handover_fails = true;
+    fn note_handover(&self, has_come: bool) {
+        let mut now = self.now();
+        now.handovers_missed = if has_come { 0 } else { now.handovers_missed.saturating_add(1) };
     }
 
     fn keep_log(&self, task: &str, container: &str, (lines, are_all): (Vec<LogLine>, bool)) {
         let mut now = self.now();
         let key = (task.to_owned(), container.to_owned());
-        if now.logs.len() >= LOGS_MAX && !now.logs.contains_key(&key) {
-            now.logs.pop_first();
+        if !now.logs.contains_key(&key) {
+            now.make_room_for_log();
+            now.next_log += 1;
         }
-        now.logs.entry(key).or_default().add(lines, are_all);
+        let number = now.next_log;
+        now.logs.entry(key).or_insert_with(|| Kept { number, ..Kept::default() }).add(lines, are_all);
     }
 
     fn forget(&self, key: &str, task: &str) {
@@ -273,7 +305,7 @@ pub(crate) async fn drive(world: std::sync::Arc<World>) {
                 // The change may not be written yet: services wake this while they are. Its turn is waited for.
                 let _: Result<(), StoreError> = world.store.write(|_| Ok(()));
             }
-            () = tokio::time::sleep(std::time::Duration::from_millis(wait)) => {}
+            () = tokio::time::sleep(Duration::from_millis(wait)) => {}
         }
     }
 }
@@ -518,4 +550,41 @@ pub fn role_of(world: &World, task: &Task, member: &str) -> Option<String> {
     let given = overrides.and_then(Value::as_str).filter(|role| !role.is_empty()).map(str::to_owned);
     let definition = super::load::definition_by_arn(world, &task.place, &task.definition);
     given.or_else(|| definition?.text(member).filter(|role| !role.is_empty()).map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn of_too_many_logs_the_oldest_of_tasks_that_have_ended_go_first() {
+        let runner = Runner::default();
+        let line = || (vec![LogLine { at_ms: 1, text: "said".to_owned() }], true);
+        // Ids are random: their order says nothing.
+        let id = |number: usize| format!("{:04}", (number * 7919) % 9973);
+        for number in 0..LOGS_MAX {
+            runner.keep_log(&id(number), "main", line());
+        }
+        let has = |number: usize| runner.log(&id(number), "main").is_some();
+        runner.keep_log(&id(0), "main", line());
+        assert!((0..LOGS_MAX).all(has), "what is written to a log takes no other's place");
+        runner.now().agents.insert(id(0), Agent::default());
+        runner.keep_log(&id(LOGS_MAX), "main", line());
+        assert!(has(0), "its task runs");
+        assert!(!has(1), "the oldest of those that don't");
+        assert!((2..=LOGS_MAX).all(has));
+    }
+
+    #[test]
+    fn ports_that_never_came_are_not_waited_for_as_long_any_more() {
+        let runner = Runner::default();
+        for _ in 0..HANDOVERS_MISSED {
+            assert_eq!(runner.handover_wait(), handover::WAIT_MAX);
+            runner.note_handover(false);
+        }
+        assert_eq!(runner.handover_wait(), handover::WAIT_MAX_IN_VAIN);
+        runner.note_handover(true);
+        assert_eq!(runner.handover_wait(), handover::WAIT_MAX);
+    }
 }

@@ -199,7 +199,7 @@ fn check_configuration(configuration: &Value, is_daemon: bool) -> Result<(), Aws
     for hook in of.get("lifecycleHooks").and_then(Value::as_array).into_iter().flatten() {
         let stages = hook.get("lifecycleStages").and_then(Value::as_array);
         for word in stages.into_iter().flatten().filter_map(Value::as_str) {
-            if !Stage::ALL.iter().any(|stage| stage.word() == word) {
+            if !Stage::ALL.iter().any(|stage| stage.has_hooks() && stage.word() == word) {
                 return Err(invalid(format!("Invalid lifecycle stage: {word}")));
             }
         }

@@ -28,6 +28,33 @@ pub struct Bench {
     _dir: tempfile::TempDir,
 }
 
+/// A server on a port of its own, with a clock that stands still.
+pub fn config(
+    dir: &std::path::Path,
+    root_key: RootKey,
+    registry: RegistryMode,
+    discovery: Settings,
+    limits: Limits,
+) -> Config {
+    Config {
+        addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+        agent_addr: None,
+        public_addr: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        place: Place::Scratch(dir.to_owned()),
+        account: AccountId::parse(ACCOUNT).unwrap(),
+        region: REGION.to_owned(),
+        root_key,
+        registry,
+        sources: SourceMap::new(),
+        discovery,
+        read_time: || NOW,
+        time_lapse: 1,
+        fill_random: count,
+        limits,
+        warn: |_| {},
+    }
+}
+
 impl Bench {
     pub fn new() -> Self {
         Self::with_root_key(RootKey::WellKnown)
@@ -54,23 +81,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let config = Config {
-            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
-            agent_addr: None,
-            public_addr: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
-            place: Place::Scratch(dir.path().to_owned()),
-            account: AccountId::parse(ACCOUNT).unwrap(),
-            region: REGION.to_owned(),
-            root_key,
-            registry,
-            sources: SourceMap::new(),
-            discovery,
-            read_time: || NOW,
-            time_lapse: 1,
-            fill_random: count,
-            limits,
-            warn: |_| {},
-        };
+        let config = config(dir.path(), root_key, registry, discovery, limits);
         let server = runtime.block_on(landfall_serve::start(config)).unwrap();
         Self { server, runtime, _dir: dir }
     }

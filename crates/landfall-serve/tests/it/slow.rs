@@ -4,9 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use landfall_serve::Limits;
+use landfall_serve::world::{RegistryMode, RootKey};
+use landfall_serve::{Limits, discovery};
 
-use crate::bench::{Bench, root};
+use crate::bench::{self, Bench, root};
 use crate::client::Request;
 
 const SHORT: Duration = Duration::from_millis(150);
@@ -77,6 +78,32 @@ fn headers_have_a_size_and_a_number() {
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
     }
     assert!(healthy(&bench));
+}
+
+#[test]
+fn who_comes_before_the_world_is_made_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let config = bench::config(
+        dir.path(),
+        RootKey::WellKnown,
+        RegistryMode::Ecr,
+        discovery::Settings::default(),
+        Limits::default(),
+    );
+    let bound = runtime.block_on(landfall_serve::bind(config)).unwrap();
+    let address = bound.world.base_url().strip_prefix("http://").unwrap().to_owned();
+    let mut early = TcpStream::connect(&address).unwrap();
+    early
+        .write_all(b"GET /_landfall/health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    early.set_read_timeout(Some(SHORT)).unwrap();
+    let waiting = early.read(&mut [0]).unwrap_err();
+    assert_eq!(waiting.kind(), std::io::ErrorKind::WouldBlock);
+    early.set_read_timeout(None).unwrap();
+    let running = runtime.block_on(async { bound.serve() });
+    assert!(answer(early).starts_with("HTTP/1.1 200 "));
+    runtime.block_on(running.stop());
 }
 
 #[test]

@@ -278,7 +278,7 @@ impl Served {
 }
 
 /// Reads the Terraform and starts a server with it. Nothing listens before all is read: a file that
-/// can't be read leaves nothing running.
+/// can't be read leaves nothing running. Nothing is answered before all is made: a client that comes early waits.
 ///
 /// # Errors
 /// Unreadable input, a port that is taken.
@@ -295,14 +295,14 @@ pub async fn start(sources: &SourceMap, setup: Setup<'_>) -> Result<Served, Fail
         }
     };
     let config = config(sources, &setup, &region, place);
-    let server = landfall_serve::start(config).await.map_err(|error| not_started(&error))?;
-    play(&server.world, &setup, &read);
+    let bound = landfall_serve::bind(config).await.map_err(|error| not_started(&error))?;
+    play(&bound.world, &setup, &read);
     let environment = edge::environment();
     let (docker_host, runtime_dir) = (environment.get("DOCKER_HOST"), environment.get("XDG_RUNTIME_DIR"));
     let engine = runner::Engine::find(docker_host, runtime_dir).await;
-    let left_behind = runner::begin(&server.world, engine).await;
-    let seeded = world::seed(&server.world, &read.infra, setup.account, &region);
-    Ok(Served { server, _blobs: blobs, read, seeded, region, left_behind })
+    let left_behind = runner::begin(&bound.world, engine).await;
+    let seeded = world::seed(&bound.world, &read.infra, setup.account, &region);
+    Ok(Served { server: bound.serve(), _blobs: blobs, read, seeded, region, left_behind })
 }
 
 /// What Terraform would stop at as well: an AWS side without it would answer what the account doesn't.
@@ -429,8 +429,12 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         data: args.data.as_deref(),
     };
     edge::allow_many_files();
-    let stop = stop_signal();
-    let mut served = start(&sources, setup).await?;
+    let mut stop = std::pin::pin!(stop_signal());
+    let mut served = tokio::select! {
+        served = start(&sources, setup) => served?,
+        // Nobody has been answered, so that nobody is left without an answer.
+        () = &mut stop => return Ok(()),
+    };
     let world = Arc::clone(&served.server.world);
     let audit = args.audit.as_deref().map(|file| audit(&world, file, &sources)).transpose()?;
     // Decisions are shown from here on, below the banner.
@@ -457,7 +461,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         () = served.server.ended() => {
             return Err(Failure::new(FailureKind::Outside, "the server ended on its own"));
         }
-        () = stop => {}
+        () = &mut stop => {}
     }
     // Who asks twice doesn't want to wait for requests in flight.
     tokio::select! {

@@ -71,14 +71,9 @@ impl Rollout {
                 set.state = if is_steady { RolloutState::Completed } else { RolloutState::InProgress };
             }
         }
-        let (tasks, mut gone) = (&self.tasks, Vec::new());
+        let tasks = &self.tasks;
         self.deployments.retain(|set| {
-            let stays =
-                set.state != RolloutState::Failed || tasks.iter().any(|task| task.deployment == set.id());
-            if !stays {
-                gone.push(set.id().to_owned());
-            }
-            stays
+            set.state != RolloutState::Failed || tasks.iter().any(|task| task.deployment == set.id())
         });
         let is_steady = self.deployments.iter().all(|set| set.state == RolloutState::Completed);
         if is_steady && !self.deployments.is_empty() && !self.steady {

@@ -68,10 +68,10 @@ impl Rollout {
         let Some(primary) = self.deployments.first() else { return };
         let (id, state, not_before) = (primary.id().to_owned(), primary.state, primary.not_before_ms);
         if state == RolloutState::Failed {
-            // A deployment that failed launches nothing, and what ran before it goes on.
+            self.scale_in_after_failure(step);
             return;
         }
-        self.stop_excess(&id, step);
+        self.stop_excess(&id, self.desired, step);
         if !self.rules.strategy.is_rolling() {
             self.keep_other_colour(&id, step);
         }
@@ -92,10 +92,38 @@ impl Rollout {
         count(tasks.filter(|task| task.phase != Phase::Stopping))
     }
 
+    /// A deployment that failed launches nothing, and what ran before it goes on beside it: neither has more tasks than
+    /// are wanted.
+    fn scale_in_after_failure(&mut self, step: &mut Step<'_>) {
+        let all: Vec<String> = self.deployments.iter().map(|known| known.id().to_owned()).collect();
+        for id in all {
+            self.stop_excess(&id, self.desired, step);
+        }
+    }
+
+    /// Fewer tasks are wanted of a service whose deployment failed halfway: what is healthy of the new ones needs none of
+    /// the old.
+    pub(super) fn scale_in_mixed(&mut self, step: &mut Step<'_>) {
+        let Some(primary) = self.deployments.first() else { return };
+        if primary.state != RolloutState::Failed || !self.rules.strategy.is_rolling() {
+            return;
+        }
+        let id = primary.id().to_owned();
+        self.stop_excess(&id, self.desired, step);
+        let new = self.tasks.iter().filter(|task| task.deployment == id);
+        let healthy = count(new.filter(|task| self.is_healthy(task, step.now_ms)));
+        let mut wanted = self.desired.saturating_sub(healthy);
+        let older: Vec<String> = self.deployments.iter().skip(1).map(|known| known.id().to_owned()).collect();
+        for id in older {
+            self.stop_excess(&id, wanted, step);
+            wanted = wanted.saturating_sub(self.live_of(&id));
+        }
+    }
+
     /// More tasks of a deployment than are wanted: those that aren't healthy go first, then the newest. Protected ones
     /// stay.
-    fn stop_excess(&mut self, deployment: &str, step: &mut Step<'_>) {
-        let excess = self.live_of(deployment).saturating_sub(self.desired);
+    fn stop_excess(&mut self, deployment: &str, wanted: u32, step: &mut Step<'_>) {
+        let excess = self.live_of(deployment).saturating_sub(wanted);
         let mut candidates: Vec<(bool, usize, String)> = self
             .tasks
             .iter()
@@ -154,7 +182,7 @@ impl Rollout {
     fn keep_other_colour(&mut self, primary: &str, step: &mut Step<'_>) {
         let Some(kept) = self.last_completed.as_ref().map(|target| target.id.clone()) else { return };
         if kept != primary && !self.may_clean_up() {
-            self.stop_excess(&kept, step);
+            self.stop_excess(&kept, self.desired, step);
             let room = self.limits().upper.saturating_sub(count(self.tasks.iter()));
             let lacking = self.desired.saturating_sub(self.live_of(&kept));
             let not_before = self.deployments.iter().find(|known| known.id() == kept);

@@ -114,6 +114,12 @@ impl Stage {
         }
     }
 
+    /// Whether something can be asked at this stage.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentLifecycleHook.html>
+    pub fn has_hooks(self) -> bool {
+        !matches!(self, Self::ScaleUp | Self::BakeTime | Self::CleanUp)
+    }
+
     /// The word of a deployment that has come this far. AWS's model has no word for the stage between the tests and
     /// the traffic, only for its hooks: till then it is after the tests.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html>
@@ -218,11 +224,13 @@ impl Rollout {
         self.rules.hooks.iter().find(|hook| hook.stages.contains(&stage))
     }
 
-    /// Whether a hook of the primary's stage waits for a person: the stage, and the hook.
+    /// Whether a hook of the primary's stage waits for a person: the stage, and the hook. A way back goes through no
+    /// stages.
     pub fn waits_at(&self) -> Option<(Stage, &Hook)> {
         let primary = self.deployments.first()?;
         let hook = self.hook_at(primary.stage)?;
-        (primary.state == RolloutState::InProgress).then_some((primary.stage, hook))
+        let goes_forward = primary.state == RolloutState::InProgress && primary.rolls_back.is_none();
+        goes_forward.then_some((primary.stage, hook))
     }
 
     /// Whether the primary's stage has done what it is for.
@@ -262,7 +270,7 @@ impl Rollout {
 
     /// When the stage ends by itself, milliseconds since 1970.
     pub(super) fn stage_due_ms(&self, primary: &Deployment) -> Option<i64> {
-        if primary.stage == Stage::CleanUp {
+        if primary.stage == Stage::CleanUp || primary.rolls_back.is_some() {
             return None;
         }
         if let Some(hook) = self.hook_at(primary.stage) {

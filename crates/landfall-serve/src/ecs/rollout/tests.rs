@@ -177,6 +177,16 @@ fn told(action: &Action) -> String {
     }
 }
 
+/// What can be seen of the deployments, and which hook waits.
+fn seen(rollout: &Rollout) -> Vec<String> {
+    let tell = |known: &Deployment| {
+        let (number, state, stage) = (known.number(), known.state.word(), known.stage.word());
+        format!("{number} {state} at {stage} with {} %: {}", known.traffic, known.reason)
+    };
+    let waits = rollout.waits_at().map(|(stage, _)| format!("a hook waits at {}", stage.word()));
+    rollout.deployments.iter().map(tell).chain(waits).collect()
+}
+
 #[test]
 fn cases() {
     let cases: Cases = toml::from_str(include_str!("../../../cases/rollout.toml")).unwrap();
@@ -184,6 +194,10 @@ fn cases() {
         let mut rollout = Rollout::new("web", case.desired, case.rules());
         let (mut now, mut number, mut ways_back) = (0, 0, 0);
         for (event, wanted) in &case.steps {
+            if event == "look" {
+                assert_eq!(&seen(&rollout), wanted, "{}: at {now} ms", case.name);
+                continue;
+            }
             let event = case.event(event, &mut now);
             let place = format!("{}: after {event:?} at {now} ms", case.name);
             let mut fresh = |what| match what {

@@ -19,7 +19,10 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use super::pause;
 
 /// Longest wait for a container that was started to hand its port over.
-const WAIT_MAX: Duration = Duration::from_secs(20);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(20);
+/// The same where several before it have not done it, and none after them: in the engine's virtual machine a socket of
+/// this machine is a file like others.
+pub(super) const WAIT_MAX_IN_VAIN: Duration = Duration::from_secs(2);
 
 /// A place where one container hands over one port. It goes away with this value.
 #[derive(Debug)]
@@ -58,11 +61,11 @@ impl Handover {
         self.place.path().join("in")
     }
 
-    /// Waits for the port.
+    /// Waits for the port, so long.
     ///
     /// # Errors
     /// When none comes, or what comes isn't a port on loopback.
-    pub(super) async fn take(self) -> Result<TcpListener> {
+    pub(super) async fn take(self, wait: Duration) -> Result<TcpListener> {
         let handed = async {
             let (stream, _) = self.listener.accept().await?;
             loop {
@@ -74,13 +77,13 @@ impl Handover {
             }
         };
         let none = |_| {
-            let seconds = WAIT_MAX.as_secs();
+            let seconds = wait.as_secs();
             Error::new(
                 ErrorKind::TimedOut,
                 format!("it did not come through a Unix socket within {seconds} s"),
             )
         };
-        let port = tokio::time::timeout(WAIT_MAX, handed).await.map_err(none)??;
+        let port = tokio::time::timeout(wait, handed).await.map_err(none)??;
         let listener = std::net::TcpListener::from(port);
         let is_port = sockopt::socket_acceptconn(&listener)? && listener.local_addr()?.ip().is_loopback();
         if !is_port {
@@ -147,7 +150,7 @@ mod tests {
                 assert!(control.push(SendAncillaryMessage::ScmRights(&files)));
             }
             sendmsg(&guest, &[std::io::IoSlice::new(b"p")], &mut control, SendFlags::empty()).unwrap();
-            let taken = handover.take().await;
+            let taken = handover.take(WAIT_MAX).await;
             assert_eq!(taken.err().map(|error| error.to_string()).as_deref(), wanted);
             assert!(!place.exists(), "nothing is left of the place");
         }

@@ -18,6 +18,10 @@ use crate::log::FailedCall;
 
 /// Connections that one network's containers may have to the agent at a time.
 const CONNECTIONS_MAX: usize = 128;
+/// How often a container is made with the directory of the handover, before it is made without.
+const MOUNTS_MAX: u32 = 2;
+/// How often the holders' image is made for one container, while others take it away.
+const IMAGES_MAX: u32 = 5;
 
 /// A container that holds a network.
 pub(super) struct Holder {
@@ -65,21 +69,21 @@ impl Held {
 impl Run<'_> {
     /// Makes and starts a container that holds a network.
     pub(super) async fn hold(&mut self, name: &str, spec: Value) -> Result<Holder, String> {
-        pause::ensure(self.engine).await?;
-        self.world.ecs.keep_image(pause::IMAGE);
-        let told_before = self.world.ecs.handover_fails();
-        let handover = match told_before {
-            true => Err(String::new()),
-            false => Handover::prepare().map_err(|error| error.to_string()),
-        };
+        let handover = Handover::prepare();
         let dir = handover.as_ref().ok().map(Handover::dir);
-        let (id, is_mounted) = self.make_holder(name, spec, dir).await?;
+        let (id, refused) = self.make_holder(name, spec, dir).await?;
         self.holders.push(id.clone());
         let State { ports, lan, .. } = self.engine.inspect(&id).await?;
-        let port = match handover {
-            Ok(handover) if is_mounted => handover.take().await.map_err(|error| error.to_string()),
-            Ok(_) => Err("the engine can't give a container a directory of this machine".to_owned()),
-            Err(why) => Err(why),
+        let port = match (handover, refused) {
+            (Ok(handover), None) => {
+                let port = handover.take(self.world.ecs.handover_wait()).await;
+                self.world.ecs.note_handover(port.is_ok());
+                port.map_err(|error| error.to_string())
+            }
+            (Ok(_), Some(words)) => {
+                Err(format!("the engine can't give a container a directory of this machine: {words}"))
+            }
+            (Err(error), _) => Err(error.to_string()),
         };
         let agent = match port {
             Ok(port) => {
@@ -98,30 +102,47 @@ impl Run<'_> {
                 Some(stop)
             }
             Err(why) => {
-                if !told_before {
-                    self.tell_without_agent(&why);
-                }
+                self.tell_without_agent(&why);
                 None
             }
         };
         Ok(Holder { id, ports, lan, agent })
     }
 
-    /// The container, with the directory if that can be; whether it has it.
+    /// The container, with the directory if that can be; else the engine's words on why it hasn't it. What an engine
+    /// refuses once it may do the next time: a container can fail to start for many reasons.
     async fn make_holder(
         &self,
         name: &str,
         spec: Value,
         dir: Option<PathBuf>,
-    ) -> Result<(String, bool), String> {
+    ) -> Result<(String, Option<String>), String> {
+        let mut refused = None;
         if let Some(dir) = dir {
             let mut with = spec.clone();
             spec::add_handover(&mut with, &dir);
-            if let Ok(id) = self.start_holder(name, with).await {
-                return Ok((id, true));
+            for _ in 0..MOUNTS_MAX {
+                match self.start_holder(name, with.clone()).await {
+                    Ok(id) => return Ok((id, None)),
+                    Err(words) => refused = Some(words),
+                }
             }
         }
-        self.start_holder(name, spec).await.map(|id| (id, false))
+        self.start_holder(name, spec).await.map(|id| (id, refused))
+    }
+
+    /// Makes it, and its image where that isn't there. All servers of an engine share the image, and each takes it away
+    /// when it ends and no container needs it: another may be between the two steps.
+    async fn make_of_image(&self, name: &str, spec: &Value) -> Result<String, String> {
+        let mut tries = 1;
+        loop {
+            pause::ensure(self.engine).await?;
+            self.world.ecs.keep_image(pause::IMAGE);
+            match self.create(name, spec).await {
+                Err(_) if tries < IMAGES_MAX && !self.engine.has_image(pause::IMAGE).await => tries += 1,
+                made => return made,
+            }
+        }
     }
 
     /// Makes and starts it. A host port that is taken is given up for any other: on ECS another instance of the
@@ -129,7 +150,7 @@ impl Run<'_> {
     async fn start_holder(&self, name: &str, mut spec: Value) -> Result<String, String> {
         let is_taken = ["port is already allocated", "address already in use"];
         loop {
-            let id = self.create(name, &spec).await?;
+            let id = self.make_of_image(name, &spec).await?;
             let Err(problem) = self.engine.start(&id).await else { return Ok(id) };
             self.engine.remove(&id).await;
             let is_freed =
@@ -140,13 +161,16 @@ impl Run<'_> {
         }
     }
 
-    /// Says once that tasks have no agent here, and why.
-    fn tell_without_agent(&self, why: &str) {
-        self.world.ecs.note_handover_fails();
+    /// Says once of a task that it has no agent here, and why.
+    fn tell_without_agent(&mut self, why: &str) {
+        if std::mem::replace(&mut self.is_told_without_agent, true) {
+            return;
+        }
         let request_id = self.world.request_id();
         let failed = FailedCall { request_id: &request_id, service: "ecs", operation: "agent of tasks" };
+        let task = self.task().map(|task| task.id.clone()).unwrap_or_default();
         let message = format!(
-            "tasks in a network of their own have no credentials of their role, no metadata and no way to this server: their port was not handed over: {why}"
+            "task {task} has no credentials of its role, no metadata and no way to this server: the port of its network was not handed over: {why}"
         );
         self.world.log.add_failure(
             self.world.clock.now(),

@@ -328,7 +328,7 @@ mod tests {
         std::fs::write(&path, file).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut child = tokio::process::Command::new(&path).kill_on_drop(true).spawn().unwrap();
-        let listener = handover.take().await.unwrap();
+        let listener = handover.take(super::super::handover::WAIT_MAX).await.unwrap();
         let address = listener.local_addr().unwrap();
         assert!(address.ip().is_loopback() && address.port() > 0, "{address}");
         let (guest, host) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());

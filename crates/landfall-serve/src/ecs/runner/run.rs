@@ -49,6 +49,7 @@ pub(super) async fn run(world: Arc<World>, engine: Engine, task: Arc<Task>) {
         ports: Vec::new(),
         volumes: Vec::new(),
         streams: Vec::new(),
+        is_told_without_agent: false,
     };
     let end = match run.prepare(&task).await {
         Err(reason) => Some(End("TaskFailedToStart", reason)),
@@ -77,6 +78,8 @@ pub(super) struct Run<'a> {
     volumes: Vec<Volume>,
     /// The log streams of containers that have one: their names, and the streams' keys.
     streams: Vec<(String, String)>,
+    /// Whether it is told that the task has no agent.
+    pub(super) is_told_without_agent: bool,
 }
 
 impl Run<'_> {

@@ -31,7 +31,7 @@ fn layers(kind: PolicyKind, policy: &Policy) -> Layers<'_> {
     let named = Named { name: "policy".into(), policy };
     match kind {
         PolicyKind::Identity => Layers { identity: vec![named], ..Layers::default() },
-        PolicyKind::Resource => Layers { resource: Some(named), ..Layers::default() },
+        PolicyKind::Resource => Layers { resource: vec![named], ..Layers::default() },
         PolicyKind::Trust => Layers { trust: Some(named), ..Layers::default() },
     }
 }

@@ -69,7 +69,7 @@ fn is_allowed(kind: PolicyKind, policy: &Policy, request: &Request) -> bool {
 fn layers(kind: PolicyKind, policy: &Policy) -> Layers<'_> {
     let named = Named { name: "policy".into(), policy };
     match kind {
-        PolicyKind::Resource => Layers { resource: Some(named), ..Layers::default() },
+        PolicyKind::Resource => Layers { resource: vec![named], ..Layers::default() },
         PolicyKind::Identity | PolicyKind::Trust => Layers { identity: vec![named], ..Layers::default() },
     }
 }

@@ -14,8 +14,9 @@ pub struct Layers<'a> {
     pub trust: Option<Named<'a>>,
     /// Policies attached to the caller, inline ones included.
     pub identity: Vec<Named<'a>>,
-    /// The resource's policy.
-    pub resource: Option<Named<'a>>,
+    /// The policies of the resource and of what it belongs to (a repository's, its registry's): any may allow, any
+    /// may deny, each in its own version of the language.
+    pub resource: Vec<Named<'a>>,
     /// The caller's permissions boundary.
     pub boundary: Option<Named<'a>>,
     /// The session's policies: they count together, and what they don't allow is denied.
@@ -115,8 +116,7 @@ pub(crate) fn consulted<'l, 'a>(layers: &'l Layers<'a>, request: &Request) -> Ve
     if has_account(&request.principal) && !is_service_linked(&request.principal) {
         all.extend(layers.service_control.iter().map(|level| (Layer::ServiceControl, level.as_slice())));
     }
-    let (gate, policy) = gate(layers, request);
-    all.push((gate, policy.map_or(&[][..], std::slice::from_ref)));
+    all.push(gate(layers, request));
     if has_account(&request.principal) {
         all.push((Layer::Identity, &layers.identity));
         all.push((Layer::Boundary, boundary(layers)));
@@ -125,12 +125,12 @@ pub(crate) fn consulted<'l, 'a>(layers: &'l Layers<'a>, request: &Request) -> Ve
     all
 }
 
-/// The policy at the resource's side: a role's trust policy, or the resource's own.
-fn gate<'l, 'a>(layers: &'l Layers<'a>, request: &Request) -> (Layer, Option<&'l Named<'a>>) {
+/// The policies at the resource's side: a role's trust policy, or the resource's own.
+fn gate<'l, 'a>(layers: &'l Layers<'a>, request: &Request) -> (Layer, &'l [Named<'a>]) {
     if is_decided_by_trust(&request.action) {
-        (Layer::Trust, layers.trust.as_ref())
+        (Layer::Trust, layers.trust.as_slice())
     } else {
-        (Layer::Resource, layers.resource.as_ref())
+        (Layer::Resource, &layers.resource)
     }
 }
 
@@ -172,8 +172,7 @@ impl<'l, 'a> Trail<'l, 'a> {
     /// and what it says of the account only hands the question to the identity policies. A role's
     /// trust policy always has to grant. Between accounts both sides have to.
     fn access(&mut self, layers: &'l Layers<'a>) {
-        let (layer, policy) = gate(layers, self.request);
-        let policies = policy.map_or(&[][..], std::slice::from_ref);
+        let (layer, policies) = gate(layers, self.request);
         let hit = best_allow(layer, policies, self.request);
         let reach = hit.as_ref().map(|hit| hit.reach);
         let principal = &self.request.principal;
@@ -209,8 +208,8 @@ impl<'l, 'a> Trail<'l, 'a> {
             return;
         }
         self.missing.push((Layer::Identity, &layers.identity));
-        if or_resource && let Some(resource) = &layers.resource {
-            self.missing.push((Layer::Resource, std::slice::from_ref(resource)));
+        if or_resource && !layers.resource.is_empty() {
+            self.missing.push((Layer::Resource, &layers.resource));
         }
     }
 

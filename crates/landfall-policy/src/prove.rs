@@ -198,8 +198,8 @@ fn verdict(layers: &Layers<'_>, request: &Request) -> Result<bool, Vec<String>> 
 
 fn policies<'a>(layers: &Layers<'a>) -> Vec<&'a Policy> {
     let levels = layers.service_control.iter().chain(&layers.resource_control).flatten();
-    let single = layers.trust.iter().chain(&layers.resource).chain(&layers.boundary);
-    let lists = layers.identity.iter().chain(layers.session.iter().flatten());
+    let single = layers.trust.iter().chain(&layers.boundary);
+    let lists = layers.identity.iter().chain(&layers.resource).chain(layers.session.iter().flatten());
     single.chain(lists).chain(levels).map(|named| named.policy).collect()
 }
 

@@ -394,7 +394,7 @@ impl Seeder<'_> {
             region: self.region,
             resource,
             resource_account: self.account.to_string(),
-            resource_policy: None,
+            resource_policies: &[],
             keys: Vec::new(),
             request_id: &request_id,
         };

@@ -96,12 +96,27 @@ pub struct Asked<'a> {
     pub resource: String,
     /// The account that owns the resource.
     pub resource_account: String,
-    /// The resource's own policy.
-    pub resource_policy: Option<&'a Document>,
+    /// The policies of the resource and of what it belongs to.
+    pub resource_policies: &'a [ResourcePolicy],
     /// Keys that this call adds to the context (`aws:RequestTag/…`).
     pub keys: Vec<(String, Vec<String>)>,
     /// The id that the client is given.
     pub request_id: &'a str,
+}
+
+/// A policy of a resource, or of what the resource belongs to.
+#[derive(Clone, Debug)]
+pub struct ResourcePolicy {
+    /// What reasons call it, `policy of the repository web`.
+    pub name: String,
+    /// The policy.
+    pub policy: Arc<Policy>,
+}
+
+impl ResourcePolicy {
+    fn named(&self) -> Named<'_> {
+        Named { name: self.name.as_str().into(), policy: &self.policy }
+    }
 }
 
 /// Decides a call and writes the decision to the log.
@@ -205,10 +220,10 @@ pub fn authorize_federated_tags(
     decide_all(world, asked, ("sts", "GetFederationToken"), gate, &["sts:TagSession"], protocol)
 }
 
-/// The policy at the resource's side of a call.
+/// The policies at the resource's side of a call.
 enum Gate<'a> {
-    /// The resource's own, if it has one.
-    Resource(Option<&'a Document>),
+    /// Those of the resource and of what it belongs to.
+    Resource(&'a [ResourcePolicy]),
     /// A role's trust policy, with its name.
     Trust(String, &'a Policy),
     /// The trust policy of a role that is not there.
@@ -217,7 +232,7 @@ enum Gate<'a> {
 
 impl<'a> Gate<'a> {
     fn of(asked: &Asked<'a>) -> Self {
-        Self::Resource(asked.resource_policy)
+        Self::Resource(asked.resource_policies)
     }
 }
 
@@ -424,13 +439,10 @@ fn with_layers<T>(
         Caller::Federated(user) => CallerPolicies::of_federated(world, user),
     };
     let (resource, trust) = match gate {
-        _ if is_gone => (None, None),
-        Gate::NoRole => (None, None),
-        Gate::Resource(document) => {
-            let name = || format!("policy of {}", asked.resource).into();
-            (document.map(|document| Named { name: name(), policy: &document.policy }), None)
-        }
-        Gate::Trust(name, policy) => (None, Some(Named { name: name.as_str().into(), policy })),
+        _ if is_gone => (Vec::new(), None),
+        Gate::NoRole => (Vec::new(), None),
+        Gate::Resource(policies) => (policies.iter().map(ResourcePolicy::named).collect(), None),
+        Gate::Trust(name, policy) => (Vec::new(), Some(Named { name: name.as_str().into(), policy })),
     };
     then(&Layers {
         identity: policies.identity.iter().map(Held::named).collect(),

@@ -93,7 +93,7 @@ impl Called<'_> {
             region: &self.identified.region,
             resource,
             resource_account: self.place.account.to_string(),
-            resource_policy: None,
+            resource_policies: &[],
             keys,
             request_id: self.request_id,
         };

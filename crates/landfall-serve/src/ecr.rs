@@ -41,7 +41,10 @@ use crate::authz::{Call, Permit, calls, public_calls};
 use crate::store::{RegistryId, Repository, StoreError};
 use crate::world::World;
 
-pub(crate) use access::{arn_of, authorize_on_public_repository, authorize_on_repository, repository_of};
+pub use access::policies_of;
+pub(crate) use access::{
+    arn_of, authorize_on_public_repository, authorize_on_repository, registry_policy, repository_of,
+};
 pub(crate) use images::archived;
 pub(crate) use layers::{LayerLink, open_layer_link, upload_without_parts, wrong_first_byte};
 pub(crate) use lifecycle::matches_wildcard;
@@ -324,7 +327,7 @@ impl EcrCall<'_> {
 
 /// A call without credentials is refused before its input is looked at, and that stands in the log.
 fn refuse_stranger<C: Call>(call: &EcrCall<'_>) -> AwsError {
-    match call.authorize::<C>("*".to_owned(), "", None, Vec::new()) {
+    match call.authorize::<C>("*".to_owned(), "", &[], Vec::new()) {
         Ok(_) => internal(Protocol::Json11),
         Err(error) => error,
     }

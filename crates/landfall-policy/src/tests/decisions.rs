@@ -11,7 +11,7 @@ pub(super) struct Policies {
     trust: Option<Policy>,
     identity: Vec<Policy>,
     managed: Vec<(String, Policy)>,
-    resource: Option<Policy>,
+    resource: Vec<Policy>,
     boundary: Option<Policy>,
     session: Option<Vec<Policy>>,
     service_control: Vec<Vec<Policy>>,
@@ -143,7 +143,11 @@ pub(super) fn policies(case: &Tree) -> Policies {
         trust: one("trust", PolicyKind::Trust),
         identity: case.field("identity").map_or_else(Vec::new, |tree| list(tree, PolicyKind::Identity)),
         managed: case.field("managed").map(texts).unwrap_or_default().into_iter().map(managed).collect(),
-        resource: one("resource_policy", PolicyKind::Resource),
+        // One, or a list of them: the repository's and the registry's.
+        resource: super::reference::one_or_many(case.field("resource_policy"))
+            .into_iter()
+            .map(|tree| read(tree, PolicyKind::Resource))
+            .collect(),
         boundary: one("boundary", PolicyKind::Identity),
         session: case.field("session").map(|tree| list(tree, PolicyKind::Identity)),
         service_control: levels("service_control", PolicyKind::Identity),
@@ -164,7 +168,11 @@ pub(super) fn layers(policies: &Policies) -> Layers<'_> {
     Layers {
         trust: policies.trust.as_ref().map(|policy| named("trust policy of target", policy)),
         identity,
-        resource: policies.resource.as_ref().map(|policy| named("policy of api", policy)),
+        resource: ["policy of api", "policy of the registry"]
+            .into_iter()
+            .zip(&policies.resource)
+            .map(|(name, policy)| named(name, policy))
+            .collect(),
         boundary: policies.boundary.as_ref().map(|policy| named("boundary", policy)),
         session: policies.session.as_deref().map(|policies| list("session policy", policies)),
         service_control: policies.service_control.iter().map(|level| list("scp", level)).collect(),

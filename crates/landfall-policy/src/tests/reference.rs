@@ -40,8 +40,7 @@ pub(super) fn allows(case: &Tree, request: &Request) -> bool {
             | "sts:setsourceidentity"
             | "sts:setcontext"
     );
-    let gate: Vec<&Tree> =
-        case.field(if takes_role { "trust" } else { "resource_policy" }).into_iter().collect();
+    let gate: Vec<&Tree> = one_or_many(case.field(if takes_role { "trust" } else { "resource_policy" }));
 
     // 1. An explicit denial anywhere.
     let levels = || service_control.iter().chain(&resource_control).flat_map(|level| level.items());
@@ -87,7 +86,7 @@ fn managed(arn: &str) -> Tree {
 }
 
 /// A member that holds one thing or a list of them.
-fn one_or_many(tree: Option<&Tree>) -> Vec<&Tree> {
+pub(super) fn one_or_many(tree: Option<&Tree>) -> Vec<&Tree> {
     match tree {
         None => Vec::new(),
         Some(tree) => match &tree.node {

@@ -92,7 +92,7 @@ fn allowed<C: Call>(
         region: &deployment.place.region,
         resource,
         resource_account: deployment.place.account.to_string(),
-        resource_policy: None,
+        resource_policies: &[],
         keys,
         request_id: &request_id,
     };

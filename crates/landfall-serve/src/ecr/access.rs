@@ -1,6 +1,6 @@
 //! Decisions on repositories and registries: which policies take part, and which keys a call has.
 //!
-//! A repository's own policy and the policy of its registry count together: either may allow, either may
+//! A repository's own policy and the policy of its registry count beside each other: either may allow, either may
 //! deny. <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use landfall_wire::error::{AwsError, Protocol, internal};
 
 use super::{EcrCall, Face, PUBLIC_API_REGION, PUBLIC_REGION};
 use crate::authn::Identified;
-use crate::authz::{self, Asked, Call, OfRegistry, Permit};
+use crate::authz::{self, Asked, Call, OfRegistry, Permit, ResourcePolicy};
 use crate::called::Keys;
 use crate::caller::Caller;
 use crate::connection::Connection;
@@ -24,7 +24,7 @@ impl EcrCall<'_> {
         &self,
         resource: String,
         resource_account: &str,
-        resource_policy: Option<&Document>,
+        resource_policies: &[ResourcePolicy],
         more: Keys,
     ) -> Result<Permit<C>, AwsError> {
         let mut keys = self.identified.connection.keys();
@@ -34,7 +34,7 @@ impl EcrCall<'_> {
             region: &self.identified.region,
             resource,
             resource_account: resource_account.to_owned(),
-            resource_policy,
+            resource_policies,
             keys,
             request_id: self.request_id,
         };
@@ -49,8 +49,8 @@ impl EcrCall<'_> {
     /// [`EcrCall::on_registry`], with more keys.
     pub(super) fn on_registry_with<C: Call>(&self, keys: Keys) -> Result<(Permit<C>, RegistryId), AwsError> {
         let registry = self.registry()?;
-        let policy = self.world.store.registry_settings(&registry).policy;
-        let permit = self.authorize("*".to_owned(), registry.account.as_str(), policy.as_ref(), keys)?;
+        let policies = registry_policy(self.world, &registry);
+        let permit = self.authorize("*".to_owned(), registry.account.as_str(), &policies, keys)?;
         Ok((permit, registry))
     }
 
@@ -69,11 +69,11 @@ impl EcrCall<'_> {
     /// Decides a call on all repositories of a registry.
     pub(super) fn on_all<C: Call>(&self, registry: &RegistryId) -> Result<Permit<C>, AwsError> {
         let all = arn_of(registry, "*").to_string();
-        let policy = match self.face {
-            Face::Private => self.world.store.registry_settings(registry).policy,
-            Face::Public => None,
+        let policies = match self.face {
+            Face::Private => registry_policy(self.world, registry),
+            Face::Public => Vec::new(),
         };
-        self.authorize(all, registry.account.as_str(), policy.as_ref(), Vec::new())
+        self.authorize(all, registry.account.as_str(), &policies, Vec::new())
     }
 }
 
@@ -113,8 +113,8 @@ pub(crate) fn authorize_on_public_repository<C: OfRegistry>(
 ) -> Result<Permit<C>, AwsError> {
     let asking = Asking { caller, connection, region: PUBLIC_API_REGION, request_id };
     let repository = world.store.repository(registry, name);
-    let policy = resource_policy(world, registry, repository.as_deref());
-    let asked = asked_on(&asking, registry, name, repository.as_deref(), policy.as_ref(), Vec::new());
+    let policies = resource_policies(world, registry, repository.as_deref());
+    let asked = asked_on(&asking, registry, name, repository.as_deref(), &policies, Vec::new());
     authz::authorize_public(world, &asked)
 }
 
@@ -126,8 +126,8 @@ fn authorize_with<C: Call>(
     more: Keys,
 ) -> Result<Permit<C>, AwsError> {
     let repository = world.store.repository(registry, name);
-    let policy = resource_policy(world, registry, repository.as_deref());
-    let asked = asked_on(asking, registry, name, repository.as_deref(), policy.as_ref(), more);
+    let policies = resource_policies(world, registry, repository.as_deref());
+    let asked = asked_on(asking, registry, name, repository.as_deref(), &policies, more);
     authz::authorize(world, &asked, Protocol::Json11)
 }
 
@@ -136,7 +136,7 @@ fn asked_on<'a>(
     registry: &RegistryId,
     name: &RepositoryName,
     repository: Option<&Repository>,
-    policy: Option<&'a Document>,
+    policies: &'a [ResourcePolicy],
     more: Keys,
 ) -> Asked<'a> {
     let tags = repository.map_or(&[][..], |repository| &repository.tags);
@@ -152,13 +152,13 @@ fn asked_on<'a>(
         region: asking.region,
         resource: arn_of(registry, name.as_str()).to_string(),
         resource_account: registry.account.to_string(),
-        resource_policy: policy,
+        resource_policies: policies,
         keys: asking.connection.keys().into_iter().chain(tag_keys).chain(more).collect(),
         request_id: asking.request_id,
     }
 }
 
-/// Whether a caller could still do something on a repository if this were its policy.
+/// Whether a caller could still do something on a repository if this were its policy; its registry's stays what it is.
 pub(super) fn would_allow(
     call: &EcrCall<'_>,
     (registry, name): (&RegistryId, &RepositoryName),
@@ -168,26 +168,38 @@ pub(super) fn would_allow(
 ) -> bool {
     let Identified { caller, connection, region } = call.identified;
     let asking = Asking { caller, connection, region, request_id: call.request_id };
-    let asked = asked_on(&asking, registry, name, Some(repository), Some(policy), Vec::new());
+    let mut policies = registry_policy(call.world, registry);
+    policies.insert(0, of_repository(repository, policy));
+    let asked = asked_on(&asking, registry, name, Some(repository), &policies, Vec::new());
     authz::explain_call(call.world, &asked, action).0.is_allowed()
 }
 
-/// The policies of a repository and of its registry as one.
-pub(super) fn resource_policy(
+/// The policies that have a say on a repository: its own, and its registry's.
+fn resource_policies(
     world: &World,
     registry: &RegistryId,
     repository: Option<&Repository>,
-) -> Option<Document> {
-    let of_repository = repository.and_then(|repository| repository.policy.clone());
-    let of_registry = world.store.registry_settings(registry).policy;
-    match (of_repository, of_registry) {
-        (Some(own), Some(wide)) => {
-            let mut policy = landfall_policy::Policy::clone(&own.policy);
-            policy.statements.extend(wide.policy.statements.iter().cloned());
-            Some(Document { policy: Arc::new(policy), ..own })
-        }
-        (own, wide) => own.or(wide),
-    }
+) -> Vec<ResourcePolicy> {
+    let own = repository.and_then(|repository| Some(of_repository(repository, repository.policy.as_ref()?)));
+    own.into_iter().chain(registry_policy(world, registry)).collect()
+}
+
+/// The policies that have a say on the repository of an ARN; none for what is no repository.
+pub fn policies_of(world: &World, arn: &str) -> Vec<ResourcePolicy> {
+    let Some((registry, name)) = repository_of_arn(arn) else { return Vec::new() };
+    resource_policies(world, &registry, world.store.repository(&registry, &name).as_deref())
+}
+
+fn of_repository(repository: &Repository, policy: &Document) -> ResourcePolicy {
+    let arn = arn_of(&repository.registry, repository.name.as_str());
+    ResourcePolicy { name: format!("policy of {arn}"), policy: Arc::clone(&policy.policy) }
+}
+
+/// The policy of a registry, which has a say on all that is in it.
+pub(crate) fn registry_policy(world: &World, registry: &RegistryId) -> Vec<ResourcePolicy> {
+    let policy = world.store.registry_settings(registry).policy.into_iter();
+    let name = || format!("policy of the registry {} in {}", registry.account, registry.region);
+    policy.map(|document| ResourcePolicy { name: name(), policy: document.policy }).collect()
 }
 
 /// The ARN of a repository, private or public.

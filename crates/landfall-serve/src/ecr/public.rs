@@ -26,11 +26,11 @@ pub(crate) fn alias(account: AccountId) -> String {
 pub(super) fn get_authorization_token(call: &EcrCall<'_>) -> Answer {
     let own = call.account()?;
     let permit: Permit<public_calls::GetAuthorizationToken> =
-        call.authorize("*".to_owned(), own.as_str(), None, Vec::new())?;
+        call.authorize("*".to_owned(), own.as_str(), &[], Vec::new())?;
     let _: Permit<calls::GetServiceBearerToken> = call.authorize(
         "*".to_owned(),
         own.as_str(),
-        None,
+        &[],
         vec![("sts:AWSServiceName".to_owned(), vec!["ecr-public.amazonaws.com".to_owned()])],
     )?;
     let (token, expires_at) = token::login(call.world, permit.caller(), own, (PUBLIC_REGION, None))?;
@@ -98,7 +98,7 @@ fn on_public_registry<C: crate::authz::Call>(
 ) -> Result<(Permit<C>, RegistryId), AwsError> {
     let registry = call.registry_of(call.account()?);
     let arn = registry_arn(&registry);
-    let permit = call.authorize(arn, registry.account.as_str(), None, Vec::new())?;
+    let permit = call.authorize(arn, registry.account.as_str(), &[], Vec::new())?;
     Ok((permit, registry))
 }
 

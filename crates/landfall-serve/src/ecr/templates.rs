@@ -110,7 +110,7 @@ fn may_pass_role(call: &EcrCall<'_>) -> Result<(), AwsError> {
     let account = landfall_types::Arn::parse(role).map(|arn| arn.account).unwrap_or_default();
     let to_ecr = vec![("iam:PassedToService".to_owned(), vec!["ecr.amazonaws.com".to_owned()])];
     let passing: Result<Permit<calls::PassRoleToEcr>, AwsError> =
-        call.authorize(role.to_owned(), &account, None, to_ecr);
+        call.authorize(role.to_owned(), &account, &[], to_ecr);
     passing.map(|_| ())
 }
 

@@ -29,7 +29,7 @@ pub(super) fn get(call: &EcrCall<'_>) -> Answer {
         .collect::<Result<_, _>>()?;
     let accounts = if accounts.is_empty() { vec![own] } else { accounts };
     // No resource policy can give it: a login isn't for one repository.
-    let permit = call.authorize("*".to_owned(), own.as_str(), None, Vec::new())?;
+    let permit = call.authorize("*".to_owned(), own.as_str(), &[], Vec::new())?;
     get_authorization_token(
         call.world,
         permit,

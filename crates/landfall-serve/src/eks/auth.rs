@@ -474,7 +474,7 @@ fn target_session(
         region: &association.place.region,
         resource: target.to_owned(),
         resource_account: arn.account.clone(),
-        resource_policy: None,
+        resource_policies: &[],
         keys,
         request_id,
     };

@@ -132,7 +132,7 @@ impl IamCall<'_> {
             region: &self.identified.region,
             resource,
             resource_account: owner.to_string(),
-            resource_policy: None,
+            resource_policies: &[],
             keys,
             request_id: self.query.api.request_id,
         };

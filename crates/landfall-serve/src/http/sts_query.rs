@@ -160,7 +160,7 @@ fn asked<'a>(
         region: &signed.identified.region,
         resource,
         resource_account: account.to_string(),
-        resource_policy: None,
+        resource_policies: &[],
         keys: all,
         request_id: signed.request_id,
     }

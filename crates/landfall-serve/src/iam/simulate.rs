@@ -475,7 +475,7 @@ impl Simulation {
         Layers {
             trust: by_trust.then(|| resource.clone().unwrap_or_else(account)),
             identity: self.identity.iter().map(Source::named).collect(),
-            resource: resource.filter(|_| !by_trust),
+            resource: resource.filter(|_| !by_trust).into_iter().collect(),
             boundary: self.boundary.as_ref().map(Source::named),
             service_control: self
                 .organization
@@ -502,7 +502,7 @@ impl Simulation {
         );
         let theirs = Layers {
             identity: vec![everything.named()],
-            resource: self.resource.as_ref().map(Source::named),
+            resource: self.resource.iter().map(Source::named).collect(),
             ..Layers::default()
         };
         vec![("IAM Policy", ours), ("Resource Policy", verdict(&decide(&theirs, request)))]

@@ -64,7 +64,7 @@ impl Destination<'_> {
             region: &self.place.region,
             resource,
             resource_account: self.place.account.to_string(),
-            resource_policy: None,
+            resource_policies: &[],
             keys,
             request_id,
         };

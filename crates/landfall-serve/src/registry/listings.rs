@@ -11,7 +11,7 @@ use super::RegistryCall;
 use super::answer::{Answer, OCI_FILTERS_APPLIED, Refusal, set};
 use super::layers::parse_digest;
 use crate::authz::{self, Asked, Permit, calls};
-use crate::ecr::repository_of;
+use crate::ecr::{self, repository_of};
 use crate::store::{Image, RegistryId};
 use crate::world::World;
 
@@ -42,12 +42,13 @@ fn list_tags(world: &World, permit: Permit<calls::ListTags>) -> Result<Vec<Strin
 pub(super) fn catalog(call: &RegistryCall<'_>) -> Answer {
     let registry = &call.registry;
     let all = Arn::repository(&registry.region, registry.account, "*");
+    let policies = ecr::registry_policy(call.world, registry);
     let asked = Asked {
         caller: &call.caller,
         region: &registry.region,
         resource: all.to_string(),
         resource_account: registry.account.to_string(),
-        resource_policy: None,
+        resource_policies: &policies,
         keys: call.connection.keys(),
         request_id: call.request_id,
     };

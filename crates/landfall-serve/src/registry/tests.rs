@@ -4,7 +4,7 @@
 //! `###` begins a case. `>` is a request: first `METHOD PATH [as CALLER]`, then headers, then `= BODY`.
 //! `<` is what is expected: the status, headers (`!name`: absent), `= BODY`, `log RULE` (the finding of
 //! the newest record, or `allowed`). `@ NAME = TEXT` names a text, `! advance SECONDS` moves the clock,
-//! `! deny ACTION` makes a new repository `team/guarded` whose policy denies the action, `! deny public ACTION` a
+//! `! registry-deny ACTION` has the registry's policy deny it, `! deny ACTION` makes a new repository `team/guarded` whose policy denies the action, `! deny public ACTION` a
 //! `guarded` of ECR Public. `as NAME@REGION` is a login for that region, or for `public.ecr.aws`; `as bearer NAME` is
 //! the same login as a bearer token.
 //!
@@ -24,6 +24,7 @@ mod malformed;
 
 use super::*;
 use crate::log::Verdict;
+use crate::store::{Document, RegistrySettings};
 use crate::testing::{self, TestWorld};
 
 const CALLERS: &[(&str, &[&str])] = &[
@@ -149,6 +150,19 @@ impl Conversation {
         let world = &self.world.world;
         match order.split_once(' ').unwrap() {
             ("advance", seconds) => world.clock.advance(seconds.parse().unwrap()),
+            ("registry-deny", action) => {
+                let text = format!(
+                    r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Deny","Principal":"*","Action":"{action}","Resource":"*"}}]}}"#
+                );
+                let (policy, _) = landfall_policy::parse::document(
+                    world.sources.add("registry policy", text.as_str()),
+                    &text,
+                    PolicyKind::Resource,
+                );
+                let policy = Document::known(text, PolicyKind::Resource, policy);
+                let set = |settings: &mut RegistrySettings| settings.policy = Some(policy);
+                world.store.change_registry_settings(&testing::registry(), set).unwrap();
+            }
             ("deny", action) => {
                 let (is_public, action) = match action.strip_prefix("public ") {
                     Some(action) => (true, action),

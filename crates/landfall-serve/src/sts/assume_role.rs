@@ -189,7 +189,7 @@ fn permit(
         region: &call.identified.region,
         resource: input.role.to_string(),
         resource_account: input.role.account.clone(),
-        resource_policy: None,
+        resource_policies: &[],
         keys,
         request_id: call.request_id,
     };

@@ -342,13 +342,13 @@ fn call(
         Err(_) if args.resource == "*" => role.arn.account.clone(),
         Err(error) => return Err(usage(format!("--resource: {error}"))),
     };
-    let document = repository_policy(world, &args.resource);
+    let policies = landfall_serve::ecr::policies_of(world, &args.resource);
     let asked = Asked {
         caller: &caller,
         region: &world.settings.default_region,
         resource: args.resource.clone(),
         resource_account,
-        resource_policy: document.as_ref(),
+        resource_policies: &policies,
         keys: args.context.iter().map(|(key, value)| (key.clone(), vec![value.clone()])).collect(),
         request_id: "explain",
     };
@@ -453,14 +453,6 @@ fn check_action(action: &str, resource: &str) -> Result<(), Failure> {
 }
 
 /// The policy of the repository that a call is made on, where it has one.
-pub fn repository_policy(world: &World, resource: &str) -> Option<landfall_serve::store::Document> {
-    let arn = Arn::parse(resource).ok().filter(|arn| arn.service == "ecr")?;
-    let name = landfall_types::RepositoryName::parse(arn.resource.strip_prefix("repository/")?).ok()?;
-    let registry =
-        landfall_serve::store::RegistryId { account: arn.account_id()?, region: arn.region.clone() };
-    world.store.repository(&registry, &name)?.policy.clone()
-}
-
 fn show(explained: &Explained, sources: &SourceMap) {
     if let Some(about) = &explained.about {
         ui::line(ui::styled(ui::BOLD, about));

@@ -13,7 +13,7 @@ use landfall_types::{Arn, Finding, SourceMap};
 use landfall_wire::error::Protocol;
 use serde_json::{Value, json};
 
-use super::explain::{repository_policy, session_of};
+use super::explain::session_of;
 use super::role::{self, Offline, RoleSource};
 use crate::{files, ui};
 
@@ -138,7 +138,7 @@ fn reason(
     add_keys(&mut keys, denied);
     let resource = Arn::parse(&denied.resource).ok();
     let resource_account = resource.as_ref().map(|arn| arn.account.clone()).filter(|id| !id.is_empty());
-    let document = repository_policy(&world, &denied.resource);
+    let policies = landfall_serve::ecr::policies_of(&world, &denied.resource);
     let asked = Asked {
         caller: &identity,
         region: resource
@@ -148,7 +148,7 @@ fn reason(
             .unwrap_or(&world.settings.default_region),
         resource: denied.resource.clone(),
         resource_account: resource_account.unwrap_or_else(|| caller.account.clone()),
-        resource_policy: document.as_ref(),
+        resource_policies: &policies,
         keys,
         request_id: "why",
     };

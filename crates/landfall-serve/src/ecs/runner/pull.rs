@@ -141,7 +141,7 @@ pub(super) fn puller(world: &World, task: &Task) -> Result<Caller, String> {
         region: &task.place.region,
         resource: "*".to_owned(),
         resource_account: task.place.account.to_string(),
-        resource_policy: None,
+        resource_policies: &[],
         keys: connection.keys(),
         request_id: &world.request_id(),
     };

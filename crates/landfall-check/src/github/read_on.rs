@@ -131,6 +131,11 @@ const EVENTS: &[Event] = &[
     ),
 ];
 
+/// The names of all events.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    EVENTS.iter().map(|event| event.name)
+}
+
 pub(super) fn triggers(reader: &mut Reader, tree: &Tree) -> Option<Triggers> {
     let mut events = Vec::new();
     match &tree.node {

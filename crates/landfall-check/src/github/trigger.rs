@@ -267,12 +267,18 @@ impl Triggers {
 pub fn starts(on: &Triggers, event: &EventFacts) -> Result<(), Finding> {
     let Some(trigger) = on.event(&event.name) else {
         let names: Vec<&str> = on.events.iter().map(|trigger| trigger.name.value.as_str()).collect();
-        return Err(Finding::error(
+        let finding = Finding::error(
             "workflow-not-triggered",
             format!("`{}` does not start this workflow", event.name),
         )
-        .at(on.span, format!("it starts on {}", names.join(", ")))
-        .help(format!("add `{}` under `on:`, or choose another event", event.name)));
+        .at(on.span, format!("it starts on {}", names.join(", ")));
+        return Err(match super::read_on::names().any(|known| known == event.name) {
+            true => finding.help(format!("add `{}` under `on:`, or choose another event", event.name)),
+            false => {
+                let all: Vec<&str> = super::read_on::names().collect();
+                finding.help(format!("GitHub has no event `{}`; there is {}", event.name, all.join(", ")))
+            }
+        });
     };
     types(trigger, event)?;
     match event.name.as_str() {

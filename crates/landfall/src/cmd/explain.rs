@@ -33,7 +33,7 @@ const CLAIMS_BYTES_MAX: u64 = 256 * 1024;
 #[command(after_help = EXAMPLES)]
 pub struct ExplainArgs {
     /// The role: an ARN, or its name where the Terraform has it [default with --workflow: the job's own]
-    #[arg(long = "role", value_name = "ROLE", required_unless_present = "workflow")]
+    #[arg(long = "role", value_name = "ROLE")]
     role: Option<String>,
     /// An ID token in a file, or `-` for standard input; it is read, not verified
     #[arg(long, value_name = "FILE", conflicts_with = "claims")]
@@ -44,7 +44,7 @@ pub struct ExplainArgs {
     #[command(flatten)]
     job: JobArgs,
     /// A call that the role's session makes, `ecr:PutImage`
-    #[arg(long, value_name = "ACTION", required_unless_present_any = ["token", "claims", "workflow"])]
+    #[arg(long, value_name = "ACTION")]
     action: Option<String>,
     /// What the call is made on
     #[arg(long, value_name = "ARN", default_value = "*", requires = "action")]
@@ -108,6 +108,7 @@ impl Explained {
 /// # Errors
 /// Wrong usage, unreadable input.
 pub fn run(args: ExplainArgs) -> Result<bool, Failure> {
+    check_question(&args)?;
     let sources = SourceMap::new();
     let explained = match &args.job.workflow {
         Some(path) => of_job(&args, path, &sources)?,
@@ -125,6 +126,25 @@ pub fn run(args: ExplainArgs) -> Result<bool, Failure> {
         Format::Json => explained.iter().for_each(|one| ui::line(json(one, &sources))),
     }
     Ok(explained.iter().all(|one| one.allowed))
+}
+
+/// A question is about a job, or about a role and something that it is asked for.
+fn check_question(args: &ExplainArgs) -> Result<(), Failure> {
+    if args.job.workflow.is_some() {
+        return Ok(());
+    }
+    if args.token.is_none() && args.claims.is_none() && args.action.is_none() {
+        return Err(usage("say what to explain: a token, a job or a call").help(
+            "--role ROLE --token FILE or --claims FILE; --workflow FILE; --role ROLE --action ACTION. `landfall explain --help` has examples",
+        ));
+    }
+    match args.role {
+        Some(_) => Ok(()),
+        None => {
+            Err(usage("which role is meant?")
+                .help("say --role ROLE, an ARN or the name that the Terraform has"))
+        }
+    }
 }
 
 fn of_token_or_call(args: &ExplainArgs, sources: &SourceMap) -> Result<Explained, Failure> {

@@ -65,6 +65,12 @@ impl Bench {
         self
     }
 
+    /// Makes a folder below `work`.
+    pub fn folder(self, name: &str) -> Self {
+        std::fs::create_dir_all(self.work().join(name)).unwrap();
+        self
+    }
+
     pub fn command(&self, program: &Path, folder: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command
@@ -204,7 +210,7 @@ pub fn compare(rows: &[Row], code: i32) {
 pub fn compare_of(example: &str, rows: &[Row], code: i32) {
     const AT_ONCE: usize = 4;
     let run = |row: &Row| {
-        let bench = Bench::new().example_of(example, row.edit.as_ref()).file("empty/.keep", "");
+        let bench = Bench::new().example_of(example, row.edit.as_ref()).folder("empty");
         let mut words = row.command.clone().unwrap_or_else(|| vec!["rehearse".into(), "example".into()]);
         words.extend(row.flags.clone());
         bench.landfall(&words.iter().map(String::as_str).collect::<Vec<_>>())

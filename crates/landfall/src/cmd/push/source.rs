@@ -154,6 +154,9 @@ fn assembled(
             return Err(Failure::usage(format!("--dir: two directories are for {platform}")));
         }
         let base = base.as_ref().map(|base| base.image(&platform)).transpose()?;
+        if base.is_none() {
+            has_files(directory)?;
+        }
         let settings = Settings { platform: platform.clone(), ..settings.clone() };
         images.push((platform, assemble::assemble(directory, &settings, base.as_ref())?));
     }
@@ -161,6 +164,24 @@ fn assembled(
         Ok([(_, image)]) => Ok(image),
         Err(several) => Ok(assemble::index(several)),
     }
+}
+
+/// An image of nothing is a slip of the path, unless it adds settings to a base.
+fn has_files(directory: &Path) -> Result<(), Failure> {
+    let entries = std::fs::read_dir(directory).map_err(|error| {
+        Failure::usage(format!(
+            "--dir {}: a directory that can be read is expected: {error}",
+            directory.display()
+        ))
+    });
+    if entries?.next().is_none() {
+        return Err(Failure::usage(format!(
+            "--dir {}: the directory is empty, so the image would hold nothing: name the one with the image's files, \
+             or --base IMAGE",
+            directory.display()
+        )));
+    }
+    Ok(())
 }
 
 /// What images are built on: opened once, however many of them there are.

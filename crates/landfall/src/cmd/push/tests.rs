@@ -77,6 +77,7 @@ async fn images_that_are_there_say_themselves_how_they_run() {
 async fn directories_have_one_platform_each() {
     let directory = tempfile::tempdir().unwrap();
     let plain = directory.path().to_str().unwrap();
+    std::fs::write(directory.path().join("app"), "").unwrap();
     let with = |platform: &str| format!("{platform}={plain}");
     for (words, wanted) in [
         (

@@ -2,8 +2,9 @@
 //! within five seconds.
 //!
 //! What is fetched is kept for a while. Exchanges that need the same keys at the same time share one fetch, and
-//! a token with a key id that is not known yet leads to another one, but not more often than every half a
-//! minute: that is how a rotated key is found.
+//! a token with a key id that is not known yet leads to another one at once, as at AWS: that is how a rotated key is
+//! found. Of such there are a few in a row and then one every half a minute, so that strange key ids are no flood for
+//! the issuer. One that fails takes nothing from those whose keys are known.
 //!
 //! **Who can make the server call out.** Only whoever may create an OIDC provider says which host is asked, and
 //! only tokens that pass every check before the signature lead there. The host may be a private one: a
@@ -33,7 +34,9 @@ pub const ISSUER_MS_MAX: u64 = 5_000;
 pub const DISCOVERY_BYTES_MAX: usize = 262_144;
 /// How long keys are kept, in seconds.
 const KEYS_SECONDS: i64 = 600;
-/// How soon a key id that is not known may lead to another fetch, in seconds.
+/// Fetches in a row that key ids which are not known may lead to.
+const REFRESHES_MAX: i64 = 4;
+/// How long it takes until there may be another one, in seconds.
 const REFRESH_SECONDS: i64 = 30;
 /// How long a fetch that failed stands for those that follow, in seconds.
 const FAILURE_SECONDS: i64 = 5;
@@ -62,8 +65,30 @@ pub struct Discovery {
 #[derive(Debug, Default)]
 struct Slot {
     /// Held while the issuer is asked.
-    asking: tokio::sync::Mutex<()>,
+    asking: tokio::sync::Mutex<Refreshes>,
     found: RwLock<Option<Arc<Found>>>,
+}
+
+/// How often key ids that are not known have led to a fetch.
+#[derive(Default, Debug)]
+struct Refreshes {
+    /// Those that have not made room for others again.
+    count: i64,
+    /// Up to when room was made, in seconds since 1970.
+    counted_at: i64,
+}
+
+impl Refreshes {
+    /// Whether there may be one now, which is counted then.
+    fn take(&mut self, now: Timestamp) -> bool {
+        let room = ((now.seconds() - self.counted_at) / REFRESH_SECONDS).max(0);
+        self.count = self.count.saturating_sub(room).max(0);
+        self.counted_at =
+            if self.count == 0 { now.seconds() } else { self.counted_at + room * REFRESH_SECONDS };
+        let has_room = self.count < REFRESHES_MAX;
+        self.count += i64::from(has_room);
+        has_room
+    }
 }
 
 impl Slot {
@@ -104,15 +129,14 @@ impl Found {
         untrusted.map_or(Ok(keys), Err)
     }
 
-    fn is_usable(&self, now: Timestamp, kid: Option<&str>) -> bool {
+    fn is_fresh(&self, now: Timestamp) -> bool {
         let age = now.seconds() - self.at.seconds();
-        match &self.keys {
-            Err(_) => age < FAILURE_SECONDS,
-            Ok(keys) => {
-                let is_known = kid.is_none_or(|kid| keys.contains(kid));
-                age < KEYS_SECONDS && (is_known || age < REFRESH_SECONDS)
-            }
-        }
+        age < if self.keys.is_ok() { KEYS_SECONDS } else { FAILURE_SECONDS }
+    }
+
+    fn is_usable(&self, now: Timestamp, kid: Option<&str>) -> bool {
+        let has_key = |keys: &Jwks| kid.is_none_or(|kid| keys.contains(kid));
+        self.is_fresh(now) && self.keys.as_ref().map_or(true, has_key)
     }
 }
 
@@ -142,19 +166,21 @@ impl Discovery {
     ) -> Option<Arc<Found>> {
         let fetcher = self.fetcher.as_ref()?;
         let slot = self.slot(issuer);
-        let before = slot.found();
-        if let Some(found) = before.as_ref().filter(|found| found.is_usable(now, kid)) {
-            return Some(Arc::clone(found));
-        }
-        let _asking = slot.asking.lock().await;
-        // Whoever came first has asked for all who waited.
-        if let Some(found) = slot.found()
-            && before.is_none_or(|before| !Arc::ptr_eq(&before, &found))
-        {
+        if let Some(found) = slot.found().filter(|found| found.is_usable(now, kid)) {
             return Some(found);
         }
+        let mut refreshes = slot.asking.lock().await;
+        // Whoever came first has asked for all who waited.
+        let before = slot.found().filter(|found| found.is_fresh(now));
+        if let Some(found) = &before
+            && (found.is_usable(now, kid) || !refreshes.take(now))
+        {
+            return before;
+        }
         let found = Arc::new(ask(fetcher, issuer, wall, now).await);
-        *slot.found.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&found));
+        if found.keys.is_ok() || before.is_none() {
+            *slot.found.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&found));
+        }
         Some(found)
     }
 
@@ -227,4 +253,24 @@ async fn visit(
     let body = std::mem::replace(&mut visit.body, Ok(Vec::new()));
     visits.push(visit);
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strange_key_ids_lead_to_a_few_fetches_and_then_to_one_each_half_a_minute() {
+        let mut refreshes = Refreshes::default();
+        let mut count = |from: i64, to: i64| {
+            (from..to)
+                .filter(|second| refreshes.take(Timestamp::from_seconds(1_790_856_000 + second)))
+                .count()
+        };
+        assert_eq!(count(0, 20), 4);
+        assert_eq!(count(20, 60), 1);
+        assert_eq!(count(60, 360), 10);
+        // After a quiet while there are a few again, and no more than that.
+        assert_eq!(count(3_600, 3_620), 4);
+    }
 }

@@ -441,33 +441,53 @@ fn an_issuer_has_five_seconds() {
 }
 
 #[test]
-fn a_rotated_key_is_found_and_strange_key_ids_don_t_lead_to_more_than_one_question() {
+fn a_rotated_key_is_found_at_once_and_strange_key_ids_don_t_lead_to_a_flood_of_questions() {
     let authority = Authority::new();
     let issuer = TlsIssuer::start(authority.chain(), &authority.own.key);
     let stage = Stage::new(&issuer, vec![authority.root.der.clone()], &[]);
     let clock = &stage.bench.server.world.clock;
     let next = SigningKey::generate(Some("next".to_owned())).unwrap();
+    let asked = || issuer.asked.load(Ordering::SeqCst);
     issuer.publish(&[&stage.key]);
     assert_eq!(stage.exchange(&stage.key).status, 200);
+    assert_eq!(asked(), 2);
     issuer.publish(&[&stage.key, &next]);
-    let refused = stage.exchange(&next);
-    assert_eq!((refused.fault().1.as_str(), stage.bench.rule()), (NO_KEY, "signature"));
-    assert_eq!(issuer.asked.load(Ordering::SeqCst), 2, "asked just now");
-    clock.advance(30);
     assert_eq!(stage.exchange(&next).status, 200);
-    assert_eq!(issuer.asked.load(Ordering::SeqCst), 4, "asked again");
+    assert_eq!(asked(), 4, "asked again at once");
     let stranger = SigningKey::generate(Some("stranger".to_owned())).unwrap();
-    for _ in 0..5 {
+    for _ in 0..10 {
         assert_eq!(stage.exchange(&stranger).fault().1, NO_KEY);
+        assert_eq!(stage.bench.rule(), "signature");
     }
-    assert_eq!(issuer.asked.load(Ordering::SeqCst), 4, "not for each strange key id");
+    assert_eq!(asked(), 10, "not for each strange key id");
+    clock.advance(30);
+    let third = SigningKey::generate(Some("third".to_owned())).unwrap();
+    issuer.publish(&[&next, &third]);
+    assert_eq!(stage.exchange(&third).status, 200);
+    assert_eq!(asked(), 12);
+    // What was not published any more when it was asked last is not good any more.
+    assert_eq!(stage.exchange(&stage.key).fault().1, NO_KEY);
     // A key that was taken back is forgotten in time.
-    issuer.publish(&[&next]);
+    issuer.publish(&[&third]);
     clock.advance(240);
-    assert_eq!(stage.exchange(&stage.key).status, 200);
+    assert_eq!(stage.exchange(&next).status, 200);
     clock.advance(400);
-    let refused = stage.exchange(&stage.key);
+    let refused = stage.exchange(&next);
     assert_eq!(refused.fault().0, "ExpiredTokenException", "{}", refused.body);
+}
+
+#[test]
+fn keys_that_are_known_stay_so_when_the_issuer_fails_while_it_is_asked_for_another_one() {
+    let authority = Authority::new();
+    let issuer = TlsIssuer::start(authority.chain(), &authority.own.key);
+    let stage = Stage::new(&issuer, vec![authority.root.der.clone()], &[]);
+    issuer.publish(&[&stage.key]);
+    assert_eq!(stage.exchange(&stage.key).status, 200);
+    issuer.answer("/.well-known/openid-configuration", Answer::Json("no".to_owned()));
+    let stranger = SigningKey::generate(Some("stranger".to_owned())).unwrap();
+    assert_eq!(stage.exchange(&stranger).fault().1, NO_KEY);
+    assert_eq!(stage.bench.rule(), "issuer-document");
+    assert_eq!(stage.exchange(&stage.key).status, 200);
 }
 
 #[test]

@@ -4,26 +4,27 @@
 
 mod blocks;
 mod flow;
-mod recent;
+mod kept;
 mod uploads;
 
+use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use flow::Growing;
 use http_body_util::BodyExt;
+use kept::{Kept, Waiting};
 use landfall_types::{Digest, Timestamp};
 use landfall_wire::hash::{Algorithm, Hasher};
 
 pub use flow::{Ended, Flow, Pieces};
-pub use recent::{RECENT_SECONDS_MIN, Recent};
-pub use uploads::{Taken, TooManyUploads, UPLOAD_IDLE_SECONDS_MAX, UPLOADS_MAX, Uploads};
+pub use uploads::{Owner, Taken, TooManyUploads, UPLOAD_IDLE_SECONDS_MAX, UPLOADS_MAX, Uploads};
 
 /// Bytes that are read at a time to hash a file again.
 const REHASH_BYTES: usize = 256 << 10;
@@ -40,13 +41,30 @@ pub struct DirBlobs {
     is_durable: bool,
     /// Whether unfinished uploads stay where they are when their owners go away: the server is stopping.
     leave_uploads: Arc<AtomicBool>,
-    /// Blobs that pushes in flight may need, whatever the records say.
-    pub recent: Recent,
+    /// Files that may not have their record yet.
+    kept: Kept,
     /// Uploads that wait for their next part.
     pub open_uploads: Uploads,
     /// What is on its way in and out.
     pub flow: Flow,
     next_scratch: AtomicU64,
+    shards: Shards,
+}
+
+/// The folders of blobs that are known to be on the disk, with all that they are in.
+#[derive(Default, Debug)]
+struct Shards(Mutex<HashSet<PathBuf>>);
+
+impl Shards {
+    /// Has a folder made, once: nobody goes on with one that another thread has made and not synced.
+    fn have(&self, shard: &Path, make: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(shard) {
+            make()?;
+            known.insert(shard.to_owned());
+        }
+        Ok(())
+    }
 }
 
 impl DirBlobs {
@@ -94,10 +112,11 @@ impl DirBlobs {
             dir,
             is_durable,
             leave_uploads: Arc::default(),
-            recent: Recent::default(),
+            kept: Kept::default(),
             open_uploads: Uploads::default(),
             flow: Flow::default(),
             next_scratch: AtomicU64::new(0),
+            shards: Shards::default(),
         })
     }
 
@@ -110,7 +129,7 @@ impl DirBlobs {
     ///
     /// # Errors
     /// When the file can't be written.
-    pub fn put(&self, bytes: &[u8]) -> io::Result<Digest> {
+    pub fn put(&self, bytes: &[u8]) -> io::Result<Stored> {
         let digest = landfall_wire::hash::sha256_digest(bytes);
         let number = self.next_scratch.fetch_add(1, Ordering::Relaxed);
         let scratch = self.scratch(&format!("put-{number}"));
@@ -119,8 +138,9 @@ impl DirBlobs {
         if self.is_durable {
             file.sync_all()?;
         }
-        self.keep(scratch, &digest, bytes.len() as u64)?;
-        Ok(digest)
+        let length = bytes.len() as u64;
+        let waiting = self.keep(scratch, &digest, length)?;
+        Ok(Stored { digest, length, _waiting: waiting })
     }
 
     /// Begins an upload. `id` names it: a fresh UUID. `algorithm` is the one of the digest that the blob is
@@ -165,39 +185,41 @@ impl DirBlobs {
     /// Gives finished content its name. Renaming is atomic, so a blob is there whole or not at all. What has the
     /// name already has the same content, and was synced before it got it: it stays, because a file system may
     /// write out all that takes the place of something before a rename returns.
-    fn keep(&self, scratch: Scratch, digest: &Digest, length: u64) -> io::Result<()> {
+    fn keep(&self, scratch: Scratch, digest: &Digest, length: u64) -> io::Result<Waiting> {
         let path = self.path(digest);
         let shard = path.parent().unwrap_or(&self.dir);
         self.make_shard(shard)?;
         let is_there = || std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == length);
         let store = || if is_there() { Ok(()) } else { std::fs::rename(&scratch.path, &path) };
         // It has no record yet: the collector must not take it for one that nobody needs.
-        self.recent.keep(digest, store)?;
+        let waiting = self.kept.keep(digest, store)?;
         scratch.remove_owner();
         if self.is_durable {
             crate::data::sync_dir(shard)?;
         }
-        Ok(())
+        Ok(waiting)
     }
 
     fn make_shard(&self, shard: &Path) -> io::Result<()> {
-        if shard.is_dir() {
-            return Ok(());
-        }
-        std::fs::create_dir_all(shard)?;
-        if self.is_durable {
-            // `blobs/sha256` and `blobs`, which may be new as well.
-            shard.ancestors().skip(1).take(2).try_for_each(crate::data::sync_dir)?;
-        }
-        Ok(())
+        self.shards.have(shard, || {
+            std::fs::create_dir_all(shard)?;
+            if self.is_durable {
+                // `blobs/sha256` and `blobs`, which may be new as well: one that is there may be of an earlier
+                // process that came no further.
+                shard.ancestors().skip(1).take(2).try_for_each(crate::data::sync_dir)?;
+            }
+            Ok(())
+        })
     }
 
-    /// Removes the blobs that nobody needs: those that `is_held` does not know and that are not recent.
-    /// Gives their number and bytes.
+    /// Removes the blobs that nobody needs: those that no record holds, nor is about to. `held` says which are held,
+    /// and is asked when the sweep has begun. Gives their number and bytes.
     ///
     /// # Errors
     /// When a directory can't be read or a file can't be removed.
-    pub fn sweep(&self, is_held: impl Fn(&Digest) -> bool) -> io::Result<(u64, u64)> {
+    pub fn sweep(&self, held: impl FnOnce() -> HashSet<Digest>) -> io::Result<(u64, u64)> {
+        self.kept.begin_sweep();
+        let held = held();
         let (mut count, mut bytes) = (0, 0);
         for algorithm in entries(&self.dir.join("blobs"))? {
             let name = algorithm.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -207,11 +229,11 @@ impl DirBlobs {
                     let text = format!("{}:{}", name.as_deref().unwrap_or(""), hex.unwrap_or_default());
                     // A file that is no blob is somebody else's.
                     let Ok(digest) = Digest::parse(&text) else { continue };
-                    if is_held(&digest) {
+                    if held.contains(&digest) {
                         continue;
                     }
                     let size = std::fs::metadata(&path).map_or(0, |file| file.len());
-                    if self.recent.remove_unless_kept(&digest, || std::fs::remove_file(&path))? {
+                    if self.kept.remove_unless_kept(&digest, || std::fs::remove_file(&path))? {
                         (count, bytes) = (count + 1, bytes + size);
                     }
                 }
@@ -278,13 +300,14 @@ impl std::fmt::Debug for Upload {
     }
 }
 
-/// Content that has its digest as its name.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Content that has its digest as its name. While there is this, no sweep takes it: until a record holds it.
+#[derive(Debug)]
 pub struct Stored {
     /// The digest.
     pub digest: Digest,
     /// Bytes.
     pub length: u64,
+    _waiting: Waiting,
 }
 
 /// Why an upload did not become a blob.
@@ -379,11 +402,11 @@ impl Upload {
             let content = Arc::clone(&file);
             blocking(move || content.sync_all()).await??;
         }
-        crate::store::waiting(|| blobs.keep(scratch, &actual, length))?;
+        let waiting = crate::store::waiting(|| blobs.keep(scratch, &actual, length))?;
         // When the content was there already, this was the last of the file. A large one takes a while to go, and
         // nobody has to wait for that.
         tokio::task::spawn_blocking(move || drop(file));
-        Ok(Stored { digest: actual, length })
+        Ok(Stored { digest: actual, length, _waiting: waiting })
     }
 }
 

@@ -1,19 +1,29 @@
 //! Collecting what nobody needs any more: uploads that were given up, blobs that no image is made of, and
 //! files that no repository has.
 //!
-//! Nothing that a push in flight may need is removed, whatever happens at the same time: what was stored,
-//! looked for or mounted within the hour stays ([`Recent`](crate::blobs::Recent)), and in the first hour of a
-//! server repositories forget nothing, because a client may go on with what it began with the one before.
+//! Nothing that a push in flight may need is removed, whatever happens at the same time: repositories keep what
+//! somebody has a lease on ([`leases`](crate::store::leases)), and a file stays until a record that was about to hold
+//! it does, and from then on because of the record.
 
 use std::io;
 
+use landfall_types::Timestamp;
 use serde::Serialize;
 
+use crate::clock::Clock;
 use crate::store::StoreError;
+use crate::store::leases::{LEASE_MS, LEASE_MS_MIN};
 use crate::world::World;
 
-/// How often the server collects, in seconds.
-pub const COLLECT_SECONDS: u64 = 600;
+/// Between two times that the server collects, in milliseconds.
+const PAUSE_MS: i64 = 600_000;
+/// The same where time passes faster than it does.
+const PAUSE_MS_MIN: i64 = 1_000;
+
+/// How long the server waits between two times that it collects, in milliseconds.
+pub(crate) fn pause_ms(clock: &Clock) -> u64 {
+    clock.span_ms(PAUSE_MS).max(PAUSE_MS_MIN).unsigned_abs()
+}
 
 /// What was removed.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize)]
@@ -44,17 +54,20 @@ pub enum CollectError {
 /// # Errors
 /// [`CollectError`].
 pub fn collect(world: &World) -> Result<Collected, CollectError> {
-    let now = world.clock.wall();
+    collect_at(world, world.clock.wall())
+}
+
+/// The same at a moment of real time.
+pub(crate) fn collect_at(world: &World, now: Timestamp) -> Result<Collected, CollectError> {
     let blobs = &world.blobs;
-    blobs.recent.turn(now);
     let uploads = blobs.open_uploads.expire(now) as u64;
+    let lease_ms = world.clock.span_ms(LEASE_MS).max(LEASE_MS_MIN);
+    world.store.leases.turn(now, lease_ms, blobs.open_uploads.repositories());
     world.store.forget_layer_parts_unless(|id| blobs.open_uploads.is_open(id)).map_err(not_written)?;
-    let forgotten =
-        world.store.forget_blobs(|digest| blobs.recent.may_be_needed(digest)).map_err(not_written)?;
-    // Read after all that was forgotten is gone for good: a repository that takes over a blob from another one
-    // does so in one change, before this or after.
-    let held = world.store.held_blobs();
-    let (files, bytes) = blobs.sweep(|digest| held.contains(digest))?;
+    let forgotten = world.store.forget_blobs().map_err(not_written)?;
+    // A repository that takes over a blob from another one looks for it there in the same change: what is held is
+    // held by one of them at any moment.
+    let (files, bytes) = blobs.sweep(|| world.store.held_blobs())?;
     Ok(Collected { uploads, forgotten, files, bytes })
 }
 

@@ -38,7 +38,7 @@ use serde_json::Value;
 
 use crate::authn::Identified;
 use crate::authz::{Call, Permit, calls, public_calls};
-use crate::store::{RegistryId, Repository, StoreError};
+use crate::store::{RegistryId, Repository, StoreError, Writing};
 use crate::world::World;
 
 pub use access::policies_of;
@@ -46,7 +46,7 @@ pub(crate) use access::{
     arn_of, authorize_on_public_repository, authorize_on_repository, registry_policy, repository_of,
 };
 pub(crate) use images::archived;
-pub(crate) use layers::{LayerLink, open_layer_link, upload_without_parts, wrong_first_byte};
+pub(crate) use layers::{LayerLink, open_layer_link, upload_owner, upload_without_parts, wrong_first_byte};
 pub(crate) use lifecycle::matches_wildcard;
 pub use lifecycle::{Action, StorageClass};
 pub use lifecycle_calls::{Swept, sweep};
@@ -364,6 +364,30 @@ fn gone(failed: StoreError, registry: &RegistryId, name: &RepositoryName) -> Aws
 /// A write that can only fail with the disk.
 fn disk(failed: StoreError) -> AwsError {
     failed.or(Protocol::Json11, || internal(Protocol::Json11))
+}
+
+/// Why a change did not happen: ECR's refusal, or the store's failure.
+struct Fault(AwsError);
+
+impl From<AwsError> for Fault {
+    fn from(error: AwsError) -> Self {
+        Self(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self(disk(error))
+    }
+}
+
+/// Checks and changes in one step: nobody else writes between them, and nobody changes anything without a permit.
+fn write<C, T>(
+    world: &World,
+    _permit: &Permit<C>,
+    change: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
+) -> Result<T, AwsError> {
+    world.store.write(change).map_err(|Fault(error)| error)
 }
 
 /// What API and registry say of a repository that isn't there (observed).

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::blobs::DirBlobs;
 use crate::clock::{Clock, ReadTime};
-use crate::collect::{COLLECT_SECONDS, collect};
+use crate::collect::{collect, pause_ms};
 use crate::control::Jobs;
 use crate::data::{DataDir, DataError};
 use crate::discovery::{self, Discovery};
@@ -298,7 +298,7 @@ impl Bound {
         let sweeping = tokio::spawn(keep_sweeping(Arc::clone(&world)));
         let ecs = tokio::spawn(crate::ecs::runner::drive(Arc::clone(&world)));
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(collect_often(Arc::downgrade(&world), warn));
+        tokio::spawn(collect_often(Arc::downgrade(&world), pause_ms(&world.clock), warn));
         if let Some(agent) = agent {
             let (world, stopped) = (Arc::clone(&world), stopped.clone());
             tokio::spawn(listener::serve(agent, world, limits, stopped, Leads::Agent));
@@ -344,8 +344,8 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 }
 
 /// Collects now and then, as long as there is a server.
-async fn collect_often(world: Weak<World>, warn: fn(&str)) {
-    let mut times = tokio::time::interval(Duration::from_secs(COLLECT_SECONDS));
+async fn collect_often(world: Weak<World>, pause_ms: u64, warn: fn(&str)) {
+    let mut times = tokio::time::interval(Duration::from_millis(pause_ms));
     times.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         times.tick().await;

@@ -42,10 +42,15 @@ pub(crate) fn world() -> TestWorld {
 
 /// An empty world whose registry is played in this mode.
 pub(crate) fn world_with(registry: RegistryMode) -> TestWorld {
+    world_of(registry, Store::in_memory())
+}
+
+/// An empty world whose records are kept here.
+pub(crate) fn world_of(registry: RegistryMode, store: Store) -> TestWorld {
     let dir = tempfile::tempdir().unwrap();
     let world = World {
         sources: SourceMap::new(),
-        store: Store::in_memory(),
+        store,
         blobs: DirBlobs::new(dir.path().to_owned()).unwrap(),
         log: DecisionLog::new(),
         issuers: Issuers::new(),

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use landfall_types::{AccountId, Digest, RepositoryName, Secret, SourceMap};
+use landfall_types::{AccountId, Secret, SourceMap};
 
 use crate::blobs::DirBlobs;
 use crate::clock::Clock;
@@ -13,7 +13,7 @@ use crate::door::Doors;
 use crate::issuer::Issuers;
 use crate::log::DecisionLog;
 use crate::policies::{GivenTexts, PolicyCache};
-use crate::store::{RegistryId, Store};
+use crate::store::Store;
 use crate::vault::Vault;
 
 /// Fills a buffer with random bytes; given by the binary.
@@ -104,15 +104,6 @@ pub enum RootKey {
 }
 
 impl World {
-    /// Whether a blob has been pushed to a repository, and its size in bytes. Whoever is told so may go on to
-    /// push an image that is made of it, so it stays for a while.
-    pub fn blob(&self, registry: &RegistryId, name: &RepositoryName, digest: &Digest) -> Option<u64> {
-        // Noted first: looked up in between, it would be there and then collected.
-        self.store.blob(registry, name, digest)?;
-        self.blobs.recent.see(digest);
-        self.store.blob(registry, name, digest)
-    }
-
     /// A fresh request id, a version 4 UUID.
     pub fn request_id(&self) -> String {
         landfall_wire::ids::request_id(self.random())

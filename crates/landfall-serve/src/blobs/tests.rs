@@ -24,6 +24,14 @@ async fn bytes_of(pieces: Pieces) -> Vec<u8> {
     Body::from_stream(pieces).collect().await.unwrap().to_bytes().to_vec()
 }
 
+fn me() -> Owner {
+    Owner::new("1/r/a", Timestamp::from_seconds(1), "me")
+}
+
+fn you() -> Owner {
+    Owner::new("1/r/a", Timestamp::from_seconds(1), "you")
+}
+
 fn scratch_files(dir: &tempfile::TempDir) -> usize {
     std::fs::read_dir(dir.path().join("uploads")).unwrap().count()
 }
@@ -53,7 +61,7 @@ async fn an_upload_of_several_parts_is_read_back_as_it_was_sent() {
     assert_eq!(ended, Ended::Complete);
     let digest = sha256_digest(&content);
     let stored = upload.finish(&blobs, &digest).await.unwrap();
-    assert_eq!(stored, Stored { digest: digest.clone(), length: content.len() as u64 });
+    assert_eq!((&stored.digest, stored.length), (&digest, content.len() as u64));
     assert_eq!(scratch_files(&dir), 0);
     let blob = blobs.open(&digest).unwrap().unwrap();
     assert_eq!(blob.size(), content.len() as u64);
@@ -64,7 +72,7 @@ async fn an_upload_of_several_parts_is_read_back_as_it_was_sent() {
 async fn any_part_of_a_blob_can_be_read() {
     let (_dir, blobs) = blobs();
     let content = content(2 * (512 << 10) + 10);
-    let digest = blobs.put(&content).unwrap();
+    let digest = blobs.put(&content).unwrap().digest;
     let piece = 512 << 10;
     for range in
         [0..0, 0..1, 5..9, 0..piece, 1..piece + 1, piece - 1..piece + 1, 0..content.len(), 7..content.len()]
@@ -130,16 +138,16 @@ async fn a_body_is_cut_where_it_may_not_go_on() {
 async fn pushing_the_same_content_twice_is_fine() {
     use std::os::unix::fs::MetadataExt as _;
     let (dir, blobs) = blobs();
-    let digest = blobs.put(b"same").unwrap();
+    let digest = blobs.put(b"same").unwrap().digest;
     let path = blobs.path(&digest);
     let file = || std::fs::metadata(&path).unwrap().ino();
     let first = file();
-    assert_eq!(blobs.put(b"same").unwrap(), digest);
+    assert_eq!(blobs.put(b"same").unwrap().digest, digest);
     // What is there stays: nothing has to be written out in its place.
     assert_eq!((file(), scratch_files(&dir)), (first, 0));
     // Unless it can't be what its name says.
     std::fs::write(&path, b"sam").unwrap();
-    assert_eq!(blobs.put(b"same").unwrap(), digest);
+    assert_eq!(blobs.put(b"same").unwrap().digest, digest);
     assert_eq!(scratch_files(&dir), 0);
     assert_eq!(bytes_of(blobs.open(&digest).unwrap().unwrap().read(&blobs.flow, 0..4)).await, b"same");
 }
@@ -148,7 +156,7 @@ async fn pushing_the_same_content_twice_is_fine() {
 fn a_start_clears_the_uploads_of_an_earlier_process_and_keeps_the_blobs() {
     let dir = tempfile::tempdir().unwrap();
     let before = DirBlobs::new(dir.path().to_owned()).unwrap();
-    let digest = before.put(b"kept").unwrap();
+    let digest = before.put(b"kept").unwrap().digest;
     std::fs::write(dir.path().join("uploads/left-over"), "half a layer").unwrap();
     let after = DirBlobs::new(dir.path().to_owned()).unwrap();
     assert_eq!(scratch_files(&dir), 0);
@@ -161,15 +169,15 @@ fn one_request_at_a_time_has_an_upload_and_only_its_owners() {
     let (_dir, blobs) = blobs();
     let uploads = &blobs.open_uploads;
     let now = Timestamp::from_seconds(0);
-    uploads.insert("a", "me", blobs.begin("a", Algorithm::Sha256).unwrap(), now).unwrap();
-    assert!(matches!(uploads.take("a", "you"), Taken::Unknown));
-    assert!(matches!(uploads.take("b", "me"), Taken::Unknown));
-    let Taken::Upload(upload) = uploads.take("a", "me") else { panic!("it is there") };
-    assert!(matches!(uploads.take("a", "me"), Taken::Busy));
+    uploads.insert("a", &me(), blobs.begin("a", Algorithm::Sha256).unwrap(), now).unwrap();
+    assert!(matches!(uploads.take("a", &you()), Taken::Unknown));
+    assert!(matches!(uploads.take("b", &me()), Taken::Unknown));
+    let Taken::Upload(upload) = uploads.take("a", &me()) else { panic!("it is there") };
+    assert!(matches!(uploads.take("a", &me()), Taken::Busy));
     uploads.put_back("a", upload, now);
-    assert!(matches!(uploads.take("a", "me"), Taken::Upload(_)));
+    assert!(matches!(uploads.take("a", &me()), Taken::Upload(_)));
     uploads.forget("a");
-    assert!(matches!(uploads.take("a", "me"), Taken::Unknown));
+    assert!(matches!(uploads.take("a", &me()), Taken::Unknown));
 }
 
 #[test]
@@ -179,16 +187,16 @@ fn idle_uploads_make_room_and_busy_ones_stay() {
     let start = Timestamp::from_seconds(0);
     for number in 0..UPLOADS_MAX {
         let id = format!("{number}");
-        uploads.insert(&id, "me", blobs.begin(&id, Algorithm::Sha256).unwrap(), start).unwrap();
+        uploads.insert(&id, &me(), blobs.begin(&id, Algorithm::Sha256).unwrap(), start).unwrap();
     }
-    let one_more = |id: &str, at| uploads.insert(id, "me", blobs.begin(id, Algorithm::Sha256).unwrap(), at);
-    let Taken::Upload(busy) = uploads.take("7", "me") else { panic!("it is there") };
+    let one_more = |id: &str, at| uploads.insert(id, &me(), blobs.begin(id, Algorithm::Sha256).unwrap(), at);
+    let Taken::Upload(busy) = uploads.take("7", &me()) else { panic!("it is there") };
     assert_eq!(one_more("x", start.plus_seconds(UPLOAD_IDLE_SECONDS_MAX - 1)), Err(TooManyUploads));
     one_more("y", start.plus_seconds(UPLOAD_IDLE_SECONDS_MAX)).unwrap();
-    assert!(matches!(uploads.take("0", "me"), Taken::Unknown));
+    assert!(matches!(uploads.take("0", &me()), Taken::Unknown));
     uploads.put_back("7", busy, start);
-    assert!(matches!(uploads.take("7", "me"), Taken::Upload(_)));
-    assert_eq!(uploads.length("y", "me"), Some(0));
+    assert!(matches!(uploads.take("7", &me()), Taken::Upload(_)));
+    assert_eq!(uploads.length("y", &me()), Some(0));
     // The dropped ones took their files with them; `y`'s is left, and 7's went with the last take.
     assert_eq!(scratch_files(&dir), 1);
 }
@@ -203,7 +211,7 @@ async fn an_upload_outlives_its_process_and_what_is_left_of_others_goes() {
     let upload = blobs.begin("a", Algorithm::Sha256).unwrap();
     let (upload, _) =
         upload.append(&blobs.flow, Body::from(content[..60_000].to_vec()), u64::MAX).await.unwrap();
-    blobs.open_uploads.insert("a", "me", upload, now).unwrap();
+    blobs.open_uploads.insert("a", &me(), upload, now).unwrap();
     blobs.leave_uploads();
     drop(blobs);
     // What a process leaves that was killed between two steps: content without an owner, and the reverse.
@@ -212,9 +220,9 @@ async fn an_upload_outlives_its_process_and_what_is_left_of_others_goes() {
     }
     let blobs = open();
     assert_eq!(scratch_files(&dir), 2);
-    assert_eq!(blobs.open_uploads.length("a", "me"), Some(60_000));
-    assert!(matches!(blobs.open_uploads.take("a", "you"), Taken::Unknown));
-    let Taken::Upload(upload) = blobs.open_uploads.take("a", "me") else { panic!("it is there") };
+    assert_eq!(blobs.open_uploads.length("a", &me()), Some(60_000));
+    assert!(matches!(blobs.open_uploads.take("a", &you()), Taken::Unknown));
+    let Taken::Upload(upload) = blobs.open_uploads.take("a", &me()) else { panic!("it is there") };
     let (upload, _) =
         upload.append(&blobs.flow, Body::from(content[60_000..].to_vec()), u64::MAX).await.unwrap();
     upload.finish(&blobs, &sha256_digest(&content)).await.unwrap();
@@ -226,17 +234,49 @@ async fn an_upload_outlives_its_process_and_what_is_left_of_others_goes() {
 fn only_blobs_that_nobody_needs_are_swept() {
     let dir = tempfile::tempdir().unwrap();
     let blobs = DirBlobs::durable(dir.path().to_owned(), Timestamp::from_seconds(0)).unwrap();
-    let (held, kept) = (blobs.put(b"held").unwrap(), blobs.put(b"nobody's").unwrap());
-    let is_held = |digest: &Digest| *digest == held;
-    // Stored a moment ago: its record may be on its way.
-    assert_eq!(blobs.sweep(is_held).unwrap(), (0, 0));
-    for hour in 0..3 {
-        assert!(blobs.recent.may_be_needed(&kept) || hour > 2);
-        blobs.recent.turn(Timestamp::from_seconds(hour * RECENT_SECONDS_MIN));
-    }
-    assert!(!blobs.recent.may_be_needed(&kept));
-    blobs.recent.see(&held);
-    assert!(blobs.recent.may_be_needed(&held));
-    assert_eq!(blobs.sweep(is_held).unwrap(), (1, 8));
-    assert!(blobs.open(&kept).unwrap().is_none() && blobs.open(&held).unwrap().is_some());
+    let held = || HashSet::from([sha256_digest(b"held")]);
+    drop(blobs.put(b"held").unwrap());
+    // Its record is on its way, also when somebody else is done with the same content.
+    let waits = blobs.put(b"nobody's").unwrap();
+    drop(blobs.put(b"nobody's").unwrap());
+    assert_eq!(blobs.sweep(held).unwrap(), (0, 0));
+    // It got its record after the sweep was told what is held, in either order.
+    let mut waits = Some(waits);
+    let told_before = || {
+        waits.take();
+        held()
+    };
+    assert_eq!(blobs.sweep(told_before).unwrap(), (0, 0));
+    let stored_meanwhile = || {
+        drop(blobs.put(b"nobody's").unwrap());
+        held()
+    };
+    assert_eq!(blobs.sweep(stored_meanwhile).unwrap(), (0, 0));
+    assert_eq!(blobs.sweep(held).unwrap(), (1, 8));
+    assert!(blobs.open(&sha256_digest(b"nobody's")).unwrap().is_none());
+    assert!(blobs.open(&sha256_digest(b"held")).unwrap().is_some());
+}
+
+#[test]
+fn a_folder_is_used_when_it_is_on_the_disk_and_by_nobody_before() {
+    let shards = Shards::default();
+    let shard = Path::new("blobs/sha256/ab");
+    let full = || Err(io::Error::from(io::ErrorKind::StorageFull));
+    assert!(shards.have(shard, full).is_err());
+    let (made, waits) = (AtomicBool::new(false), std::sync::Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let make = || {
+                waits.wait();
+                std::thread::yield_now();
+                made.store(true, Ordering::SeqCst);
+                Ok(())
+            };
+            shards.have(shard, make).unwrap();
+        });
+        // The other one is at it.
+        waits.wait();
+        shards.have(shard, || panic!("it was made")).unwrap();
+        assert!(made.load(Ordering::SeqCst));
+    });
 }

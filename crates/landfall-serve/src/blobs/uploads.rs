@@ -1,6 +1,6 @@
 //! Uploads between requests: who may go on with which.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +18,23 @@ pub const UPLOADS_MAX: usize = 1024;
 /// Seconds after which an upload that nobody goes on with is dropped.
 pub const UPLOAD_IDLE_SECONDS_MAX: i64 = 3600;
 
+/// Whose an upload is: another caller, or the same one in another repository, doesn't see it, nor does anybody in
+/// a repository that was made anew under the name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Owner(String);
+
+impl Owner {
+    /// `repository` is its [path](crate::store::RegistryId::path_of), `caller` an ARN.
+    pub fn new(repository: &str, made_at: Timestamp, caller: &str) -> Self {
+        Self(format!("{repository}@{} {caller}", made_at.0))
+    }
+
+    /// The path of the repository.
+    fn repository(&self) -> &str {
+        self.0.split(['@', ' ']).next().unwrap_or_default()
+    }
+}
+
 /// Open uploads by id. One request at a time has an upload; the others are told that it is busy.
 #[derive(Default, Debug)]
 pub struct Uploads {
@@ -26,7 +43,7 @@ pub struct Uploads {
 
 #[derive(Debug)]
 struct Slot {
-    owner: String,
+    owner: Owner,
     seen_at: Timestamp,
     length: u64,
     held: Held,
@@ -69,7 +86,7 @@ impl Uploads {
     pub fn insert(
         &self,
         id: &str,
-        owner: &str,
+        owner: &Owner,
         upload: Upload,
         now: Timestamp,
     ) -> Result<(), TooManyUploads> {
@@ -79,10 +96,10 @@ impl Uploads {
             return Err(TooManyUploads);
         }
         let length = upload.length();
-        upload.note_owner(owner);
+        upload.note_owner(&owner.0);
         slots.insert(
             id.to_owned(),
-            Slot { owner: owner.to_owned(), seen_at: now, length, held: Held::Waiting(upload) },
+            Slot { owner: owner.clone(), seen_at: now, length, held: Held::Waiting(upload) },
         );
         Ok(())
     }
@@ -99,7 +116,8 @@ impl Uploads {
         let owner = is_short.then(|| std::fs::read_to_string(&file).ok()).flatten();
         let id = path.file_name().and_then(|name| name.to_str());
         let (Some(owner), Some(id), Ok(content)) = (owner, id, std::fs::metadata(path)) else { return false };
-        let slot = Slot { owner, seen_at: now, length: content.len(), held: Held::Left(scratch) };
+        let slot =
+            Slot { owner: Owner(owner), seen_at: now, length: content.len(), held: Held::Left(scratch) };
         self.slots().insert(id.to_owned(), slot);
         true
     }
@@ -110,10 +128,10 @@ impl Uploads {
     }
 
     /// Takes an upload, to go on with it.
-    pub fn take(&self, id: &str, owner: &str) -> Taken {
+    pub fn take(&self, id: &str, owner: &Owner) -> Taken {
         let left = {
             let mut slots = self.slots();
-            let Some(slot) = slots.get_mut(id).filter(|slot| slot.owner == owner) else {
+            let Some(slot) = slots.get_mut(id).filter(|slot| slot.owner == *owner) else {
                 return Taken::Unknown;
             };
             match std::mem::replace(&mut slot.held, Held::Taken) {
@@ -147,14 +165,24 @@ impl Uploads {
         self.slots().contains_key(id)
     }
 
-    /// Ends an upload: its id is unknown from now on.
-    pub fn forget(&self, id: &str) {
-        self.slots().remove(id);
+    /// Ends an upload: its id is unknown from now on. Whether it was known: its repository may have gone away.
+    pub fn forget(&self, id: &str) -> bool {
+        self.slots().remove(id).is_some()
+    }
+
+    /// Ends the uploads of a repository that is gone. A request that has one finds it ended.
+    pub fn forget_repository(&self, repository: &str) {
+        self.slots().retain(|_, slot| slot.owner.repository() != repository);
+    }
+
+    /// The repositories that have open uploads.
+    pub fn repositories(&self) -> HashSet<String> {
+        self.slots().values().map(|slot| slot.owner.repository().to_owned()).collect()
     }
 
     /// Bytes that an upload has, as of its last request; none when there is none.
-    pub fn length(&self, id: &str, owner: &str) -> Option<u64> {
-        self.slots().get(id).filter(|slot| slot.owner == owner).map(|slot| slot.length)
+    pub fn length(&self, id: &str, owner: &Owner) -> Option<u64> {
+        self.slots().get(id).filter(|slot| slot.owner == *owner).map(|slot| slot.length)
     }
 }
 

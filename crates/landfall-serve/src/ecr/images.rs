@@ -1,5 +1,7 @@
 //! Images: listed, described, read, and moved between storage classes.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use landfall_types::{Digest, RepositoryName, Tag};
@@ -21,8 +23,47 @@ use crate::world::World;
 /// Referrers of a page when the call doesn't say (ECR's API reference).
 const REFERRERS_DEFAULT: usize = 50;
 
+/// Lists within lists that a size is looked for in.
+const LISTS_IN_LISTS_MAX: usize = 8;
+
 /// An image with its tags.
 type Tagged = (Arc<Image>, Vec<Tag>);
+
+/// The sizes of a repository's images.
+pub(super) struct Sizes<'i> {
+    images: HashMap<&'i Digest, &'i Image>,
+    known: RefCell<HashMap<Digest, u64>>,
+}
+
+impl<'i> Sizes<'i> {
+    pub(super) fn of(images: &'i [Tagged]) -> Self {
+        let images = images.iter().map(|(image, _)| (&image.digest, &**image)).collect();
+        Self { images, known: RefCell::default() }
+    }
+
+    /// The size of an image in bytes; of a manifest list it is that of the largest image in it.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
+    pub(super) fn size(&self, image: &Image) -> u64 {
+        self.size_at(image, 0)
+    }
+
+    fn size_at(&self, image: &Image, depth: usize) -> u64 {
+        if !image.is_list() {
+            return image.size_in_bytes;
+        }
+        if let Some(size) = self.known.borrow().get(&image.digest) {
+            return *size;
+        }
+        if depth == LISTS_IN_LISTS_MAX {
+            return 0;
+        }
+        let listed = image.listed();
+        let sizes = listed.iter().filter_map(|digest| self.images.get(digest));
+        let size = sizes.map(|image| self.size_at(image, depth + 1)).max().unwrap_or_default();
+        self.known.borrow_mut().insert(image.digest.clone(), size);
+        size
+    }
+}
 
 /// How an image is named in a request.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -143,33 +184,36 @@ pub(super) fn describe_images<C: Call>(call: &EcrCall<'_>) -> Written {
     }
     let page = Page::of(call)?;
     let found = call.on_repository::<C>()?;
-    let mut images = found.images(call.world);
+    let images = found.images(call.world);
+    let sizes = Sizes::of(&images);
     if ids.is_empty() {
         let filter = input.filter.unwrap_or_default();
-        images.retain(|(image, tags)| {
+        let wanted = images.iter().filter(|(image, tags)| {
             filter.wants_tags(!tags.is_empty())
                 && filter.wants_storage(found.history(call.world, &image.digest).storage)
         });
-        let (images, next) = page.cut(&images);
-        return Ok(described(call, &found, images.iter(), next));
+        let wanted: Vec<&Tagged> = wanted.collect();
+        let (wanted, next) = page.cut(&wanted);
+        return Ok(described(call, &found, &sizes, wanted, next));
     }
     let wanted = ids.iter().map(|id| {
         let image = images.iter().find(|(image, tags)| id.names(image, tags));
         image.ok_or_else(|| no_image(id, &found))
     });
     let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
-    Ok(described(call, &found, wanted.into_iter(), None))
+    Ok(described(call, &found, &sizes, &wanted, None))
 }
 
-fn described<'i, C>(
+fn described<C>(
     call: &EcrCall<'_>,
     found: &Found<C>,
-    images: impl Iterator<Item = &'i Tagged>,
+    sizes: &Sizes<'_>,
+    images: &[&Tagged],
     next_token: Option<String>,
 ) -> Reply {
-    let details = images.map(|(image, tags)| {
+    let details = images.iter().map(|(image, tags)| {
         let history = found.history(call.world, &image.digest);
-        ImageDetail::of(call.face, found.names(), (image, tags), &history)
+        ImageDetail::of(call.face, found.names(), (image, tags), sizes.size(image), &history)
     });
     Reply::written(&ImageDetails { image_details: details.collect(), next_token })
 }

@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use super::replies::{Layer, Layers};
 use super::{Answer, EcrCall, Found, Reply, Written, disk, gone};
 use crate::authz::{Call, calls};
-use crate::blobs::{Blob, Ended, Taken, Upload, UploadError};
-use crate::store::{LayerParts, RegistryId};
+use crate::blobs::{Blob, Ended, Owner, Taken, Upload, UploadError};
+use crate::caller::Caller;
+use crate::store::{LayerParts, RegistryId, Repository};
 use crate::vault::Purpose;
 use crate::world::World;
 
@@ -54,7 +55,7 @@ pub(super) fn batch_check<C: Call>(call: &EcrCall<'_>) -> Written {
             failures.push(failure(text));
             continue;
         };
-        let size = call.world.blob(&found.registry, &found.name, &digest);
+        let size = call.world.store.blob(&found.registry, &found.name, &digest);
         layers.push(Layer {
             layer_digest: text,
             layer_availability: if size.is_some() { "AVAILABLE" } else { "UNAVAILABLE" },
@@ -77,10 +78,14 @@ fn failure(text: &str) -> Value {
     json!({ "layerDigest": text, "failureCode": code, "failureReason": reason })
 }
 
-/// Whose an upload is, as the registry has it too.
-fn owner<C>(call: &EcrCall<'_>, found: &Found<C>) -> String {
-    let RegistryId { account, region } = &found.registry;
-    format!("{account}/{region}/{} {}", found.name, call.identified.caller.arn())
+/// Whose an upload to a repository is, by API and by registry.
+pub(crate) fn upload_owner(repository: &Repository, caller: &Caller) -> Owner {
+    let Repository { registry, name, created_at, .. } = repository;
+    Owner::new(&registry.path_of(name), *created_at, &caller.arn())
+}
+
+fn owner<C>(call: &EcrCall<'_>, found: &Found<C>) -> Owner {
+    upload_owner(&found.repository, &call.identified.caller)
 }
 
 pub(super) fn initiate<C: Call>(call: &EcrCall<'_>) -> Answer {
@@ -223,11 +228,15 @@ fn take<C>(call: &EcrCall<'_>, found: &Found<C>, id: &str) -> Result<Upload, Aws
             "LimitExceededException",
             format!("another request is writing to the upload '{id}'"),
         )),
-        Taken::Unknown => Err(AwsError::bad_request(
-            "UploadNotFoundException",
-            format!("The upload with id '{id}' does not exist {}", found.place()),
-        )),
+        Taken::Unknown => Err(no_upload(found, id)),
     }
+}
+
+fn no_upload<C>(found: &Found<C>, id: &str) -> AwsError {
+    AwsError::bad_request(
+        "UploadNotFoundException",
+        format!("The upload with id '{id}' does not exist {}", found.place()),
+    )
 }
 
 #[derive(Deserialize)]
@@ -272,13 +281,13 @@ async fn finish<C>(
         AwsError::bad_request("InvalidLayerException", message)
     };
     let (world, digests) = (Arc::clone(world), digests.to_vec());
-    let (registry, name) = (found.registry.clone(), found.name.clone());
+    let (registry, name, made_at) = (found.registry.clone(), found.name.clone(), found.repository.created_at);
     let finishing = tokio::spawn(async move {
         let stored = upload.finish_as_one_of(&world.blobs, &digests).await.map_err(|error| match error {
             UploadError::DigestMismatch { .. } => mismatch(),
             UploadError::Io(_) => internal(Protocol::Json11),
         })?;
-        let linked = world.store.link_blob(&registry, &name, &stored.digest, stored.length);
+        let linked = world.store.link_blob((&registry, &name), made_at, &stored.digest, stored.length);
         linked.map_err(|failed| gone(failed, &registry, &name))?;
         Ok(stored.digest)
     });
@@ -317,7 +326,7 @@ fn check_complete<C>(
         );
         return Err(AwsError::bad_request("LayerPartTooSmallException", message));
     }
-    let known = |digest: &&Digest| world.blob(&found.registry, &found.name, digest).is_some();
+    let known = |digest: &&Digest| world.store.blob(&found.registry, &found.name, digest).is_some();
     match digests.iter().find(known) {
         Some(digest) => Err(AwsError::bad_request(
             "LayerAlreadyExistsException",
@@ -342,7 +351,7 @@ pub(super) fn get_download_url(call: &EcrCall<'_>) -> Answer {
     let text = call.text("layerDigest").unwrap_or_default();
     let found = call.on_repository::<calls::GetDownloadUrlForLayer>()?;
     let digest = Digest::parse(text).ok();
-    let is_there = |digest: &Digest| call.world.blob(&found.registry, &found.name, digest).is_some();
+    let is_there = |digest: &Digest| call.world.store.blob(&found.registry, &found.name, digest).is_some();
     let Some(digest) = digest.filter(is_there) else {
         let message = format!("The layer with digest '{text}' does not exist {}", found.place());
         return Err(AwsError::bad_request("LayersNotFoundException", message));
@@ -389,7 +398,7 @@ pub(crate) fn open_layer_link(world: &World, token: &str) -> LayerLink {
     if expires_at <= world.clock.now() {
         return LayerLink::Ended;
     }
-    if world.blob(&registry, &name, &digest).is_none() {
+    if world.store.blob(&registry, &name, &digest).is_none() {
         return LayerLink::Gone;
     }
     match world.blobs.open(&digest) {

@@ -1,22 +1,15 @@
 //! What a manifest has to be before it is kept, by API and by registry alike. The sentences are ECR's; what they
 //! come in is each protocol's own.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use landfall_types::{Digest, RepositoryName, Tag};
 use landfall_wire::hash::{Algorithm, Hasher};
 use landfall_wire::oci::{Descriptor, Manifest, ManifestError};
 
-use crate::store::{Image, Reference, RegistryId};
+use crate::store::{Content, Image, Missing, RegistryId};
 use crate::world::World;
-
-/// What a manifest is made of and its repository doesn't have.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Missing {
-    /// Config or layers.
-    Layers(Vec<Digest>),
-    /// The images of an index.
-    Images(Vec<Digest>),
-}
 
 impl Missing {
     /// ECR's sentence.
@@ -36,35 +29,15 @@ impl Missing {
 
 /// All that a manifest is made of has to be in its repository already; its subject may be missing, and with
 /// `sparse` the images of an index.
-///
-/// # Errors
-/// What is missing.
-pub(crate) fn check_content(
-    world: &World,
-    (registry, name): (&RegistryId, &RepositoryName),
-    manifest: &Manifest,
-    sparse: bool,
-) -> Result<(), Missing> {
+pub(crate) fn content_of(manifest: &Manifest, sparse: bool) -> Content {
     let layers = manifest.layers.iter().filter(|layer| !is_foreign(layer)).chain(&manifest.config);
-    let layers = without(layers, |digest| world.blob(registry, name, digest).is_some());
-    if !layers.is_empty() {
-        return Err(Missing::Layers(layers));
-    }
-    let has_image =
-        |digest: &Digest| world.store.image(registry, name, &Reference::Digest(digest.clone())).is_some();
-    let images = without(manifest.manifests.iter(), has_image);
-    if images.is_empty() || sparse { Ok(()) } else { Err(Missing::Images(images)) }
+    let images = manifest.manifests.iter().filter(|_| !sparse);
+    Content { layers: each_once(layers), images: each_once(images) }
 }
 
-/// Each digest once that the repository doesn't have.
-fn without<'m>(content: impl Iterator<Item = &'m Descriptor>, has: impl Fn(&Digest) -> bool) -> Vec<Digest> {
-    let mut missing: Vec<Digest> = Vec::new();
-    for Descriptor { digest, .. } in content {
-        if !has(digest) && !missing.contains(digest) {
-            missing.push(digest.clone());
-        }
-    }
-    missing
+fn each_once<'m>(content: impl Iterator<Item = &'m Descriptor>) -> Vec<Digest> {
+    let mut seen = HashSet::new();
+    content.map(|item| &item.digest).filter(|digest| seen.insert(*digest)).cloned().collect()
 }
 
 /// Layers that are fetched from elsewhere and never pushed.

@@ -7,6 +7,7 @@ use landfall_wire::error::AwsError;
 use landfall_wire::json::ecr_invalid_parameter;
 use serde_json::{Map, Value, json};
 
+use super::images::Sizes;
 use super::page::Page;
 use super::repositories::{self, CreateRepository, repository_json};
 use super::{Answer, EcrCall, PUBLIC_REGION, disk, epoch, resource_tags, token};
@@ -157,12 +158,13 @@ pub(super) fn describe_image_tags(call: &EcrCall<'_>) -> Answer {
     let page = Page::of(call)?;
     let found = call.on_repository::<public_calls::DescribeImageTags>()?;
     let images = found.images(call.world);
+    let sizes = Sizes::of(&images);
     let tagged: Vec<_> =
         images.iter().flat_map(|(image, tags)| tags.iter().map(move |tag: &Tag| (image, tag))).collect();
     Ok(page.answer("imageTagDetails", &tagged, |(image, tag)| {
         let mut detail = json!({
             "imageDigest": image.digest.as_str(),
-            "imageSizeInBytes": image.size_in_bytes,
+            "imageSizeInBytes": sizes.size(image),
             "imagePushedAt": epoch(image.pushed_at),
             "imageManifestMediaType": image.media_type,
         });

@@ -4,16 +4,16 @@
 
 use std::sync::Arc;
 
-use landfall_types::RepositoryName;
-use landfall_wire::error::{AwsError, Protocol};
+use landfall_types::{RepositoryName, Timestamp};
+use landfall_wire::error::AwsError;
 use landfall_wire::json::ecr_invalid_parameter;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::page::Page;
-use super::{Answer, EcrCall, disk, epoch};
+use super::{Answer, EcrCall, epoch, write};
 use crate::authz::{Permit, calls};
-use crate::store::{PullThroughRule, RegistryId, in_registry, within_registry};
+use crate::store::{PullThroughRule, Reads, RegistryId, in_registry, within_registry};
 use crate::world::World;
 
 /// Rules of one registry (service quota).
@@ -98,21 +98,20 @@ pub(super) fn create(call: &EcrCall<'_>) -> Answer {
     Ok(rule_json(&rule))
 }
 
-fn insert<C>(world: &World, _permit: &Permit<C>, rule: PullThroughRule) -> Result<(), AwsError> {
+fn insert<C>(world: &World, permit: &Permit<C>, rule: PullThroughRule) -> Result<(), AwsError> {
     let (prefix, account) = (rule.prefix.clone(), rule.registry.account);
-    if all(world, &rule.registry).len() >= RULES_MAX {
-        let message = format!(
-            "The registry with id '{account}' has {RULES_MAX} pull through cache rules, which is the maximum"
-        );
-        return Err(AwsError::bad_request("LimitExceededException", message));
-    }
-    let inserted = world.store.write(|writing| writing.insert(rule));
-    inserted.map_err(|failed| {
-        failed.or(Protocol::Json11, || {
-            AwsError::bad_request(
-                "PullThroughCacheRuleAlreadyExistsException",
-                format!("A pull through cache rule with the prefix '{prefix}' already exists in the registry with id '{account}'"),
-            )
+    write(world, permit, |writing| {
+        if all(writing, &rule.registry).len() >= RULES_MAX {
+            let message = format!(
+                "The registry with id '{account}' has {RULES_MAX} pull through cache rules, which is the maximum"
+            );
+            return Err(AwsError::bad_request("LimitExceededException", message).into());
+        }
+        writing.insert(rule).map_err(|_| {
+            let message = format!(
+                "A pull through cache rule with the prefix '{prefix}' already exists in the registry with id '{account}'"
+            );
+            AwsError::bad_request("PullThroughCacheRuleAlreadyExistsException", message).into()
         })
     })
 }
@@ -123,9 +122,9 @@ pub(super) fn describe(call: &EcrCall<'_>) -> Answer {
     let page = Page::of(call)?;
     let (_, registry) = call.on_registry::<calls::DescribePullThroughCacheRules>()?;
     let rules = if prefixes.is_empty() {
-        all(call.world, &registry)
+        all(&call.world.store, &registry)
     } else {
-        let found = prefixes.iter().map(|prefix| find(call.world, &registry, prefix).map(Arc::new));
+        let found = prefixes.iter().map(|prefix| find(&call.world.store, &registry, prefix).map(Arc::new));
         found.collect::<Result<_, _>>()?
     };
     Ok(page.answer("pullThroughCacheRules", &rules, |rule| rule_json(rule)))
@@ -134,40 +133,52 @@ pub(super) fn describe(call: &EcrCall<'_>) -> Answer {
 pub(super) fn update(call: &EcrCall<'_>) -> Answer {
     let input: RuleInput = call.read()?;
     let (permit, registry) = call.on_registry::<calls::UpdatePullThroughCacheRule>()?;
-    let mut rule = find(call.world, &registry, &input.ecr_repository_prefix)?;
-    rule.credential_arn = input.credential_arn.or(rule.credential_arn);
-    rule.custom_role_arn = input.custom_role_arn.or(rule.custom_role_arn);
-    rule.updated_at = Some(call.world.clock.now());
-    replace(call.world, &permit, rule.clone())?;
+    let now = call.world.clock.now();
+    let rule = update_rule(call.world, &permit, &registry, input, now)?;
     Ok(answer_without(&rule, &["createdAt", "upstreamRegistry", "upstreamRegistryUrl"]))
 }
 
-fn replace<C>(world: &World, _permit: &Permit<C>, rule: PullThroughRule) -> Result<(), AwsError> {
-    let replaced = world.store.write(|writing| {
-        writing.put(rule);
-        Ok(())
-    });
-    replaced.map_err(disk)
+fn update_rule<C>(
+    world: &World,
+    permit: &Permit<C>,
+    registry: &RegistryId,
+    input: RuleInput,
+    now: Timestamp,
+) -> Result<PullThroughRule, AwsError> {
+    write(world, permit, |writing| {
+        let mut rule = find(writing, registry, &input.ecr_repository_prefix)?;
+        rule.credential_arn = input.credential_arn.or(rule.credential_arn);
+        rule.custom_role_arn = input.custom_role_arn.or(rule.custom_role_arn);
+        rule.updated_at = Some(now);
+        writing.put(rule.clone());
+        Ok(rule)
+    })
 }
 
 pub(super) fn delete(call: &EcrCall<'_>) -> Answer {
     let prefix = call.text("ecrRepositoryPrefix").unwrap_or_default();
     let (permit, registry) = call.on_registry::<calls::DeletePullThroughCacheRule>()?;
-    let rule = find(call.world, &registry, prefix)?;
-    remove(call.world, &permit, &rule)?;
+    let rule = remove(call.world, &permit, &registry, prefix)?;
     Ok(answer_without(&rule, &["updatedAt", "upstreamRegistry"]))
 }
 
-fn remove<C>(world: &World, _permit: &Permit<C>, rule: &PullThroughRule) -> Result<(), AwsError> {
-    let key = in_registry(&rule.registry, &rule.prefix);
-    let removed = world.store.write(|writing| writing.remove::<PullThroughRule>(&key));
-    removed.map_err(|failed| failed.or(Protocol::Json11, || no_rule(&rule.registry, &rule.prefix)))
+fn remove<C>(
+    world: &World,
+    permit: &Permit<C>,
+    registry: &RegistryId,
+    prefix: &str,
+) -> Result<PullThroughRule, AwsError> {
+    write(world, permit, |writing| {
+        let rule = find(writing, registry, prefix)?;
+        writing.remove::<PullThroughRule>(&in_registry(registry, &rule.prefix))?;
+        Ok(rule)
+    })
 }
 
 pub(super) fn validate(call: &EcrCall<'_>) -> Answer {
     let prefix = call.text("ecrRepositoryPrefix").unwrap_or_default();
     let (_, registry) = call.on_registry::<calls::ValidatePullThroughCacheRule>()?;
-    let rule = find(call.world, &registry, prefix)?;
+    let rule = find(&call.world.store, &registry, prefix)?;
     let mut answer = answer_without(&rule, &["createdAt", "updatedAt", "upstreamRegistry"]);
     if let Some(members) = answer.as_object_mut() {
         members.insert("isValid".to_owned(), false.into());
@@ -176,12 +187,12 @@ pub(super) fn validate(call: &EcrCall<'_>) -> Answer {
     Ok(answer)
 }
 
-fn all(world: &World, registry: &RegistryId) -> Vec<Arc<PullThroughRule>> {
-    world.store.list(&within_registry(registry))
+fn all(records: &impl Reads, registry: &RegistryId) -> Vec<Arc<PullThroughRule>> {
+    records.records(&within_registry(registry))
 }
 
-fn find(world: &World, registry: &RegistryId, prefix: &str) -> Result<PullThroughRule, AwsError> {
-    let found = world.store.get::<PullThroughRule>(&in_registry(registry, stem(prefix)));
+fn find(records: &impl Reads, registry: &RegistryId, prefix: &str) -> Result<PullThroughRule, AwsError> {
+    let found = records.record::<PullThroughRule>(&in_registry(registry, stem(prefix)));
     found.map(|rule| PullThroughRule::clone(&rule)).ok_or_else(|| no_rule(registry, stem(prefix)))
 }
 
@@ -235,7 +246,7 @@ pub(crate) fn not_pulled_through(
         rule.prefix == "ROOT"
             || name.as_str().strip_prefix(rule.prefix.as_str()).is_some_and(|rest| rest.starts_with('/'))
     };
-    let rules = all(world, registry);
+    let rules = all(&world.store, registry);
     let rule = rules.iter().find(is_within)?;
     Some(format!(
         "{name} would be pulled through from {}, by the rule with the prefix '{}': {NOT_REACHED}",

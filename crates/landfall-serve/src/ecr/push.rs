@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::images::image_json;
-use super::manifest::{self, Missing};
+use super::manifest;
 use super::{Answer, EcrCall, Found, gone, replication, scanning};
 use crate::authz::Call;
 use crate::caller::Caller;
-use crate::store::{Image, Put, RegistryId};
+use crate::store::{Content, Image, Missing, Put, RegistryId};
 use crate::world::World;
 
 /// A pull is noted when the last note is so many seconds old. ECR promises one note a day.
@@ -40,10 +40,8 @@ pub(super) fn put_image<C: Call>(call: &EcrCall<'_>) -> Answer {
     let parsed = Manifest::parse(&bytes, input.image_manifest_media_type.as_deref())
         .map_err(|error| unreadable(&error))?;
     let digest = digest_of(&found, &bytes, input.image_digest.as_deref())?;
-    manifest::check_content(call.world, (&found.registry, &found.name), &parsed, false)
-        .map_err(|content| missing(&found, &content))?;
     let image = manifest::image_of(call.world, digest, &parsed, bytes);
-    store(call.world, &found, image.clone(), tag.as_ref())?;
+    store(call.world, &found, image.clone(), tag.as_ref(), &manifest::content_of(&parsed, false))?;
     after_push(call.world, (&found.registry, &found.name), &image.digest, tag.as_ref());
     Ok(json!({ "image": image_json(&found, &image, tag.as_ref().map(Tag::as_str)) }))
 }
@@ -73,15 +71,22 @@ fn missing<C>(found: &Found<C>, missing: &Missing) -> AwsError {
     AwsError::bad_request(code, missing.sentence(&found.registry, &found.name))
 }
 
-fn store<C>(world: &World, found: &Found<C>, image: Image, tag: Option<&Tag>) -> Result<(), AwsError> {
+fn store<C>(
+    world: &World,
+    found: &Found<C>,
+    image: Image,
+    tag: Option<&Tag>,
+    content: &Content,
+) -> Result<(), AwsError> {
     let Found { registry, name, .. } = found;
     let digest = image.digest.clone();
     let put = world
         .store
-        .put_image(registry, name, image, tag.as_slice())
+        .put_image(registry, name, image, tag.as_slice(), content)
         .map_err(|failed| gone(failed, registry, name))?;
     match put {
         Put::Stored => Ok(()),
+        Put::Lacks(content) => Err(missing(found, &content)),
         Put::TagIsImmutable { tag, names_it: false } => Err(AwsError::bad_request(
             "ImageTagAlreadyExistsException",
             manifest::tag_is_immutable(&tag, name),

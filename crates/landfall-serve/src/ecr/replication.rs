@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::images::{ImageIdInput, image_id_json};
+use super::manifest;
 use super::page::Page;
 use super::templates;
 use super::{Answer, EcrCall, authorize_on_repository, disk, epoch};
@@ -20,7 +21,7 @@ use crate::authz::{Call, Permit, calls};
 use crate::caller::Caller;
 use crate::connection::Connection;
 use crate::store::{
-    Backfill, Destination, Image, Put, Reference, RegistryId, Replica, ReplicationRule, StoreError,
+    Backfill, Content, Destination, Image, Put, Reference, RegistryId, Replica, ReplicationRule, StoreError,
     in_registry, within_registry,
 };
 use crate::world::World;
@@ -232,19 +233,20 @@ fn copy(
     tag: Option<&Tag>,
 ) -> Result<(), &'static str> {
     let read = Manifest::parse(&image.manifest, Some(&image.media_type));
-    let content = read.map(|manifest| [manifest.layers, manifest.config.into_iter().collect()].concat());
-    for item in content.unwrap_or_default() {
-        if let Some(size) = world.blob(registry, name, &item.digest) {
-            world.store.link_blob(to, name, &item.digest, size).map_err(|_| "InternalFailure")?;
-        }
-    }
-    let put =
-        world.store.put_image(to, name, image.clone(), tag.as_slice()).map_err(|_| "InternalFailure")?;
-    if matches!(put, Put::TagIsImmutable { names_it: false, .. }) {
+    let content = read.map(|manifest| manifest::content_of(&manifest, true)).unwrap_or_default();
+    let shared = world.store.share_blobs((registry, name), (to, name), &content.layers);
+    // What is foreign is not there, and not needed there.
+    let content = Content { layers: shared.map_err(|_| "InternalFailure")?, ..content };
+    let put = |tags: &[&Tag]| world.store.put_image(to, name, image.clone(), tags, &content);
+    let put = match put(tag.as_slice()) {
         // It arrives without the tag that it can't have there.
-        world.store.put_image(to, name, image.clone(), &[]).map_err(|_| "InternalFailure")?;
+        Ok(Put::TagIsImmutable { names_it: false, .. }) => put(&[]),
+        put => put,
+    };
+    match put {
+        Ok(Put::Lacks(_)) | Err(_) => Err("InternalFailure"),
+        Ok(Put::Stored | Put::AlreadyThere | Put::TagIsImmutable { .. }) => Ok(()),
     }
-    Ok(())
 }
 
 /// Carries a deletion over to where the image was replicated to, by the rules that say so.

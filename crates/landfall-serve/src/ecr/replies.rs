@@ -256,6 +256,7 @@ impl<'a> ImageDetail<'a> {
         face: Face,
         (registry_id, repository_name): (&'a str, &'a str),
         (image, tags): (&'a Image, &'a [Tag]),
+        size_in_bytes: u64,
         history: &ImageHistory,
     ) -> Self {
         let is_private = face == Face::Private;
@@ -264,7 +265,7 @@ impl<'a> ImageDetail<'a> {
             repository_name,
             image_digest: image.digest.as_str(),
             image_tags: (!tags.is_empty()).then(|| tags.iter().map(Tag::as_str).collect()),
-            image_size_in_bytes: image.size_in_bytes,
+            image_size_in_bytes: size_in_bytes,
             image_pushed_at: epoch(image.pushed_at),
             image_scan_status: history.scanned_at.map(|_| super::scanning::status_json()),
             image_scan_findings_summary: history.scanned_at.map(super::scanning::summary_json),

@@ -258,7 +258,10 @@ fn delete_found<C>(world: &World, found: &Found<C>, force: bool) -> Result<Arc<R
     let Found { registry, name, .. } = found;
     let deleted = world.store.delete_repository(registry, name, force);
     match deleted.map_err(|failed| gone(failed, registry, name))? {
-        Deleted::Repository(repository) => Ok(repository),
+        Deleted::Repository(repository) => {
+            world.blobs.open_uploads.forget_repository(&registry.path_of(name));
+            Ok(repository)
+        }
         Deleted::HasImages => Err(AwsError::bad_request(
             "RepositoryNotEmptyException",
             format!(

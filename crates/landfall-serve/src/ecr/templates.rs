@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use landfall_types::RepositoryName;
-use landfall_wire::error::{AwsError, Protocol};
+use landfall_wire::error::AwsError;
 use landfall_wire::json::ecr_invalid_parameter;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -14,19 +14,20 @@ use super::lifecycle;
 use super::page::Page;
 use super::policies::{self, Owner};
 use super::repositories::{CreateRepository, SettingsInput, add_mutability, create_repository};
-use super::{Answer, EcrCall, authorize_on_repository, disk, epoch, resource_tags};
+use super::{Answer, EcrCall, authorize_on_repository, epoch, resource_tags, write};
 use crate::authz::{Permit, calls};
 use crate::caller::Caller;
 use crate::connection::Connection;
 use crate::store::{
-    CreationTemplate, Lifecycle, RegistryId, Repository, RepositorySettings, in_registry, within_registry,
+    CreationTemplate, Lifecycle, Reads, RegistryId, Repository, RepositorySettings, in_registry,
+    within_registry,
 };
 use crate::world::World;
 
 /// The template of repositories that no other one is for.
 const ROOT: &str = "ROOT";
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TemplateInput {
     prefix: String,
@@ -114,15 +115,14 @@ fn may_pass_role(call: &EcrCall<'_>) -> Result<(), AwsError> {
     passing.map(|_| ())
 }
 
-fn insert<C>(world: &World, _permit: &Permit<C>, template: CreationTemplate) -> Result<(), AwsError> {
+fn insert<C>(world: &World, permit: &Permit<C>, template: CreationTemplate) -> Result<(), AwsError> {
     let (prefix, account) = (template.prefix.clone(), template.registry.account);
-    let inserted = world.store.write(|writing| writing.insert(template));
-    inserted.map_err(|failed| {
-        failed.or(Protocol::Json11, || {
-            AwsError::bad_request(
-                "TemplateAlreadyExistsException",
-                format!("The repository creation template with prefix '{prefix}' already exists in the registry with id '{account}'"),
-            )
+    write(world, permit, |writing| {
+        writing.insert(template).map_err(|_| {
+            let message = format!(
+                "The repository creation template with prefix '{prefix}' already exists in the registry with id '{account}'"
+            );
+            AwsError::bad_request("TemplateAlreadyExistsException", message).into()
         })
     })
 }
@@ -130,35 +130,32 @@ fn insert<C>(world: &World, _permit: &Permit<C>, template: CreationTemplate) -> 
 pub(super) fn update(call: &EcrCall<'_>) -> Answer {
     let input: TemplateInput = call.read()?;
     let (permit, registry) = call.on_registry::<calls::UpdateRepositoryCreationTemplate>()?;
-    let mut template = find(call.world, &registry, &input.prefix)?;
-    apply(call, &mut template, input)?;
+    let updated = |records: &dyn Fn(&str) -> Result<CreationTemplate, AwsError>| {
+        let mut template = records(&input.prefix)?;
+        apply(call, &mut template, input.clone())?;
+        template.updated_at = call.world.clock.now();
+        Ok::<_, AwsError>(template)
+    };
+    // Broken input is told before a role that may not be passed on.
+    updated(&|prefix| find(&call.world.store, &registry, prefix))?;
     may_pass_role(call)?;
-    template.updated_at = call.world.clock.now();
-    replace(call.world, &permit, template.clone())?;
+    let template = write(call.world, &permit, |writing| {
+        let template = updated(&|prefix| find(writing, &registry, prefix))?;
+        writing.put(template.clone());
+        Ok(template)
+    })?;
     Ok(answer(&registry, &template))
-}
-
-fn replace<C>(world: &World, _permit: &Permit<C>, template: CreationTemplate) -> Result<(), AwsError> {
-    let replaced = world.store.write(|writing| {
-        writing.put(template);
-        Ok(())
-    });
-    replaced.map_err(disk)
 }
 
 pub(super) fn delete(call: &EcrCall<'_>) -> Answer {
     let prefix = call.text("prefix").unwrap_or_default();
     let (permit, registry) = call.on_registry::<calls::DeleteRepositoryCreationTemplate>()?;
-    let template = find(call.world, &registry, prefix)?;
-    remove(call.world, &permit, &template)?;
+    let template = write(call.world, &permit, |writing| {
+        let template = find(writing, &registry, prefix)?;
+        writing.remove::<CreationTemplate>(&in_registry(&registry, &template.prefix))?;
+        Ok(template)
+    })?;
     Ok(answer(&registry, &template))
-}
-
-fn remove<C>(world: &World, _permit: &Permit<C>, template: &CreationTemplate) -> Result<(), AwsError> {
-    let key = in_registry(&template.registry, &template.prefix);
-    let removed = world.store.write(|writing| writing.remove::<CreationTemplate>(&key));
-    removed
-        .map_err(|failed| failed.or(Protocol::Json11, || no_template(&template.registry, &template.prefix)))
 }
 
 pub(super) fn describe(call: &EcrCall<'_>) -> Answer {
@@ -167,9 +164,9 @@ pub(super) fn describe(call: &EcrCall<'_>) -> Answer {
     let prefixes: Vec<&str> = prefixes.into_iter().flatten().filter_map(Value::as_str).collect();
     let page = Page::of(call)?;
     let templates = if prefixes.is_empty() {
-        all(call.world, &registry)
+        all(&call.world.store, &registry)
     } else {
-        let found = prefixes.iter().map(|prefix| find(call.world, &registry, prefix).map(Arc::new));
+        let found = prefixes.iter().map(|prefix| find(&call.world.store, &registry, prefix).map(Arc::new));
         found.collect::<Result<_, _>>()?
     };
     let mut answer =
@@ -180,12 +177,12 @@ pub(super) fn describe(call: &EcrCall<'_>) -> Answer {
     Ok(answer)
 }
 
-fn all(world: &World, registry: &RegistryId) -> Vec<Arc<CreationTemplate>> {
-    world.store.list(&within_registry(registry))
+fn all(records: &impl Reads, registry: &RegistryId) -> Vec<Arc<CreationTemplate>> {
+    records.records(&within_registry(registry))
 }
 
-fn find(world: &World, registry: &RegistryId, prefix: &str) -> Result<CreationTemplate, AwsError> {
-    let found = world.store.get::<CreationTemplate>(&in_registry(registry, stem(prefix)));
+fn find(records: &impl Reads, registry: &RegistryId, prefix: &str) -> Result<CreationTemplate, AwsError> {
+    let found = records.record::<CreationTemplate>(&in_registry(registry, stem(prefix)));
     found
         .map(|template| CreationTemplate::clone(&template))
         .ok_or_else(|| no_template(registry, stem(prefix)))
@@ -246,7 +243,7 @@ fn matching(
         ROOT => 0,
         prefix => prefix.len(),
     };
-    let mut templates = all(world, registry);
+    let mut templates = all(&world.store, registry);
     templates.retain(|template| {
         is_within(&template.prefix) && template.applied_for.iter().any(|applied| applied == scenario)
     });

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::authn::{RegistryAuthn, RegistryLogin, registry_login};
 use crate::caller::Caller;
-use crate::store::{Image, RepositorySettings};
+use crate::store::{Content, Image, RepositorySettings};
 use crate::testing::{self, NOW, TestWorld};
 
 #[test]
@@ -78,32 +78,37 @@ fn run(case: &str) -> usize {
 }
 
 /// Manifests that cases push: `${manifest}` is one as a JSON string, `${@manifest}` its digest.
-fn manifests() -> [(&'static str, String); 4] {
-    let image = |layer: &str, kind: &str| {
+fn manifests() -> [(&'static str, String); 6] {
+    let sized = |layer: &str, layer_bytes: u32, kind: &str| {
         let content = |name: &str, size: u32, kind: &str| json!({ "mediaType": kind, "digest": digest(name).as_str(), "size": size });
         json!({
             "schemaVersion": 2,
             "mediaType": landfall_wire::oci::OCI_MANIFEST,
             "config": content("config", 2, kind),
-            "layers": [content(layer, 5, "application/vnd.oci.image.layer.v1.tar+gzip")],
+            "layers": [content(layer, layer_bytes, "application/vnd.oci.image.layer.v1.tar+gzip")],
         })
         .to_string()
     };
+    let image = |layer: &str, kind: &str| sized(layer, 5, kind);
     let manifest = image("layer", "application/vnd.oci.image.config.v1+json");
-    let list = |listed: &Digest| {
+    let big = sized("layer", 1005, "application/vnd.oci.image.config.v1+json");
+    let list = |listed: &[(&str, &str)]| {
+        let item = |(kind, text): &(&str, &str)| json!({ "mediaType": kind, "digest": sha256_digest(text.as_bytes()).as_str(), "size": text.len() });
         json!({
             "schemaVersion": 2,
             "mediaType": landfall_wire::oci::OCI_INDEX,
-            "manifests": [{
-                "mediaType": landfall_wire::oci::OCI_MANIFEST, "digest": listed.as_str(), "size": manifest.len(),
-            }],
+            "manifests": listed.iter().map(item).collect::<Vec<_>>(),
         })
         .to_string()
     };
+    let one_list = list(&[(landfall_wire::oci::OCI_MANIFEST, &manifest)]);
+    let lists = list(&[(landfall_wire::oci::OCI_INDEX, &one_list), (landfall_wire::oci::OCI_MANIFEST, &big)]);
     [
         ("lacking", image("other", "application/vnd.oci.image.config.v1+json")),
         ("chart", image("layer", "application/vnd.cncf.helm.config.v1+json")),
-        ("list", list(&sha256_digest(manifest.as_bytes()))),
+        ("big", big),
+        ("list", one_list),
+        ("lists", lists),
         ("manifest", manifest),
     ]
 }
@@ -165,7 +170,10 @@ fn world_with_images() -> TestWorld {
             pushed_at: NOW,
         };
         let tag = tag.map(|tag| Tag::parse(tag).unwrap());
-        test.world.store.put_image(&testing::registry(), &name, image, tag.as_ref().as_slice()).unwrap();
+        test.world
+            .store
+            .put_image(&testing::registry(), &name, image, tag.as_ref().as_slice(), &Content::default())
+            .unwrap();
     };
     push("one", 10, None, Some("v1"));
     push("two", 20, None, None);
@@ -173,7 +181,8 @@ fn world_with_images() -> TestWorld {
     push("one", 10, None, Some("latest"));
     for blob in ["layer", "config"] {
         test.world.blobs.put(blob.as_bytes()).unwrap();
-        test.world.store.link_blob(&testing::registry(), &name, &digest(blob), blob.len() as u64).unwrap();
+        let place = (&testing::registry(), &name);
+        test.world.store.link_blob(place, NOW, &digest(blob), blob.len() as u64).unwrap();
     }
     test
 }
@@ -309,4 +318,94 @@ fn the_parts_of_an_upload_are_forgotten_with_it() {
     test.world.blobs.open_uploads.forget(id);
     crate::collect::collect(&test.world).unwrap();
     assert!(!has_parts());
+}
+
+/// Makes a change, two calls at the same time on a disk that has not kept the first when the second is decided, and
+/// gives what both came to.
+fn at_the_same_time(
+    before: (&str, Value),
+    calls: [(&str, Value); 2],
+) -> (TestWorld, [Result<Value, AwsError>; 2]) {
+    let gate = crate::store::Gate::default();
+    gate.open(false);
+    let store = crate::store::Store::on_disk(Box::new(gate.clone()), crate::store::KINDS, []).unwrap();
+    let test = testing::world_of(crate::world::RegistryMode::Ecr, store);
+    let call = |(operation, input): &(&str, Value)| {
+        let identified = Identified {
+            caller: testing::root(),
+            region: testing::REGION.to_owned(),
+            connection: testing::connection(),
+        };
+        testing::ecr(&test.world, &identified, operation, input.clone())
+    };
+    call(&before).unwrap();
+    gate.close();
+    let [first, second] = &calls;
+    let answers = std::thread::scope(|scope| {
+        let first = scope.spawn(|| call(first));
+        gate.wait_for_one();
+        let second = scope.spawn(|| call(second));
+        // It waits behind the first, or has its answer already.
+        while test.world.store.waiting_writers() == 0 && !second.is_finished() {
+            std::thread::yield_now();
+        }
+        gate.open(false);
+        [first.join().unwrap(), second.join().unwrap()]
+    });
+    (test, answers)
+}
+
+#[test]
+fn what_two_callers_change_at_the_same_time_stands_side_by_side() {
+    let prefix = json!("quay");
+    let rule = json!({"ecrRepositoryPrefix": prefix, "upstreamRegistryUrl": "quay.io"});
+    let role = "arn:aws:iam::123456789012:role/pull";
+    let secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ecr-pullthroughcache/quay";
+    let update = |member: &str, value: &str| json!({"ecrRepositoryPrefix": prefix, member: value});
+    let (_test, [first, second]) = at_the_same_time(
+        ("CreatePullThroughCacheRule", rule.clone()),
+        [
+            ("UpdatePullThroughCacheRule", update("customRoleArn", role)),
+            ("UpdatePullThroughCacheRule", update("credentialArn", secret)),
+        ],
+    );
+    assert_eq!(first.unwrap()["customRoleArn"], role);
+    let second = second.unwrap();
+    assert_eq!((&second["customRoleArn"], &second["credentialArn"]), (&json!(role), &json!(secret)));
+
+    let template = json!({"prefix": "team", "appliedFor": ["REPLICATION"]});
+    let update = |member: &str, value: Value| json!({"prefix": "team", member: value});
+    let (_test, [first, second]) = at_the_same_time(
+        ("CreateRepositoryCreationTemplate", template.clone()),
+        [
+            ("UpdateRepositoryCreationTemplate", update("description", json!("ours"))),
+            ("UpdateRepositoryCreationTemplate", update("appliedFor", json!(["CREATE_ON_PUSH"]))),
+        ],
+    );
+    assert!(first.is_ok());
+    let second = second.unwrap();
+    let second = &second["repositoryCreationTemplate"];
+    assert_eq!((&second["description"], &second["appliedFor"]), (&json!("ours"), &json!(["CREATE_ON_PUSH"])));
+}
+
+#[test]
+fn what_is_being_deleted_is_not_brought_back_by_an_update() {
+    let rule = json!({"ecrRepositoryPrefix": "quay", "upstreamRegistryUrl": "quay.io"});
+    let named = json!({"ecrRepositoryPrefix": "quay"});
+    let (test, [first, second]) = at_the_same_time(
+        ("CreatePullThroughCacheRule", rule),
+        [("DeletePullThroughCacheRule", named.clone()), ("UpdatePullThroughCacheRule", named)],
+    );
+    assert!(first.is_ok());
+    assert_eq!(second.unwrap_err().code, "PullThroughCacheRuleNotFoundException");
+    assert_eq!(test.world.store.count::<crate::store::PullThroughRule>(""), 0);
+
+    let named = json!({"prefix": "team"});
+    let (test, [first, second]) = at_the_same_time(
+        ("CreateRepositoryCreationTemplate", json!({"prefix": "team", "appliedFor": ["REPLICATION"]})),
+        [("DeleteRepositoryCreationTemplate", named.clone()), ("UpdateRepositoryCreationTemplate", named)],
+    );
+    assert!(first.is_ok());
+    assert_eq!(second.unwrap_err().code, "TemplateNotFoundException");
+    assert_eq!(test.world.store.count::<crate::store::CreationTemplate>(""), 0);
 }

@@ -32,7 +32,7 @@ pub(super) fn check(
 
 fn check_blob(world: &World, permit: Permit<calls::CheckBlob>, digest: &Digest) -> Result<u64, Refusal> {
     let (registry, name) = repository_of(&permit).map_err(|error| Refusal::internal(&error.message))?;
-    world.blob(&registry, &name, digest).ok_or_else(no_blob)
+    world.store.blob(&registry, &name, digest).ok_or_else(no_blob)
 }
 
 /// `GET blobs/DIGEST`, all of it or the part that `Range` asks for.
@@ -75,7 +75,7 @@ pub(super) fn read(
 
 fn open_blob(world: &World, permit: Permit<calls::ReadBlob>, digest: &Digest) -> Result<Blob, Refusal> {
     let (registry, name) = repository_of(&permit).map_err(|error| Refusal::internal(&error.message))?;
-    world.blob(&registry, &name, digest).ok_or_else(no_blob)?;
+    world.store.blob(&registry, &name, digest).ok_or_else(no_blob)?;
     let blob = world.blobs.open(digest).map_err(|error| Refusal::internal(&error.to_string()))?;
     blob.ok_or_else(no_blob)
 }
@@ -99,11 +99,13 @@ pub(super) fn mount_blob(
     let internal = |error: landfall_wire::error::AwsError| Refusal::internal(&error.message);
     let (registry, name) = repository_of(&start).map_err(internal)?;
     let (from_registry, from_name) = repository_of(&read).map_err(internal)?;
-    let size = world.blob(&from_registry, &from_name, digest).ok_or_else(no_blob)?;
-    world
-        .store
-        .link_blob(&registry, &name, digest, size)
-        .map_err(|failed| Refusal::not_kept(failed, &registry, &name))
+    let shared = world.store.share_blobs(
+        (&from_registry, &from_name),
+        (&registry, &name),
+        std::slice::from_ref(digest),
+    );
+    let shared = shared.map_err(|failed| Refusal::not_kept(failed, &registry, &name))?;
+    if shared.is_empty() { Err(no_blob()) } else { Ok(()) }
 }
 
 /// 201 for a blob that is there now.

@@ -154,20 +154,21 @@ fn put_manifest(
 ) -> Result<Digest, Refusal> {
     let (registry, name) = repository_of(&permit).map_err(internal)?;
     let digest = identify(&target.reference, &bytes, &registry, &name)?;
-    manifest::check_content(world, (&registry, &name), parsed, target.sparse).map_err(|missing| {
-        let sentence = missing.sentence(&registry, &name);
-        Refusal::with_status(StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN", sentence)
-    })?;
     let image = manifest::image_of(world, digest.clone(), parsed, bytes);
     let tags: Vec<&Tag> = target.tags.iter().collect();
-    let put = world.store.put_image(&registry, &name, image, &tags);
-    // Pushing the same image under the same immutable tag is refused as well (observed).
-    if let Put::TagIsImmutable { tag, .. } =
-        put.map_err(|failed| Refusal::not_kept(failed, &registry, &name))?
-    {
-        return Err(Refusal::new("TAG_INVALID", manifest::tag_is_immutable(&tag, &name)));
+    let content = manifest::content_of(parsed, target.sparse);
+    let put = world.store.put_image(&registry, &name, image, &tags, &content);
+    match put.map_err(|failed| Refusal::not_kept(failed, &registry, &name))? {
+        Put::Stored | Put::AlreadyThere => Ok(digest),
+        Put::Lacks(missing) => {
+            let sentence = missing.sentence(&registry, &name);
+            Err(Refusal::with_status(StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN", sentence))
+        }
+        // Pushing the same image under the same immutable tag is refused as well (observed).
+        Put::TagIsImmutable { tag, .. } => {
+            Err(Refusal::new("TAG_INVALID", manifest::tag_is_immutable(&tag, &name)))
+        }
     }
-    Ok(digest)
 }
 
 /// The digest of the bytes: in the algorithm of the digest that they are pushed under.

@@ -4,8 +4,10 @@
 //! `###` begins a case. `>` is a request: first `METHOD PATH [as CALLER]`, then headers, then `= BODY`.
 //! `<` is what is expected: the status, headers (`!name`: absent), `= BODY`, `log RULE` (the finding of
 //! the newest record, or `allowed`). `@ NAME = TEXT` names a text, `! advance SECONDS` moves the clock,
-//! `! registry-deny ACTION` has the registry's policy deny it, `! deny ACTION` makes a new repository `team/guarded` whose policy denies the action, `! deny public ACTION` a
-//! `guarded` of ECR Public. `as NAME@REGION` is a login for that region, or for `public.ecr.aws`; `as bearer NAME` is
+//! `! registry-deny ACTION` has the registry's policy deny it, `! deny ACTION` makes a new repository `team/guarded`
+//! whose policy denies the action, `! deny public ACTION` a `guarded` of ECR Public, `! api OPERATION INPUT` is a call
+//! of the root user, `! hours N` lets so many hours pass in each of which the collector works. `as NAME@REGION` is a
+//! login for that region, or for `public.ecr.aws`; `as bearer NAME` is
 //! the same login as a bearer token.
 //!
 //! `${NAME}` is a named text, `${sha256:TEXT}`, `${sha512:TEXT}` and `${length:TEXT}` are of a text or of
@@ -23,7 +25,9 @@ use landfall_wire::hash::{Algorithm, Hasher};
 mod malformed;
 
 use super::*;
+use crate::authn::Identified;
 use crate::log::Verdict;
+use crate::store::leases::LEASE_MS;
 use crate::store::{Document, RegistrySettings};
 use crate::testing::{self, TestWorld};
 
@@ -101,6 +105,7 @@ struct Conversation {
     callers: HashMap<&'static str, Caller>,
     logins: HashMap<String, String>,
     texts: HashMap<String, String>,
+    hour: i64,
 }
 
 /// One request and what is expected of its answer.
@@ -121,7 +126,7 @@ impl Conversation {
             .map(|(name, actions)| (*name, testing::session(&test.world, name, actions)))
             .collect();
         callers.insert("root", testing::root());
-        Self { title, world: test, callers, logins: HashMap::new(), texts: HashMap::new() }
+        Self { title, world: test, callers, logins: HashMap::new(), texts: HashMap::new(), hour: 0 }
     }
 
     async fn run(&mut self, lines: &str) {
@@ -139,7 +144,7 @@ impl Conversation {
                     let text = self.fill(text);
                     self.texts.insert(name.to_owned(), text);
                 }
-                "!" => self.act(rest),
+                "!" => self.act(&self.fill(rest)),
                 _ => panic!("{}: `{line}`", self.title),
             }
         }
@@ -162,6 +167,22 @@ impl Conversation {
                 let policy = Document::known(text, PolicyKind::Resource, policy);
                 let set = |settings: &mut RegistrySettings| settings.policy = Some(policy);
                 world.store.change_registry_settings(&testing::registry(), set).unwrap();
+            }
+            ("api", call) => {
+                let (operation, input) = call.split_once(' ').unwrap();
+                let identified = Identified {
+                    caller: testing::root(),
+                    region: testing::REGION.to_owned(),
+                    connection: testing::connection(),
+                };
+                testing::ecr(world, &identified, operation, serde_json::from_str(input).unwrap()).unwrap();
+            }
+            ("hours", count) => {
+                for _ in 0..count.parse().unwrap() {
+                    self.hour += 1;
+                    let now = landfall_types::Timestamp(self.hour * LEASE_MS);
+                    crate::collect::collect_at(world, now).unwrap();
+                }
             }
             ("deny", action) => {
                 let (is_public, action) = match action.strip_prefix("public ") {

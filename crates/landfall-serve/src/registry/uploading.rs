@@ -16,8 +16,9 @@ use super::answer::{Answer, DOCKER_UPLOAD_UUID, Refusal, empty, set};
 use super::layers::{created, mount_blob, parse_digest};
 use super::{Incoming, RegistryCall};
 use crate::authz::{Permit, calls};
-use crate::blobs::{Ended, Taken, Upload, UploadError};
+use crate::blobs::{Ended, Owner, Taken, Upload, UploadError};
 use crate::ecr::repository_of;
+use crate::store::Repository;
 use crate::world::World;
 
 /// Largest blob, in bytes. <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
@@ -25,7 +26,7 @@ const BLOB_BYTES_MAX: u64 = 52_000 << 20;
 
 /// `POST blobs/uploads/`, also with `?digest=` (all in one request) and with `?mount=&from=`.
 pub(super) async fn start(call: &RegistryCall<'_>, name: &RepositoryName, incoming: &mut Incoming) -> Answer {
-    let (permit, _) = call.permit_push::<calls::StartUpload>(name)?;
+    let (permit, repository) = call.permit_push::<calls::StartUpload>(name)?;
     if let Some((digest, read)) = mountable(call) {
         mount_blob(call.world, permit, read, &digest)?;
         return Ok(created(call, name, &digest));
@@ -36,14 +37,17 @@ pub(super) async fn start(call: &RegistryCall<'_>, name: &RepositoryName, incomi
         let finishing = call.authorize::<calls::FinishUpload>(name)?;
         let algorithm = Algorithm::of(&digest);
         let upload = begin(call.world, &permit, &call.world.request_id(), algorithm)?;
+        // It is not among the open uploads, and can take as long as one.
+        let _uploading = call.world.store.leases.uploading(&call.registry.path_of(name));
         let part = Part::read(incoming, 0)?;
         let upload = append_upload(call.world, appending, upload, incoming.take_body(), part).await?;
-        finish_upload(call.world, finishing, upload.complete()?, &digest).await?;
+        finish_upload(call.world, finishing, &repository, upload.complete()?, &digest).await?;
         return Ok(created(call, name, &digest));
     }
     let id = call.world.request_id();
     let upload = begin(call.world, &permit, &id, algorithm(call)?)?;
-    let kept = call.world.blobs.open_uploads.insert(&id, &owner(call, name), upload, call.world.clock.wall());
+    let kept =
+        call.world.blobs.open_uploads.insert(&id, &owner(call, &repository), upload, call.world.clock.wall());
     kept.map_err(|_| {
         Refusal::new("TOOMANYREQUESTS", format!("{} uploads are open already", crate::blobs::UPLOADS_MAX))
     })?;
@@ -60,7 +64,7 @@ fn mountable(call: &RegistryCall<'_>) -> Option<(Digest, Permit<calls::ReadBlob>
     let digest = Digest::parse(call.query.get("mount")?).ok()?;
     // Looked up before it is decided, so that a guess at a repository leaves no refusal in the log; the
     // client can't tell the two apart.
-    let is_there = |name: &RepositoryName| call.world.blob(&call.registry, name, &digest).is_some();
+    let is_there = |name: &RepositoryName| call.world.store.blob(&call.registry, name, &digest).is_some();
     let from = match call.query.get("from") {
         Some(from) => RepositoryName::parse(from).ok().filter(is_there)?,
         // The specification lets a client not say from where.
@@ -98,15 +102,15 @@ fn algorithm(call: &RegistryCall<'_>) -> Result<Algorithm, Refusal> {
 
 /// `GET blobs/uploads/ID`: how far it is.
 pub(super) fn status(call: &RegistryCall<'_>, name: &RepositoryName, id: &str) -> Answer {
-    call.permit::<calls::AppendUpload>(name)?;
-    let length = call.world.blobs.open_uploads.length(id, &owner(call, name)).ok_or_else(no_upload)?;
+    let (_, repository) = call.permit::<calls::AppendUpload>(name)?;
+    let length = call.world.blobs.open_uploads.length(id, &owner(call, &repository)).ok_or_else(no_upload)?;
     Ok(progress(call, name, id, StatusCode::NO_CONTENT, length))
 }
 
 /// `DELETE blobs/uploads/ID`: what was sent is thrown away.
 pub(super) fn cancel(call: &RegistryCall<'_>, name: &RepositoryName, id: &str) -> Answer {
-    let (permit, _) = call.permit::<calls::CancelUpload>(name)?;
-    cancel_upload(call.world, permit, id, &owner(call, name))?;
+    let (permit, repository) = call.permit::<calls::CancelUpload>(name)?;
+    cancel_upload(call.world, permit, id, &owner(call, &repository))?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
@@ -114,7 +118,7 @@ fn cancel_upload(
     world: &World,
     _permit: Permit<calls::CancelUpload>,
     id: &str,
-    owner: &str,
+    owner: &Owner,
 ) -> Result<(), Refusal> {
     match world.blobs.open_uploads.take(id, owner) {
         Taken::Upload(upload) => {
@@ -134,8 +138,8 @@ pub(super) async fn append(
     id: &str,
     incoming: &mut Incoming,
 ) -> Answer {
-    let (permit, _) = call.permit::<calls::AppendUpload>(name)?;
-    let (upload, part) = take(call, name, id, incoming)?;
+    let (permit, repository) = call.permit::<calls::AppendUpload>(name)?;
+    let (upload, part) = take(call, &repository, id, incoming)?;
     let (world, key, body) = (Arc::clone(call.world), id.to_owned(), incoming.take_body());
     let growing = tokio::spawn(async move {
         match append_upload(&world, permit, upload, body, part).await {
@@ -157,13 +161,13 @@ pub(super) async fn finish(
     id: &str,
     incoming: &mut Incoming,
 ) -> Answer {
-    let (permit, _) = call.permit::<calls::FinishUpload>(name)?;
+    let (permit, repository) = call.permit::<calls::FinishUpload>(name)?;
     let appending = match incoming.has_body() {
         true => Some(call.authorize::<calls::AppendUpload>(name)?),
         false => None,
     };
     let digest = parse_digest(call.query.get("digest").unwrap_or_default())?;
-    let (upload, part) = take(call, name, id, incoming)?;
+    let (upload, part) = take(call, &repository, id, incoming)?;
     let (world, key, body) = (Arc::clone(call.world), id.to_owned(), incoming.take_body());
     let claimed = digest.clone();
     // The specification has blobs without content, ECR has not.
@@ -185,7 +189,7 @@ pub(super) async fn finish(
         if let Some(message) = without_parts.filter(|_| upload.length() == 0) {
             return Err(Refusal::new("BLOB_UPLOAD_INVALID", message));
         }
-        finish_upload(&world, permit, upload, &claimed).await
+        finish_upload(&world, permit, &repository, upload, &claimed).await
     });
     finishing.await.map_err(|error| Refusal::internal(&error.to_string()))??;
     Ok(created(call, name, &digest))
@@ -233,12 +237,12 @@ impl Part {
 /// does not fit.
 fn take(
     call: &RegistryCall<'_>,
-    name: &RepositoryName,
+    repository: &Repository,
     id: &str,
     incoming: &Incoming,
 ) -> Result<(Upload, Part), Refusal> {
     let uploads = &call.world.blobs.open_uploads;
-    let upload = match uploads.take(id, &owner(call, name)) {
+    let upload = match uploads.take(id, &owner(call, repository)) {
         Taken::Upload(upload) => upload,
         Taken::Unknown => return Err(no_upload()),
         Taken::Busy => return Err(busy()),
@@ -249,7 +253,7 @@ fn take(
         Err(refusal) => {
             uploads.put_back(id, upload, call.world.clock.wall());
             Err(refusal
-                .header(header::LOCATION, upload_location(call, name, id))
+                .header(header::LOCATION, upload_location(call, &repository.name, id))
                 .header(header::RANGE, range_so_far(length)))
         }
     }
@@ -300,6 +304,7 @@ async fn append_upload(
 async fn finish_upload(
     world: &World,
     permit: Permit<calls::FinishUpload>,
+    repository: &Repository,
     upload: Upload,
     claimed: &Digest,
 ) -> Result<(), Refusal> {
@@ -315,13 +320,12 @@ async fn finish_upload(
     })?;
     world
         .store
-        .link_blob(&registry, &name, &stored.digest, stored.length)
+        .link_blob((&registry, &name), repository.created_at, &stored.digest, stored.length)
         .map_err(|failed| Refusal::not_kept(failed, &registry, &name))
 }
 
-/// Whose an upload is: another caller, or the same one in another repository, doesn't see it.
-fn owner(call: &RegistryCall<'_>, name: &RepositoryName) -> String {
-    format!("{}/{}/{name} {}", call.registry.account, call.registry.region, call.caller.arn())
+fn owner(call: &RegistryCall<'_>, repository: &Repository) -> Owner {
+    crate::ecr::upload_owner(repository, &call.caller)
 }
 
 fn progress(

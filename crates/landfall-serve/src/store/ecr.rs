@@ -20,6 +20,13 @@ pub struct RegistryId {
     pub region: String,
 }
 
+impl RegistryId {
+    /// What a repository is called among those of all registries: `ACCOUNT/REGION/NAME`.
+    pub fn path_of(&self, name: &RepositoryName) -> String {
+        format!("{}/{}/{name}", self.account, self.region)
+    }
+}
+
 /// An ECR repository.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Repository {
@@ -70,7 +77,7 @@ pub struct Image {
     /// The manifest that this one refers to.
     #[serde(with = "text::optional", default)]
     pub subject: Option<Digest>,
-    /// Config and layers, in bytes as the manifest declares them.
+    /// Config and layers, in bytes as the manifest declares them; 0 for a manifest list.
     pub size_in_bytes: u64,
     /// When it was pushed.
     #[serde(with = "text::millis")]
@@ -78,12 +85,14 @@ pub struct Image {
 }
 
 impl Image {
+    /// Whether it is a manifest list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.media_type.as_str(), landfall_wire::oci::OCI_INDEX | landfall_wire::oci::DOCKER_LIST)
+    }
+
     /// The images that it names, when it is a manifest list.
     pub fn listed(&self) -> Vec<Digest> {
-        if !matches!(
-            self.media_type.as_str(),
-            landfall_wire::oci::OCI_INDEX | landfall_wire::oci::DOCKER_LIST
-        ) {
+        if !self.is_list() {
             return Vec::new();
         }
         let read = landfall_wire::oci::Manifest::parse(&self.manifest, Some(&self.media_type));
@@ -115,9 +124,29 @@ impl Reference {
     }
 }
 
+/// What has to be in a repository for an image to be put there.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Content {
+    /// Config and layers, each once.
+    pub layers: Vec<Digest>,
+    /// The images of an index, each once.
+    pub images: Vec<Digest>,
+}
+
+/// What an image is made of and its repository doesn't have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Missing {
+    /// Config or layers.
+    Layers(Vec<Digest>),
+    /// The images of an index.
+    Images(Vec<Digest>),
+}
+
 /// What became of a pushed manifest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Put {
+    /// The repository doesn't have what it is made of; nothing was changed.
+    Lacks(Missing),
     /// It is new, or one of the tags is.
     Stored,
     /// The same bytes were there under the same tags (or, without a tag, at all).
@@ -190,6 +219,23 @@ impl Shelf {
     pub(super) fn within(&self) -> String {
         within(&self.parts())
     }
+
+    pub(super) fn path(&self) -> String {
+        self.registry.path_of(&self.name)
+    }
+
+    /// What an image is made of and this doesn't have.
+    fn missing(&self, writing: &Writing<'_>, content: &Content) -> Option<Missing> {
+        let without = |digests: &[Digest], has: &dyn Fn(&str) -> bool| -> Vec<Digest> {
+            digests.iter().filter(|digest| !has(&self.key(digest.as_str()))).cloned().collect()
+        };
+        let layers = without(&content.layers, &|key| writing.get::<HeldBlob>(key).is_some());
+        if !layers.is_empty() {
+            return Some(Missing::Layers(layers));
+        }
+        let images = without(&content.images, &|key| writing.get::<HeldImage>(key).is_some());
+        (!images.is_empty()).then_some(Missing::Images(images))
+    }
 }
 
 fn shelf<'a>(registry: &'a RegistryId, name: &'a RepositoryName) -> [&'a str; 3] {
@@ -223,6 +269,12 @@ pub struct HeldTag {
     tag: Tag,
     #[serde(with = "text::word")]
     digest: Digest,
+}
+
+impl HeldBlob {
+    fn new(registry: &RegistryId, name: &RepositoryName, digest: &Digest, size_in_bytes: u64) -> Self {
+        Self { shelf: Shelf::new(registry, name), digest: digest.clone(), size_in_bytes }
+    }
 }
 
 impl Record for Repository {
@@ -367,30 +419,62 @@ impl Store {
         })
     }
 
-    /// Whether a blob has been pushed to a repository (blobs are per repository), and its size in bytes.
+    /// Whether a blob has been pushed to a repository (blobs are per repository), and its size in bytes. Whoever is
+    /// told so may go on to push an image that is made of it, and has a [lease](super::leases) on it.
     pub fn blob(&self, registry: &RegistryId, name: &RepositoryName, digest: &Digest) -> Option<u64> {
-        let [account, region, name] = shelf(registry, name);
-        let held = self.get::<HeldBlob>(&key(&[account, region, name, &digest.to_string()]))?;
-        Some(held.size_in_bytes)
+        let key = Shelf::new(registry, name).key(digest.as_str());
+        let lease = |held: &HeldBlob| self.leases.lease(&held.shelf.path(), digest);
+        Some(self.get_noting::<HeldBlob>(&key, lease)?.size_in_bytes)
     }
 
-    /// Notes that a repository has a blob of so many bytes.
+    /// Notes that a repository has a blob of so many bytes, with a lease for whoever stored it. `made_at` says which
+    /// repository of the name was meant: another one may have taken its place.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is no such repository, [`StoreError::Disk`].
     pub fn link_blob(
         &self,
-        registry: &RegistryId,
-        name: &RepositoryName,
+        (registry, name): (&RegistryId, &RepositoryName),
+        made_at: Timestamp,
         digest: &Digest,
         size: u64,
     ) -> Result<(), StoreError> {
         self.write(|writing| {
-            there(writing, registry, name)?;
-            let shelf = Shelf::new(registry, name);
-            writing.put(HeldBlob { shelf, digest: digest.clone(), size_in_bytes: size });
+            if there(writing, registry, name)?.created_at != made_at {
+                return Err(StoreError::Missing);
+            }
+            self.link(writing, HeldBlob::new(registry, name, digest, size));
             Ok(())
         })
+    }
+
+    /// Gives blobs of one repository to another as well, with leases: those that the first one has.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such repository, [`StoreError::Disk`].
+    pub fn share_blobs(
+        &self,
+        from: (&RegistryId, &RepositoryName),
+        (registry, name): (&RegistryId, &RepositoryName),
+        digests: &[Digest],
+    ) -> Result<Vec<Digest>, StoreError> {
+        self.write(|writing| {
+            there(writing, registry, name)?;
+            let shelf = Shelf::new(from.0, from.1);
+            let mut shared = Vec::new();
+            for digest in digests {
+                if let Some(held) = writing.get::<HeldBlob>(&shelf.key(digest.as_str())) {
+                    self.link(writing, HeldBlob::new(registry, name, digest, held.size_in_bytes));
+                    shared.push(digest.clone());
+                }
+            }
+            Ok(shared)
+        })
+    }
+
+    fn link(&self, writing: &mut Writing<'_>, blob: HeldBlob) {
+        self.leases.lease_stored(&blob.shelf.path(), &blob.digest);
+        writing.put(blob);
     }
 
     /// Takes a blob from a repository; other repositories keep it.
@@ -432,6 +516,8 @@ impl Store {
         let shelf = Shelf::new(registry, name);
         self.write(|writing| {
             writing.remove::<HeldImage>(&shelf.key(digest.as_str()))?;
+            // Most images have no history. One that is pushed again has none either.
+            let _ = writing.remove::<HeldHistory>(&shelf.key(digest.as_str()));
             let tags = writing.list::<HeldTag>(&shelf.within());
             tags.iter()
                 .filter(|held| held.digest == *digest)
@@ -439,7 +525,8 @@ impl Store {
         })
     }
 
-    /// Stores a manifest and moves the tags to it; all or nothing.
+    /// Stores a manifest and moves the tags to it; all or nothing, and only where its content is. What was there when
+    /// this looked stays: a collector looks under the same lock, and finds an image that is made of it.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is no such repository, [`StoreError::Disk`].
@@ -449,10 +536,14 @@ impl Store {
         name: &RepositoryName,
         image: Image,
         tags: &[&Tag],
+        content: &Content,
     ) -> Result<Put, StoreError> {
         self.write(|writing| {
             let repository = there(writing, registry, name)?;
             let shelf = Shelf::new(registry, name);
+            if let Some(missing) = shelf.missing(writing, content) {
+                return Ok(Put::Lacks(missing));
+            }
             let known = writing.get::<HeldImage>(&shelf.key(&image.digest.to_string())).is_some();
             let held = writing.list::<HeldTag>(&shelf.within());
             let named = |tag: &Tag| held.iter().find(|held| held.tag == *tag).map(|held| &held.digest);

@@ -6,6 +6,7 @@ use landfall_types::{RepositoryName, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ecr::HeldImage;
 use super::records::{key, within};
 use super::{Document, Record, RegistryId, Store, StoreError, text};
 use crate::ecr::{Action, StorageClass, matches_wildcard};
@@ -457,7 +458,7 @@ impl Store {
         held.map(|held| held.history.clone()).unwrap_or_default()
     }
 
-    /// Notes what happened to an image.
+    /// Notes what happened to an image. Nothing happens to one that is gone meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -470,6 +471,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.write(|writing| {
             let held = writing.get::<HeldHistory>(&history_key(registry, name, digest));
+            if writing.get::<HeldImage>(&history_key(registry, name, digest)).is_none() {
+                return Ok(());
+            }
             let mut history = held.map(|held| held.history.clone()).unwrap_or_default();
             change(&mut history);
             writing.put(HeldHistory {

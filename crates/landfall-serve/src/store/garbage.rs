@@ -1,6 +1,6 @@
 //! Blobs that repositories have and no image of theirs is made of.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use landfall_types::Digest;
@@ -11,27 +11,30 @@ use super::records::Record as _;
 use super::{Store, StoreError};
 
 impl Store {
-    /// Lets repositories forget blobs that none of their images is made of, except those that `may_be_needed`
-    /// says may become a part of one. Gives their number.
+    /// Lets repositories forget blobs that none of their images is made of and that nobody has a
+    /// [lease](super::leases) on. Gives their number.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
-    pub fn forget_blobs(&self, may_be_needed: impl Fn(&Digest) -> bool) -> Result<u64, StoreError> {
+    pub fn forget_blobs(&self) -> Result<u64, StoreError> {
         let mut shelves: BTreeMap<String, Vec<Arc<HeldBlob>>> = BTreeMap::new();
         for held in self.list::<HeldBlob>("") {
             shelves.entry(held.shelf.within()).or_default().push(held);
         }
         let mut count = 0;
         for (shelf, blobs) in shelves {
-            let needed = needed(&self.list::<HeldImage>(&shelf));
-            let is_surplus =
-                |held: &HeldBlob, needed: &Needed| !needed.has(&held.digest) && !may_be_needed(&held.digest);
+            let mut needs = Needs::default();
+            let needed = needs.of(&self.list::<HeldImage>(&shelf));
+            let is_surplus = |held: &HeldBlob, needed: &Needed| {
+                !needed.has(&held.digest) && !self.leases.has(&held.shelf.path(), &held.digest)
+            };
             // Read first without holding up writers: most repositories have nothing to forget.
             if !blobs.iter().any(|held| is_surplus(held, &needed)) {
                 continue;
             }
+            // Leases are taken and images put under the lock that this is decided under.
             count += self.write(|writing| {
-                let needed = self::needed(&writing.list::<HeldImage>(&shelf));
+                let needed = needs.of(&writing.list::<HeldImage>(&shelf));
                 let blobs = writing.list::<HeldBlob>(&shelf);
                 let surplus = blobs.iter().filter(|held| is_surplus(held, &needed));
                 let keys: Vec<String> = surplus.map(|held| held.key()).collect();
@@ -49,13 +52,13 @@ impl Store {
 }
 
 /// The blobs that images are made of.
-enum Needed {
-    These(HashSet<Digest>),
+enum Needed<'n> {
+    These(HashSet<&'n Digest>),
     /// A manifest can't be understood: it may need anything.
     Unknown,
 }
 
-impl Needed {
+impl Needed<'_> {
     fn has(&self, digest: &Digest) -> bool {
         match self {
             Self::These(digests) => digests.contains(digest),
@@ -64,13 +67,167 @@ impl Needed {
     }
 }
 
-fn needed(images: &[Arc<HeldImage>]) -> Needed {
-    let mut digests = HashSet::new();
-    for held in images {
-        let Ok(manifest) = Manifest::parse(&held.image.manifest, Some(&held.image.media_type)) else {
-            return Needed::Unknown;
-        };
-        digests.extend(manifest.config.iter().chain(&manifest.layers).map(|item| item.digest.clone()));
+/// What images are made of, by their digests; none for a manifest that can't be understood. What was read once
+/// isn't read again while writers wait.
+#[derive(Default)]
+struct Needs(HashMap<Digest, Option<Vec<Digest>>>);
+
+impl Needs {
+    fn of(&mut self, images: &[Arc<HeldImage>]) -> Needed<'_> {
+        for held in images {
+            let image = &held.image;
+            self.0.entry(image.digest.clone()).or_insert_with(|| {
+                let manifest = Manifest::parse(&image.manifest, Some(&image.media_type)).ok()?;
+                let content = manifest.config.into_iter().chain(manifest.layers);
+                Some(content.map(|item| item.digest).collect())
+            });
+        }
+        let needs = images.iter().map(|held| self.0.get(&held.image.digest)?.as_ref());
+        match needs.collect::<Option<Vec<_>>>() {
+            Some(needs) => Needed::These(needs.into_iter().flatten().collect()),
+            None => Needed::Unknown,
+        }
     }
-    Needed::These(digests)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use landfall_types::{AccountId, RepositoryName, Tag, Timestamp};
+    use landfall_wire::hash::sha256_digest;
+
+    use super::super::leases::LEASE_MS;
+    use super::super::{
+        Content, Gate, Image, KINDS, Missing, Put, RegistryId, Repository, RepositorySettings,
+    };
+    use super::*;
+
+    /// A repository with a blob that nobody has a lease on, on a disk that is slow from now on.
+    struct Bench {
+        store: Store,
+        gate: Gate,
+        registry: RegistryId,
+        name: RepositoryName,
+        blob: Digest,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let gate = Gate::default();
+            gate.open(false);
+            let bench = Self {
+                store: Store::on_disk(Box::new(gate.clone()), KINDS, []).unwrap(),
+                gate,
+                registry: RegistryId {
+                    account: AccountId::parse("123456789012").unwrap(),
+                    region: "eu-west-1".to_owned(),
+                },
+                name: RepositoryName::parse("app").unwrap(),
+                blob: sha256_digest(b"blob"),
+            };
+            let repository = Repository {
+                registry: bench.registry.clone(),
+                name: bench.name.clone(),
+                settings: RepositorySettings::default(),
+                policy: None,
+                tags: Vec::new(),
+                created_at: Timestamp(0),
+            };
+            bench.store.insert_repository(repository).unwrap();
+            bench.store.link_blob((&bench.registry, &bench.name), Timestamp(0), &bench.blob, 4).unwrap();
+            bench.hours(0..4);
+            bench.gate.close();
+            bench
+        }
+
+        fn hours(&self, hours: std::ops::Range<i64>) {
+            hours.for_each(|hour| {
+                self.store.leases.turn(Timestamp(hour * LEASE_MS), LEASE_MS, HashSet::new());
+            });
+        }
+
+        fn blob(&self) -> Option<u64> {
+            self.store.blob(&self.registry, &self.name, &self.blob)
+        }
+
+        fn put_image(&self) -> Put {
+            let manifest = format!(
+                r#"{{"schemaVersion":2,"mediaType":"{kind}","config":{{"mediaType":"a/b","digest":"{digest}","size":4}},"layers":[]}}"#,
+                kind = landfall_wire::oci::OCI_MANIFEST,
+                digest = self.blob
+            );
+            let image = Image {
+                digest: sha256_digest(manifest.as_bytes()),
+                media_type: landfall_wire::oci::OCI_MANIFEST.to_owned(),
+                manifest: manifest.into(),
+                artifact_type: None,
+                annotations: Vec::new(),
+                subject: None,
+                size_in_bytes: 4,
+                pushed_at: Timestamp(0),
+            };
+            let tag = Tag::parse("v1").unwrap();
+            let content = Content { layers: vec![self.blob.clone()], images: Vec::new() };
+            self.store.put_image(&self.registry, &self.name, image, &[&tag], &content).unwrap()
+        }
+    }
+
+    #[test]
+    fn what_is_about_to_be_forgotten_is_not_there_for_anybody() {
+        let bench = Bench::new();
+        std::thread::scope(|scope| {
+            let collector = scope.spawn(|| bench.store.forget_blobs());
+            bench.gate.wait_for_one();
+            // The collector has decided, and the disk does not have it yet.
+            assert_eq!(bench.blob(), None);
+            let push = scope.spawn(|| bench.put_image());
+            bench.gate.open(false);
+            assert_eq!(collector.join().unwrap(), Ok(1));
+            assert_eq!(push.join().unwrap(), Put::Lacks(Missing::Layers(vec![bench.blob.clone()])));
+        });
+        assert!(bench.store.held_blobs().is_empty());
+    }
+
+    #[test]
+    fn what_somebody_was_told_is_there_stays_until_the_manifest_is() {
+        let bench = Bench::new();
+        assert_eq!(bench.blob(), Some(4));
+        assert_eq!(bench.store.forget_blobs(), Ok(0));
+        bench.gate.open(false);
+        assert_eq!(bench.put_image(), Put::Stored);
+    }
+
+    #[test]
+    fn an_image_on_its_way_to_the_disk_keeps_its_blobs() {
+        let bench = Bench::new();
+        std::thread::scope(|scope| {
+            let push = scope.spawn(|| bench.put_image());
+            bench.gate.wait_for_one();
+            let collector = scope.spawn(|| bench.store.forget_blobs());
+            bench.gate.open(false);
+            assert_eq!((push.join().unwrap(), collector.join().unwrap()), (Put::Stored, Ok(0)));
+        });
+        assert_eq!(bench.store.held_blobs(), HashSet::from([bench.blob.clone()]));
+    }
+
+    #[test]
+    fn a_repository_takes_a_blob_over_from_another_one_only_while_that_has_it() {
+        let bench = Bench::new();
+        bench.gate.open(false);
+        let to = RepositoryName::parse("other").unwrap();
+        let repository = Repository {
+            name: to.clone(),
+            ..Repository::clone(&bench.store.repository(&bench.registry, &bench.name).unwrap())
+        };
+        bench.store.insert_repository(repository).unwrap();
+        let share = || {
+            let digests = std::slice::from_ref(&bench.blob);
+            bench.store.share_blobs((&bench.registry, &bench.name), (&bench.registry, &to), digests)
+        };
+        assert_eq!(share(), Ok(vec![bench.blob.clone()]));
+        // It has a lease there as if it had been sent.
+        assert_eq!(bench.store.forget_blobs(), Ok(1));
+        assert_eq!(share(), Ok(Vec::new()));
+        assert_eq!(bench.store.blob(&bench.registry, &to, &bench.blob), Some(4));
+    }
 }

@@ -13,6 +13,7 @@ pub mod ecs;
 pub mod eks;
 mod garbage;
 mod iam;
+pub mod leases;
 pub mod logs;
 pub mod records;
 pub mod text;
@@ -21,13 +22,15 @@ mod users;
 use landfall_wire::error::{AwsError, Protocol};
 
 pub use documents::{Document, UnknownPart};
-pub use ecr::{Deleted, Image, Put, Reference, RegistryId, Removed, Repository};
+pub use ecr::{Content, Deleted, Image, Missing, Put, Reference, RegistryId, Removed, Repository};
 pub use ecr_settings::{
     Backfill, CreationTemplate, Destination, Encryption, Filter, ImageHistory, LayerParts, Lifecycle,
     LifecyclePreview, PreviewResult, PullThroughRule, RegistrySettings, Replica, ReplicationRule,
     RepositorySettings, Scanning, ScanningRule, TagMutability, in_registry, within_registry,
 };
 pub use iam::{AttachedPolicy, CustomerPolicy, PolicyVersion, Provider, ProviderSpans, Role};
+#[cfg(test)]
+pub(crate) use records::tests::Gate;
 pub(crate) use records::waiting;
 pub use records::{Kind, Reads, Record, Store, StoreError, Writing};
 pub use users::{AccessKey, AccountAlias, Group, InstanceProfile, LastUse, RoleDeletion, User};

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::leases::Leases;
 use super::text;
 
 /// What separates the parts of a key: no name, ARN or digest has it.
@@ -101,6 +102,8 @@ fn read_row<R: Record>(json: &str) -> Result<Row, serde_json::Error> {
 /// What the AWS side remembers.
 #[derive(Debug)]
 pub struct Store {
+    /// What pushes in flight count on.
+    pub leases: Leases,
     rows: RwLock<Rows>,
     ahead: Mutex<Ahead>,
     disk: Option<OwnDisk>,
@@ -150,7 +153,7 @@ impl Default for Store {
 impl Store {
     /// A store that is gone when the process ends.
     pub fn in_memory() -> Self {
-        Self { rows: RwLock::default(), ahead: Mutex::default(), disk: None }
+        Self { leases: Leases::default(), rows: RwLock::default(), ahead: Mutex::default(), disk: None }
     }
 
     /// A store that starts with what a disk has (kind, key, JSON) and writes through to it.
@@ -174,7 +177,12 @@ impl Store {
             rows.entry(kind.name).or_default().insert(key, row);
         }
         let disk = OwnDisk { disk, turn: Mutex::default() };
-        Ok(Self { rows: RwLock::new(rows), ahead: Mutex::default(), disk: Some(disk) })
+        Ok(Self {
+            leases: Leases::default(),
+            rows: RwLock::new(rows),
+            ahead: Mutex::default(),
+            disk: Some(disk),
+        })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Rows> {
@@ -184,6 +192,18 @@ impl Store {
     /// One record.
     pub fn get<R: Record>(&self, key: &str) -> Option<Arc<R>> {
         typed(self.read().get(R::KIND)?.get(key)?)
+    }
+
+    /// One record that the disk has and that nobody is about to remove. `note` is called for it before any other
+    /// change is put together, so that one that would remove it can heed the note.
+    pub fn get_noting<R: Record>(&self, key: &str, note: impl FnOnce(&R)) -> Option<Arc<R>> {
+        let ahead = self.ahead();
+        let record = self.get::<R>(key)?;
+        if let Some((_, None)) = ahead.rows.get(&(R::KIND, key.to_owned())) {
+            return None;
+        }
+        note(&record);
+        Some(record)
     }
 
     /// All records whose keys begin with a prefix (see [`within`]), by key.
@@ -224,6 +244,12 @@ impl Store {
             waiting(|| self.settle(disk, &on_its_way)).map_err(StoreError::Disk)?;
         }
         Ok(answer)
+    }
+
+    /// How many changes wait for the disk, the one that it is busy with not counted.
+    #[cfg(test)]
+    pub(crate) fn waiting_writers(&self) -> usize {
+        self.ahead().waiting.len()
     }
 
     fn ahead(&self) -> MutexGuard<'_, Ahead> {
@@ -470,7 +496,7 @@ impl Writing<'_> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use serde::Deserialize;
 
     use super::*;
@@ -591,16 +617,21 @@ mod tests {
 
     /// A disk whose syncs wait until they are let through, and that says how many there were.
     #[derive(Clone, Default, Debug)]
-    struct Gate(Arc<(Mutex<GateState>, std::sync::Condvar)>);
+    pub(crate) struct Gate(Arc<(Mutex<GateState>, std::sync::Condvar)>);
 
     /// Whether it is open, how many came to it, whether the disk behind it is full.
     type GateState = (bool, usize, bool);
 
     impl Gate {
-        fn open(&self, is_full: bool) {
+        pub(crate) fn open(&self, is_full: bool) {
             let mut state = self.0.0.lock().unwrap();
             (state.0, state.2) = (true, is_full);
             self.0.1.notify_all();
+        }
+
+        pub(crate) fn close(&self) {
+            let mut state = self.0.0.lock().unwrap();
+            (state.0, state.1) = (false, 0);
         }
 
         fn commits(&self) -> usize {
@@ -608,7 +639,7 @@ mod tests {
         }
 
         /// Waits until somebody waits at the gate.
-        fn wait_for_one(&self) {
+        pub(crate) fn wait_for_one(&self) {
             let _waited = self.0.1.wait_while(self.0.0.lock().unwrap(), |state| state.1 == 0).unwrap();
         }
     }

@@ -194,7 +194,7 @@ pub fn authorize_role(
 ) -> Result<Permit<calls::AssumeRole>, AwsError> {
     let actions: Vec<&str> = std::iter::once("sts:AssumeRole").chain(further.iter().copied()).collect();
     let gate = match role {
-        Some(role) => Gate::Trust(format!("trust policy of {}", role.name), &role.trust.policy),
+        Some(role) => Gate::of_role(role),
         None => Gate::NoRole,
     };
     decide_all(world, asked, ("sts", "AssumeRole"), gate, &actions, protocol)?;
@@ -233,6 +233,10 @@ enum Gate<'a> {
 impl<'a> Gate<'a> {
     fn of(asked: &Asked<'a>) -> Self {
         Self::Resource(asked.resource_policies)
+    }
+
+    fn of_role(role: &'a Role) -> Self {
+        Self::Trust(format!("trust policy of {}", role.name), &role.trust.policy)
     }
 }
 
@@ -401,15 +405,18 @@ fn log(
 
 /// Decides a call that nobody makes, with every clause that was looked at: for explanations. Nothing
 /// is logged, and there is no permit.
+///
+/// A call that takes a role (`sts:AssumeRole`) is decided by that role's trust policy as well.
 pub fn explain_call(
     world: &World,
     asked: &Asked<'_>,
+    role: Option<&Role>,
     action: &str,
 ) -> (Decision, Request, Vec<StatementTrace>) {
     let request = request_of(world, asked, action);
-    let (decision, traces) = with_layers(world, asked, &Gate::of(asked), |layers| {
-        (decide(layers, &request), trace(layers, &request))
-    });
+    let gate = role.map_or(Gate::of(asked), Gate::of_role);
+    let (decision, traces) =
+        with_layers(world, asked, &gate, |layers| (decide(layers, &request), trace(layers, &request)));
     (decision, request, traces)
 }
 

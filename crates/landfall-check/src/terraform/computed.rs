@@ -338,7 +338,9 @@ fn provider(at: &Account, url: Option<&Value>, object: &Object) -> Computed {
     let arn = from_text(object, url, |url| {
         at.arn("iam", "", &at.account, &format!("oidc-provider/{}", host_and_path(url)))
     });
-    vec![("arn", arn.clone()), ("id", arn)]
+    // IAM gives the URL back without its scheme, and that is what the provider keeps.
+    // <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetOpenIDConnectProvider.html>
+    vec![("arn", arn.clone()), ("id", arn), ("url", from_text(object, url, host_and_path))]
 }
 
 fn provider_by_arn(arn: &Value, object: &Object) -> Computed {

@@ -237,8 +237,17 @@ impl<'e, 'a> Reader<'e, 'a> {
         unknown(list).or_else(|| list.items()?.iter().find_map(unknown))
     }
 
+    /// The URL as it is written; of a provider that is looked up by its ARN the one that the ARN tells.
+    fn issuer_url(&self, object: &Object) -> Option<Spanned<String>> {
+        if let Some(written) = object.written("url") {
+            return self.known_text(written, || format!("`url` of `{}`", object.address));
+        }
+        let url = self.text(object, "url")?;
+        Some(Spanned::new(format!("https://{}", url.value), url.span))
+    }
+
     fn provider(&self, object: &Object, managed: Option<&Block>) -> Option<OidcProvider> {
-        let Some(url) = self.text(object, "url") else {
+        let Some(url) = self.issuer_url(object) else {
             if managed.is_some() {
                 let because = format!("the url of `{}` is unknown", object.address);
                 self.evaluator.doubt(About::Providers, because, object.span);

@@ -1,10 +1,12 @@
 //! What the modules only look up: it exists, made by somebody else, and is not made a second time where another
 //! root module of these makes it.
 
-use landfall_types::{Finding, Node, Severity, Spanned, Tree};
+use landfall_policy::PolicyKind;
+use landfall_policy::ast::PrincipalPattern;
+use landfall_types::{Arn, Finding, Node, Severity, Spanned, Tree};
 
 use super::doubts::{About, Doubt};
-use super::model::{Infra, OidcProvider};
+use super::model::{Infra, OidcProvider, Role};
 
 /// The audience of tokens that are meant for AWS, as AWS's own action and EKS's webhook ask for them.
 const USUAL_AUDIENCE: &str = "sts.amazonaws.com";
@@ -13,6 +15,7 @@ impl Infra {
     /// Leaves what is looked up and not made by any module, once each; and works out the audiences of such a
     /// provider, which no data source tells.
     pub(super) fn settle_looked_up(&mut self) -> Vec<Finding> {
+        self.looked_up_providers.extend(self.named_providers());
         let mut known: Vec<String> = self.providers.iter().map(|it| it.arn.clone()).collect();
         self.looked_up_providers.retain(|it| is_new(&mut known, &it.arn));
         let mut known: Vec<String> = self.repositories.iter().map(|it| it.arn.clone()).collect();
@@ -34,19 +37,56 @@ impl Infra {
                 because: format!("`{}` is made elsewhere", provider.address),
                 span: provider.span,
             });
+            let is_named = provider.address == provider.arn;
             let message = format!(
                 "`{}` is made elsewhere, so its audiences are not in these files; they are taken to be {}",
                 provider.address,
                 ids.join(", ")
             );
             let mut note = Finding::warning("terraform-looked-up", message)
-                .at(provider.span, "only looked up here")
+                .at(provider.span, if is_named { "only named here" } else { "only looked up here" })
                 .help("where another root module makes it, name that folder with a further --infra");
             note.severity = Severity::Note;
             findings.push(note);
         }
         findings
     }
+}
+
+impl Infra {
+    /// The providers that trust policies name by their ARNs alone: put together, or handed in by a variable. Who
+    /// writes such an ARN knows that it is there.
+    fn named_providers(&self) -> Vec<OidcProvider> {
+        let of_role = |role: &Role| {
+            let account = Arn::parse(&role.arn).ok().map(|arn| arn.account);
+            let (policy, _) = landfall_policy::parse::policy(&role.trust, PolicyKind::Trust);
+            let clauses = policy.statements.into_iter().filter_map(|statement| statement.principal);
+            let principals = clauses.flat_map(|clause| clause.principals);
+            let named = principals.filter_map(|principal| match principal.value {
+                PrincipalPattern::Federated(arn) => Some(Spanned::new(arn, principal.span)),
+                _ => None,
+            });
+            named.filter_map(|arn| named_provider(arn, account.as_deref()?)).collect::<Vec<_>>()
+        };
+        self.roles.iter().flat_map(of_role).collect()
+    }
+}
+
+/// The provider that an ARN of the account is of.
+fn named_provider(arn: Spanned<String>, account: &str) -> Option<OidcProvider> {
+    let span = arn.span;
+    let parsed = Arn::parse(&arn.value).ok().filter(|parsed| parsed.account == account)?;
+    let host = parsed.resource.strip_prefix("oidc-provider/")?;
+    Some(OidcProvider {
+        address: arn.value.clone(),
+        url: Spanned::new(format!("https://{host}"), span),
+        client_ids: Vec::new(),
+        client_ids_span: span,
+        thumbprints: Vec::new(),
+        tags: Vec::new(),
+        arn: arn.value,
+        span,
+    })
 }
 
 fn is_new(known: &mut Vec<String>, name: &str) -> bool {

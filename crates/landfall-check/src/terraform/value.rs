@@ -124,6 +124,12 @@ impl Object {
         match (self.written(name), computed) {
             // The computed twin of an unknown name knows whose name it is.
             (Some(Value { kind: Kind::Unknown(_), span }), Some(value)) => value.clone().at(*span),
+            // What the provider reads back from AWS is in the state, whatever the block says.
+            (Some(written), Some(value))
+                if written.as_text() != value.as_text() && value.cause().is_none() =>
+            {
+                value.clone().at(written.span)
+            }
             (Some(value), _) => value.clone(),
             (None, Some(value)) => value.clone().at(used_at),
             (None, None) if self.address.starts_with("data.") => {

@@ -171,7 +171,7 @@ pub(super) fn would_allow(
     let mut policies = registry_policy(call.world, registry);
     policies.insert(0, of_repository(repository, policy));
     let asked = asked_on(&asking, registry, name, Some(repository), &policies, Vec::new());
-    authz::explain_call(call.world, &asked, action).0.is_allowed()
+    authz::explain_call(call.world, &asked, None, action).0.is_allowed()
 }
 
 /// The policies that have a say on a repository: its own, and its registry's.

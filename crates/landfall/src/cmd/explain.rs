@@ -294,10 +294,7 @@ fn unknown_exchange(
         let because = may_be.then(|| format!("not all audiences of the provider {provider} are known"));
         return because.or_else(|| standing.unknown_providers(sources).filter(|_| is_of_provider));
     };
-    let is_explicit = matches!(
-        decision.outcome,
-        landfall_policy::Outcome::Denied(landfall_policy::Denial::Explicit { .. })
-    );
+    let is_explicit = is_explicit(decision);
     let unknown = standing.unknown_trust(sources);
     // What denies stays, whatever else the policy says; not so where another policy may be the role's.
     let is_certain = unknown.is_empty() || is_explicit && !standing.has_other_trust();
@@ -372,7 +369,9 @@ fn call(
         keys: args.context.iter().map(|(key, value)| (key.clone(), vec![value.clone()])).collect(),
         request_id: "explain",
     };
-    let (decision, request, traces) = authz::explain_call(world, &asked, action);
+    let taken = taken_role(world, action, &args.resource);
+    let target = taken.as_ref().and_then(|taken| taken.as_deref().ok());
+    let (decision, request, traces) = authz::explain_call(world, &asked, target, action);
     let allowed = decision.is_allowed();
     let answer = if allowed {
         format!("{action} on {} is allowed", args.resource)
@@ -390,10 +389,40 @@ fn call(
     });
     let explained =
         Explained { allowed, about: None, subject: None, answer, finding, traces, notes: Vec::new() };
-    Ok(match unknown_call(standing, &decision, sources) {
+    let unknown_target = match &taken {
+        Some(_) if is_explicit(&decision) => None,
+        Some(Err(because)) => Some(because.clone()),
+        Some(Ok(target)) => {
+            let unknown = standing.unknown_trust_of(target, sources);
+            (!unknown.is_empty()).then(|| unknown.join("; "))
+        }
+        None => None,
+    };
+    Ok(match unknown_target.or_else(|| unknown_call(standing, &decision, sources)) {
         Some(because) => explained.not_known(&because),
         None => explained,
     })
+}
+
+/// The role that a call takes: its trust policy decides as well. Or why nobody knows that policy.
+fn taken_role(world: &World, action: &str, resource: &str) -> Option<Result<Arc<Role>, String>> {
+    if !action.eq_ignore_ascii_case("sts:AssumeRole") {
+        return None;
+    }
+    let role = Arn::parse(resource).ok().and_then(|arn| {
+        let (_, name) = arn.role_path_and_name()?;
+        world.store.role(arn.account_id()?, name).filter(|role| role.arn == arn)
+    });
+    let missing = || {
+        format!(
+            "the trust policy of `{resource}` decides as well, and these files have no such role (--infra)"
+        )
+    };
+    Some(role.ok_or_else(missing))
+}
+
+fn is_explicit(decision: &landfall_policy::Decision) -> bool {
+    matches!(decision.outcome, landfall_policy::Outcome::Denied(landfall_policy::Denial::Explicit { .. }))
 }
 
 /// Why it isn't known whether a call is allowed: a policy that can't be worked out, or that the role may have besides,

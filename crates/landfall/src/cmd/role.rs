@@ -92,24 +92,29 @@ pub struct Standing {
 impl Standing {
     /// Why the trust policy isn't known whole, as phrases with a place; empty when it is.
     pub fn unknown_trust(&self, sources: &SourceMap) -> Vec<String> {
+        self.unknown_trust_of(&self.role, sources)
+    }
+
+    /// The same of any role of the account.
+    pub fn unknown_trust_of(&self, role: &Role, sources: &SourceMap) -> Vec<String> {
         let placed = |because: &str, span: Span| format!("{because} ({})", sources.place(span));
-        let trust = &self.role.trust.policy;
+        let trust = &role.trust.policy;
         let unread = || match &trust.unknown {
             Some(because) => placed(&because.value, because.span),
             None => placed("not all statements of the trust policy could be read", trust.span),
         };
         let unread = (trust.unread_statements > 0).then(unread);
-        let doubts = self.doubts_of_trust().map(|doubt| placed(&doubt.because, doubt.span));
+        let doubts = self.doubts_of_trust(role).map(|doubt| placed(&doubt.because, doubt.span));
         unread.into_iter().chain(doubts).collect()
     }
 
     /// Whether the role may have another trust policy than the one at hand.
     pub fn has_other_trust(&self) -> bool {
-        self.doubts_of_trust().next().is_some()
+        self.doubts_of_trust(&self.role).next().is_some()
     }
 
-    fn doubts_of_trust(&self) -> impl Iterator<Item = &Doubt> {
-        let is_it = |doubt: &&Doubt| matches!(&doubt.about, About::Trust(name) if *name == self.role.name);
+    fn doubts_of_trust<'s>(&'s self, role: &'s Role) -> impl Iterator<Item = &'s Doubt> {
+        let is_it = move |doubt: &&Doubt| matches!(&doubt.about, About::Trust(name) if *name == role.name);
         self.doubts.iter().filter(is_it)
     }
 

@@ -169,7 +169,7 @@ fn reason(
                 .map_or(Reason::Allowed, Reason::Refused));
         }
     }
-    let (decision, request, _) = authz::explain_call(&world, &asked, &denied.action);
+    let (decision, request, _) = authz::explain_call(&world, &asked, None, &denied.action);
     if decision.is_allowed() {
         return Ok(Reason::Allowed);
     }

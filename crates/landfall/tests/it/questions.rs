@@ -173,6 +173,62 @@ fn explain_tells_of_the_token_that_a_job_gets() {
     asked("explain-job-template", &bench, &template, 1);
 }
 
+/// Two roles, one of which the other may take by its own policies; who may take that one is for it to say.
+const CHAIN: &str = r#"
+locals {
+  takers = {
+    named   = { AWS = "arn:aws:iam::123456789012:role/hub" }
+    account = { AWS = "arn:aws:iam::123456789012:root" }
+    others  = { AWS = "arn:aws:iam::999999999999:root" }
+    unknown = { AWS = var.taker }
+  }
+}
+variable "taker" {}
+resource "aws_iam_role" "hub" {
+  name               = "hub"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Principal = { Service = "ecs-tasks.amazonaws.com" }, Action = "sts:AssumeRole" }] })
+}
+resource "aws_iam_role_policy" "chain" {
+  name = "chain"
+  role = aws_iam_role.hub.name
+  policy = jsonencode({ Version = "2012-10-17", Statement = [
+    { Effect = "Allow", Action = "sts:AssumeRole", Resource = "*" },
+    { Effect = "Deny", Action = "sts:AssumeRole", Resource = "arn:aws:iam::*:role/never" },
+  ] })
+}
+resource "aws_iam_role" "taken" {
+  for_each           = local.takers
+  name               = each.key
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Principal = each.value, Action = "sts:AssumeRole" }] })
+}
+"#;
+
+#[test]
+fn explain_asks_the_role_that_is_taken_as_well() {
+    let bench = Bench::new().file("infra/main.tf", CHAIN);
+    let take = |role: &str, code| {
+        let arn = format!("arn:aws:iam::123456789012:role/{role}");
+        let name = format!("explain-take-{role}");
+        let args = [
+            "explain",
+            "--role",
+            "hub",
+            "--infra",
+            "infra",
+            "--action",
+            "sts:AssumeRole",
+            "--resource",
+            &arn,
+        ];
+        asked(&name, &bench, &args, code);
+    };
+    for (role, code) in
+        [("named", 0), ("account", 0), ("others", 1), ("unknown", 1), ("missing", 1), ("never", 1)]
+    {
+        take(role, code);
+    }
+}
+
 #[test]
 fn explain_tells_of_a_call_what_single_change_would_admit_it() {
     let ecs = r#"{"Sid": "Update", "Effect": "Allow", "Action": ["ecs:UpdateService", "ecs:DescribeServices"], "Resource": "arn:aws:ecs:eu-west-1:123456789012:service/web"}"#;

@@ -8,6 +8,7 @@ use landfall_deliver::aws_json::{CODE_DEPLOY, Caller, ECS, Outside};
 use landfall_deliver::deploy::codedeploy::{Followed, Until};
 use landfall_deliver::deploy::definition::Object;
 use landfall_deliver::deploy::diff::Values;
+use landfall_deliver::deploy::interrupt::Interrupt;
 use landfall_deliver::deploy::plan::{self, Request, Source};
 use landfall_deliver::deploy::{codedeploy, roll, run_task, watch};
 use landfall_deliver::docker_config::DockerConfig;
@@ -221,7 +222,10 @@ async fn deploy(command: &str, environment: &Environment) {
                 cluster: "shop".to_owned(),
                 definition: "web:1".to_owned(),
             }];
-            let _ = codedeploy::all(&caller, &followed, Until::Succeeded, patience, &mut |_, _| {}).await;
+            let (_never, interrupt) = Interrupt::counted();
+            let until = Until::Succeeded;
+            let how = codedeploy::Watching { caller: &caller, until, patience, interrupt: &interrupt };
+            let _ = codedeploy::all(&how, &followed, &mut |_, _| {}).await;
         }
         _ => {
             let _ = caller.call(ECS, "ListServices", &json!({})).await;
@@ -240,7 +244,10 @@ async fn deploy(command: &str, environment: &Environment) {
             let (Some(part), Some(arn)) = (plan.parts.first(), arns.first()) else { return };
             let Some(service) = &part.service else { return };
             let Ok(begun) = roll::update(&caller, part, service, arn).await else { return };
-            let _ = watch::all(&caller, "prod", &[begun], patience, &mut |_| {}).await;
+            let (_never, interrupt) = Interrupt::counted();
+            let (caller, interrupt) = (&caller, &interrupt);
+            let how = watch::Watching { caller, cluster: "prod", patience, interrupt, goes_back: true };
+            let _ = watch::all(&how, vec![begun], &mut |_| {}).await;
         }
     }
 }

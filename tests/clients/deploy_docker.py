@@ -74,6 +74,25 @@ def _(bench):
     contains(told, ["going back to loops:1", "✗ loops", "✓ loops  loops:1 is stable"])
 
 
+@check("--rollback-on-failure goes past a revision that never was stable, and leaves a service that has none")
+def _(bench):
+    here = place(bench)
+    served(here, "tried", breaker=False)
+    run(here, "--service", "tried", "--command", "exit 4", expect=1)
+    told = run(here, "--service", "tried", "--command", "exit 5", "--rollback-on-failure", expect=1)
+    contains(told, ["✗ tried  3 tasks of tried:3 failed", "going back to tried:1 (main ", "the last revision that completed a deployment", "✓ tried  tried:1 is stable"])
+    here.ecs.create_service(cluster="prod", serviceName="never", taskDefinition=here.define("never", "exit 3"), desiredCount=1)
+    flags = ["--service", "never", "--command", "exit 4", "--rollback-on-failure", "--format", "json"]
+    events = lines(run(here, *flags, expect=1))
+    [report] = events[-1]["services"]
+    same((report["outcome"], report["notRolledBack"]), ("failing", "ECS tells of no revision that ever completed a deployment of it"))
+    same([one["reason"] for one in events if one["event"] == "notRolledBack"], [report["notRolledBack"]])
+    told = run(here, "rollback", "--service", "never", expect=1)
+    contains(told, ["ECS tells of no other revision that completed a deployment of it: nothing was changed", "help: `--to never:1`"])
+    same(service(here.ecs, "prod", "never")["taskDefinition"].rpartition(":")[2], "2")
+    here.ecs.update_service(cluster="prod", service="never", desiredCount=0)
+
+
 @check("a health check that never passes is told as that")
 def _(bench):
     here = place(bench)

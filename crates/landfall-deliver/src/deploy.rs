@@ -10,6 +10,7 @@ pub mod denied;
 pub mod diff;
 pub mod ecs;
 pub mod edit;
+pub mod interrupt;
 pub mod logs;
 pub mod members;
 pub mod plan;

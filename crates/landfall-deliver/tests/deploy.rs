@@ -13,10 +13,11 @@ use landfall_deliver::aws_json::{Caller, ECS, Outside};
 use landfall_deliver::deploy::codedeploy::{self, Followed, Until};
 use landfall_deliver::deploy::definition::{Definition, Object};
 use landfall_deliver::deploy::diff::Values;
-use landfall_deliver::deploy::plan::{self, Plan, Request, Source};
+use landfall_deliver::deploy::interrupt::Interrupt;
+use landfall_deliver::deploy::plan::{self, Part, Plan, Request, Source};
 use landfall_deliver::deploy::roll::{self, Begun};
 use landfall_deliver::deploy::verdict::Verdict;
-use landfall_deliver::deploy::watch::{self, End, Outcome, Patience, Told};
+use landfall_deliver::deploy::watch::{self, End, Outcome, Patience, Told, Watching};
 use landfall_deliver::deploy::{ecs, run_task};
 use landfall_types::{Timestamp, agent};
 use serde_json::{Value, json};
@@ -134,8 +135,24 @@ async fn watched(server: &Server, patience: Patience) -> (Outcome, Vec<Told>) {
     let caller = caller(server);
     let (_, begun) = begin(&caller).await;
     let mut told = Vec::new();
-    let mut outcomes = watch::all(&caller, "prod", &[begun], patience, &mut |one| told.push(one)).await;
+    let (_never, interrupt) = Interrupt::counted();
+    let how =
+        Watching { caller: &caller, cluster: "prod", patience, interrupt: &interrupt, goes_back: false };
+    let mut outcomes = watch::all(&how, vec![begun], &mut |one| told.push(one)).await;
     (outcomes.pop().unwrap(), told)
+}
+
+async fn shifted(
+    server: &Server,
+    followed: &[Followed],
+    tell: &mut dyn FnMut(&str, codedeploy::Told),
+) -> Vec<codedeploy::End> {
+    let patience = Patience { timeout: Duration::from_millis(500), ..EAGER };
+    let (_never, interrupt) = Interrupt::counted();
+    let caller = caller(server);
+    let how =
+        codedeploy::Watching { caller: &caller, until: Until::Succeeded, patience, interrupt: &interrupt };
+    codedeploy::all(&how, followed, tell).await.into_iter().map(|(end, _)| end).collect()
 }
 
 fn bodies(server: &Server, name: &str) -> Vec<Value> {
@@ -266,8 +283,16 @@ async fn a_task_that_ecs_has_forgotten_is_told_as_it_ended() {
     .await;
     let arns = ["arn:a".to_owned(), "arn:b".to_owned()];
     let definition = Definition::from_document(document()).unwrap().definition;
-    let (end, ended) =
-        run_task::follow(&caller(&server), "prod", &arns, &definition, EAGER.timeout, &mut |_| ()).await;
+    let (_never, interrupt) = Interrupt::counted();
+    let followed = run_task::Followed {
+        caller: &caller(&server),
+        cluster: "prod",
+        arns: &arns,
+        definition: &definition,
+        timeout: EAGER.timeout,
+        interrupt: &interrupt,
+    };
+    let (end, ended) = run_task::follow(&followed, &mut |_| ()).await;
     assert_eq!(end, run_task::End::Stopped);
     let codes: Vec<(&str, u8)> =
         ended.iter().map(|one| (one.task.task_arn.as_str(), one.exit_code)).collect();
@@ -380,10 +405,8 @@ async fn deployments_of_codedeploy_are_watched_together_and_each_has_its_own_end
         definition: format!("arn:aws:ecs:eu-west-1:123456789012:task-definition/{name}:2"),
     });
     let mut told = Vec::new();
-    let patience = Patience { timeout: Duration::from_millis(500), ..EAGER };
     let mut tell = |service: &str, one: codedeploy::Told| told.push((service.to_owned(), one));
-    let ends = codedeploy::all(&caller(&server), &followed, Until::Succeeded, patience, &mut tell).await;
-    let ends: Vec<codedeploy::End> = ends.into_iter().map(|(end, _)| end).collect();
+    let ends = shifted(&server, &followed, &mut tell).await;
     assert_eq!(ends[0], codedeploy::End::Timeout { status: "InProgress".to_owned(), is_stopped: false });
     assert_eq!(ends[1], codedeploy::End::Done { status: "Succeeded".to_owned() });
     assert!(
@@ -434,9 +457,8 @@ async fn tasks_that_stop_under_codedeploy_are_told_once_with_their_reasons() {
         definition: definition.to_owned(),
     }];
     let mut told = Vec::new();
-    let patience = Patience { timeout: Duration::from_millis(500), ..EAGER };
     let mut tell = |_: &str, one: codedeploy::Told| told.push(one);
-    codedeploy::all(&caller(&server), &followed, Until::Succeeded, patience, &mut tell).await;
+    shifted(&server, &followed, &mut tell).await;
     let stopped: Vec<_> = told
         .iter()
         .filter_map(|one| match one {
@@ -446,4 +468,192 @@ async fn tasks_that_stop_under_codedeploy_are_told_once_with_their_reasons() {
         .collect();
     let [("ours", reason)] = stopped.as_slice() else { panic!("{told:?}") };
     assert!(reason.contains("Essential container in task exited") && reason.contains('3'), "{reason}");
+}
+
+/// An ECS on which the deployment of `app:2` to `web` fails. `stories` are the task definitions of
+/// the deployments that succeeded, the latest first; none where that may not be asked.
+fn failing(stories: Option<&'static [&'static str]>) -> impl Fn(&support::Request) -> Reply {
+    let is_back = AtomicUsize::new(0);
+    move |request| {
+        let asked: Value = serde_json::from_str(&request.text()).unwrap();
+        let back = |definition: &Value| {
+            service(
+                definition.as_str().unwrap(),
+                &[(3, "PRIMARY", definition.as_str().unwrap(), 1, "COMPLETED")],
+            )
+        };
+        match (operation(request).as_str(), stories) {
+            ("UpdateService", _) if asked["taskDefinition"] != json!(NEW) => {
+                is_back.store(1, Ordering::SeqCst);
+                answer(&json!({ "service": back(&asked["taskDefinition"]) }))
+            }
+            ("UpdateService", _) => answer(&json!({ "service": after() })),
+            ("DescribeServices", _) if is_back.load(Ordering::SeqCst) == 1 => look(&back(&json!(OLDER))),
+            ("DescribeServices", _) => look(&service(NEW, &[(2, "PRIMARY", NEW, 0, "FAILED")])),
+            ("RegisterTaskDefinition", _) => {
+                answer(&json!({ "taskDefinition": { "taskDefinitionArn": NEW } }))
+            }
+            ("DescribeTaskDefinition", _) if asked["taskDefinition"] == json!(OLDER) => {
+                let mut older = document();
+                older["containerDefinitions"][0]["image"] = json!("r/app:v0");
+                older["taskDefinitionArn"] = json!(OLDER);
+                answer(&json!({ "taskDefinition": older, "tags": [] }))
+            }
+            ("ListServiceDeployments", Some(all)) => {
+                let story = |at: usize| json!({ "createdAt": 100 - at, "targetServiceRevisionArn": format!("r/{at}") });
+                answer(&json!({ "serviceDeployments": (0..all.len()).map(story).collect::<Vec<_>>() }))
+            }
+            ("DescribeServiceRevisions", Some(all)) => {
+                let revision = |(at, definition): (usize, &&str)| json!({ "serviceRevisionArn": format!("r/{at}"), "taskDefinition": definition });
+                answer(
+                    &json!({ "serviceRevisions": all.iter().enumerate().map(revision).collect::<Vec<_>>() }),
+                )
+            }
+            (other, _) => refusal("AccessDeniedException", &format!("no {other}")),
+        }
+    }
+}
+
+const OLDER: &str = "arn:aws:ecs:eu-west-1:123456789012:task-definition/app:0";
+
+#[tokio::test]
+async fn a_service_goes_back_to_the_last_revision_that_completed_a_deployment_and_to_no_other() {
+    type Stories = Option<&'static [&'static str]>;
+    let tried = service(OLD, &[(1, "PRIMARY", OLD, 0, "IN_PROGRESS")]);
+    let replacing =
+        service(OLD, &[(1, "PRIMARY", OLD, 0, "IN_PROGRESS"), (0, "ACTIVE", OLDER, 1, "COMPLETED")]);
+    let stable = service(OLDER, &[(1, "PRIMARY", OLDER, 1, "COMPLETED")]);
+    let cases: [(&str, &Value, Stories, Result<&str, &str>); 5] = [
+        ("what ran was stable", &stable, None, Ok(OLDER)),
+        ("what ran was tried only, and ECS lists what it was to replace", &replacing, None, Ok(OLDER)),
+        ("what ran was tried only, and ECS tells what succeeded", &tried, Some(&[OLDER, OLD]), Ok(OLDER)),
+        ("nothing ever was stable", &tried, Some(&[]), Err("no revision that ever completed a deployment")),
+        ("nobody may ask", &tried, None, Err("ecs:ListServiceDeployments")),
+    ];
+    for (name, before, stories, wanted) in cases {
+        let server = Server::start(failing(stories)).await;
+        let caller = caller(&server);
+        let before = landfall_deliver::deploy::view::Service::read(before).unwrap();
+        let part = Part {
+            service: Some(before.clone()),
+            old: Some(before.task_definition.clone()),
+            wanted: Definition::from_document(document()).unwrap().definition,
+            existing: None,
+            rows: Vec::new(),
+            update: Some(Object::new()),
+        };
+        let begun = roll::update(&caller, &part, &before, NEW).await.unwrap();
+        let (_never, interrupt) = Interrupt::counted();
+        let (cluster, patience) = ("prod", EAGER);
+        let how = Watching { caller: &caller, cluster, patience, interrupt: &interrupt, goes_back: true };
+        let mut told = Vec::new();
+        let outcomes = watch::all(&how, vec![begun], &mut |one| told.push(one)).await;
+        assert!(matches!(outcomes[0].end, End::Verdict(Verdict::Failed { .. })), "{name}: {outcomes:?}");
+        let updates = bodies(&server, "UpdateService");
+        match wanted {
+            Ok(definition) => {
+                assert_eq!(outcomes[1].end, End::Verdict(Verdict::Stable { running: 1 }), "{name}");
+                assert_eq!(updates[1]["taskDefinition"], definition, "{name}");
+                let images = [("web".to_owned(), "r/app:v0".to_owned())];
+                let is_told = |one: &Told| matches!(one, Told::GoingBack { to, images: told, .. } if to == definition && *told == images);
+                assert!(told.iter().any(is_told), "{name}: {told:?}");
+            }
+            Err(why) => {
+                assert_eq!((outcomes.len(), updates.len()), (1, 1), "{name}: nothing was changed");
+                assert!(outcomes[0].stays.as_ref().unwrap().contains(why), "{name}: {outcomes:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_service_is_brought_back_while_others_still_roll_out() {
+    let slow_looks = AtomicUsize::new(0);
+    let plays = failing(None);
+    let server = Server::start(move |request| {
+        let asked: Value = serde_json::from_str(&request.text()).unwrap();
+        if operation(request) != "DescribeServices" {
+            return plays(request);
+        }
+        let is_slow_done = slow_looks.fetch_add(1, Ordering::SeqCst) > 3;
+        let mut slow = service(
+            NEW,
+            &[(
+                9,
+                "PRIMARY",
+                NEW,
+                u32::from(is_slow_done),
+                if is_slow_done { "COMPLETED" } else { "IN_PROGRESS" },
+            )],
+        );
+        slow["serviceName"] = json!("slow");
+        let names = asked["services"].as_array().unwrap();
+        let mut services: Vec<Value> = if names.contains(&json!("slow")) { vec![slow] } else { Vec::new() };
+        if names.contains(&json!("web")) {
+            let one: Value = serde_json::from_str(&String::from_utf8(plays(request).body).unwrap()).unwrap();
+            services.push(one["services"][0].clone());
+        }
+        answer(&json!({ "services": services, "failures": [] }))
+    })
+    .await;
+    let caller = caller(&server);
+    let stable = landfall_deliver::deploy::view::Service::read(&service(
+        OLDER,
+        &[(1, "PRIMARY", OLDER, 1, "COMPLETED")],
+    ))
+    .unwrap();
+    let part = Part {
+        service: Some(stable.clone()),
+        old: Some(OLDER.to_owned()),
+        wanted: Definition::from_document(document()).unwrap().definition,
+        existing: None,
+        rows: Vec::new(),
+        update: Some(Object::new()),
+    };
+    let web = roll::update(&caller, &part, &stable, NEW).await.unwrap();
+    let mut slow = web.clone();
+    slow.service = "slow".to_owned();
+    slow.wanted.id = "ecs-svc/9".to_owned();
+    let (_never, interrupt) = Interrupt::counted();
+    let how = Watching {
+        caller: &caller,
+        cluster: "prod",
+        patience: EAGER,
+        interrupt: &interrupt,
+        goes_back: true,
+    };
+    let mut told = Vec::new();
+    let outcomes = watch::all(&how, vec![web, slow], &mut |one| told.push(one)).await;
+    let ends: Vec<(&str, bool)> =
+        outcomes.iter().map(|one| (one.service.as_str(), one.end.is_good())).collect();
+    assert_eq!(ends, [("web", false), ("web", true), ("slow", true)]);
+    let back = told.iter().position(|one| matches!(one, Told::GoingBack { .. })).unwrap();
+    let done = told
+        .iter()
+        .rposition(|one| matches!(one, Told::Counts { service, running: 1, .. } if service == "slow"));
+    assert!(back < done.unwrap(), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_watch_is_interrupted_while_ecs_is_silent() {
+    let server = Server::start(played(|_| reply(200, "").at(support::Pace::Never))).await;
+    let caller = caller(&server);
+    let (_, begun) = begin(&caller).await;
+    let (signals, interrupt) = Interrupt::counted();
+    let how = Watching {
+        caller: &caller,
+        cluster: "prod",
+        patience: EAGER,
+        interrupt: &interrupt,
+        goes_back: true,
+    };
+    let mut tell = |_| {};
+    let interrupts = async {
+        while bodies(&server, "DescribeServices").len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        signals.send_modify(|count| *count += 1);
+    };
+    let (outcomes, ()) = tokio::join!(watch::all(&how, vec![begun], &mut tell), interrupts);
+    assert_eq!(outcomes[0].end, End::Interrupted);
 }

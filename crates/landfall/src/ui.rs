@@ -124,6 +124,28 @@ pub fn finding_text(finding: &Finding, sources: &SourceMap) -> String {
     render::terminal(finding, sources, render::Style::Coloured, WIDTH_DEFAULT)
 }
 
+/// A text of somebody else's in one line, without what a terminal would obey: colours and other sequences go, any
+/// further control character and what turns the order of letters around is made visible.
+pub fn plain_text(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\u{1b}' if rest.peek() == Some(&'[') => {
+                rest.next();
+                // ECMA-48, 5.4: parameters and intermediates, then one final character.
+                while rest.next_if(|c| matches!(c, ' '..='?')).is_some() {}
+                rest.next_if(|c| matches!(c, '@'..='~'));
+            }
+            '\t' => plain.push(c),
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => plain.push('\u{fffd}'),
+            c if c.is_control() => plain.push('\u{fffd}'),
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
 /// The sign of a verdict.
 pub fn sign(verdict: &Verdict) -> String {
     match verdict {
@@ -187,6 +209,20 @@ mod tests {
             "AmazonEC2ContainerRegistryPowerUser"
         );
         assert_eq!(short("*"), "*");
+    }
+
+    #[test]
+    fn what_others_say_moves_no_cursor() {
+        for (text, plain) in [
+            ("\u{1b}[31mred\u{1b}[0m", "red"),
+            ("a\u{1b}]0;title\u{7}b", "a\u{fffd}]0;title\u{fffd}b"),
+            ("over\rwritten\u{9b}2J", "over\u{fffd}written\u{fffd}2J"),
+            ("\u{1b}[2", ""),
+            ("\u{202e}txt", "\u{fffd}txt"),
+            ("tab\tstays, é 漢", "tab\tstays, é 漢"),
+        ] {
+            assert_eq!(plain_text(text), plain, "{text:?}");
+        }
     }
 
     #[test]

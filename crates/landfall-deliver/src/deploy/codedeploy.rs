@@ -13,7 +13,7 @@ use super::ecs::items;
 use crate::aws_json::{CODE_DEPLOY, Caller};
 use crate::failure::{Failure, FailureKind};
 
-pub use watch::{Followed, all};
+pub use watch::{Followed, Watching, all};
 
 /// What CodeDeploy is asked for.
 #[derive(Clone, PartialEq, Debug)]

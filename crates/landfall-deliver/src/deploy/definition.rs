@@ -11,6 +11,7 @@ pub type Object = Map<String, Value>;
 #[derive(Clone, PartialEq, Debug)]
 pub struct Definition {
     body: Object,
+    is_read: bool,
 }
 
 /// A task definition that was read, and what was left out of it.
@@ -46,7 +47,7 @@ impl Definition {
         let Value::Object(mut body) = without_nulls(Value::Object(body)) else { return Err(String::new()) };
         drop_system_tags(&mut body);
         let unknown = members::unknown(&body);
-        let definition = Self { body };
+        let definition = Self { body, is_read: true };
         // What is missing is often there by another name.
         let misspelt = |why| unknown.iter().find(|one| one.meant.is_some()).map_or(why, ToString::to_string);
         definition.check().map_err(misspelt)?;
@@ -65,6 +66,23 @@ impl Definition {
             document.insert("tags".to_owned(), tags);
         }
         Self::from_document(Value::Object(document)).map(|read| read.definition)
+    }
+
+    /// One that is registered and that couldn't be read: no more than its name is known.
+    pub fn unread(name: &str) -> Self {
+        let family = short(name).split(':').next().unwrap_or_default();
+        Self { body: Object::from_iter([("family".to_owned(), Value::from(family))]), is_read: false }
+    }
+
+    /// Whether more than its name is known.
+    pub fn is_read(&self) -> bool {
+        self.is_read
+    }
+
+    /// The containers' images, in written order.
+    pub fn images(&self) -> Vec<(String, String)> {
+        let image = |container| Some((name_of(container).to_owned(), text(container, "image")?.to_owned()));
+        self.container_objects().filter_map(image).collect()
     }
 
     fn check(&self) -> Result<(), String> {

@@ -85,18 +85,82 @@ impl Walk {
     }
 
     fn row(&mut self, path: &str, old: Option<&Value>, new: Option<&Value>) {
-        let variable = path.split_once(".environment.").map(|(_, name)| name);
-        let is_secret = variable.is_some_and(|name| {
-            self.values == Values::Hidden
-                || is_secret_name(name)
-                || [old, new].into_iter().flatten().any(is_secret_value)
-        });
-        let show = |value: &Value| if is_secret { HIDDEN.to_owned() } else { shown(value) };
+        let is_secret = [old, new].into_iter().flatten().any(|value| is_hidden(path, value, self.values));
+        let show = |value: &Value| match is_secret {
+            true => HIDDEN.to_owned(),
+            false => shown(&redacted(path, value, self.values)),
+        };
         self.rows.push(Row { path: path.to_owned(), old: old.map(show), new: new.map(show) });
     }
 }
 
-/// A list whose items have names, as a map by these names. Repeated names make it a plain list.
+/// A value with its secrets hidden, however deep they are in it: nothing else may be shown of a task definition or of
+/// what a service is set to. The path says what it is a part of.
+pub fn redacted(path: &str, value: &Value, values: Values) -> Value {
+    if is_hidden(path, value, values) {
+        return Value::from(HIDDEN);
+    }
+    match value {
+        Value::Object(object) => {
+            let pair = object.get("name").or_else(|| object.get("key")).and_then(Value::as_str);
+            let is_pair = pair.is_some() && object.contains_key("value");
+            let member = |(name, value): (&String, &Value)| {
+                // `{"name": …, "value": …}` is a variable, a tag or a property by that name.
+                let path = match pair {
+                    Some(pair) if is_pair && name == "value" => below(path, pair),
+                    _ => below(path, name),
+                };
+                (name.clone(), redacted(&path, value, values))
+            };
+            Value::Object(object.iter().map(member).collect())
+        }
+        Value::Array(items) => {
+            // Words of a command: what follows `--password` is one.
+            let is_after = |at: usize| {
+                let before = at.checked_sub(1).and_then(|at| items.get(at)).and_then(Value::as_str);
+                before
+                    .is_some_and(|flag| flag.starts_with('-') && !flag.contains('=') && is_secret_name(flag))
+            };
+            let item = |(at, item): (usize, &Value)| match item {
+                Value::String(_) if is_after(at) => Value::from(HIDDEN),
+                item => redacted(path, item, values),
+            };
+            Value::Array(items.iter().enumerate().map(item).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// Whether a text or a number isn't shown: by what it is called, or by what it looks like. What only names a secret
+/// somewhere else is shown.
+fn is_hidden(path: &str, value: &Value, values: Values) -> bool {
+    if matches!(value, Value::Object(_) | Value::Array(_) | Value::Null | Value::Bool(_)) {
+        return false;
+    }
+    let mut parts = path.rsplitn(2, '.');
+    let (name, of) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let list = NAMED_BY_USERS.iter().find(|list| {
+        let of = of.strip_suffix(**list);
+        of.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+            || path.contains(&format!("{list}."))
+    });
+    match list {
+        Some(&"secrets" | &"secretOptions") => false,
+        Some(&"environment") => {
+            values == Values::Hidden || is_secret_name(after(path, "environment.")) || is_secret_value(value)
+        }
+        Some(list) => is_secret_name(after(path, &format!("{list}."))) || is_secret_value(value),
+        None => is_secret_value(value) && !name.ends_with("Arn"),
+    }
+}
+
+/// What follows a part of a path; names may have dots.
+fn after<'p>(path: &'p str, part: &str) -> &'p str {
+    path.split_once(part).map_or(path, |(_, name)| name)
+}
+
+/// A list whose items have names, as a map by these names. Of variables the same name may stand there again; elsewhere
+/// that makes it a plain list.
 fn keyed(path: &str, items: &[Value]) -> Option<Map<String, Value>> {
     let last = path.rsplit('.').next().unwrap_or(path);
     let mut map = Map::new();
@@ -118,7 +182,14 @@ fn keyed(path: &str, items: &[Value]) -> Option<Map<String, Value>> {
             "dependsOn" => (text("containerName")?, item.clone()),
             _ => (text("name")?, without(object, "name")),
         };
-        if map.insert(key, value).is_some() {
+        let mut name = key.clone();
+        if last == "environment" {
+            // ECS takes it, and the last one counts.
+            let again = (2..).map(|count: u32| format!("{name} ({count})"));
+            let free = std::iter::once(name.clone()).chain(again).find(|name| !map.contains_key(name));
+            name = free.unwrap_or(key);
+        }
+        if map.insert(name, value).is_some() {
             return None;
         }
     }
@@ -156,7 +227,8 @@ fn shown(value: &Value) -> String {
 }
 
 fn is_secret_name(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase();
+    let name = name.split_once(" (").map_or(name, |(name, _)| name);
+    let upper = name.to_ascii_uppercase().replace(['-', '.', ' '], "_");
     SECRET_WORDS.iter().any(|word| upper.contains(word))
         || ["_KEY", "_PAT", "_PWD", "_DSN"].iter().any(|end| upper.ends_with(end))
 }
@@ -186,13 +258,96 @@ const WHOLE: &[&str] = &["portMappings", "mountPoints", "dependsOn", "volumes", 
 pub const HIDDEN: &str = "(hidden)";
 /// Longest value that is shown whole, in characters.
 const SHOWN_CHARS_MAX: usize = 200;
-/// Parts of the names of variables that hold secrets.
-const SECRET_WORDS: &[&str] =
-    &["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "CREDENTIAL", "PRIVATE", "APIKEY", "API_KEY"];
+/// Parts of the names of variables that hold secrets, and of options of log drivers (`splunk-token`, Fluent Bit's `apikey`,
+/// `licenseKey`, `Shared_Key` and `HTTP_Passwd`).
+const SECRET_WORDS: &[&str] = &[
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "SECRET",
+    "TOKEN",
+    "CREDENTIAL",
+    "PRIVATE",
+    "APIKEY",
+    "API_KEY",
+    "LICENSEKEY",
+    "SHAREDKEY",
+    "ACCESSKEY",
+    "AUTHORIZATION",
+];
+/// Lists and maps whose names are the author's own, or a log or volume driver's.
+const NAMED_BY_USERS: &[&str] = &[
+    "environment",
+    "secrets",
+    "secretOptions",
+    "options",
+    "dockerLabels",
+    "driverOpts",
+    "labels",
+    "properties",
+    "tags",
+];
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn no_secret_is_shown_wherever_it_stands() {
+        let (old, new) = (
+            task(json!({ "name": "web" })),
+            task(json!({
+                "name": "web",
+                "command": ["serve", "--db-password", "hunter2", "--url=https://u:hunter2@h/", "--token=hunter2"],
+                "environment": [
+                    { "name": "DB_PASSWORD", "value": "hunter2" }, { "name": "DB_PASSWORD", "value": "hunter2" },
+                    { "name": "LOG", "value": "info" }, { "name": "LOG", "value": "debug" },
+                ],
+                "logConfiguration": { "logDriver": "splunk", "options": {
+                    "splunk-token": "hunter2", "splunk-url": "https://splunk.example.com", "apikey": "hunter2",
+                    "HTTP_Passwd": "hunter2", "licenseKey": "hunter2", "tag": "web",
+                } },
+                "firelensConfiguration": { "type": "fluentbit", "options": { "Shared_Key": "hunter2" } },
+                "dockerLabels": { "com.example.api-key": "hunter2", "com.example.team": "web" },
+                "secrets": [{ "name": "DB_TOKEN", "valueFrom": "arn:aws:ssm:r:1:parameter/token" }],
+                "repositoryCredentials": { "credentialsParameter": "arn:aws:secretsmanager:r:1:secret:token" },
+            })),
+        );
+        for values in [Values::Shown, Values::Hidden] {
+            let rows = between(&old, &new, values);
+            let text = format!("{rows:?}");
+            assert!(!text.contains("hunter2"), "{text}");
+            for shown in ["parameter/token", "secret:token", "splunk.example.com", "com.example.team"] {
+                assert!(text.contains(shown), "{shown}: {text}");
+            }
+            assert_eq!(text.contains("debug"), values == Values::Shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_of_names_hides_its_secrets_too() {
+        // Two containers of one name, an environment that is a map, one that is a text: ECS refuses them afterwards.
+        let twin = json!({ "name": "web", "environment": [{ "name": "A_TOKEN", "value": "hunter2" }] });
+        let wrong = [
+            json!([twin, twin]),
+            json!([{ "name": "web", "environment": { "A_TOKEN": "hunter2" } }]),
+            json!([{ "name": "web", "environment": [{ "A_TOKEN": "hunter2" }] }]),
+        ];
+        for containers in wrong {
+            let new = json!({ "family": "web", "containerDefinitions": containers });
+            let new = Definition::from_document(new).map(|read| read.definition).unwrap();
+            let text = format!("{:?}", between(&task(json!({ "name": "web" })), &new, Values::Hidden));
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    fn task(container: Value) -> Definition {
+        let document = json!({ "family": "web", "containerDefinitions": [container] });
+        Definition::from_document(document).map(|read| read.definition).unwrap()
+    }
 
     #[test]
     fn a_value_with_a_password_in_it_is_a_secret() {

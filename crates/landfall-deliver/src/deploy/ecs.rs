@@ -1,5 +1,7 @@
 //! The calls to ECS and to CloudWatch Logs, each as one function.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::definition::{Definition, Object};
@@ -14,6 +16,9 @@ pub const SERVICES_MAX: usize = 10;
 const STORIES_MAX: usize = 20;
 /// Tasks of one `DescribeTasks`.
 const TASKS_MAX: usize = 100;
+/// Pages of a list that are read, of a hundred items each: more tasks of one service don't stop within the hour that ECS
+/// tells of.
+const PAGES_MAX: usize = 50;
 
 /// Services by name or ARN, in any order, and those that aren't there.
 ///
@@ -91,19 +96,43 @@ pub async fn update_service(caller: &Caller, input: Object) -> Result<Service, C
         .map_err(|what| CallError::Unreachable { what })
 }
 
-/// Tasks that a service has started and that have stopped. ECS tells them for about an hour.
+/// Tasks that a service has started and that have stopped, but those that are known. ECS tells them for about an hour.
 ///
 /// # Errors
 /// ECS's refusal, or no answer.
-pub async fn stopped_tasks(caller: &Caller, cluster: &str, service: &str) -> Result<Vec<Task>, CallError> {
+pub async fn stopped_tasks(
+    caller: &Caller,
+    cluster: &str,
+    service: &str,
+    known: &BTreeSet<String>,
+) -> Result<Vec<Task>, CallError> {
     let input = json!({ "cluster": cluster, "serviceName": service, "desiredStatus": "STOPPED" });
-    let answer = caller.call(ECS, "ListTasks", &input).await?;
-    let arns: Vec<String> =
-        items(&answer, "taskArns").iter().filter_map(|arn| arn.as_str().map(str::to_owned)).collect();
-    if arns.is_empty() {
-        return Ok(Vec::new());
-    }
+    let listed = pages(caller, "ListTasks", input, "taskArns").await?;
+    let arns = listed.iter().filter_map(Value::as_str).filter(|arn| !known.contains(*arn));
+    let arns: Vec<String> = arns.map(str::to_owned).collect();
     describe_tasks(caller, cluster, &arns).await
+}
+
+/// The items of a list that comes in pages.
+///
+/// # Errors
+/// ECS's refusal, or no answer.
+pub(super) async fn pages(
+    caller: &Caller,
+    operation: &str,
+    mut input: Value,
+    name: &str,
+) -> Result<Vec<Value>, CallError> {
+    let mut all = Vec::new();
+    for _ in 0..PAGES_MAX {
+        let answer = caller.call(ECS, operation, &input).await?;
+        all.extend_from_slice(items(&answer, name));
+        match answer.get("nextToken").and_then(Value::as_str).filter(|token| !token.is_empty()) {
+            Some(token) => input["nextToken"] = Value::from(token),
+            None => break,
+        }
+    }
+    Ok(all)
 }
 
 /// Tasks by their ARNs, as far as they are still told.

@@ -41,6 +41,10 @@ pub fn stream(definition: &Definition, container: &str, task: &str) -> Option<St
 
 /// The last lines.
 pub async fn tail(caller: &Caller, definition: &Definition, container: &str, task: &str) -> Tail {
+    if !definition.is_read() {
+        let why = "ecs:DescribeTaskDefinition is not allowed here, and only the task definition says where it writes to";
+        return Tail::Elsewhere(why.to_owned());
+    }
     let Some(stream) = stream(definition, container, task) else {
         let driver = definition
             .container(container)

@@ -104,6 +104,7 @@ pub async fn make(caller: &Caller, request: &Request<'_>) -> Result<Plan, Failur
     }
     let services = find(caller, &request.cluster, &request.services).await?;
     let named = match &request.source {
+        Source::Named(name) if is_as_it_is(request) => Some(named(caller, name, services.first()).await?),
         Source::Named(name) => Some(describe(caller, name).await?),
         _ => None,
     };
@@ -201,6 +202,36 @@ pub async fn describe(caller: &Caller, name: &str) -> Result<(String, Definition
     })
 }
 
+/// A task definition that is taken as it is: where it can't be read, its name has to do.
+///
+/// # Errors
+/// As [`describe`].
+pub async fn named(
+    caller: &Caller,
+    name: &str,
+    service: Option<&Service>,
+) -> Result<(String, Definition), Failure> {
+    match ecs::describe_definition(&caller.optional(), name).await {
+        Ok(found) => Ok(found),
+        Err(CallError::Refused(answer)) if answer.code.starts_with("AccessDenied") => {
+            // The account and the region are those of what the service runs.
+            let beside = service.map(Service::running_definition);
+            let prefix = beside.and_then(|arn| Some(arn.rsplit_once("task-definition/")?.0));
+            let arn = match prefix {
+                Some(prefix) if !name.contains('/') => format!("{prefix}task-definition/{name}"),
+                _ => name.to_owned(),
+            };
+            Ok((arn, Definition::unread(name)))
+        }
+        Err(_) => describe(caller, name).await,
+    }
+}
+
+/// Whether nothing is changed in the task definition.
+fn is_as_it_is(request: &Request<'_>) -> bool {
+    (request.edits)(&[]).is_ok_and(|edits| edits.is_empty())
+}
+
 /// As [`describe`], but only for comparing: without the permission, or without such a family, there is nothing
 /// to compare with.
 async fn known(
@@ -230,6 +261,11 @@ async fn part(
     notes: &mut Vec<String>,
 ) -> Result<Part, Failure> {
     let running = match &request.source {
+        Source::Running if is_as_it_is(request) => {
+            let name = running_definition(&service)?;
+            let found = known(caller, name, notes).await?;
+            found.or_else(|| Some((name.to_owned(), Definition::unread(name))))
+        }
         // Nothing can be made without it.
         Source::Running => Some(describe(caller, running_definition(&service)?).await?),
         _ => match running_definition(&service) {
@@ -247,13 +283,20 @@ async fn part(
     let wanted = edited(&base, request)?;
     let mut candidates: Vec<&(String, Definition)> = running.iter().collect();
     candidates.extend(named);
-    let mut existing = same(&candidates, &wanted);
+    let mut existing = if wanted.is_read() {
+        same(&candidates, &wanted)
+    } else {
+        named.or(running.as_ref()).map(|(arn, _)| arn.clone())
+    };
     if existing.is_none() && running.is_some() {
         // An earlier attempt may have registered the very same.
         let latest = known(caller, wanted.family(), notes).await?;
         existing = same(&latest.iter().collect::<Vec<_>>(), &wanted);
     }
-    let rows = running.as_ref().map_or_else(Vec::new, |(_, old)| diff::between(old, &wanted, request.values));
+    let rows = match &running {
+        Some((_, old)) if old.is_read() && wanted.is_read() => diff::between(old, &wanted, request.values),
+        _ => Vec::new(),
+    };
     let old = running.map(|(arn, _)| arn).or_else(|| running_definition(&service).ok().map(str::to_owned));
     let is_other = existing.is_none() || existing != old;
     let update = update_input(request, &service, is_other);
@@ -273,13 +316,19 @@ fn running_definition(service: &Service) -> Result<&str, Failure> {
 
 /// A task definition with the changes that were asked for.
 fn edited(base: &Definition, request: &Request<'_>) -> Result<Definition, Failure> {
+    if !base.is_read() {
+        return Ok(base.clone());
+    }
     let edits = (request.edits)(&base.containers())?;
     edit::apply(base, &edits).map_err(Failure::usage)
 }
 
 fn same(candidates: &[&(String, Definition)], wanted: &Definition) -> Option<String> {
     let wanted = wanted.normalised();
-    candidates.iter().find(|(_, known)| known.normalised() == wanted).map(|(arn, _)| arn.clone())
+    candidates
+        .iter()
+        .find(|(_, known)| known.is_read() && known.normalised() == wanted)
+        .map(|(arn, _)| arn.clone())
 }
 
 fn update_input(request: &Request<'_>, service: &Service, is_other_definition: bool) -> Option<Object> {

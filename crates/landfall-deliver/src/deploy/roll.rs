@@ -25,6 +25,8 @@ pub struct Begun {
     pub definition: Definition,
     /// The ARN of what ran before.
     pub before: Option<String>,
+    /// The ARN of what was stable last, as far as the service itself told it before the update.
+    pub completed: Option<String>,
     /// The deployment to watch.
     pub wanted: Wanted,
     /// Whether `UpdateService` was called.
@@ -39,6 +41,21 @@ pub struct Begun {
     pub known_events: Vec<String>,
 }
 
+/// What is told while revisions are registered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Registering<'r> {
+    /// The call begins.
+    Begins {
+        /// The task definition's family.
+        family: &'r str,
+    },
+    /// A revision was registered.
+    Done {
+        /// Its ARN.
+        arn: &'r str,
+    },
+}
+
 /// Registers what has to be registered: for each part the ARN of its task definition. Parts that want the same
 /// share a revision.
 ///
@@ -47,7 +64,7 @@ pub struct Begun {
 pub async fn register(
     caller: &Caller,
     plan: &Plan,
-    mut tell: impl FnMut(&str),
+    mut tell: impl FnMut(Registering<'_>),
 ) -> Result<Vec<String>, Failure> {
     let mut registered: BTreeMap<String, String> = BTreeMap::new();
     let mut arns = Vec::new();
@@ -60,10 +77,11 @@ pub async fn register(
         let arn = match registered.get(&key) {
             Some(arn) => arn.clone(),
             None => {
+                tell(Registering::Begins { family: part.wanted.family() });
                 let arn = ecs::register(caller, &part.wanted).await.map_err(|error| {
                     denied::failure(error, &format!("registering a revision of `{}`", part.wanted.family()))
                 })?;
-                tell(&arn);
+                tell(Registering::Done { arn: &arn });
                 registered.insert(key, arn.clone());
                 arn
             }
@@ -129,6 +147,7 @@ fn begun(part: &Part, before: &Service, arn: &str, after: &Service, known: &[Str
         definition_arn: arn.to_owned(),
         definition: part.wanted.clone(),
         before: part.old.clone(),
+        completed: before.completed().map(str::to_owned),
         wanted: Wanted {
             id: primary.id,
             created_at: primary.created_at,

@@ -10,9 +10,10 @@ use super::cause;
 use super::definition::{Definition, Object};
 use super::denied;
 use super::ecs::{self, items};
+use super::interrupt::Interrupt;
 use super::logs::{self, Stream};
 use super::view::Task;
-use super::watch::{self, Interrupt};
+use super::watch;
 use crate::aws::CallError;
 use crate::aws_json::{Caller, ECS};
 use crate::failure::{Failure, FailureKind};
@@ -67,11 +68,22 @@ pub struct Ended {
     pub exit_code: u8,
 }
 
-/// Starts tasks; gives their ARNs.
+/// Tasks that were started.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Started {
+    /// Their ARNs.
+    pub tasks: Vec<String>,
+    /// The ARN of what they run, as ECS tells it.
+    pub definition: Option<String>,
+    /// Why there are fewer than were asked for.
+    pub failure: Option<Failure>,
+}
+
+/// Starts tasks.
 ///
 /// # Errors
-/// ECS's refusal, or that it found no place for them.
-pub async fn start(caller: &Caller, mut input: Object) -> Result<Vec<String>, Failure> {
+/// ECS's refusal, or that it found no place for any of them.
+pub async fn start(caller: &Caller, mut input: Object) -> Result<Started, Failure> {
     // With a token of its own the call can be sent again: ECS starts nothing twice.
     input.insert("clientToken".to_owned(), Value::from(caller.token()));
     let definition = input.get("taskDefinition").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -84,9 +96,11 @@ pub async fn start(caller: &Caller, mut input: Object) -> Result<Vec<String>, Fa
         .iter()
         .filter_map(|task| Some(task.get("taskArn")?.as_str()?.to_owned()))
         .collect();
+    let first = items(&answer, "tasks").first().and_then(|task| task.get("taskDefinitionArn"));
+    let definition = first.and_then(Value::as_str).map(str::to_owned);
     let failures: Vec<String> = items(&answer, "failures").iter().map(failure_text).collect();
     if failures.is_empty() && !arns.is_empty() {
-        return Ok(arns);
+        return Ok(Started { tasks: arns, definition, failure: None });
     }
     let started = if arns.is_empty() {
         "no task was started".to_owned()
@@ -97,10 +111,10 @@ pub async fn start(caller: &Caller, mut input: Object) -> Result<Vec<String>, Fa
     for text in failures {
         failure = failure.caused_by(text);
     }
-    for arn in arns {
-        failure = failure.caused_by(format!("{arn} runs"));
+    if arns.is_empty() {
+        return Err(failure);
     }
-    Err(failure)
+    Ok(Started { tasks: arns, definition, failure: Some(failure) })
 }
 
 fn failure_text(failure: &Value) -> String {
@@ -126,15 +140,26 @@ pub async fn stop(caller: &Caller, cluster: &str, task: &str, reason: &str) -> R
     caller.call(ECS, "StopTask", &input).await.map(drop)
 }
 
+/// Tasks that were started, and how they are followed.
+pub struct Followed<'f> {
+    /// Who calls.
+    pub caller: &'f Caller,
+    /// The tasks' cluster.
+    pub cluster: &'f str,
+    /// The tasks' ARNs.
+    pub arns: &'f [String],
+    /// What they run: where they write to.
+    pub definition: &'f Definition,
+    /// How long they may take.
+    pub timeout: Duration,
+    /// What ends the watching early.
+    pub interrupt: &'f Interrupt,
+}
+
 /// Follows tasks to their end.
-pub async fn follow(
-    caller: &Caller,
-    cluster: &str,
-    arns: &[String],
-    definition: &Definition,
-    timeout: Duration,
-    tell: &mut dyn FnMut(Told),
-) -> (End, Vec<Ended>) {
+pub async fn follow(followed: &Followed<'_>, tell: &mut dyn FnMut(Told)) -> (End, Vec<Ended>) {
+    let Followed { caller, definition, timeout, arns, interrupt, .. } = *followed;
+    let _first_is_ours = interrupt.watching();
     let mut follow = Follow {
         caller,
         definition,
@@ -145,22 +170,15 @@ pub async fn follow(
         tell,
     };
     let (began, mut lost_since) = (Instant::now(), None::<Instant>);
-    let mut signals = Interrupt::new();
     let mut tasks: Vec<Task> = Vec::new();
     loop {
-        match ecs::describe_tasks(caller, cluster, arns).await {
-            Ok(seen) => {
-                lost_since = None;
-                follow.look(&seen).await;
-                // ECS forgets a task an hour after its end; how it ended is known by then.
-                for task in seen {
-                    match tasks.iter_mut().find(|known| known.task_arn == task.task_arn) {
-                        Some(known) => *known = task,
-                        None => tasks.push(task),
-                    }
-                }
-            }
-            Err(error) => {
+        let lost = tokio::select! {
+            lost = follow.step(followed, &mut tasks) => lost,
+            () = interrupt.asked() => return (End::Interrupted(running(arns, &tasks)), ended(&tasks)),
+        };
+        match lost {
+            None => lost_since = None,
+            Some(error) => {
                 let since = *lost_since.get_or_insert(Instant::now());
                 let is_refused = matches!(error, CallError::Refused(_) | CallError::NotSent { .. });
                 if is_refused || since.elapsed() > LOST_SECONDS_MAX {
@@ -174,16 +192,19 @@ pub async fn follow(
         if arns.iter().all(|arn| is_over(&tasks, arn)) {
             return (End::Stopped, ended(&tasks));
         }
-        let running = || arns.iter().filter(|arn| !is_over(&tasks, arn)).cloned().collect();
         if began.elapsed() >= timeout {
-            return (End::Timeout(running()), ended(&tasks));
+            return (End::Timeout(running(arns, &tasks)), ended(&tasks));
         }
-        let pause = watch::pause(follow.changed.elapsed()).min(timeout - began.elapsed());
+        let pause = watch::pause(follow.changed.elapsed()).min(timeout.saturating_sub(began.elapsed()));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = signals.next() => return (End::Interrupted(running()), ended(&tasks)),
+            () = interrupt.asked() => return (End::Interrupted(running(arns, &tasks)), ended(&tasks)),
         }
     }
+}
+
+fn running(arns: &[String], tasks: &[Task]) -> Vec<String> {
+    arns.iter().filter(|arn| !is_over(tasks, arn)).cloned().collect()
 }
 
 fn is_over(tasks: &[Task], arn: &str) -> bool {
@@ -219,6 +240,23 @@ struct Follow<'f> {
 }
 
 impl Follow<'_> {
+    /// One look at all of them; why there was none.
+    async fn step(&mut self, followed: &Followed<'_>, tasks: &mut Vec<Task>) -> Option<CallError> {
+        let seen = match ecs::describe_tasks(self.caller, followed.cluster, followed.arns).await {
+            Ok(seen) => seen,
+            Err(error) => return Some(error),
+        };
+        // ECS forgets a task an hour after its end; how it ended is known by then.
+        for task in &seen {
+            match tasks.iter_mut().find(|known| known.task_arn == task.task_arn) {
+                Some(known) => *known = task.clone(),
+                None => tasks.push(task.clone()),
+            }
+        }
+        self.look(&seen).await;
+        None
+    }
+
     async fn look(&mut self, tasks: &[Task]) {
         for task in tasks {
             // First the lines, so that a task's end is the last that is told of it.

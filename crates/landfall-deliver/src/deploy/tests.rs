@@ -238,8 +238,8 @@ fn a_command_is_read_as_a_shell_reads_it() {
         (r#"["sh", "-c", "echo  hi"]"#, Ok(vec!["sh", "-c", "echo  hi"])),
         (r"''", Ok(vec![""])),
         ("  ", Ok(vec![])),
-        ("[1]", Err("is not a JSON array of strings")),
-        ("echo 'hi", Err("a quote (') that isn't closed")),
+        ("[1]", Err("not a JSON array of strings")),
+        ("echo 'hi", Err("a quote (') is not closed, at character 6")),
         (r"echo \", Err("ends with a backslash")),
     ] {
         match (words::command(line), wanted) {
@@ -263,15 +263,19 @@ fn lengths_of_time_have_a_unit_and_a_limit() {
 
 #[test]
 fn a_file_of_variables_keeps_values_and_tells_no_secret() {
-    let pairs = words::environment_file("\u{feff}# c\n\nA=1=2\nB=\"q\" \n  C =x\n").unwrap();
+    let pairs = words::environment_file("\u{feff}# c\n\nA=1=2\nB=\"q\" \n  C= x\n").unwrap();
     let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    assert_eq!(pairs, [("A", "1=2"), ("B", "\"q\" "), ("C", "x")]);
-    for (text, why) in [
-        ("A=1\nhunter2", "line 2 is not NAME=VALUE"),
-        ("=hunter2", "line 1 is not NAME=VALUE"),
-        ("export A=hunter2", "line 1 has a blank in its name; no `export` is expected"),
+    assert_eq!(pairs, [("A", "1=2"), ("B", "\"q\" "), ("C", " x")]);
+    for (text, line, why) in [
+        ("A=1\nhunter2", 2, "is not NAME=VALUE"),
+        ("=hunter2", 1, "no name before `=`"),
+        ("export A=hunter2", 1, "`export` is a shell's word"),
+        ("\nB = hunter2", 2, "a blank stands before `=`"),
+        ("B C=hunter2", 1, "the name holds a blank"),
     ] {
-        assert_eq!(words::environment_file(text).unwrap_err(), why);
+        let (at, said) = words::environment_file(text).unwrap_err();
+        assert_eq!(at, line, "{text}");
+        assert!(said.contains(why) && !said.contains("hunter2"), "{said}");
     }
 }
 

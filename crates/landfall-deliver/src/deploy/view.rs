@@ -235,6 +235,15 @@ impl Service {
         set.map_or(&self.task_definition, |set| &set.task_definition)
     }
 
+    /// The ARN of the task definition of the latest deployment that ECS calls completed, among those that it lists: the
+    /// primary one, and those whose tasks are still there.
+    pub fn completed(&self) -> Option<&str> {
+        let is_completed = |one: &&Deployment| one.rollout_state.as_deref() == Some("COMPLETED");
+        let completed = self.deployments.iter().filter(is_completed);
+        let latest = completed.max_by(|left, right| left.created_at.total_cmp(&right.created_at));
+        latest.map(|deployment| deployment.task_definition.as_str())
+    }
+
     /// A deployment by its id.
     pub fn deployment(&self, id: &str) -> Option<&Deployment> {
         self.deployments.iter().find(|deployment| deployment.id == id)

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::cause::{self, Cause};
 use super::definition::short;
 use super::ecs;
+use super::interrupt::Interrupt;
 use super::logs::{self, Tail};
-use super::roll::Begun;
+use super::roll::{self, Begun};
+use super::rollback::{self, Way};
 use super::story::{Standing, Story};
 use super::verdict::{Verdict, judge};
 use super::view::{Service, Task};
@@ -67,6 +68,24 @@ pub enum Told {
         task: String,
         /// Why.
         reason: String,
+    },
+    /// The deployment failed, and the service is brought back.
+    GoingBack {
+        /// The service.
+        service: String,
+        /// The ARN of the task definition that it goes back to.
+        to: String,
+        /// How that was found.
+        how: String,
+        /// Its containers' images, where they can be read.
+        images: Vec<(String, String)>,
+    },
+    /// The deployment failed, and the service is left with it.
+    Stays {
+        /// The service.
+        service: String,
+        /// Why.
+        why: String,
     },
     /// Something about the watching itself.
     Note {
@@ -126,6 +145,8 @@ pub struct Outcome {
     pub tail: Option<(String, Tail)>,
     /// ECS's last sentences that say that something is wrong.
     pub complaints: Vec<String>,
+    /// Why the service wasn't brought back, where it should have been.
+    pub stays: Option<String>,
 }
 
 /// How to watch.
@@ -137,12 +158,28 @@ pub struct Patience {
     pub pause_max: Duration,
 }
 
-struct Watched<'b> {
-    begun: &'b Begun,
+/// What is watched with, and until when.
+pub struct Watching<'w> {
+    /// Who calls.
+    pub caller: &'w Caller,
+    /// The services' cluster.
+    pub cluster: &'w str,
+    /// How long.
+    pub patience: Patience,
+    /// What ends it early.
+    pub interrupt: &'w Interrupt,
+    /// Whether a service whose deployment fails is brought back, as soon as its failure is known.
+    pub goes_back: bool,
+}
+
+struct Watched {
+    begun: Begun,
+    /// When its time began.
+    began: Instant,
     events: BTreeSet<String>,
     counts: Option<[u32; 5]>,
     failed_told: u32,
-    tasks_told: BTreeSet<String>,
+    tasks_seen: BTreeSet<String>,
     tasks: Vec<Task>,
     complaints: Vec<String>,
     last: Service,
@@ -150,58 +187,58 @@ struct Watched<'b> {
     standing: Option<Standing>,
     hook_told: Option<String>,
     end: Option<(End, Duration)>,
+    outcome: Option<Outcome>,
+    /// Where it stands in the list of which this is the way back.
+    way_back_of: Option<usize>,
 }
 
-/// Watches services of one cluster until each has an end.
-pub async fn all(
-    caller: &Caller,
-    cluster: &str,
-    begun: &[Begun],
-    patience: Patience,
-    tell: &mut dyn FnMut(Told),
-) -> Vec<Outcome> {
+/// Watches services of one cluster until each has an end: how each ended, in the order of `begun`, and after a service
+/// that was brought back how that ended. Each is brought back as its own failure is known, and has its own time for it.
+pub async fn all(how: &Watching<'_>, begun: Vec<Begun>, tell: &mut dyn FnMut(Told)) -> Vec<Outcome> {
+    let _first_is_ours = how.interrupt.watching();
     let mut watch = Watch {
-        caller,
-        cluster,
-        began: Instant::now(),
+        how,
         changed: Instant::now(),
         lost_since: None,
         may_list_tasks: true,
         may_read_stories: true,
         tell,
     };
-    let mut watched: Vec<Watched<'_>> = begun.iter().map(Watched::new).collect();
-    let mut signals = Interrupt::new();
+    let mut watched: Vec<Watched> = begun.into_iter().map(|one| Watched::new(one, None)).collect();
     loop {
-        watch.look(&mut watched).await;
-        if watched.iter().all(|one| one.end.is_some()) {
-            break;
+        let step = async {
+            watch.look(&mut watched).await;
+            watch.settle(&mut watched).await;
+        };
+        tokio::select! {
+            () = step => {}
+            () = how.interrupt.asked() => break,
         }
-        let elapsed = watch.began.elapsed();
-        if elapsed >= patience.timeout {
-            finish(&mut watched, elapsed, || End::Timeout);
+        let open = watched.iter().filter(|one| one.outcome.is_none());
+        let Some(left) = open.map(|one| how.patience.timeout.saturating_sub(one.began.elapsed())).min()
+        else {
             break;
-        }
-        let pause = pause(watch.changed.elapsed()).min(patience.pause_max).min(patience.timeout - elapsed);
+        };
+        let pause = pause(watch.changed.elapsed()).min(how.patience.pause_max).min(left);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = signals.next() => {
-                finish(&mut watched, watch.began.elapsed(), || End::Interrupted);
-                break;
-            }
+            () = how.interrupt.asked() => break,
         }
     }
-    let mut outcomes = Vec::new();
-    for one in watched {
-        outcomes.push(watch.explain(one).await);
-    }
-    outcomes
+    in_order(watched)
 }
 
-fn finish(watched: &mut [Watched<'_>], elapsed: Duration, end: impl Fn() -> End) {
-    for one in watched.iter_mut().filter(|one| one.end.is_none()) {
-        one.end = Some((end(), elapsed));
+/// How each ended, its way back after it. What has no end by now was interrupted.
+fn in_order(watched: Vec<Watched>) -> Vec<Outcome> {
+    let mut outcomes: Vec<(usize, Outcome)> = Vec::new();
+    for (at, mut one) in watched.into_iter().enumerate() {
+        let (end, took) = one.end.take().unwrap_or((End::Interrupted, one.began.elapsed()));
+        let place = one.way_back_of.unwrap_or(at);
+        let outcome = one.outcome.take().unwrap_or_else(|| one.outcome(end, took, None));
+        outcomes.push((place, outcome));
     }
+    outcomes.sort_by_key(|(place, _)| *place);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 /// The pause before the next look: short while something happens, longer when nothing does. Ten services are
@@ -216,14 +253,14 @@ pub fn pause(since_change: Duration) -> Duration {
     }
 }
 
-impl<'b> Watched<'b> {
-    fn new(begun: &'b Begun) -> Self {
+impl Watched {
+    fn new(begun: Begun, way_back_of: Option<usize>) -> Self {
         Self {
-            begun,
+            began: Instant::now(),
             events: begun.known_events.iter().cloned().collect(),
             counts: None,
             failed_told: 0,
-            tasks_told: BTreeSet::new(),
+            tasks_seen: BTreeSet::new(),
             tasks: Vec::new(),
             complaints: Vec::new(),
             // Where no look ever succeeds, this is what there is to go back with.
@@ -236,14 +273,40 @@ impl<'b> Watched<'b> {
             standing: None,
             hook_told: None,
             end: None,
+            outcome: None,
+            way_back_of,
+            begun,
+        }
+    }
+
+    /// Says why the service stays with what failed; nothing says that it doesn't.
+    fn left(&mut self, why: String) {
+        if let Some(outcome) = &mut self.outcome {
+            outcome.stays = Some(why).filter(|why| !why.is_empty());
+        }
+    }
+
+    fn outcome(&self, end: End, took: Duration, tail: Option<(String, Tail)>) -> Outcome {
+        Outcome {
+            service: self.begun.service.clone(),
+            definition_arn: self.begun.definition_arn.clone(),
+            before: self.begun.before.clone(),
+            deployment: self.begun.wanted.id.clone(),
+            is_updated: self.begun.is_updated,
+            causes: if end.is_about_tasks() { cause::of(&self.tasks) } else { Vec::new() },
+            end,
+            took,
+            last: self.last.clone(),
+            story: self.story.clone(),
+            tail,
+            complaints: self.complaints.clone(),
+            stays: None,
         }
     }
 }
 
 struct Watch<'w> {
-    caller: &'w Caller,
-    cluster: &'w str,
-    began: Instant,
+    how: &'w Watching<'w>,
     changed: Instant,
     lost_since: Option<Instant>,
     may_list_tasks: bool,
@@ -253,10 +316,10 @@ struct Watch<'w> {
 
 impl Watch<'_> {
     /// One look at all services that have no end yet.
-    async fn look(&mut self, watched: &mut [Watched<'_>]) {
+    async fn look(&mut self, watched: &mut [Watched]) {
         let open: Vec<String> =
             watched.iter().filter(|one| one.end.is_none()).map(|one| one.begun.service.clone()).collect();
-        let seen = match ecs::describe_services(self.caller, self.cluster, &open).await {
+        let seen = match ecs::describe_services(self.how.caller, self.how.cluster, &open).await {
             Ok((seen, _)) => seen,
             Err(error) => return self.lost(&error, watched),
         };
@@ -265,7 +328,7 @@ impl Watch<'_> {
         for one in watched.iter_mut().filter(|one| one.end.is_none()) {
             let Some(service) = seen.iter().find(|service| service.service_name == one.begun.service) else {
                 let gone = Verdict::Deleted { status: "MISSING".to_owned() };
-                one.end = Some((End::Verdict(gone), self.began.elapsed()));
+                one.end = Some((End::Verdict(gone), one.began.elapsed()));
                 continue;
             };
             one.last = service.clone();
@@ -276,7 +339,7 @@ impl Watch<'_> {
             self.tell_counts(one);
             self.tell_events(one);
             self.tell_tasks(one).await;
-            let elapsed = self.began.elapsed();
+            let elapsed = one.began.elapsed();
             let since = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
             match judge(&one.begun.wanted, service, one.story.as_ref(), since) {
                 Verdict::Waiting | Verdict::RolledBack { is_over: false, .. } => {}
@@ -286,7 +349,7 @@ impl Watch<'_> {
     }
 
     /// ECS could not be asked: for a while that is only told.
-    fn lost(&mut self, error: &CallError, watched: &mut [Watched<'_>]) {
+    fn lost(&mut self, error: &CallError, watched: &mut [Watched]) {
         let now = Instant::now();
         let is_first = self.lost_since.is_none();
         let since = *self.lost_since.get_or_insert(now);
@@ -309,11 +372,13 @@ impl Watch<'_> {
                 );
             }
         }
-        finish(watched, self.began.elapsed(), || End::Lost(failure.clone()));
+        for one in watched.iter_mut().filter(|one| one.end.is_none()) {
+            one.end = Some((End::Lost(failure.clone()), one.began.elapsed()));
+        }
     }
 
     /// The stories of the deployments that are watched, where the services' rules make it worth a call.
-    async fn stories(&mut self, seen: &[Service], watched: &[Watched<'_>]) -> Vec<Story> {
+    async fn stories(&mut self, seen: &[Service], watched: &[Watched]) -> Vec<Story> {
         let arns: Vec<String> = watched
             .iter()
             .filter(|one| one.end.is_none())
@@ -328,7 +393,7 @@ impl Watch<'_> {
         if arns.is_empty() || !self.may_read_stories {
             return Vec::new();
         }
-        match ecs::describe_stories(&self.caller.optional(), &arns).await {
+        match ecs::describe_stories(&self.how.caller.optional(), &arns).await {
             Ok(stories) => stories,
             Err(error) => {
                 if error.answer().is_some_and(|answer| answer.code.starts_with("AccessDenied")) {
@@ -341,7 +406,7 @@ impl Watch<'_> {
         }
     }
 
-    fn tell_stage(&mut self, one: &mut Watched<'_>) {
+    fn tell_stage(&mut self, one: &mut Watched) {
         let Some(story) = &one.story else { return };
         let service = &one.begun.service;
         if let Some(standing) = story.standing()
@@ -359,7 +424,7 @@ impl Watch<'_> {
         }
     }
 
-    fn tell_counts(&mut self, one: &mut Watched<'_>) {
+    fn tell_counts(&mut self, one: &mut Watched) {
         let Some(ours) = one.last.deployment(&one.begun.wanted.id) else { return };
         let older = one.last.running_count.saturating_sub(ours.running_count);
         let counts = [ours.running_count, ours.pending_count, ours.desired_count, ours.failed_tasks, older];
@@ -373,7 +438,7 @@ impl Watch<'_> {
         (self.tell)(Told::Counts { service, running, pending, desired, failed, older });
     }
 
-    fn tell_events(&mut self, one: &mut Watched<'_>) {
+    fn tell_events(&mut self, one: &mut Watched) {
         let prefix = format!("(service {}) ", one.begun.service);
         for event in one.last.events.iter().rev() {
             if !one.events.insert(event.id.clone()) {
@@ -389,7 +454,7 @@ impl Watch<'_> {
     }
 
     /// Tasks that failed since the last look, with their reasons.
-    async fn tell_tasks(&mut self, one: &mut Watched<'_>) {
+    async fn tell_tasks(&mut self, one: &mut Watched) {
         let failed = one.last.deployment(&one.begun.wanted.id).map_or(0, |ours| ours.failed_tasks);
         if failed <= one.failed_told {
             return;
@@ -398,12 +463,12 @@ impl Watch<'_> {
         self.fetch_tasks(one).await;
     }
 
-    async fn fetch_tasks(&mut self, one: &mut Watched<'_>) {
+    async fn fetch_tasks(&mut self, one: &mut Watched) {
         if !self.may_list_tasks {
             return;
         }
-        let tasks = match ecs::stopped_tasks(&self.caller.optional(), self.cluster, &one.begun.service).await
-        {
+        let (caller, service) = (self.how.caller.optional(), one.begun.service.clone());
+        let tasks = match ecs::stopped_tasks(&caller, self.how.cluster, &service, &one.tasks_seen).await {
             Ok(tasks) => tasks,
             Err(error) => {
                 if error.answer().is_some_and(|answer| answer.code.starts_with("AccessDenied")) {
@@ -414,61 +479,115 @@ impl Watch<'_> {
                 return;
             }
         };
-        for task in tasks {
-            let is_ours = task.started_by == one.begun.wanted.id;
-            if !is_ours || !task.is_stopped() || is_wanted_stop(&task) {
+        for task in tasks.into_iter().filter(Task::is_stopped) {
+            one.tasks_seen.insert(task.task_arn.clone());
+            if task.started_by != one.begun.wanted.id || is_wanted_stop(&task) {
                 continue;
             }
-            if one.tasks_told.insert(task.task_arn.clone()) {
-                let (reason, _) = cause::reason(&task);
-                let (service, id) = (one.begun.service.clone(), task.id().to_owned());
-                (self.tell)(Told::TaskStopped { service, task: id, reason });
-                one.tasks.push(task);
+            let (reason, _) = cause::reason(&task);
+            (self.tell)(Told::TaskStopped { service: service.clone(), task: task.id().to_owned(), reason });
+            one.tasks.push(task);
+        }
+    }
+
+    /// Makes outcomes of what has an end, and brings back what failed.
+    async fn settle(&mut self, watched: &mut Vec<Watched>) {
+        for at in 0..watched.len() {
+            let one = &mut watched[at];
+            if one.outcome.is_some() {
+                continue;
+            }
+            let elapsed = one.began.elapsed();
+            if one.end.is_none() && elapsed >= self.how.patience.timeout {
+                one.end = Some((End::Timeout, elapsed));
+            }
+            let Some((end, took)) = one.end.clone() else { continue };
+            let tail = if end.is_about_tasks() { self.why(one).await } else { None };
+            one.outcome = Some(one.outcome(end, took, tail));
+            let goes_back = self.how.goes_back && one.way_back_of.is_none();
+            if goes_back && one.outcome.as_ref().is_some_and(wants_rollback) {
+                let way_back = self.go_back(one).await;
+                watched.extend(way_back.map(|begun| Watched { way_back_of: Some(at), ..begun }));
             }
         }
     }
 
-    /// Puts together all that is known about how it ended.
-    async fn explain(&mut self, mut one: Watched<'_>) -> Outcome {
-        let (end, took) = one.end.take().unwrap_or((End::Interrupted, self.began.elapsed()));
-        let (mut causes, mut tail) = (Vec::new(), None);
-        let is_about_tasks = match &end {
-            End::Verdict(verdict) => matches!(
+    /// Looks once more why tasks stopped: the last lines of the container that is to blame.
+    async fn why(&mut self, one: &mut Watched) -> Option<(String, Tail)> {
+        self.fetch_tasks(one).await;
+        let causes = cause::of(&one.tasks);
+        let first = causes.first()?;
+        let container = first.container.as_ref()?;
+        let has_run = first.task.containers.iter().any(|one| one.exit_code.is_some());
+        if !has_run {
+            return None;
+        }
+        let lines = logs::tail(self.how.caller, &one.begun.definition, container, first.task.id()).await;
+        Some((container.clone(), lines))
+    }
+
+    /// Brings a service back to the last revision that was stable: what is then to be watched, unless it stays.
+    async fn go_back(&mut self, one: &mut Watched) -> Option<Watched> {
+        let (caller, cluster) = (self.how.caller, self.how.cluster);
+        let service = one.begun.service.clone();
+        // What is true when the watching is stopped meanwhile.
+        one.left("stopped before the service could be brought back".to_owned());
+        let target = match rollback::way(caller, cluster, &one.begun).await {
+            Ok(Way::To(target)) => target,
+            Ok(Way::Nowhere(why)) => return self.stays(one, why),
+            Err(failure) => return self.stays(one, failure.message),
+        };
+        let definition = rollback::read(caller, &target.definition).await;
+        let (to, how) = (target.definition, target.how);
+        (self.tell)(Told::GoingBack { service, to: to.clone(), how, images: definition.images() });
+        let name = short(&to);
+        one.left(format!(
+            "stopped while it was to go back to {name}: whether ECS has taken that is not known"
+        ));
+        let begun = roll::back(caller, cluster, &one.last, &to, definition.clone()).await;
+        one.left(String::new());
+        match begun {
+            Ok(begun) => Some(Watched::new(begun, None)),
+            Err(failure) => {
+                let mut not_begun =
+                    Watched::new(Begun { definition_arn: to, definition, ..one.begun.clone() }, None);
+                not_begun.last = one.last.clone();
+                let outcome = not_begun.outcome(End::NotUpdated(failure), Duration::ZERO, None);
+                not_begun.outcome = Some(Outcome { is_updated: false, deployment: String::new(), ..outcome });
+                Some(not_begun)
+            }
+        }
+    }
+
+    fn stays(&mut self, one: &mut Watched, why: String) -> Option<Watched> {
+        (self.tell)(Told::Stays { service: one.begun.service.clone(), why: why.clone() });
+        one.left(why);
+        None
+    }
+}
+
+impl End {
+    /// Whether why tasks stopped belongs to it.
+    fn is_about_tasks(&self) -> bool {
+        match self {
+            Self::Verdict(verdict) => matches!(
                 verdict,
                 Verdict::Failed { .. }
                     | Verdict::RolledBack { .. }
                     | Verdict::Failing { .. }
                     | Verdict::Gone { .. }
             ),
-            End::Timeout => true,
+            Self::Timeout => true,
             _ => false,
-        };
-        if is_about_tasks {
-            self.fetch_tasks(&mut one).await;
-            causes = cause::of(&one.tasks);
-            if let Some(first) = causes.first()
-                && let Some(container) = &first.container
-                && first.task.containers.iter().any(|one| one.exit_code.is_some())
-            {
-                let lines = logs::tail(self.caller, &one.begun.definition, container, first.task.id()).await;
-                tail = Some((container.clone(), lines));
-            }
-        }
-        Outcome {
-            service: one.begun.service.clone(),
-            definition_arn: one.begun.definition_arn.clone(),
-            before: one.begun.before.clone(),
-            deployment: one.begun.wanted.id.clone(),
-            is_updated: one.begun.is_updated,
-            end,
-            took,
-            last: one.last,
-            story: one.story,
-            causes,
-            tail,
-            complaints: one.complaints,
         }
     }
+}
+
+/// Whether ECS leaves the service with a deployment of ours that failed.
+fn wants_rollback(outcome: &Outcome) -> bool {
+    let is_left_alone =
+        matches!(&outcome.end, End::Verdict(Verdict::Failed { .. } | Verdict::Failing { .. }) | End::Timeout);
+    is_left_alone && outcome.is_updated
 }
 
 /// ECS stopped it because it was not needed any more: no failure.
@@ -482,32 +601,6 @@ fn is_complaint(message: &str) -> bool {
     ["unable to", "unhealthy", "failed", "rolling back", "is not valid", "quota"]
         .iter()
         .any(|word| message.contains(word))
-}
-
-/// Ctrl-C, and what a CI system sends when a job is cancelled.
-pub(super) struct Interrupt {
-    signals: Option<(Signal, Signal)>,
-}
-
-impl Interrupt {
-    /// Listens. Where that isn't possible the process simply ends, as it would without us.
-    pub(super) fn new() -> Self {
-        let both = signal(SignalKind::interrupt()).ok().zip(signal(SignalKind::terminate()).ok());
-        Self { signals: both }
-    }
-
-    /// Waits for one of them.
-    pub(super) async fn next(&mut self) {
-        match &mut self.signals {
-            Some((interrupt, terminate)) => {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-            }
-            None => std::future::pending().await,
-        }
-    }
 }
 
 /// `family:revision` of an outcome's task definition.

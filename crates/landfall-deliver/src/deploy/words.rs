@@ -18,11 +18,11 @@ pub struct Pair {
 /// # Errors
 /// A sentence for the user.
 pub fn pair(text: &str) -> Result<Pair, String> {
-    let (left, value) =
-        text.split_once('=').ok_or_else(|| format!("`{text}` is not [CONTAINER:]KEY=VALUE"))?;
+    let wrong = || "it is not [CONTAINER:]KEY=VALUE".to_owned();
+    let (left, value) = text.split_once('=').ok_or_else(wrong)?;
     let (container, key) = scoped(left);
     if key.is_empty() || container.as_deref() == Some("") {
-        return Err(format!("`{text}` is not [CONTAINER:]KEY=VALUE"));
+        return Err(wrong());
     }
     Ok(Pair { container, key, value: value.to_owned() })
 }
@@ -53,19 +53,23 @@ pub fn assigned(text: &str, known: &[&str]) -> (Vec<String>, String) {
 /// A sentence for the user: an open quote, an array of something else.
 pub fn command(text: &str) -> Result<Vec<String>, String> {
     if text.trim_start().starts_with('[') {
-        return serde_json::from_str(text).map_err(|_| format!("`{text}` is not a JSON array of strings"));
+        // A command may hold a secret: messages leave it out.
+        return serde_json::from_str(text)
+            .map_err(|_| "it begins with `[`, and is not a JSON array of strings".to_owned());
     }
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut characters = text.chars();
-    while let Some(c) = characters.next() {
+    loop {
+        let at = text.chars().count() - characters.as_str().chars().count() + 1;
+        let Some(c) = characters.next() else { break };
         match c {
             ' ' | '\t' | '\n' => words.extend(word.take()),
-            '\'' => quoted(&mut characters, '\'', text, word.get_or_insert_default())?,
-            '"' => quoted(&mut characters, '"', text, word.get_or_insert_default())?,
+            '\'' => quoted(&mut characters, '\'', at, word.get_or_insert_default())?,
+            '"' => quoted(&mut characters, '"', at, word.get_or_insert_default())?,
             '\\' => match characters.next() {
                 Some(next) => word.get_or_insert_default().push(next),
-                None => return Err(format!("`{text}` ends with a backslash")),
+                None => return Err("it ends with a backslash".to_owned()),
             },
             other => word.get_or_insert_default().push(other),
         }
@@ -77,44 +81,56 @@ pub fn command(text: &str) -> Result<Vec<String>, String> {
 fn quoted(
     characters: &mut std::str::Chars<'_>,
     quote: char,
-    text: &str,
+    at: usize,
     word: &mut String,
 ) -> Result<(), String> {
     loop {
         match characters.next() {
-            None => return Err(format!("`{text}` has a quote ({quote}) that isn't closed")),
+            None => return Err(format!("a quote ({quote}) is not closed, at character {at}")),
             Some(c) if c == quote => return Ok(()),
             // Inside of double quotes a shell lets a backslash hide these only.
             Some('\\') if quote == '"' => match characters.next() {
                 Some(next @ ('"' | '\\' | '$' | '`')) => word.push(next),
                 Some(next) => word.extend(['\\', next]),
-                None => return Err(format!("`{text}` has a quote ({quote}) that isn't closed")),
+                None => return Err(format!("a quote ({quote}) is not closed, at character {at}")),
             },
             Some(c) => word.push(c),
         }
     }
 }
 
-/// A file of `KEY=VALUE` lines, as `docker run --env-file` reads it: `#` begins a comment at the start of a
-/// line, and values are kept to the letter, quotes included.
+/// A file of `KEY=VALUE` lines, as `docker run --env-file` reads it: blanks before a name don't count, `#` begins a
+/// comment at the start of a line, a name holds no blanks, and values are kept to the letter, quotes included.
+/// <https://github.com/docker/cli/blob/master/pkg/kvfile/kvfile.go>
 ///
 /// # Errors
-/// The line that isn't one, by its number; never its text, which may be a secret.
-pub fn environment_file(text: &str) -> Result<Vec<(String, String)>, String> {
+/// The line that isn't one, by its number, and why; never its value, which may be a secret.
+pub fn environment_file(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
     let mut pairs = Vec::new();
     for (at, line) in text.lines().enumerate() {
-        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
-        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+        let line = line.strip_prefix('\u{feff}').unwrap_or(line).trim_start();
+        if line.is_empty() || line.starts_with('#') {
             continue;
         }
+        let wrong = |why: &str| Err((at + 1, why.to_owned()));
         match line.split_once('=') {
-            Some((name, _)) if name.trim().contains(char::is_whitespace) => {
-                return Err(format!("line {} has a blank in its name; no `export` is expected", at + 1));
+            None => return wrong("it is not NAME=VALUE"),
+            Some(("", _)) => return wrong("there is no name before `=`"),
+            Some((name, _)) if name.starts_with("export ") => {
+                return wrong(
+                    "`export` is a shell's word, and a name can't hold blanks: write NAME=VALUE alone",
+                );
             }
-            Some((name, value)) if !name.trim().is_empty() => {
-                pairs.push((name.trim().to_owned(), value.to_owned()));
+            Some((name, _)) if name.trim_end() != name => {
+                return wrong(
+                    "a blank stands before `=`, and a name can't hold blanks (Docker refuses the line as well): write \
+                     NAME=VALUE; a blank behind `=` would be a part of the value",
+                );
             }
-            _ => return Err(format!("line {} is not NAME=VALUE", at + 1)),
+            Some((name, _)) if name.contains(char::is_whitespace) => {
+                return wrong("the name holds a blank, which it can't (Docker refuses the line as well)");
+            }
+            Some((name, value)) => pairs.push((name.to_owned(), value.to_owned())),
         }
     }
     Ok(pairs)

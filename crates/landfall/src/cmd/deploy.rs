@@ -3,6 +3,8 @@
 mod codedeploy;
 mod definition_args;
 mod file;
+mod outputs;
+mod progress;
 mod report;
 mod roll_out;
 mod rollback;
@@ -15,17 +17,19 @@ use std::path::PathBuf;
 
 use landfall_deliver::aws_json::{Caller, Outside};
 use landfall_deliver::deploy::diff::Values;
+use landfall_deliver::deploy::interrupt::Interrupt;
 use landfall_deliver::deploy::plan::{self, Plan, Request, Source};
 use landfall_deliver::deploy::view::Service;
 use landfall_deliver::deploy::{edit, roll, words};
 use landfall_deliver::http::Backoff;
-use landfall_deliver::{Environment, Failure, FailureKind, github};
+use landfall_deliver::{Environment, Failure, FailureKind};
 
 use self::codedeploy::CodeDeployArgs;
 use self::definition_args::{EditArgs, ReadFile, SourceArgs};
+use self::outputs::Outputs;
 use self::roll_out::RollOut;
 use self::service_args::ServiceArgs;
-use super::login::{append, random_delimiter};
+use self::show::Screen;
 use super::why::InfraArgs;
 use crate::edge;
 
@@ -78,7 +82,8 @@ pub struct DeployArgs {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     max_failed_tasks: Option<u32>,
 
-    /// Go back to what ran when tasks fail or the time is up, where ECS's circuit breaker doesn't
+    /// Go back when tasks fail or the time is up, where ECS's circuit breaker doesn't: to the last revision that
+    /// completed a deployment of the service; without one it stays
     #[arg(long)]
     rollback_on_failure: bool,
 
@@ -107,7 +112,7 @@ enum DeployCommand {
     Render(Box<RenderArgs>),
     /// Run a task to its end: its log as it comes, and its exit code
     RunTask(Box<run_task::RunTaskArgs>),
-    /// Bring a service back to what ran before
+    /// Bring a service back to the last other revision that was stable
     Rollback(rollback::RollbackArgs),
 }
 
@@ -193,7 +198,7 @@ Examples:
       --command 'rake db:migrate'
     landfall deploy --cluster prod --service api --family api
 
-  What ran before:
+  Back to what was stable before:
     landfall deploy rollback --cluster prod --service api
 
 Outputs in GitHub Actions: task-definition-arn, codedeploy-deployment-id (of
@@ -218,14 +223,19 @@ pub async fn run(args: DeployArgs, env: &Environment) -> Result<u8, Failure> {
             render(&args, env).await.map(|()| 0).map_err(|failure| args.place.infra.explained(failure))
         }
         Some(DeployCommand::RunTask(args)) => {
-            let infra = args.place().infra.clone();
-            run_task::run(*args, env).await.map_err(|failure| infra.explained(failure))
+            let work =
+                async |screen: &mut Screen, interrupt: &_| run_task::run(&args, env, screen, interrupt).await;
+            progress::attended(args.place(), work).await
         }
         Some(DeployCommand::Rollback(args)) => {
-            let infra = args.place().infra.clone();
-            rollback::run(args, env).await.map_err(|failure| infra.explained(failure))
+            let work =
+                async |screen: &mut Screen, interrupt: &_| rollback::run(&args, env, screen, interrupt).await;
+            progress::attended(args.place(), work).await
         }
-        None => deploy(&args, env).await.map_err(|failure| args.place.infra.explained(failure)),
+        None => {
+            let work = async |screen: &mut Screen, interrupt: &_| deploy(&args, env, screen, interrupt).await;
+            progress::attended(&args.place, work).await
+        }
     }
 }
 
@@ -238,13 +248,14 @@ impl PlaceArgs {
         let outside = Outside { clock: edge::now, fill_random: edge::fill_random };
         Ok(Caller::new(env, region, Backoff { attempts, ..Backoff::default() }, outside))
     }
-
-    fn screen(&self) -> show::Screen {
-        show::Screen::new(self.format)
-    }
 }
 
-async fn deploy(args: &DeployArgs, env: &Environment) -> Result<u8, Failure> {
+async fn deploy(
+    args: &DeployArgs,
+    env: &Environment,
+    screen: &mut Screen,
+    interrupt: &Interrupt,
+) -> Result<u8, Failure> {
     if args.service.is_empty() && !args.register_only {
         return Err(Failure::usage(
             "which service? --service NAME says it, or --register-only that there is none",
@@ -261,7 +272,6 @@ async fn deploy(args: &DeployArgs, env: &Environment) -> Result<u8, Failure> {
     }
     let (source, file) = args.source.read()?;
     let caller = args.place.caller(env)?;
-    let mut screen = args.place.screen();
     let request = Request {
         cluster: args.place.cluster.clone(),
         services,
@@ -282,28 +292,42 @@ async fn deploy(args: &DeployArgs, env: &Environment) -> Result<u8, Failure> {
         screen.dry_run(&plan);
         return Ok(0);
     }
-    let outputs = Outputs::new(env, args.dotenv.clone());
+    let outputs = Outputs::new(env, args.dotenv.clone())?;
     let waits = codedeploy::waits(args, &caller, &plan, &requests).await?;
-    let arns = register(&caller, &plan, file.as_ref(), &mut screen).await?;
-    outputs.write(&[("task-definition-arn", &arns.join(","))])?;
+    let arns = register(&caller, &plan, file.as_ref(), screen).await?;
+    outputs.write(&[("task-definition-arn", &arns.join(","))]);
     if args.register_only {
-        screen.registered_only(&plan, &arns);
-        return Ok(0);
+        screen.registered_only(&plan, &arns, outputs.failure().as_ref());
+        return outputs.exit_code(0);
     }
-    let carried =
-        RollOut { args, caller: &caller, plan: &plan, arns: &arns, requests, waits, outputs: &outputs };
-    let ended = roll_out::all(carried, &mut screen).await?;
-    screen.ended(&args.place, &ended);
-    Ok(roll_out::exit_code(&ended))
+    let carried = RollOut {
+        args,
+        caller: &caller,
+        plan: &plan,
+        arns: &arns,
+        requests,
+        waits,
+        outputs: &outputs,
+        interrupt,
+    };
+    let ended = roll_out::all(carried, screen).await?;
+    screen.ended(&args.place, &ended, outputs.failure().as_ref());
+    outputs.exit_code(roll_out::exit_code(&ended))
 }
 
 async fn register(
     caller: &Caller,
     plan: &Plan,
     file: Option<&ReadFile>,
-    screen: &mut show::Screen,
+    screen: &Screen,
 ) -> Result<Vec<String>, Failure> {
-    roll::register(caller, plan, |arn| screen.registered(arn)).await.map_err(|failure| match file {
+    let registered = roll::register(caller, plan, |told| match told {
+        roll::Registering::Begins { family } => {
+            screen.progress.begins(format!("registering a revision of `{family}`"));
+        }
+        roll::Registering::Done { arn } => screen.registered(arn),
+    });
+    registered.await.map_err(|failure| match file {
         Some(file) if failure.kind == FailureKind::Refused && failure.message.contains("registering") => {
             file.point(failure)
         }
@@ -350,31 +374,4 @@ async fn find_service(caller: &Caller, cluster: &str, name: &str) -> Result<Serv
         .await?
         .pop()
         .ok_or_else(|| Failure::new(FailureKind::Outside, format!("ECS's answer lacks service `{name}`")))
-}
-
-/// What later steps of the job get.
-struct Outputs {
-    github: Option<PathBuf>,
-    dotenv: Option<PathBuf>,
-}
-
-impl Outputs {
-    fn new(env: &Environment, dotenv: Option<PathBuf>) -> Self {
-        Self { github: github::output_file(env), dotenv }
-    }
-
-    fn write(&self, pairs: &[(&str, &str)]) -> Result<(), Failure> {
-        if let Some(file) = &self.github {
-            append(file, pairs, &random_delimiter())?;
-        }
-        let Some(file) = &self.dotenv else { return Ok(()) };
-        let mut lines = String::new();
-        for (name, value) in pairs {
-            lines.push_str(&format!("{}={value}\n", name.replace('-', "_").to_ascii_uppercase()));
-        }
-        let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
-        opened
-            .and_then(|mut file| file.write_all(lines.as_bytes()))
-            .map_err(|error| Failure::usage(format!("writing `{}`", file.display())).caused_by(error))
-    }
 }

@@ -54,6 +54,7 @@ fn place() -> Bench {
         )
         .file("famly.json", r#"{ "famly": "app", "containerDefinitions": [{ "name": "web" }] }"#)
         .file("shell.env", "A=1\nexport PASSWORD=hunter2\n")
+        .file("blanks.env", "# of Docker\nA=1\nPASSWORD = hunter2\n")
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod bench;
 #[allow(dead_code, reason = "the client of the server's own tests, used in part")]
 mod client;
 mod deploy;
+mod deploy_aws;
 mod fuzz;
 #[path = "../../../../fuzz/src/lib.rs"]
 mod fuzz_targets;

@@ -10,7 +10,8 @@ use super::{End, Told, Until, end, text};
 use crate::aws::CallError;
 use crate::aws_json::{CODE_DEPLOY, Caller};
 use crate::deploy::ecs::{self, items};
-use crate::deploy::watch::{self, Interrupt, Patience};
+use crate::deploy::interrupt::Interrupt;
+use crate::deploy::watch::{self, Patience};
 use crate::deploy::{cause, denied};
 
 /// A deployment to watch.
@@ -26,48 +27,58 @@ pub struct Followed {
     pub definition: String,
 }
 
+/// What is watched with, and until when.
+pub struct Watching<'w> {
+    /// Who calls.
+    pub caller: &'w Caller,
+    /// How far a deployment has to come.
+    pub until: Until,
+    /// How long.
+    pub patience: Patience,
+    /// What ends it early.
+    pub interrupt: &'w Interrupt,
+}
+
 /// Watches deployments until each has an end: for each, in order, how it ended and how long that took.
 pub async fn all(
-    caller: &Caller,
+    how: &Watching<'_>,
     followed: &[Followed],
-    until: Until,
-    patience: Patience,
     tell: &mut dyn FnMut(&str, Told),
 ) -> Vec<(End, Duration)> {
+    let Watching { caller, until, patience, interrupt } = *how;
+    let _first_is_ours = interrupt.watching();
     let began = Instant::now();
     let mut watch =
         Watch { caller, until, changed: began, may_read_targets: true, may_list_tasks: true, tell };
     let mut watched: Vec<Watched<'_>> = followed.iter().map(Watched::new).collect();
-    let mut signals = Interrupt::new();
     loop {
-        for one in watched.iter_mut().filter(|one| one.end.is_none()) {
-            one.end = watch.look(one).await.map(|end| (end, began.elapsed()));
+        let step = async {
+            for one in watched.iter_mut().filter(|one| one.end.is_none()) {
+                one.end = watch.look(one).await.map(|end| (end, began.elapsed()));
+            }
+        };
+        tokio::select! {
+            () = step => {}
+            () = interrupt.asked() => break,
         }
         if watched.iter().all(|one| one.end.is_some()) {
             break;
         }
         let elapsed = began.elapsed();
         if elapsed >= patience.timeout {
-            finish(&mut watched, elapsed, |status| End::Timeout { status, is_stopped: false });
+            for one in watched.iter_mut().filter(|one| one.end.is_none()) {
+                one.end = Some((End::Timeout { status: one.status.clone(), is_stopped: false }, elapsed));
+            }
             break;
         }
         let pause = watch::pause(watch.changed.elapsed()).min(patience.pause_max);
         tokio::select! {
             () = tokio::time::sleep(pause.min(patience.timeout - elapsed)) => {}
-            () = signals.next() => {
-                finish(&mut watched, began.elapsed(), |_| End::Interrupted);
-                break;
-            }
+            () = interrupt.asked() => break,
         }
     }
-    let lost = || (End::Interrupted, began.elapsed());
-    watched.into_iter().map(|one| one.end.unwrap_or_else(lost)).collect()
-}
-
-fn finish(watched: &mut [Watched<'_>], elapsed: Duration, end: impl Fn(String) -> End) {
-    for one in watched.iter_mut().filter(|one| one.end.is_none()) {
-        one.end = Some((end(one.status.clone()), elapsed));
-    }
+    let interrupted = || (End::Interrupted, began.elapsed());
+    watched.into_iter().map(|one| one.end.unwrap_or_else(interrupted)).collect()
 }
 
 /// A deployment, and what was told of it.
@@ -76,7 +87,10 @@ struct Watched<'f> {
     status: String,
     /// Lifecycle events with the status that was told.
     events: BTreeMap<String, String>,
-    /// Tasks of what is deployed that had stopped when it was last looked at: none before the first look.
+    looks: u32,
+    /// What the lifecycle events are asked by. A deployment to ECS has one target from its beginning to its end.
+    targets: Vec<Value>,
+    /// Tasks of the service that had stopped when it was last looked at: none before the first look.
     stopped: Option<BTreeSet<String>>,
     lost_since: Option<Instant>,
     end: Option<(End, Duration)>,
@@ -85,7 +99,8 @@ struct Watched<'f> {
 impl<'f> Watched<'f> {
     fn new(followed: &'f Followed) -> Self {
         let events = BTreeMap::new();
-        Self { followed, status: String::new(), events, stopped: None, lost_since: None, end: None }
+        let (status, targets) = (String::new(), Vec::new());
+        Self { followed, status, events, looks: 0, targets, stopped: None, lost_since: None, end: None }
     }
 }
 
@@ -116,13 +131,19 @@ impl Watch<'_> {
         let info = answer.get("deploymentInfo").cloned().unwrap_or_default();
         let now = text(&info, "status").unwrap_or_default().to_owned();
         self.lifecycle(one).await;
-        self.stopped_tasks(one).await;
+        let end = end(&info, &now, self.until);
+        // Two calls for most looks: why tasks stop is only asked now and then, and when it has failed.
+        let is_turn = one.looks.is_multiple_of(LOOKS_PER_LIST);
+        if is_turn && end.is_none() || matches!(end, Some(End::Failed { .. })) {
+            self.stopped_tasks(one).await;
+        }
+        one.looks += 1;
         if now != one.status {
             self.changed = Instant::now();
             (self.tell)(&one.followed.service, Told::Status(now.clone()));
             one.status = now;
         }
-        end(&info, &one.status, self.until)
+        end
     }
 
     /// Tells what is new of the lifecycle events.
@@ -131,7 +152,7 @@ impl Watch<'_> {
             return;
         }
         let service = one.followed.service.as_str();
-        let targets = match targets(&self.caller.optional(), &one.followed.id).await {
+        let targets = match targets(&self.caller.optional(), &one.followed.id, &mut one.targets).await {
             Ok(targets) => targets,
             Err(error) => {
                 if error.answer().is_some_and(|answer| answer.code.starts_with("AccessDenied")) {
@@ -173,7 +194,9 @@ impl Watch<'_> {
             return;
         }
         let Followed { service, cluster, definition, .. } = one.followed;
-        let tasks = match ecs::stopped_tasks(&self.caller.optional(), cluster, service).await {
+        let (is_first, caller) = (one.stopped.is_none(), self.caller.optional());
+        let known = one.stopped.get_or_insert_default();
+        let tasks = match ecs::stopped_tasks(&caller, cluster, service, known).await {
             Ok(tasks) => tasks,
             Err(error) => {
                 if error.answer().is_some_and(|answer| answer.code.starts_with("AccessDenied")) {
@@ -184,12 +207,11 @@ impl Watch<'_> {
                 return;
             }
         };
-        let is_first = one.stopped.is_none();
-        let known = one.stopped.get_or_insert_default();
-        let ours = tasks.iter().filter(|task| task.is_stopped() && task.task_definition_arn == *definition);
-        for task in ours.filter(|task| !watch::is_wanted_stop(task)) {
+        for task in tasks.iter().filter(|task| task.is_stopped()) {
+            known.insert(task.task_arn.clone());
+            let is_ours = task.task_definition_arn == *definition && !watch::is_wanted_stop(task);
             // What had stopped before is of another deployment of the same task definition.
-            if known.insert(task.task_arn.clone()) && !is_first {
+            if is_ours && !is_first {
                 self.changed = Instant::now();
                 let (reason, _) = cause::reason(task);
                 (self.tell)(service, Told::TaskStopped { task: task.id().to_owned(), reason });
@@ -198,9 +220,12 @@ impl Watch<'_> {
     }
 }
 
-async fn targets(caller: &Caller, id: &str) -> Result<Vec<Value>, CallError> {
-    let listed = caller.call(CODE_DEPLOY, "ListDeploymentTargets", &json!({ "deploymentId": id })).await?;
-    let ids = items(&listed, "targetIds");
+async fn targets(caller: &Caller, id: &str, ids: &mut Vec<Value>) -> Result<Vec<Value>, CallError> {
+    if ids.is_empty() {
+        let input = json!({ "deploymentId": id });
+        let listed = caller.call(CODE_DEPLOY, "ListDeploymentTargets", &input).await?;
+        *ids = items(&listed, "targetIds").to_vec();
+    }
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -209,5 +234,7 @@ async fn targets(caller: &Caller, id: &str) -> Result<Vec<Value>, CallError> {
     Ok(items(&told, "deploymentTargets").to_vec())
 }
 
+/// The service's stopped tasks are listed at one of so many looks.
+const LOOKS_PER_LIST: u32 = 5;
 /// How long CodeDeploy may be out of reach before the watching ends.
 const LOST_SECONDS_MAX: Duration = Duration::from_secs(120);

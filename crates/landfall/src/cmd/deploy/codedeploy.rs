@@ -160,7 +160,7 @@ fn appspec(part: &Part, service: &str, said: Option<&str>) -> Result<serde_json:
         .map_err(|reason| Failure::usage(format!("{}: {reason}", shown(&path))))?;
     let known = part.wanted.containers();
     for container in codedeploy::containers(&appspec) {
-        if !known.contains(&container.as_str()) {
+        if part.wanted.is_read() && !known.contains(&container.as_str()) {
             return Err(Failure::usage(format!(
                 "{}: traffic goes to container `{container}`, and the task definition of service `{service}` has {}",
                 shown(&path),

@@ -257,7 +257,7 @@ impl EditArgs {
             list.push("--tag", Vec::new(), Change::Tag { key, value });
         }
         for text in &self.set {
-            let pair = words::pair(text).map_err(|reason| told("--set", &reason))?;
+            let pair = words::pair(text).map_err(|_| told("--set", &not_a_pair(text)))?;
             match members::unknown_member(pair.container.as_deref(), &pair.key) {
                 Some(unknown) if unknown.meant.is_some() => {
                     return Err(told("--set", &unknown.to_string()));
@@ -265,8 +265,8 @@ impl EditArgs {
                 Some(unknown) => ui::warning(&format!("--set: {unknown}")),
                 None => {}
             }
-            // What isn't JSON is text: `--set networkMode=awsvpc`.
-            let value = serde_json::from_str(&pair.value).unwrap_or(Value::from(pair.value.as_str()));
+            let value = member_value(&pair.value)
+                .map_err(|reason| told("--set", &format!("`{}`: {reason}", pair.key)))?;
             let change = match &pair.container {
                 Some(_) => Change::ContainerMember { name: pair.key, value },
                 None => Change::Member { name: pair.key, value },
@@ -296,11 +296,7 @@ impl List<'_> {
     fn pairs(&mut self, flags: &[PairFlag<'_>]) -> Result<(), Failure> {
         for (flag, texts, change) in flags {
             for text in *texts {
-                // The value may be a secret: the message leaves it out.
-                let pair = words::pair(text).map_err(|_| {
-                    let key = text.split('=').next().unwrap_or_default();
-                    told(flag, &format!("`{key}` is not followed by `=VALUE`, or has no name"))
-                })?;
+                let pair = words::pair(text).map_err(|_| told(flag, &not_a_pair(text)))?;
                 self.push(flag, pair.container.into_iter().collect(), change(pair.key, pair.value));
             }
         }
@@ -341,12 +337,40 @@ impl List<'_> {
         let sources = landfall_types::SourceMap::new();
         let id = files::read(&sources, Path::new(path))?;
         let pairs = words::environment_file(&sources.text(id))
-            .map_err(|reason| told("--env-file", &format!("{path}: {reason}")))?;
+            .map_err(|(line, why)| told("--env-file", &format!("{path}:{line}: {why}")))?;
         for (name, value) in pairs {
             let containers = container.clone().into_iter().collect();
             self.push("--env-file", containers, Change::Environment { name, value });
         }
         Ok(())
+    }
+}
+
+/// Why `KEY=VALUE` is none. The value may be a secret: the message leaves it out.
+fn not_a_pair(text: &str) -> String {
+    let key = text.split('=').next().unwrap_or_default();
+    format!("`{key}` is not followed by `=VALUE`, or has no name")
+}
+
+/// The value of a member: JSON. What can't be meant as JSON is text: `--set networkMode=awsvpc`.
+fn member_value(text: &str) -> Result<Value, String> {
+    match serde_json::from_str(text) {
+        Ok(value) => Ok(value),
+        Err(error) if text.trim_start().starts_with(['{', '[', '"']) => Err(format!(
+            "the value begins as JSON and is none, at column {} of line {}: {}",
+            error.column(),
+            error.line(),
+            kind(&error)
+        )),
+        Err(_) => Ok(Value::from(text)),
+    }
+}
+
+/// What is wrong with JSON, without a word of it.
+fn kind(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        serde_json::error::Category::Eof => "it ends too early (did the shell take its quotes?)",
+        _ => "something else is expected there (did the shell take its quotes?)",
     }
 }
 

@@ -4,6 +4,7 @@ use landfall_deliver::Failure;
 use landfall_deliver::deploy::cause::Cause;
 use landfall_deliver::deploy::codedeploy;
 use landfall_deliver::deploy::definition::short;
+use landfall_deliver::deploy::diff::{Values, redacted};
 use landfall_deliver::deploy::logs::Tail;
 use landfall_deliver::deploy::plan::{Part, Plan};
 use landfall_deliver::deploy::roll::Begun;
@@ -12,6 +13,7 @@ use landfall_deliver::deploy::verdict::Verdict;
 use landfall_deliver::deploy::watch::{End, Outcome, Told};
 use serde_json::{Value, json};
 
+use super::progress::Progress;
 use super::roll_out::Ended;
 use super::show;
 use crate::cmd::why::{InfraArgs, Why};
@@ -27,7 +29,7 @@ pub fn plan(plan: &Plan) -> Value {
             "runs": part.old,
             "existing": part.existing,
             "changes": changes,
-            "update": part.update,
+            "update": part.update.clone().map(|update| redacted("", &Value::Object(update), Values::Shown)),
         })
     };
     json!({
@@ -35,6 +37,44 @@ pub fn plan(plan: &Plan) -> Value {
         "cluster": plan.cluster,
         "parts": plan.parts.iter().map(part).collect::<Vec<_>>(),
         "notes": plan.notes,
+    })
+}
+
+/// What was looked at only.
+pub fn dry_run(plan: &Plan) -> Value {
+    let of = |part: &Part| {
+        let service = part.service.as_ref()?;
+        Some(json!({
+            "service": service.service_name, "outcome": "dryRun", "taskDefinitionArn": part.existing,
+            "before": part.old, "updated": false,
+        }))
+    };
+    let services: Vec<Value> = plan.parts.iter().filter_map(of).collect();
+    json!({ "event": "report", "services": services, "failure": null })
+}
+
+/// The images of containers by their names.
+pub fn images(images: &[(String, String)]) -> Value {
+    let pairs = images.iter().map(|(name, image)| (name.clone(), Value::from(image.as_str())));
+    Value::Object(pairs.collect())
+}
+
+/// What kept a command from its work.
+pub fn failure(failure: &Failure) -> Value {
+    json!({ "message": failure.message, "details": failure.details, "exitCode": failure.kind.exit_code() })
+}
+
+/// The end of what was begun and not finished.
+pub fn failed(what: &Failure, progress: &Progress, infra: &InfraArgs) -> Value {
+    json!({
+        "event": "report",
+        "services": [],
+        "tasks": [],
+        "taskArns": progress.tasks(),
+        "registered": progress.registered(),
+        "exitCode": what.kind.exit_code(),
+        "failure": failure(what),
+        "why": why(infra.why_failed(what)),
     })
 }
 
@@ -70,6 +110,12 @@ pub fn told(told: &Told) -> Value {
         }
         Told::TaskStopped { service, task, reason } => {
             json!({ "event": "taskStopped", "service": service, "task": task, "reason": reason })
+        }
+        Told::GoingBack { service, to, how, images: told } => json!({
+            "event": "rollingBack", "service": service, "taskDefinitionArn": to, "how": how, "images": images(told),
+        }),
+        Told::Stays { service, why } => {
+            json!({ "event": "notRolledBack", "service": service, "reason": why })
         }
         Told::Note { text } => json!({ "event": "note", "text": text }),
     }
@@ -116,7 +162,7 @@ pub fn codedeploy_told(service: &str, told: &codedeploy::Told) -> Value {
 }
 
 /// The end of everything.
-pub fn ended(ended: &[Ended], infra: &InfraArgs) -> Value {
+pub fn ended(ended: &[Ended], lost: Option<&Failure>, infra: &InfraArgs) -> Value {
     let of = |one: &Ended| {
         let mut told = match one {
             Ended::ByEcs(outcome) => outcome_of_ecs(outcome, infra),
@@ -126,7 +172,7 @@ pub fn ended(ended: &[Ended], infra: &InfraArgs) -> Value {
         told
     };
     let services: Vec<Value> = ended.iter().map(of).collect();
-    let mut report = json!({ "event": "report", "services": services });
+    let mut report = json!({ "event": "report", "services": services, "failure": lost.map(failure) });
     // A deployment by CodeDeploy was told this way when there could be no more than one.
     if let ([Ended::ByCodeDeploy(_)], [only]) = (ended, services.as_slice()) {
         for name in ["deployment", "taskDefinitionArn", "outcome", "reason"] {
@@ -176,6 +222,8 @@ fn outcome_of_codedeploy(outcome: &codedeploy::Outcome) -> Value {
 
 fn outcome_of_ecs(outcome: &Outcome, infra: &InfraArgs) -> Value {
     let (word, reason) = end(&outcome.end);
+    // What still runs of the deployments before is none of its tasks.
+    let ours = outcome.last.deployment(&outcome.deployment).map_or(0, |ours| ours.running_count);
     json!({
         "service": outcome.service,
         "outcome": word,
@@ -185,11 +233,13 @@ fn outcome_of_ecs(outcome: &Outcome, infra: &InfraArgs) -> Value {
         "deployment": outcome.deployment,
         "updated": outcome.is_updated,
         "milliseconds": u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX),
-        "runningCount": outcome.last.running_count,
+        "runningCount": ours,
+        "olderCount": outcome.last.running_count.saturating_sub(ours),
         "desiredCount": outcome.last.desired_count,
         "causes": outcome.causes.iter().map(|one| cause(one, infra)).collect::<Vec<_>>(),
         "log": outcome.tail.as_ref().map(|(container, tail)| log(container, tail)),
         "complaints": outcome.complaints,
+        "notRolledBack": outcome.stays,
         "stage": outcome.story.as_ref().and_then(|story| story.lifecycle_stage.clone()),
         "alarms": outcome.story.as_ref().map(|story| story.alarms.triggered_alarm_names.clone()),
     })
@@ -219,7 +269,7 @@ fn log(container: &str, tail: &Tail) -> Value {
 }
 
 fn end(end: &End) -> (&'static str, Option<String>) {
-    let failure = |failure: &Failure| {
+    let told = |failure: &Failure| {
         let details = failure.details.iter().map(|line| format!("; {line}")).collect::<String>();
         Some(format!("{}{details}", failure.message))
     };
@@ -238,14 +288,20 @@ fn end(end: &End) -> (&'static str, Option<String>) {
         },
         End::Timeout => ("timeout", None),
         End::Interrupted => ("interrupted", None),
-        End::Lost(why) => ("lost", failure(why)),
-        End::NotUpdated(why) => ("notUpdated", failure(why)),
+        End::Lost(why) => ("lost", told(why)),
+        End::NotUpdated(why) => ("notUpdated", told(why)),
         End::NotWaited => ("notWaited", None),
     }
 }
 
-/// What a task came to.
-pub fn tasks(ended: &[run_task::Ended], exit_code: u8, infra: &InfraArgs) -> Value {
+/// What tasks came to.
+pub fn tasks(
+    arns: &[String],
+    ended: &[run_task::Ended],
+    exit_code: u8,
+    lost: Option<&Failure>,
+    infra: &InfraArgs,
+) -> Value {
     let one = |ended: &run_task::Ended| {
         json!({
             "taskArn": ended.task.task_arn,
@@ -256,5 +312,17 @@ pub fn tasks(ended: &[run_task::Ended], exit_code: u8, infra: &InfraArgs) -> Val
             "why": why(infra.why(&ended.reason)),
         })
     };
-    json!({ "event": "report", "exitCode": exit_code, "tasks": ended.iter().map(one).collect::<Vec<_>>() })
+    let tasks: Vec<Value> = ended.iter().map(one).collect();
+    json!({
+        "event": "report", "exitCode": exit_code, "taskArns": arns, "tasks": tasks, "failure": lost.map(failure),
+    })
+}
+
+/// Tasks that nobody waits for.
+pub fn tasks_left(arns: &[String], definition: &str, lost: Option<&Failure>) -> Value {
+    let exit_code = lost.map_or(0, |failure| failure.kind.exit_code());
+    json!({
+        "event": "report", "exitCode": exit_code, "taskArns": arns, "tasks": [],
+        "taskDefinition": short(definition), "failure": lost.map(failure),
+    })
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use landfall_deliver::Failure;
 use landfall_deliver::aws_json::Caller;
 use landfall_deliver::deploy::codedeploy::{self, Followed, Request};
+use landfall_deliver::deploy::definition::short;
+use landfall_deliver::deploy::interrupt::Interrupt;
 use landfall_deliver::deploy::plan::{Part, Plan};
 use landfall_deliver::deploy::roll::{self, Begun};
-use landfall_deliver::deploy::verdict::Verdict;
 use landfall_deliver::deploy::view::Service;
-use landfall_deliver::deploy::watch::{self, End, Outcome, Patience};
+use landfall_deliver::deploy::watch::{self, End, Outcome, Patience, Watching};
 use landfall_deliver::deploy::{denied, ecs};
 
 use super::{DeployArgs, Outputs, show};
@@ -27,6 +28,7 @@ pub struct RollOut<'a> {
     /// How long CodeDeploy's groups wait by their own rules.
     pub waits: Duration,
     pub outputs: &'a Outputs,
+    pub interrupt: &'a Interrupt,
 }
 
 /// How it ended for one service, by who deployed it.
@@ -49,10 +51,10 @@ enum Started {
 /// keep the others from being watched.
 ///
 /// # Errors
-/// What kept the only service from being deployed; a file for outputs that can't be written.
+/// What kept the only service from being deployed.
 pub async fn all(carried: RollOut<'_>, screen: &mut show::Screen) -> Result<Vec<Ended>, Failure> {
     let started = begin(&carried, screen).await?;
-    let RollOut { args, caller, plan, waits, .. } = carried;
+    let RollOut { args, caller, plan, waits, interrupt, .. } = carried;
     if args.watch.no_wait {
         return Ok(started.into_iter().map(not_watched).collect());
     }
@@ -71,28 +73,29 @@ pub async fn all(carried: RollOut<'_>, screen: &mut show::Screen) -> Result<Vec<
         |told: watch::Told| shared.borrow_mut().told(&told),
         |service: &str, told: codedeploy::Told| shared.borrow_mut().codedeploy_told(service, &told),
     );
-    let until = args.codedeploy.until();
-    let (rolled, shifted) = tokio::join!(
-        watch::all(caller, &plan.cluster, &rolling, patience, &mut tell_rolled),
-        codedeploy::all(caller, &shifting, until, patience, &mut tell_shifted),
-    );
-    let (mut rolled, mut shifted) = (rolled.into_iter(), shifted.into_iter());
+    let by_ecs =
+        Watching { caller, cluster: &plan.cluster, patience, interrupt, goes_back: args.rollback_on_failure };
+    let by_codedeploy = codedeploy::Watching { caller, until: args.codedeploy.until(), patience, interrupt };
+    let (rolled, shifted) = tokio::join!(watch::all(&by_ecs, rolling, &mut tell_rolled), async {
+        let mut ends = codedeploy::all(&by_codedeploy, &shifting, &mut tell_shifted).await;
+        for (followed, (end, _)) in shifting.iter().zip(&mut ends).filter(|_| args.rollback_on_failure) {
+            *end = stopped(caller, followed, end.clone()).await;
+        }
+        ends
+    });
+    let (mut rolled, mut shifted) = (rolled.into_iter().peekable(), shifted.into_iter());
     let mut ended = Vec::new();
     for one in started {
         match one {
             Started::Ended(one) => ended.push(one),
-            Started::Rolling(_) => {
-                let Some(outcome) = rolled.next() else { continue };
-                let back = match args.rollback_on_failure && wants_rollback(&outcome) {
-                    true => roll_back(caller, &plan.cluster, &outcome, patience, screen).await,
-                    false => None,
-                };
-                ended.push(Ended::ByEcs(Box::new(outcome)));
-                ended.extend(back.map(Box::new).map(Ended::ByEcs));
+            Started::Rolling(begun) => {
+                // The deployment, and the way back where there was one.
+                while let Some(outcome) = rolled.next_if(|outcome| outcome.service == begun.service) {
+                    ended.push(Ended::ByEcs(Box::new(outcome)));
+                }
             }
-            Started::Shifting(followed, outcome) => {
+            Started::Shifting(_, outcome) => {
                 let Some((end, took)) = shifted.next() else { continue };
-                let end = if args.rollback_on_failure { stopped(caller, &followed, end).await } else { end };
                 ended.push(Ended::ByCodeDeploy(codedeploy::Outcome { end, took, ..outcome }));
             }
         }
@@ -103,7 +106,8 @@ pub async fn all(carried: RollOut<'_>, screen: &mut show::Screen) -> Result<Vec<
 /// Begins all deployments.
 async fn begin(carried: &RollOut<'_>, screen: &mut show::Screen) -> Result<Vec<Started>, Failure> {
     let RollOut { args, caller, plan, arns, requests, outputs, .. } = carried;
-    let is_only = plan.parts.len() == 1;
+    // Where it is the only one, its failure is the command's; programs find it in the report.
+    let is_only = plan.parts.len() == 1 && !screen.is_json();
     let (mut started, mut ids) = (Vec::new(), Vec::new());
     for ((part, arn), request) in plan.parts.iter().zip(*arns).zip(requests) {
         let Some(service) = &part.service else { continue };
@@ -115,7 +119,12 @@ async fn begin(carried: &RollOut<'_>, screen: &mut show::Screen) -> Result<Vec<S
             started.push(one);
             continue;
         }
-        match roll::update(caller, part, service, arn).await {
+        if part.update.is_some() {
+            screen.progress.begins(format!("updating service `{}` to {}", part.name(), short(arn)));
+        }
+        let updated = roll::update(caller, part, service, arn).await;
+        screen.progress.answered();
+        match updated {
             Ok(mut begun) => {
                 begun.wanted.failed_max = args.max_failed_tasks.unwrap_or(begun.wanted.failed_max);
                 screen.begun(&begun);
@@ -129,7 +138,7 @@ async fn begin(carried: &RollOut<'_>, screen: &mut show::Screen) -> Result<Vec<S
         }
     }
     if !ids.is_empty() {
-        outputs.write(&[("codedeploy-deployment-id", &ids.join(","))])?;
+        outputs.write(&[("codedeploy-deployment-id", &ids.join(","))]);
     }
     Ok(started)
 }
@@ -155,7 +164,10 @@ async fn begin_shift(
         outcome.end = codedeploy::End::Unchanged;
         return Ok(Started::Ended(Ended::ByCodeDeploy(outcome)));
     };
-    match shift(caller, part, request, arn).await {
+    screen.progress.begins(format!("creating a deployment of `{}`", request.application));
+    let shifted = shift(caller, part, request, arn).await;
+    screen.progress.answered();
+    match shifted {
         Ok(id) => {
             screen.codedeploy_begun(&outcome.service, &id, request, caller.region());
             outcome.deployment = Some(id.clone());
@@ -218,39 +230,6 @@ pub fn patience(timeout: u64, pause_max: u64, waits: Duration, screen: &show::Sc
     Patience { timeout: timeout + waits, pause_max: Duration::from_secs(pause_max) }
 }
 
-fn wants_rollback(outcome: &Outcome) -> bool {
-    let is_left_alone =
-        matches!(&outcome.end, End::Verdict(Verdict::Failed { .. } | Verdict::Failing { .. }) | End::Timeout);
-    is_left_alone && outcome.is_updated && outcome.before.as_ref() != Some(&outcome.definition_arn)
-}
-
-/// Goes back to what ran, and watches that too.
-async fn roll_back(
-    caller: &Caller,
-    cluster: &str,
-    outcome: &Outcome,
-    patience: Patience,
-    screen: &mut show::Screen,
-) -> Option<Outcome> {
-    let before = outcome.before.as_ref()?;
-    screen.rolling_back(&outcome.service, before);
-    let begun = async {
-        let (_, definition) = ecs::describe_definition(caller, before)
-            .await
-            .map_err(|error| error.into_failure("looking at what ran before"))?;
-        roll::back(caller, cluster, &outcome.last, before, definition).await
-    };
-    match begun.await {
-        Ok(begun) => {
-            let begun = [begun];
-            let mut ends =
-                watch::all(caller, cluster, &begun, patience, &mut |told| screen.told(&told)).await;
-            ends.pop()
-        }
-        Err(failure) => Some(Outcome { end: End::NotUpdated(failure), ..outcome.clone() }),
-    }
-}
-
 fn not_updated(part: &Part, service: &Service, arn: &str, failure: Failure) -> Outcome {
     Outcome {
         service: service.service_name.clone(),
@@ -265,6 +244,7 @@ fn not_updated(part: &Part, service: &Service, arn: &str, failure: Failure) -> O
         causes: Vec::new(),
         tail: None,
         complaints: Vec::new(),
+        stays: None,
     }
 }
 
@@ -282,6 +262,7 @@ pub fn not_waited(begun: &Begun) -> Outcome {
         causes: Vec::new(),
         tail: None,
         complaints: Vec::new(),
+        stays: None,
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use landfall_deliver::deploy::definition::{Definition, Object};
+use landfall_deliver::aws_json::Caller;
+use landfall_deliver::deploy::definition::{Definition, Object, short};
+use landfall_deliver::deploy::denied;
 use landfall_deliver::deploy::diff::Values;
+use landfall_deliver::deploy::interrupt::Interrupt;
 use landfall_deliver::deploy::plan::{self, Request, Source};
 use landfall_deliver::deploy::run_task::{self, End};
 use landfall_deliver::deploy::view::Service;
@@ -11,9 +14,11 @@ use landfall_deliver::deploy::words;
 use landfall_deliver::{Environment, Failure, FailureKind};
 use serde_json::{Value, json};
 
-use super::definition_args::{SourceArgs, TaskArgs};
+use super::definition_args::{ReadFile, SourceArgs, TaskArgs};
+use super::outputs::Outputs;
 use super::service_args::{NetworkArgs, TagArgs, object};
-use super::{Outputs, PlaceArgs, WatchArgs, find_service, show};
+use super::show::Screen;
+use super::{PlaceArgs, WatchArgs, find_service, show};
 
 /// Run a task to its end: its log as it comes, its exit code as ours.
 ///
@@ -108,87 +113,132 @@ impl RunTaskArgs {
 /// Runs it.
 ///
 /// # Errors
-/// Whatever kept it from being started.
-pub async fn run(args: RunTaskArgs, env: &Environment) -> Result<u8, Failure> {
+/// Whatever kept it from being started, or from being watched to its end.
+pub async fn run(
+    args: &RunTaskArgs,
+    env: &Environment,
+    screen: &mut Screen,
+    interrupt: &Interrupt,
+) -> Result<u8, Failure> {
     let (source, file) = args.source.read()?;
     let caller = args.place.caller(env)?;
-    let mut screen = args.place.screen();
+    // Before anything is registered or started.
+    let outputs = Outputs::new(env, None)?;
     let service = match &args.service {
         Some(name) => Some(find_service(&caller, &args.place.cluster, name).await?),
         None => None,
     };
     let (arn, definition) = match (source, &service) {
-        (Source::Named(name), _) => plan::describe(&caller, &name).await?,
-        (Source::Running, Some(service)) => plan::describe(&caller, service.running_definition()).await?,
+        (Source::Named(name), _) => plan::named(&caller, &name, service.as_ref()).await?,
+        (Source::Running, Some(service)) => plan::named(&caller, service.running_definition(), None).await?,
         (Source::Running, None) => {
             return Err(Failure::usage(
                 "which task definition? --task-definition FILE, --family NAME or --service NAME says it",
             ));
         }
-        (source @ Source::Document(_), _) => {
-            let request = Request {
-                cluster: args.place.cluster.clone(),
-                services: Vec::new(),
-                source,
-                edits: Box::new(|_| Ok(Vec::new())),
-                update: Object::new(),
-                rules: Object::new(),
-                force: false,
-                values: Values::Hidden,
-            };
-            let plan = plan::make(&caller, &request).await?;
-            screen.plan(&plan);
-            let arns = super::register(&caller, &plan, file.as_ref(), &mut screen).await?;
-            let part = plan.parts.into_iter().next();
-            let both = arns.into_iter().next().zip(part.map(|part| part.wanted));
-            both.ok_or_else(|| Failure::new(FailureKind::Outside, "ECS registered nothing"))?
-        }
+        (source @ Source::Document(_), _) => from_file(args, &caller, source, file.as_ref(), screen).await?,
     };
-    let input = input(&args, env, service.as_ref(), &arn, &definition)?;
-    let arns = run_task::start(&caller, input).await?;
-    let outputs = Outputs::new(env, None);
-    outputs.write(&[("task-definition-arn", &arn), ("run-task-arn", &json!(arns).to_string())])?;
-    screen.tasks_begun(&arns, &arn);
-    if args.watch.no_wait {
-        return Ok(0);
+    let input = input(args, env, service.as_ref(), &arn, &definition)?;
+    screen.progress.begins(format!("starting a task of {}", short(&arn)));
+    let started = run_task::start(&caller, input).await;
+    screen.progress.answered();
+    let started = started?;
+    let arn = started.definition.unwrap_or(arn);
+    screen.tasks_begun(&started.tasks, &arn);
+    outputs.write(&[("task-definition-arn", &arn), ("run-task-arn", &json!(started.tasks).to_string())]);
+    if let Some(failure) = started.failure {
+        return Err(failure);
     }
-    follow(&args, &caller, &arns, &definition, &screen).await
+    if args.watch.no_wait {
+        screen.tasks_left(&started.tasks, &arn, outputs.failure().as_ref());
+        return outputs.exit_code(0);
+    }
+    let run = Run { args, caller: &caller, tasks: &started.tasks, definition: &definition, interrupt };
+    run.follow(screen, &outputs).await
 }
 
-async fn follow(
+/// Registers what a file says, if it is new.
+async fn from_file(
     args: &RunTaskArgs,
-    caller: &landfall_deliver::aws_json::Caller,
-    arns: &[String],
-    definition: &Definition,
-    screen: &show::Screen,
-) -> Result<u8, Failure> {
-    let one_container = definition.containers().len() == 1 && arns.len() == 1;
-    let timeout = Duration::from_secs(args.watch.timeout);
-    let (end, ended) =
-        run_task::follow(caller, &args.place.cluster, arns, definition, timeout, &mut |told| {
-            screen.task_told(&told, one_container);
-        })
-        .await;
-    let exit_code = ended.iter().map(|one| one.exit_code).find(|code| *code != 0).unwrap_or(0);
-    let (left, why) = match end {
-        End::Stopped => {
-            screen.tasks_ended(&args.place, &ended, exit_code);
-            return Ok(exit_code);
-        }
-        End::Lost(failure) => return Err(failure),
-        End::Timeout(left) => (left, format!("not ended after {} s", args.watch.timeout)),
-        End::Interrupted(left) => (left, "stopped watching".to_owned()),
+    caller: &Caller,
+    source: Source,
+    file: Option<&ReadFile>,
+    screen: &mut Screen,
+) -> Result<(String, Definition), Failure> {
+    let request = Request {
+        cluster: args.place.cluster.clone(),
+        services: Vec::new(),
+        source,
+        edits: Box::new(|_| Ok(Vec::new())),
+        update: Object::new(),
+        rules: Object::new(),
+        force: false,
+        values: Values::Hidden,
     };
-    if !args.stop {
-        return Err(show::stopped_watching(&left, &format!("{why}; the task goes on"))
-            .help("--stop stops it then; `aws ecs stop-task` does it now"));
+    let plan = plan::make(caller, &request).await?;
+    screen.plan(&plan);
+    let arns = super::register(caller, &plan, file, screen).await?;
+    let part = plan.parts.into_iter().next();
+    let both = arns.into_iter().next().zip(part.map(|part| part.wanted));
+    both.ok_or_else(|| Failure::new(FailureKind::Outside, "ECS registered nothing"))
+}
+
+/// Tasks that run.
+struct Run<'r> {
+    args: &'r RunTaskArgs,
+    caller: &'r Caller,
+    tasks: &'r [String],
+    definition: &'r Definition,
+    interrupt: &'r Interrupt,
+}
+
+impl Run<'_> {
+    async fn follow(&self, screen: &mut Screen, outputs: &Outputs) -> Result<u8, Failure> {
+        let Self { args, caller, tasks, definition, interrupt } = *self;
+        let one_container = definition.containers().len() == 1 && tasks.len() == 1;
+        let followed = run_task::Followed {
+            caller,
+            cluster: &args.place.cluster,
+            arns: tasks,
+            definition,
+            timeout: Duration::from_secs(args.watch.timeout),
+            interrupt,
+        };
+        let mut tell = |told| screen.task_told(&told, one_container);
+        let (end, ended) = run_task::follow(&followed, &mut tell).await;
+        let exit_code = ended.iter().map(|one| one.exit_code).find(|code| *code != 0).unwrap_or(0);
+        let failure = match end {
+            End::Stopped => {
+                screen.tasks_ended(&args.place, tasks, &ended, exit_code, outputs.failure().as_ref());
+                return outputs.exit_code(exit_code);
+            }
+            End::Lost(failure) => failure,
+            End::Timeout(left) => {
+                self.leave(screen, &left, &format!("not ended after {} s", args.watch.timeout)).await
+            }
+            End::Interrupted(left) => self.leave(screen, &left, "stopped watching").await,
+        };
+        screen.tasks_ended(&args.place, tasks, &ended, failure.kind.exit_code(), Some(&failure));
+        Err(failure)
     }
-    for task in &left {
-        run_task::stop(caller, &args.place.cluster, task, "landfall deploy run-task --stop")
-            .await
-            .map_err(|error| error.into_failure("stopping the task"))?;
+
+    /// Leaves tasks that still run, or stops them where that was asked for: what is then to be told.
+    async fn leave(&self, screen: &Screen, left: &[String], why: &str) -> Failure {
+        if !self.args.stop {
+            return show::stopped_watching(left, &format!("{why}; the task goes on"))
+                .help("--stop stops it then; `aws ecs stop-task` does it now");
+        }
+        let cluster = &self.args.place.cluster;
+        for task in left {
+            screen.progress.begins(format!("stopping task {task}"));
+            let stopped = run_task::stop(self.caller, cluster, task, "landfall deploy run-task --stop").await;
+            screen.progress.answered();
+            if let Err(error) = stopped {
+                return denied::failure(error, &format!("{why}; stopping the task, which goes on: {task}"));
+            }
+        }
+        show::stopped_watching(left, &format!("{why}; the task was told to stop"))
     }
-    Err(show::stopped_watching(&left, &format!("{why}; the task was told to stop")))
 }
 
 fn input(
@@ -327,6 +377,10 @@ fn container_name(args: &RunTaskArgs, definition: &Definition) -> Result<String,
     let known = definition.containers();
     let quoted: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
     match (&args.container, known.as_slice()) {
+        (Some(name), _) if !definition.is_read() => Ok(name.clone()),
+        (None, _) if !definition.is_read() => Err(Failure::usage(
+            "which container? --container says it: ecs:DescribeTaskDefinition is not allowed here",
+        )),
         (Some(name), _) if known.contains(&name.as_str()) => Ok(name.clone()),
         (Some(name), _) => Err(Failure::usage(format!(
             "--container: {} has no container `{name}`; it has {}",

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use landfall_deliver::deploy::cause;
 use landfall_deliver::deploy::definition::short;
-use landfall_deliver::deploy::diff::{HIDDEN, Row};
+use landfall_deliver::deploy::diff::{HIDDEN, Row, Values, redacted};
 use landfall_deliver::deploy::logs::Tail;
 use landfall_deliver::deploy::plan::{Part, Plan};
 use landfall_deliver::deploy::roll::Begun;
+use landfall_deliver::deploy::rollback::Target;
 use landfall_deliver::deploy::run_task;
 use landfall_deliver::deploy::story::Standing;
 use landfall_deliver::deploy::verdict::Verdict;
@@ -19,9 +20,10 @@ use landfall_deliver::{Failure, FailureKind};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::progress::Progress;
 use super::roll_out::Ended;
 use super::{DeployFormat, PlaceArgs, report};
-use crate::ui::{self, BAD, BOLD, DIM, GOOD, styled};
+use crate::ui::{self, BAD, BOLD, DIM, GOOD, plain_text as plain, styled};
 
 /// Where it is shown.
 pub struct Screen {
@@ -31,15 +33,19 @@ pub struct Screen {
     column: Option<usize>,
     /// Why tasks stopped, as far as it was told.
     reasons: BTreeSet<String>,
+    /// What was done so far.
+    pub progress: Progress,
 }
 
 impl Screen {
     /// An empty one.
     pub fn new(format: DeployFormat) -> Self {
-        Self { format, began: Instant::now(), column: None, reasons: BTreeSet::new() }
+        let progress = Progress::default();
+        Self { format, began: Instant::now(), column: None, reasons: BTreeSet::new(), progress }
     }
 
-    fn is_json(&self) -> bool {
+    /// Whether a program reads it.
+    pub fn is_json(&self) -> bool {
         self.format == DeployFormat::Json
     }
 
@@ -47,10 +53,16 @@ impl Screen {
         ui::line(value);
     }
 
+    /// The last line, of which there is one.
+    fn report(&self, value: &Value) {
+        self.progress.is_told();
+        self.json(value);
+    }
+
     /// A task that failed; the same reason again is not told again.
     fn task_stopped(&mut self, service: &str, task: &str, reason: &str) {
         let is_new = self.reasons.insert(cause::without_ids(reason, task));
-        let reason = if is_new { reason } else { "as the one before" };
+        let reason = if is_new { plain(reason) } else { "as the one before".to_owned() };
         self.at(service, &format!("{} task {} stopped: {reason}", styled(BAD, "✗"), start(task)));
     }
 
@@ -89,13 +101,46 @@ impl Screen {
             show_part(plan, part);
         }
         for note in &plan.notes {
-            ui::line(format!("note: {note}"));
+            ui::line(format!("note: {}", plain(note)));
+        }
+    }
+
+    /// What a service would go back to, and how that was found.
+    pub fn way_back(&self, plan: &Plan, target: &Target, now: &[(String, String)]) {
+        if self.is_json() {
+            let mut value = report::plan(plan);
+            value["how"] = Value::from(target.how.as_str());
+            value["images"] =
+                report::images(&plan.parts.first().map_or(Vec::new(), |part| part.wanted.images()));
+            self.json(&value);
+            return;
+        }
+        for part in &plan.parts {
+            let name = styled(BOLD, part.name());
+            let old = part.old_name().unwrap_or_default();
+            ui::line(format!("{name}  {old} → {}, {}", short(&target.definition), target.how));
+            for (container, image) in part.wanted.images() {
+                let is_same = now.contains(&(container.clone(), image.clone()));
+                let text = if is_same { " (as now)" } else { "" };
+                ui::line(format!(
+                    "    {} {}.image  {}{text}",
+                    styled(DIM, "→"),
+                    plain(&container),
+                    plain(&image)
+                ));
+            }
+            let rows: Vec<&Row> = part.rows.iter().filter(|row| !row.path.ends_with(".image")).collect();
+            show_rows(&rows);
+        }
+        for note in &plan.notes {
+            ui::line(format!("note: {}", plain(note)));
         }
     }
 
     /// Nothing more happens.
     pub fn dry_run(&self, plan: &Plan) {
         if self.is_json() {
+            self.report(&report::dry_run(plan));
             return;
         }
         let is_nothing = plan.parts.iter().all(Part::is_nothing);
@@ -105,6 +150,7 @@ impl Screen {
 
     /// A revision was registered.
     pub fn registered(&self, arn: &str) {
+        self.progress.has_registered(arn);
         if self.is_json() {
             self.json(&json!({ "event": "registered", "taskDefinitionArn": arn }));
         } else {
@@ -113,9 +159,12 @@ impl Screen {
     }
 
     /// That was all that was asked for.
-    pub fn registered_only(&self, plan: &Plan, arns: &[String]) {
+    pub fn registered_only(&self, plan: &Plan, arns: &[String], failure: Option<&Failure>) {
         if self.is_json() {
-            self.json(&json!({ "event": "report", "taskDefinitionArn": arns.first() }));
+            self.report(&json!({
+                "event": "report", "services": [], "taskDefinitionArn": arns.first(),
+                "failure": failure.map(report::failure),
+            }));
             return;
         }
         let is_old = plan.parts.first().is_some_and(|part| part.existing.is_some());
@@ -130,6 +179,13 @@ impl Screen {
 
     /// A deployment has begun.
     pub fn begun(&self, begun: &Begun) {
+        if begun.is_updated {
+            self.progress.has(format!(
+                "updated service `{}` to {}",
+                begun.service,
+                short(&begun.definition_arn)
+            ));
+        }
         if self.is_json() {
             self.json(&report::begun(begun));
             return;
@@ -156,15 +212,6 @@ impl Screen {
         }
     }
 
-    /// The service is brought back by us.
-    pub fn rolling_back(&self, service: &str, to: &str) {
-        if self.is_json() {
-            self.json(&json!({ "event": "rollingBack", "service": service, "taskDefinitionArn": to }));
-        } else {
-            self.at(service, &format!("going back to {}", short(to)));
-        }
-    }
-
     /// Something happened.
     pub fn told(&mut self, told: &Told) {
         if self.is_json() {
@@ -175,20 +222,28 @@ impl Screen {
             Told::Counts { service, running: now, pending, desired, failed, older } => {
                 self.at(service, &running(*now, *desired, *pending, *failed, *older));
             }
-            Told::Event { service, message } => self.at(service, &styled(DIM, message)),
+            Told::Event { service, message } => self.at(service, &styled(DIM, plain(message))),
             Told::Stage { service, standing } => self.at(service, &stage(standing)),
             Told::Awaited { service, deployment, hook } => {
-                self.at(service, &format!("the hook is answered by {}", answer(deployment, hook)));
+                self.at(service, &format!("the hook is answered by {}", plain(&answer(deployment, hook))));
             }
             Told::TaskStopped { service, task, reason } => self.task_stopped(service, task, reason),
-            Told::Note { text } => self.at("", &format!("note: {text}")),
+            Told::GoingBack { service, to, how, images } => {
+                let images: Vec<String> =
+                    images.iter().map(|(name, image)| format!("{name} {image}")).collect();
+                let images =
+                    if images.is_empty() { String::new() } else { format!(" ({})", images.join(", ")) };
+                self.at(service, &format!("going back to {}{}, {how}", short(to), plain(&images)));
+            }
+            Told::Stays { service, why } => self.at(service, &format!("not brought back: {}", plain(why))),
+            Told::Note { text } => self.at("", &format!("note: {}", plain(text))),
         }
     }
 
     /// How it ended.
-    pub fn ended(&self, place: &PlaceArgs, ended: &[Ended]) {
+    pub fn ended(&self, place: &PlaceArgs, ended: &[Ended], failure: Option<&Failure>) {
         if self.is_json() {
-            self.json(&report::ended(ended, &place.infra));
+            self.report(&report::ended(ended, failure, &place.infra));
             return;
         }
         for ended in ended {
@@ -210,6 +265,7 @@ impl Screen {
 
     /// A task began.
     pub fn tasks_begun(&self, arns: &[String], definition: &str) {
+        self.progress.has_started(arns);
         if self.is_json() {
             self.json(&json!({ "event": "begun", "taskArns": arns, "taskDefinition": short(definition) }));
             return;
@@ -217,6 +273,13 @@ impl Screen {
         for arn in arns {
             let id = arn.rsplit('/').next().unwrap_or(arn);
             self.at("", &format!("task {id} of {} begins", short(definition)));
+        }
+    }
+
+    /// Nobody asked to wait for them.
+    pub fn tasks_left(&self, arns: &[String], definition: &str, failure: Option<&Failure>) {
+        if self.is_json() {
+            self.report(&report::tasks_left(arns, definition, failure));
         }
     }
 
@@ -230,26 +293,37 @@ impl Screen {
             run_task::Told::Status { task, status } => {
                 self.at("", &styled(DIM, format!("task {} {status}", start(task))));
             }
-            run_task::Told::Line { text, .. } if one_container => self.at("", &format!("│ {text}")),
-            run_task::Told::Line { container, text, .. } => self.at("", &format!("{container} │ {text}")),
-            run_task::Told::Note { text } => self.at("", &format!("note: {text}")),
+            run_task::Told::Line { text, .. } if one_container => self.at("", &format!("│ {}", plain(text))),
+            run_task::Told::Line { container, text, .. } => {
+                self.at("", &format!("{} │ {}", plain(container), plain(text)));
+            }
+            run_task::Told::Note { text } => self.at("", &format!("note: {}", plain(text))),
         }
     }
 
     /// How tasks ended.
-    pub fn tasks_ended(&self, place: &PlaceArgs, ended: &[run_task::Ended], exit_code: u8) {
+    pub fn tasks_ended(
+        &self,
+        place: &PlaceArgs,
+        arns: &[String],
+        ended: &[run_task::Ended],
+        exit_code: u8,
+        failure: Option<&Failure>,
+    ) {
         if self.is_json() {
-            self.json(&report::tasks(ended, exit_code, &place.infra));
+            self.report(&report::tasks(arns, ended, exit_code, failure, &place.infra));
             return;
         }
-        ui::line("");
+        if !ended.is_empty() {
+            ui::line("");
+        }
         for one in ended {
             let id = start(one.task.id());
             if one.exit_code == 0 {
                 ui::line(format!("{} task {id} ended with exit code 0", styled(GOOD, "✓")));
                 continue;
             }
-            ui::line(format!("{} task {id}: {}", styled(BAD, "✗"), one.reason));
+            ui::line(format!("{} task {id}: {}", styled(BAD, "✗"), plain(&one.reason)));
             let causes = landfall_deliver::deploy::cause::of(std::slice::from_ref(&one.task));
             if let Some(help) = causes.first().and_then(|cause| cause.help) {
                 ui::line(format!("  help: {help}"));
@@ -270,12 +344,17 @@ fn show_part(plan: &Plan, part: &Part) {
         None => ui::line(styled(BOLD, part.wanted.family())),
     }
     ui::line(format!("  {}", heading(part)));
-    let width = part.rows.iter().map(|row| row.path.chars().count()).max().unwrap_or(0).min(PATH_CHARS_MAX);
-    for row in &part.rows {
-        ui::line(format!("    {}", row_text(row, width)));
-    }
+    show_rows(&part.rows.iter().collect::<Vec<_>>());
     for (name, value) in settings(part) {
-        ui::line(format!("    {} service {name} {value}", styled(DIM, "→")));
+        let value = redacted(&name, &value, Values::Shown).to_string();
+        ui::line(format!("    {} service {name} {}", styled(DIM, "→"), plain(&value)));
+    }
+}
+
+fn show_rows(rows: &[&Row]) {
+    let width = rows.iter().map(|row| row.path.chars().count()).max().unwrap_or(0).min(PATH_CHARS_MAX);
+    for row in rows {
+        ui::line(format!("    {}", row_text(row, width)));
     }
 }
 
@@ -313,8 +392,9 @@ fn heading(part: &Part) -> String {
 }
 
 fn row_text(row: &Row, width: usize) -> String {
-    let path = format!("{:width$}", row.path);
-    match (&row.old, &row.new) {
+    let path = format!("{:width$}", plain(&row.path));
+    let (old, new) = (row.old.as_deref().map(plain), row.new.as_deref().map(plain));
+    match (old, new) {
         (Some(_), Some(new)) if new == HIDDEN => format!("{} {path}  changed {HIDDEN}", styled(DIM, "~")),
         (Some(old), Some(new)) => format!("{} {path}  {old} → {new}", styled(DIM, "~")),
         (None, Some(new)) => format!("{} {path}  {new}", styled(GOOD, "+")),
@@ -342,13 +422,13 @@ fn show_outcome(cluster: &str, outcome: &Outcome) {
         ui::line(format!("{} {service}  {definition} is stable  {count}{took}", styled(GOOD, "✓")));
         return;
     }
-    ui::line(format!("{} {service}  {}", styled(BAD, "✗"), headline(outcome, &took)));
+    ui::line(format!("{} {service}  {}", styled(BAD, "✗"), plain(&headline(outcome, &took))));
     for line in reasons(outcome) {
-        ui::line(format!("    {line}"));
+        ui::line(format!("    {}", plain(&line)));
     }
     show_tail(outcome);
     for help in helps(cluster, outcome) {
-        ui::line(format!("  help: {help}"));
+        ui::line(format!("  help: {}", plain(&help)));
     }
 }
 
@@ -390,7 +470,7 @@ fn headline(outcome: &Outcome, took: &str) -> String {
 
 /// A stage, where traffic goes, and what it waits for.
 fn stage(standing: &Standing) -> String {
-    let mut text = styled(BOLD, &standing.stage);
+    let mut text = styled(BOLD, plain(&standing.stage));
     if let Some(share) = standing.traffic {
         text.push_str(&format!("  {share} % of traffic to the new revision"));
     }
@@ -455,6 +535,7 @@ fn reasons(outcome: &Outcome) -> Vec<String> {
     for cause in &outcome.causes {
         lines.push(format!("{} × {}", cause.count, cause.reason));
     }
+    lines.extend(outcome.stays.as_ref().map(|why| format!("not brought back: {why}")));
     lines
 }
 
@@ -474,10 +555,12 @@ fn show_tail(outcome: &Outcome) {
                 stream.group, stream.name
             ));
             for line in lines {
-                ui::line(format!("    {} {}", styled(DIM, "│"), printable(line)));
+                ui::line(format!("    {} {}", styled(DIM, "│"), plain(line)));
             }
         }
-        Tail::Elsewhere(why) => ui::line(format!("    no log of `{container}` of task {task}: {why}")),
+        Tail::Elsewhere(why) => {
+            ui::line(format!("    no log of `{container}` of task {task}: {}", plain(why)));
+        }
     }
 }
 
@@ -528,11 +611,6 @@ fn tasks(count: u32) -> String {
 /// The start of a task's id, which is enough to find it.
 fn start(id: &str) -> &str {
     id.get(..ID_CHARS_SHOWN).unwrap_or(id)
-}
-
-/// A line of somebody else's, without what a terminal would obey.
-fn printable(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
 /// A failure in place of a task's end.

@@ -5,11 +5,12 @@ use landfall_deliver::deploy::definition::short;
 
 use super::Screen;
 use crate::cmd::deploy::report;
-use crate::ui::{self, BAD, BOLD, DIM, GOOD, styled};
+use crate::ui::{self, BAD, BOLD, DIM, GOOD, plain_text as plain, styled};
 
 impl Screen {
     /// CodeDeploy has accepted it.
     pub fn codedeploy_begun(&self, service: &str, id: &str, request: &Request, region: &str) {
+        self.progress.has(format!("created deployment {id} of CodeDeploy for service `{service}`"));
         if self.is_json() {
             self.json(&report::codedeploy_begun(service, id, request));
             return;
@@ -37,11 +38,11 @@ impl Screen {
         match told {
             Told::Status(status) => self.at(service, &format!("deployment {status}")),
             Told::Lifecycle { name, status, message } => {
-                let message = message.as_ref().map_or_else(String::new, |text| format!(": {text}"));
+                let message = message.as_ref().map_or_else(String::new, |text| format!(": {}", plain(text)));
                 self.at(service, &styled(DIM, format!("{name} {status}{message}")));
             }
             Told::TaskStopped { task, reason } => self.task_stopped(service, task, reason),
-            Told::Note(text) => self.at("", &format!("note: {text}")),
+            Told::Note(text) => self.at("", &format!("note: {}", plain(text))),
         }
     }
 }
@@ -49,7 +50,7 @@ impl Screen {
 /// How it ended for a service.
 pub(super) fn show(outcome: &Outcome) {
     let sign = if outcome.end.is_good() { styled(GOOD, "✓") } else { styled(BAD, "✗") };
-    ui::line(format!("\n{sign} {}  {}", styled(BOLD, &outcome.service), sentence(outcome)));
+    ui::line(format!("\n{sign} {}  {}", styled(BOLD, &outcome.service), plain(&sentence(outcome))));
     match &outcome.end {
         End::Failed { rolled_back_by: Some(by), .. } => {
             ui::line(format!("    deployment {by} brings back what ran"));
@@ -58,7 +59,7 @@ pub(super) fn show(outcome: &Outcome) {
             ui::line("  help: a longer --timeout, or `aws deploy stop-deployment` to end it");
         }
         End::Lost(failure) | End::NotCreated(failure) => {
-            failure.details.iter().for_each(|line| ui::line(format!("    {line}")));
+            failure.details.iter().for_each(|line| ui::line(format!("    {}", plain(line))));
         }
         _ => {}
     }

@@ -3,13 +3,14 @@
 import datetime
 import hashlib
 import hmac
+import json
 import urllib.error
 import urllib.parse
 import urllib.request
 import xml.etree.ElementTree
 
 import shapes
-from harness import REGION, ROLE, Skip
+from harness import REGION, ROLE, SERVER_SECONDS_MAX, Skip, until
 
 try:
     import boto3
@@ -88,11 +89,29 @@ def http(url, method="GET", body=None, headers=None):
     request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=30) as response:
+        with opener.open(request, timeout=SERVER_SECONDS_MAX) as response:
             return Answer(response)
     except urllib.error.HTTPError as error:
         with error:
             return Answer(error)
+
+
+def answers(url):
+    """The text that a server answers, which may have begun a moment ago and not listen yet."""
+
+    def ask():
+        try:
+            return http(url).text()
+        except OSError as error:
+            return error
+
+    return until(ask, lambda answer: isinstance(answer, str))
+
+
+def decisions(server, after=0, **filters):
+    """Records of the decision log that came after this one."""
+    query = urllib.parse.urlencode({"after": after, **filters})
+    return [json.loads(line) for line in http(f"{server.url}/_landfall/decisions?{query}").text().splitlines()]
 
 
 def form(bench, **fields):

@@ -5,8 +5,8 @@ import json
 
 import aws
 import ecs as of_ecs
-from ecs import ROOT_KEYS, ecs, service, until
-from harness import ACCOUNT, REGION, check, contains, same
+from ecs import ROOT_KEYS, ecs, service, wait
+from harness import ACCOUNT, REGION, check, contains, same, until
 
 
 def definition(client, family, **more):
@@ -61,11 +61,7 @@ def replaces(bench):
     refused = aws.refusal(client.update_service, cluster="shop", service="green", taskDefinition=second)
     same(refused[:2], ("InvalidParameterException", "Unable to update task definition on services with a CODE_DEPLOY deployment controller. Use AWS CodeDeploy to trigger a new deployment."))
     id = begin(deploy, "green", second, description="by a check")
-    busy = aws.refusal(lambda: begin(deploy, "green", second))
-    same(busy[:2], ("DeploymentLimitExceededException", f"The Deployment Group 'group' already has an active Deployment '{id}'"))
-    waiter = deploy.get_waiter("deployment_successful")
-    waiter.config.delay, waiter.config.max_attempts = 0.1, 200
-    waiter.wait(deploymentId=id)
+    wait(deploy, "deployment_successful", deploymentId=id)
     done = info(deploy, id)
     same((done["status"], done["creator"], done["description"], done["computePlatform"]), ("Succeeded", "user", "by a check", "ECS"))
     same(done["deploymentConfigName"], "CodeDeployDefault.ECSAllAtOnce")
@@ -96,6 +92,8 @@ def waits(bench):
     stopped = begin(deploy, "waits", second)
     until(lambda: info(deploy, stopped), lambda now: now["status"] == "Ready")
     same(len(service(client, "shop", "waits")["taskSets"]), 2)
+    busy = aws.refusal(lambda: begin(deploy, "waits", second))
+    same(busy[:2], ("DeploymentLimitExceededException", f"The Deployment Group 'group' already has an active Deployment '{stopped}'"))
     deploy.stop_deployment(deploymentId=stopped)
     undone = info(deploy, stopped)
     same(undone["status"], "Stopped")

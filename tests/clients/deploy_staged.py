@@ -1,29 +1,33 @@
 """`landfall deploy` on services whose deployments move in stages: blue/green, linear, canary, hooks and alarms.
-The server's waits pass sixty times as fast: two minutes of baking are two seconds."""
+What is to be seen lasts until it was seen: then its service's rules are changed, which hold for what goes on."""
 
 import shutil
-import subprocess
 
 import aws
-from deploy import CLUSTER, deploy, keys, user
-from ecs import ROOT_KEYS, completed, definition, service, until
-from harness import ACCOUNT, EXAMPLE, REGION, ROLE, check, contains, lacks, same
+from deploy import CLUSTER, deploy, deploying, user
+from ecs import ROOT_KEYS, completed, definition, service
+from harness import ACCOUNT, EXAMPLE, REGION, ROLE, check, contains, lacks, same, until
 
 LAMBDA = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:smoke"
 BALANCER = [{"targetGroupArn": f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/blue/1", "containerName": "web", "containerPort": 80}]
 
 
-def furnished(bench, **services):
-    """A hasty server with these services: each by its name and its deployment configuration."""
-    hasty = bench.beside("--time-lapse", "60")
-    client = aws.client(hasty, "ecs", ROOT_KEYS)
+def furnished(bench, *flags, **services):
+    """A server with these services: each by its name and its deployment configuration."""
+    beside = bench.beside(*flags)
+    client = aws.client(beside, "ecs", ROOT_KEYS)
     client.create_cluster(clusterName=CLUSTER)
     for name, rules in services.items():
         arn = definition(client, name, portMappings=[{"containerPort": 80}])
         client.create_service(cluster=CLUSTER, serviceName=name, taskDefinition=arn, desiredCount=1, deploymentConfiguration=rules)
     for name in services:
         until(lambda: service(client, CLUSTER, name), completed)
-    return hasty, client
+    return beside, client
+
+
+def change(client, name, **rules):
+    """Other rules for a service, and for the deployment that goes on."""
+    client.update_service(cluster=CLUSTER, service=name, deploymentConfiguration=rules)
 
 
 def story(client, name):
@@ -34,23 +38,28 @@ def story(client, name):
 
 @check("blue/green, linear and canary deployments are told stage by stage, and baking is not stable yet")
 def _(bench):
-    hasty, client = furnished(
+    linear = lambda minutes: {"stepPercent": 50.0, "stepBakeTimeInMinutes": minutes}
+    canary = lambda minutes: {"canaryPercent": 10.0, "canaryBakeTimeInMinutes": minutes}
+    beside, client = furnished(
         bench,
-        blue={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 2},
-        linear={"strategy": "LINEAR", "linearConfiguration": {"stepPercent": 50.0, "stepBakeTimeInMinutes": 2}},
-        canary={"strategy": "CANARY", "canaryConfiguration": {"canaryPercent": 10.0, "canaryBakeTimeInMinutes": 2}, "bakeTimeInMinutes": 2},
+        blue={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 20},
+        linear={"strategy": "LINEAR", "linearConfiguration": linear(20)},
+        canary={"strategy": "CANARY", "canaryConfiguration": canary(20), "bakeTimeInMinutes": 20},
     )
-    told = deploy(hasty, "--service", "blue,linear,canary", "--image", "nginx:1.29")
-    contains(
-        told,
-        [
-            "its rules let it wait 4 min besides: watched for 34 min at most",
-            "blue    BAKE_TIME  100 % of traffic to the new revision  2 min with both revisions",
-            "linear  PRODUCTION_TRAFFIC_SHIFT  50 % of traffic to the new revision  the next step in 2 min",
-            "canary  PRODUCTION_TRAFFIC_SHIFT  10 % of traffic to the new revision  all of it in 2 min",
-            "canary  BAKE_TIME  100 % of traffic to the new revision  2 min with both revisions",
-        ],
-    )
+    # Each stage in the order in which it is waited for, and what makes an end of it.
+    stages = [
+        ("linear  PRODUCTION_TRAFFIC_SHIFT  50 % of traffic to the new revision  the next step in 20 min", "linear", {"linearConfiguration": linear(0)}),
+        ("canary  PRODUCTION_TRAFFIC_SHIFT  10 % of traffic to the new revision  all of it in 20 min", "canary", {"canaryConfiguration": canary(0)}),
+        ("canary  BAKE_TIME  100 % of traffic to the new revision  20 min with both revisions", "canary", {"bakeTimeInMinutes": 0}),
+        ("blue    BAKE_TIME  100 % of traffic to the new revision  20 min with both revisions", "blue", {"bakeTimeInMinutes": 0}),
+    ]
+    with deploying(beside, "--service", "blue,linear,canary", "--image", "nginx:1.29") as running:
+        running.says("its rules let it wait 40 min besides: watched for 70 min at most")
+        for line, name, rules in stages:
+            running.has_said(line)
+            lacks(running.said, ["✓ canary", "✓ blue"], "what is told while it bakes")
+            change(client, name, **rules)
+        told = running.over()
     for name in ("blue", "linear", "canary"):
         contains(told, [f"✓ {name}  {name}:2 is stable  1 task running"])
         same(story(client, name)["status"], "SUCCESSFUL", name)
@@ -59,9 +68,9 @@ def _(bench):
 @check("a hook that fails rolls the deployment back, and that is what is told")
 def _(bench):
     hook = {"hookTargetArn": LAMBDA, "roleArn": f"arn:aws:iam::{ACCOUNT}:role/hooks", "lifecycleStages": ["POST_SCALE_UP"]}
-    hasty, client = furnished(bench, hooked={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0})
+    beside, client = furnished(bench, hooked={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0})
     client.update_service(cluster=CLUSTER, service="hooked", deploymentConfiguration={"strategy": "BLUE_GREEN", "lifecycleHooks": [hook]})
-    told = deploy(hasty, "--service", "hooked", "--image", "nginx:1.29", expect=1)
+    told = deploy(beside, "--service", "hooked", "--image", "nginx:1.29", expect=1)
     reason = f"lifecycle hook {LAMBDA} was not invoked at POST_SCALE_UP: there are no Lambda functions here."
     contains(told, ["✗ hooked  hooked:2 failed: ECS rolled the service back to hooked:1", reason])
     same(story(client, "hooked")["status"], "ROLLBACK_SUCCESSFUL")
@@ -70,62 +79,54 @@ def _(bench):
 @check("a hook that waits for a person is told with its answer: it goes on, goes back, or its time is up")
 def _(bench):
     pause = lambda **more: {"targetType": "PAUSE", "lifecycleStages": ["PRE_PRODUCTION_TRAFFIC_SHIFT"]} | more
-    timeout = {"timeoutConfiguration": {"timeoutInMinutes": 1, "action": "ROLLBACK"}}
-    hasty, client = furnished(bench, asked={"strategy": "BLUE_GREEN"}, late={"strategy": "BLUE_GREEN"})
-    rules = lambda hook: {"strategy": "BLUE_GREEN", "lifecycleHooks": [hook]}
-    client.update_service(cluster=CLUSTER, service="asked", deploymentConfiguration=rules(pause()))
-    client.update_service(cluster=CLUSTER, service="late", deploymentConfiguration=rules(pause(**timeout)))
+    timeout = lambda minutes: {"timeoutConfiguration": {"timeoutInMinutes": minutes, "action": "ROLLBACK"}}
+    beside, client = furnished(bench, asked={"strategy": "BLUE_GREEN"})
     for image, action, code, parts in [
         ("nginx:1.28", "CONTINUE", 0, ["✓ asked  asked:2 is stable"]),
         ("nginx:1.29", "ROLLBACK", 1, ["✗ asked  asked:3 failed: ECS rolled the service back to asked:2"]),
     ]:
         # An answered hook is asked anew by the next deployment.
-        client.update_service(cluster=CLUSTER, service="asked", deploymentConfiguration=rules(pause()))
-        command = [bench.landfall, "deploy", "--cluster", CLUSTER, "--service", "asked", "--image", image]
-        running = subprocess.Popen(command, env=hasty.environment(**keys(ROOT_KEYS)), stdout=subprocess.PIPE, text=True)
-        for line in running.stdout:
-            if "the hook is answered by" in line:
-                break
-        seen = story(client, "asked")
-        hook = seen["lifecycleHookDetails"][0]
-        same((hook["status"], hook["timeoutAction"], "expiresAt" in hook), ("AWAITING_ACTION", "ROLLBACK", True))
-        client.continue_service_deployment(serviceDeploymentArn=seen["serviceDeploymentArn"], hookId=hook["hookId"], action=action)
-        said = running.stdout.read()
-        contains(said, parts)
-        same(running.wait(), code, f"exit code\n{said}")
-    told = deploy(hasty, "--service", "late", "--image", "nginx:1.29", expect=1)
-    contains(told, ["waits for an answer to the hook, or goes back when the hook's time is up"])
-    contains(told, ["the hook is answered by `aws ecs continue-service-deployment --service-deployment-arn arn:aws:ecs:", "PRE_PRODUCTION_TRAFFIC_SHIFT timed out."])
+        change(client, "asked", lifecycleHooks=[pause()])
+        with deploying(beside, "--service", "asked", "--image", image) as running:
+            running.says("the hook is answered by")
+            seen = story(client, "asked")
+            hook = seen["lifecycleHookDetails"][0]
+            same((hook["status"], hook["timeoutAction"], "expiresAt" in hook), ("AWAITING_ACTION", "ROLLBACK", True))
+            client.continue_service_deployment(serviceDeploymentArn=seen["serviceDeploymentArn"], hookId=hook["hookId"], action=action)
+            contains(running.over(code), parts)
+    # Here a day is 24 minutes, and a minute is a second.
+    beside, client = furnished(bench, "--time-lapse", "60", late={"strategy": "BLUE_GREEN"})
+    change(client, "late", lifecycleHooks=[pause(**timeout(1440))])
+    with deploying(beside, "--service", "late", "--image", "nginx:1.29") as running:
+        running.says("waits for an answer to the hook, or goes back when the hook's time is up")
+        running.says("the hook is answered by `aws ecs continue-service-deployment --service-deployment-arn arn:aws:ecs:")
+        change(client, "late", lifecycleHooks=[pause(**timeout(1))])
+        contains(running.over(expect=1), ["PRE_PRODUCTION_TRAFFIC_SHIFT timed out."])
 
 
 @check("a deployment that is stopped while it bakes, with a way back and without, is told as what it is")
 def _(bench):
-    hasty, client = furnished(bench, goes={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 30}, stays={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 30})
+    beside, client = furnished(bench, goes={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 30}, stays={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 30})
     for name, stop, part in [
         ("goes", "ROLLBACK", "✗ goes  goes:2 failed: ECS rolled the service back to goes:1"),
         ("stays", "ABORT", "✗ stays  the deployment of stays:2 failed, and the service stays with it"),
     ]:
-        deploy(hasty, "--service", name, "--image", "nginx:1.29", "--no-wait")
+        deploy(beside, "--service", name, "--image", "nginx:1.29", "--no-wait")
         until(lambda: story(client, name), lambda seen: seen.get("lifecycleStage") == "BAKE_TIME")
-        command = [bench.landfall, "deploy", "--cluster", CLUSTER, "--service", name]
-        running = subprocess.Popen(command, env=hasty.environment(**keys(ROOT_KEYS)), stdout=subprocess.PIPE, text=True)
-        for line in running.stdout:
-            if "BAKE_TIME" in line:
-                break
-        client.stop_service_deployment(serviceDeploymentArn=story(client, name)["serviceDeploymentArn"], stopType=stop)
-        said = running.stdout.read()
-        contains(said, [part])
-        same(running.wait(), 1, f"exit code\n{said}")
+        with deploying(beside, "--service", name) as running:
+            running.says("BAKE_TIME")
+            client.stop_service_deployment(serviceDeploymentArn=story(client, name)["serviceDeploymentArn"], stopType=stop)
+            contains(running.over(expect=1), [part])
 
 
 @check("alarms are told as what they are there for, and without the permission the end is true all the same")
 def _(bench):
     alarms = {"alarmNames": ["web-5xx"], "enable": True, "rollback": True}
-    hasty, client = furnished(bench, watched={"strategy": "BLUE_GREEN", "alarms": alarms})
+    beside, client = furnished(bench, watched={"strategy": "BLUE_GREEN", "alarms": alarms})
     same(story(client, "watched")["alarms"], {"status": "MONITORING_COMPLETE", "alarmNames": ["web-5xx"], "triggeredAlarmNames": []})
     allowed = ["ecs:DescribeServices", "ecs:UpdateService", "ecs:RegisterTaskDefinition", "ecs:DescribeTaskDefinition"]
-    who = user(hasty, "no-stories", {"Effect": "Allow", "Action": allowed, "Resource": "*"})
-    told = deploy(hasty, "--service", "watched", "--image", "nginx:1.29", pair=who)
+    who = user(beside, "no-stories", {"Effect": "Allow", "Action": allowed, "Resource": "*"})
+    told = deploy(beside, "--service", "watched", "--image", "nginx:1.29", pair=who)
     contains(told, ["note: the deployment's stages can't be told: ecs:DescribeServiceDeployments is not allowed here", "✓ watched  watched:2 is stable"])
     lacks(told, ["BAKE_TIME"])
 

@@ -2,16 +2,15 @@
 engine: tasks say that they were not run, and deployments go on."""
 
 import json
-import time
 
 import aws
-from harness import ACCOUNT, REGION, Server, Wrong, check, contains, program, same
+from harness import ACCOUNT, LOOK_SECONDS, REGION, SERVER_SECONDS_MAX, Server, check, contains, program, same, until
 
 ROOT_KEYS = ("test", "test")
 CLUSTER = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/shop"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/github-oidc-role"
-# Longest time in which a service here becomes stable, in seconds.
-STABLE_SECONDS_MAX = 20
+# Neither one task less nor one more than one: nothing can move, and a deployment stays as it is until somebody acts.
+STUCK = {"minimumHealthyPercent": 100, "maximumPercent": 150}
 
 
 def ecs(bench, region=REGION):
@@ -29,21 +28,9 @@ def definition(client, family, image="nginx:1.27", **more):
 def wait(client, name, **what):
     """A waiter of boto3, in quick steps."""
     waiter = client.get_waiter(name)
-    waiter.config.delay = 0.1
-    waiter.config.max_attempts = STABLE_SECONDS_MAX * 10
+    waiter.config.delay = LOOK_SECONDS
+    waiter.config.max_attempts = int(SERVER_SECONDS_MAX / LOOK_SECONDS)
     waiter.wait(**what)
-
-
-def until(read, wanted):
-    """Reads until the answer is as wanted."""
-    deadline = time.monotonic() + STABLE_SECONDS_MAX
-    while True:
-        answer = read()
-        if wanted(answer):
-            return answer
-        if time.monotonic() > deadline:
-            raise Wrong(f"after {STABLE_SECONDS_MAX} s: {json.dumps(answer, default=str)}")
-        time.sleep(0.05)
 
 
 def service(client, cluster, name):
@@ -242,10 +229,11 @@ def stopped_by_hand(bench):
     client = ecs(bench)
     client.create_cluster(clusterName="shop")
     good = definition(client, "by-hand")
-    client.create_service(cluster="shop", serviceName="by-hand", taskDefinition=good, desiredCount=1)
+    client.create_service(cluster="shop", serviceName="by-hand", taskDefinition=good, desiredCount=1, deploymentConfiguration=STUCK)
     until(lambda: service(client, "shop", "by-hand"), completed)
     client.update_service(cluster="shop", service="by-hand", forceNewDeployment=True)
     running = service(client, "shop", "by-hand")["currentServiceDeployment"]
+    same(len(service(client, "shop", "by-hand")["deployments"]), 2, "deployments before it is told to stop")
     same(client.stop_service_deployment(serviceDeploymentArn=running)["serviceDeploymentArn"], running)
     read = lambda: client.describe_service_deployments(serviceDeploymentArns=[running])["serviceDeployments"][0]
     until(read, lambda story: story["status"] == "ROLLBACK_SUCCESSFUL")
@@ -257,22 +245,26 @@ def blue_green(bench):
     client = ecs(bench)
     client.create_cluster(clusterName="shop")
     first = definition(client, "colours")
+    # Each stage waits to be seen: at a hook for a person, and at the end by its bake time.
+    stages = ["PRE_SCALE_UP", "POST_SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT"]
+    hooks = [{"targetType": "PAUSE", "lifecycleStages": [stage]} for stage in stages]
     configuration = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0}
     client.create_service(cluster="shop", serviceName="colours", taskDefinition=first, desiredCount=1, deploymentConfiguration=configuration)
     until(lambda: service(client, "shop", "colours"), completed)
-    client.update_service(cluster="shop", service="colours", forceNewDeployment=True)
+    waiting = {"deploymentConfiguration": {"bakeTimeInMinutes": 60, "lifecycleHooks": hooks}}
+    client.update_service(cluster="shop", service="colours", forceNewDeployment=True, **waiting)
     arn = service(client, "shop", "colours")["currentServiceDeployment"]
-    seen = []
-
-    def read():
-        story = client.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
-        stage = story.get("lifecycleStage")
-        if stage and stage not in seen:
-            seen.append(stage)
-        return story
-
+    read = lambda: client.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
+    tasks = lambda: len(client.list_tasks(cluster="shop", serviceName="colours")["taskArns"])
+    for stage, running in zip(stages, (1, 2, 2, 2), strict=True):
+        story = until(read, lambda story: story.get("lifecycleHookDetails"))
+        same((story["status"], story["lifecycleStage"], tasks()), ("IN_PROGRESS", stage, running), "status, stage, tasks of both colours")
+        client.continue_service_deployment(serviceDeploymentArn=arn, hookId=story["lifecycleHookDetails"][0]["hookId"], action="CONTINUE")
+    until(read, lambda story: story.get("lifecycleStage") == "BAKE_TIME")
+    same((read()["status"], tasks()), ("IN_PROGRESS", 2), "status and tasks while it bakes")
+    client.update_service(cluster="shop", service="colours", deploymentConfiguration={"bakeTimeInMinutes": 0})
     until(read, lambda story: story["status"] == "SUCCESSFUL")
-    same([stage for stage in seen if stage in ("SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME")], ["SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME"])
+    until(tasks, lambda count: count == 1)
 
 
 @check("task sets have their share of an external service")
@@ -362,7 +354,7 @@ def fabfuel(bench):
     client.create_service(cluster="shop", serviceName="fabfuel", taskDefinition=first, desiredCount=1)
     until(lambda: service(client, "shop", "fabfuel"), completed)
     environment = bench.environment(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test")
-    done = bench.run(program("ecs"), "deploy", "shop", "fabfuel", "--tag", "1.28", "--timeout", "60", env=environment)
+    done = bench.run(program("ecs"), "deploy", "shop", "fabfuel", "--tag", "1.28", "--timeout", "600", env=environment)
     contains(done.stdout, ["Deployment successful"])
     now = service(client, "shop", "fabfuel")
     image = client.describe_task_definition(taskDefinition=now["taskDefinition"])["taskDefinition"]["containerDefinitions"][0]["image"]

@@ -1,14 +1,13 @@
 """ECS tasks that are really run: by an engine, from images of the local registry, as the roles that they have."""
 
+import contextlib
 import json
-import os
 import socket
-import time
 
 import aws
 from docker_engine import docker, engine
-from ecs import ROOT_KEYS, completed, service, until, wait
-from harness import ACCOUNT, REGION, Server, Skip, check, contains, program, same
+from ecs import ROOT_KEYS, completed, service, wait
+from harness import ACCOUNT, REGION, Server, Skip, check, contains, program, same, until
 
 STATE = {}
 
@@ -128,7 +127,17 @@ def place(bench):
 
 
 def containers(here):
-    return docker(here.bench, "ps", "--all", "--quiet", "--filter", "label=landfall.task").stdout.split()
+    """Containers of this server: the engine has others of other checks."""
+    return docker(here.bench, "ps", "--all", "--quiet", "--filter", f"label=landfall.address={here.server.url}").stdout.split()
+
+
+@contextlib.contextmanager
+def held_port():
+    """A port for the program above: it shares ports, and nobody who doesn't gets this one meanwhile."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 @check("a task runs, tells its exit code and its log, and leaves no container")
@@ -188,15 +197,16 @@ def _(bench):
 
 @check("a service answers on its port, its task has its role, and a deployment that exits at once is rolled back")
 def _(bench):
-    here = place(bench)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with held_port() as port:
+        answers_on(place(bench), port)
+
+
+def answers_on(here, port):
     good = here.define("web", "serve", str(port), portMappings=[{"containerPort": port}])
     breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
     here.ecs.create_service(cluster="prod", serviceName="web", taskDefinition=good, desiredCount=1, deploymentConfiguration=breaker)
     until(lambda: service(here.ecs, "prod", "web"), completed)
-    same(aws.http(f"http://127.0.0.1:{port}/").text(), "landed\n")
+    same(aws.answers(f"http://127.0.0.1:{port}/"), "landed\n")
     [arn] = here.ecs.list_tasks(cluster="prod", serviceName="web")["taskArns"]
     [task] = here.ecs.describe_tasks(cluster="prod", tasks=[arn])["tasks"]
     same(task["containers"][0]["networkBindings"][0]["hostPort"], port)
@@ -217,7 +227,7 @@ def _(bench):
         lambda: service(here.ecs, "prod", "web"), lambda now: completed(now) and now["deployments"][0]["id"] != failing
     )
     same(back["taskDefinition"], good)
-    same(aws.http(f"http://127.0.0.1:{port}/").text(), "landed\n")
+    same(aws.answers(f"http://127.0.0.1:{port}/"), "landed\n")
     stopped = here.ecs.list_tasks(cluster="prod", serviceName="web", desiredStatus="STOPPED")["taskArns"]
     codes = {task["containers"][0].get("exitCode") for task in here.ecs.describe_tasks(cluster="prod", tasks=stopped)["tasks"]}
     same(codes, {1})

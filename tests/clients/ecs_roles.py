@@ -8,10 +8,9 @@ import re
 
 import aws
 import golang
-from ecs import until
 from engine_between import ask
 from ecs_containers import Place, place
-from harness import ACCOUNT, HERE, REGION, add, contains, lacks, matches, same
+from harness import ACCOUNT, HERE, REGION, add, contains, lacks, matches, same, until
 
 ROLES = {"app": ["ecr:DescribeRepositories", "ecr:GetAuthorizationToken"], "other": ["ecs:ListClusters"]}
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/task-role:1"
@@ -104,19 +103,27 @@ def two_servers(bench, kind):
     """Two servers on one machine: each answers its own containers."""
     first, second = prepare(place(bench, kind)), prepare(Place(bench, kind))
     try:
-        tasks = [(here, here.start(define(here, "both", "sleep 1500 identity", "bridge"))) for here in (first, second)]
+        tasks = [(here, here.start(define(here, "both", "repeat identity", "bridge"))) for here in (first, second)]
+        said = lambda: [here.log(arn, "main") for here, arn in tasks]
         for here, arn in tasks:
+            here.running(arn)
+        # From here on both run: each asks again, and is answered.
+        counts = [len(lines) for lines in said()]
+        until(said, lambda logs: all(len(lines) > count for lines, count in zip(logs, counts, strict=True)))
+        for here, arn in tasks:
+            same(here.described(arn)["lastStatus"], "RUNNING")
+            here.ecs.stop_task(cluster="prod", task=arn)
             here.ended(arn)
-            same(here.log(arn, "main"), [f"identity arn:aws:sts::{ACCOUNT}:assumed-role/app/{arn.rpartition('/')[2]}"])
+            same(set(here.log(arn, "main")), {f"identity arn:aws:sts::{ACCOUNT}:assumed-role/app/{arn.rpartition('/')[2]}"})
     finally:
         second.server.stop()
 
 
 def renewed(bench, kind):
     """Credentials that end while a task runs: the SDK fetches others."""
-    here = prepare(Place(bench, kind, "--time-lapse", "3600"))
+    here = prepare(Place(bench, kind, "--time-lapse", "240"))
     try:
-        _, lines = log_of(here, "renewed", "key identity sleep 7000 key identity", "awsvpc")
+        _, lines = log_of(here, "renewed", "key identity outlive key identity", "awsvpc")
         same(lines[0] != lines[2], True, f"another key: {lines}")
         same(lines[1] == lines[3] and "assumed-role/app/" in lines[1], True, f"the same session name: {lines}")
     finally:
@@ -128,7 +135,7 @@ def metadata(bench, kind):
     tags = [{"key": "team", "value": "web"}]
     ports = [{"containerPort": 8080}]
     limits = {"cpu": "256", "memory": "512"}
-    command = "sleep 1500 metadata / metadata /task/stats metadata /taskWithTags metadata /nothing wait"
+    command = "running metadata / metadata /task/stats metadata /taskWithTags metadata /nothing wait"
     container = {"name": "main", "image": IMAGE, "command": command, "cpu": 10, "portMappings": ports, "dockerLabels": {"color": "blue"}}
     definition = here.define("described", [container], "awsvpc", **limits)
     [task] = here.ecs.run_task(cluster="prod", taskDefinition=definition, tags=tags, **here.vpc(definition))["tasks"]

@@ -1,5 +1,6 @@
 """What the checks have in common: a list of checks, clean processes, and a running `landfall serve`."""
 
+import contextlib
 import copy
 import dataclasses
 import difflib
@@ -7,9 +8,11 @@ import json
 import os
 import pathlib
 import queue
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,10 +29,18 @@ REGION = "ap-northeast-2"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/github-oidc-role"
 ISSUER = "https://token.actions.githubusercontent.com"
 
-# Longest time that one client may take, in seconds. Nothing waits for it when all is well.
-CLIENT_SECONDS_MAX = 120
-# Longest time in which a server has to be up, or gone.
-SERVER_SECONDS_MAX = 15
+# Longest time that one client may take, in seconds. Nothing waits for it when all is well, and a machine that is busy
+# with something else doesn't come near it.
+CLIENT_SECONDS_MAX = 600
+# Longest time in which a server has to be up, or gone, or has done what is waited for.
+SERVER_SECONDS_MAX = 120
+# Between two looks at something that is waited for, in seconds.
+LOOK_SECONDS = 0.05
+
+# Bound and not listening, for as long as this process lives: nobody else gets the port, and who comes is refused.
+UNHEARD = socket.socket()
+UNHEARD.bind(("127.0.0.1", 0))
+NOBODY = f"127.0.0.1:{UNHEARD.getsockname()[1]}"
 
 
 class Skip(Exception):
@@ -105,6 +116,40 @@ def matches(text, pattern, what="text"):
     return found
 
 
+def until(read, wanted, seconds_max=SERVER_SECONDS_MAX):
+    """Reads until the answer is as wanted; gives it."""
+    deadline = time.monotonic() + seconds_max
+    while True:
+        answer = read()
+        if wanted(answer):
+            return answer
+        if time.monotonic() > deadline:
+            raise Wrong(f"after {seconds_max} s it is {json.dumps(answer, default=str)}")
+        time.sleep(LOOK_SECONDS)
+
+
+def free_port():
+    """A port of loopback that nobody has, for a program that can't choose its own. It is none of those that the system
+    gives to whoever asks for any, so nobody gets it by chance meanwhile."""
+    ephemeral = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.sample(range(10_000, ephemeral), 100):
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("", port))
+            return port
+    raise Skip("no port is free here")
+
+
+def caller(listener):
+    """The connection of the client that comes next to a listening socket."""
+    listener.settimeout(SERVER_SECONDS_MAX)
+    try:
+        connection, _ = listener.accept()
+    except TimeoutError:
+        raise Wrong(f"nobody came within {SERVER_SECONDS_MAX} s") from None
+    connection.settimeout(SERVER_SECONDS_MAX)
+    return connection
+
+
 def program(name):
     """A client: from the virtual environment of this Python, or from the PATH."""
     beside = pathlib.Path(sys.executable).parent / name
@@ -151,20 +196,23 @@ class Bench:
 
     def run(self, *command, stdin=None, cwd=None, env=None, expect=0):
         """Runs a client to its end. Its output is in the message when the exit code isn't the expected one."""
-        done = subprocess.run(
-            [str(word) for word in command],
-            input=stdin,
-            cwd=cwd or self.dir,
-            env=env or self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=CLIENT_SECONDS_MAX,
-            start_new_session=True,
-        )
-        if expect is not None and done.returncode != expect:
-            shown = " ".join(str(word) for word in command)
-            raise Wrong(f"{shown}\n  exit code {done.returncode}, wanted {expect}\n{done.stdout}{done.stderr}")
-        return done
+        words = [str(word) for word in command]
+        streams = {"stdin": None if stdin is None else subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        own = {"cwd": cwd or self.dir, "env": env or self.environment(), "text": True, "start_new_session": True}
+        process = subprocess.Popen(words, **streams, **own)
+        try:
+            out, err = process.communicate(stdin, CLIENT_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            raise Wrong(f"{' '.join(words)}\n  was not over after {CLIENT_SECONDS_MAX} s") from None
+        finally:
+            end(process)
+        if expect is not None and process.returncode != expect:
+            raise Wrong(f"{' '.join(words)}\n  exit code {process.returncode}, wanted {expect}\n{out}{err}")
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def start(self, *command, cwd=None, env=None):
+        """Starts a client that goes on beside the check."""
+        return Running([str(word) for word in command], cwd or self.dir, env or self.environment())
 
     def token(self, *flags, repo="acme/web"):
         """A token from `landfall token github`."""
@@ -187,6 +235,80 @@ class Bench:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+def end(process):
+    """Ends a process that still runs, with all that it has started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+class Lines:
+    """The lines of a stream as they come, read by a thread of its own: a program that says nothing holds nobody up."""
+
+    def __init__(self, stream):
+        self.queue = queue.Queue()
+        threading.Thread(target=self._read, args=(stream,), daemon=True).start()
+
+    def _read(self, stream):
+        for line in stream:
+            self.queue.put(line)
+        # The end of the stream, as a file's.
+        self.queue.put("")
+
+    def next(self, seconds_max):
+        """The next line, or nothing at the end; `queue.Empty` when there is none in time."""
+        line = self.queue.get(timeout=max(0.0, seconds_max))
+        if not line:
+            # Whoever asks again is told the same.
+            self.queue.put(line)
+        return line
+
+
+class Running:
+    """A client that goes on beside the check. What it says on both streams is one text; `with` ends it in any case."""
+
+    def __init__(self, command, cwd, env):
+        self.shown, self.said = " ".join(command), ""
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        self.process = subprocess.Popen(command, cwd=cwd, env=env, text=True, start_new_session=True, **streams)
+        self.lines = Lines(self.process.stdout)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        end(self.process)
+
+    def _more(self, what, deadline):
+        try:
+            line = self.lines.next(deadline - time.monotonic())
+        except queue.Empty:
+            raise Wrong(f"{self.shown}\n  {what} within {CLIENT_SECONDS_MAX} s:\n{self.said}") from None
+        self.said += line
+        return line
+
+    def says(self, part):
+        """Waits for a line with this text."""
+        deadline = time.monotonic() + CLIENT_SECONDS_MAX
+        while part not in (line := self._more(f"did not say {part!r}", deadline)):
+            if not line:
+                raise Wrong(f"{self.shown}\n  ended, and did not say {part!r}:\n{self.said}")
+        return line
+
+    def has_said(self, part):
+        """The same, but that it may have said so before."""
+        if part not in self.said:
+            self.says(part)
+
+    def over(self, expect=0):
+        """Waits for its end; gives all that it has said."""
+        deadline = time.monotonic() + CLIENT_SECONDS_MAX
+        while self._more("was not over", deadline):
+            pass
+        same(self.process.wait(CLIENT_SECONDS_MAX), expect, f"exit code of {self.shown}\n{self.said}\n")
+        return self.said
+
+
 class Server:
     """`landfall serve --format json`: its first line says where it is, every further one is a decision."""
 
@@ -203,22 +325,19 @@ class Server:
             start_new_session=True,
         )
         self.errors = []
-        self.lines = queue.Queue()
+        self.lines = Lines(self.process.stdout)
         self.decisions = []
-        threading.Thread(target=self._read, args=(self.process.stdout, self.lines.put), daemon=True).start()
-        threading.Thread(target=self._read, args=(self.process.stderr, self.errors.append), daemon=True).start()
+        # What it says of itself; the pipe must not fill up.
+        told = threading.Thread(target=lambda: self.errors.extend(self.process.stderr), daemon=True)
+        told.start()
         try:
-            self.ready = json.loads(self.lines.get(timeout=SERVER_SECONDS_MAX))
-        except queue.Empty:
-            self.stop()
+            self.ready = json.loads(self.lines.next(SERVER_SECONDS_MAX))
+        except (queue.Empty, json.JSONDecodeError):
+            end(self.process)
+            told.join(SERVER_SECONDS_MAX)
             raise Wrong(f"`{' '.join(command)}` did not say that it is ready: {''.join(self.errors)}") from None
         self.url = self.ready["url"]
         self.address = self.url.removeprefix("http://")
-
-    @staticmethod
-    def _read(stream, take):
-        for line in stream:
-            take(line)
 
     def decision(self, request_id):
         """The record of one request in the decision log."""
@@ -228,9 +347,12 @@ class Server:
             if found:
                 return found[-1]
             try:
-                self.decisions.append(json.loads(self.lines.get(timeout=max(0.0, deadline - time.monotonic()))))
+                line = self.lines.next(deadline - time.monotonic())
             except queue.Empty:
-                raise Wrong(f"the decision log has no record of request {request_id}") from None
+                line = ""
+            if not line:
+                raise Wrong(f"the decision log has no record of request {request_id}")
+            self.decisions.append(json.loads(line))
 
     def stop(self):
         """Asks it to stop; gives its exit code."""
@@ -239,7 +361,7 @@ class Server:
         try:
             return self.process.wait(SERVER_SECONDS_MAX)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            end(self.process)
             raise Wrong("`landfall serve` did not stop when it was asked to") from None
 
 

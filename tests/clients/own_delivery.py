@@ -6,8 +6,8 @@ import sys
 
 import aws
 import javascript
-from ecs import ROOT_KEYS, completed, definition, service, until
-from harness import ACCOUNT, EXAMPLE, REGION, ROLE, ROOT, Wrong, check, contains, lacks, matches, program, same
+from ecs import ROOT_KEYS, completed, definition, service
+from harness import ACCOUNT, EXAMPLE, REGION, ROLE, ROOT, Wrong, check, contains, lacks, matches, program, same, until
 from images import allow, layout, role
 from login_faults import offered, stub
 

@@ -5,8 +5,8 @@ import json
 import aws
 from codedeploy import begin, place, revision
 from codedeploy import definition as definition_with_port
-from ecs import ROOT_KEYS, definition, ecs, until, wait
-from harness import ACCOUNT, REGION, check, same
+from ecs import ROOT_KEYS, definition, ecs, wait
+from harness import ACCOUNT, REGION, check, same, until
 
 # A user's operations on what no user here has: (operation, its arguments, the code).
 OF_NOBODY = [
@@ -102,7 +102,7 @@ def protection(bench):
 @check("an account's own configuration of CodeDeploy moves the traffic, and tags and names can be changed")
 def own_configuration(bench):
     client, deploy = place(bench, "own-config")
-    routing = {"type": "TimeBasedLinear", "timeBasedLinear": {"linearPercentage": 50, "linearInterval": 1}}
+    routing = {"type": "TimeBasedLinear", "timeBasedLinear": {"linearPercentage": 50, "linearInterval": 60}}
     deploy.create_deployment_config(deploymentConfigName="half", computePlatform="ECS", trafficRoutingConfig=routing)
     told = deploy.get_deployment_config(deploymentConfigName="half")["deploymentConfigInfo"]
     same((told["trafficRoutingConfig"], told["computePlatform"]), (routing, "ECS"))

@@ -71,6 +71,9 @@ import ecs_rehearsals  # noqa: F401
 import gitlab  # noqa: F401
 import operations  # noqa: F401
 
+# Longest time that one check may take, in seconds: whatever it waits for then never comes.
+CHECK_SECONDS_MAX = 3600
+
 # What may be missing in CI: an engine, or a network namespace, because not every machine lets one be had.
 OPTIONAL = {
     "docker engine",
@@ -97,6 +100,7 @@ def main():
         parser.error(f"{arguments.landfall} is not there; `cargo build -p landfall` makes it")
     # Whoever stops this leaves no server and no engine behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGALRM, time_is_up)
     bench = harness.Bench(arguments.landfall)
     try:
         bench.server = harness.Server(bench, "--infra", "examples/github-ecr/infra")
@@ -122,8 +126,13 @@ def run(bench, arguments):
     return counts
 
 
+def time_is_up(*_):
+    raise harness.Wrong(f"it was not over after {CHECK_SECONDS_MAX} s")
+
+
 def outcome(check, bench, complete):
     """Runs one check: how it went, and why."""
+    signal.alarm(CHECK_SECONDS_MAX)
     try:
         check.run(bench)
     except harness.Skip as reason:
@@ -134,6 +143,8 @@ def outcome(check, bench, complete):
         return "FAIL", str(reason)
     except Exception:
         return "FAIL", traceback.format_exc()
+    finally:
+        signal.alarm(0)
     return "ok", ""
 
 

@@ -3,8 +3,8 @@ destroy. The order is that of hashicorp/aws: internal/service/ecs. `terraform_go
 """
 
 import aws
-from harness import check, same
-from ecs import definition, until
+from harness import check, same, until
+from ecs import definition
 
 HOME = "444455556666"
 INCLUDED = ["TAGS", "CONFIGURATIONS", "SETTINGS"]

@@ -7,7 +7,7 @@ import re
 import aws
 import docker_engine
 from harness import ACCOUNT, Wrong, add, check, contains, program, same
-from images import PUSH, contents, copy, digest, layout, log_in, manifest_of, password, role, without
+from images import PUSH, contents, digest, layout, log_in, manifest_of, password, role, without
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 PLATFORMS = ("amd64", "arm64")

@@ -183,7 +183,7 @@ def services(image):
         env: {{ GREETING: hello from the service }}
         ports: ['8080']
         options: >-
-          --health-cmd "wget -q -O - http://127.0.0.1:8080/ || exit 1" --health-interval 1s --health-timeout 2s
+          --health-cmd "wget -q -O - http://127.0.0.1:8080/ || exit 1" --health-interval 1s --health-timeout 30s --health-retries 60
         command: sh -c 'mkdir /www && echo "$GREETING" >/www/index.html && httpd -f -p 8080 -h /www'
     steps:
       - run: |
@@ -202,8 +202,8 @@ def _(bench):
 
 @check("a service that never gets healthy fails its job, with its log")
 def _(bench):
-    workflow = services(busybox(bench)).replace("httpd -f -p 8080 -h /www", "echo broken; sleep 60")
-    workflow = workflow.replace("--health-timeout 2s", "--health-timeout 1s --health-retries 1")
+    workflow = services(busybox(bench)).replace("httpd -f -p 8080 -h /www", "echo broken; sleep 600")
+    workflow = workflow.replace("--health-retries 60", "--health-retries 3")
     said = rehearse(bench, workflow, expect=1)
     contains(said, ["its health check says unhealthy", "web: broken", "Failed to initialize container"])
     same(left_over(bench), [], "what is left in the engine")

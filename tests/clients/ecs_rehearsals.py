@@ -7,7 +7,7 @@ import tempfile
 
 import engines
 from docker_engine import engine
-from harness import ROOT, Wrong, add, check, contains, lacks, program, table
+from harness import ROOT, Wrong, add, check, contains, free_port, lacks, program, table
 from rehearsals import nothing_left, points_at, rehearsing, temporary_files
 
 EXAMPLE = ROOT / "examples/github-ecs"
@@ -22,7 +22,8 @@ def environment(bench, host=None):
 
 
 def example(bench, edits):
-    """A copy of the example with some texts replaced, each of which stands there exactly once."""
+    """A copy of the example with some texts replaced, each of which stands there exactly once. Its container listens on a
+    port that is free: without a bridge, that is one of the machine's."""
     place = pathlib.Path(tempfile.mkdtemp(prefix="example-", dir=bench.dir)) / "example"
     shutil.copytree(EXAMPLE, place)
     for name, old, new in edits:
@@ -30,6 +31,9 @@ def example(bench, edits):
         if text.count(old) != 1:
             raise Wrong(f"{name} has {text.count(old)} times {old!r}; the row needs it exactly once")
         (place / name).write_text(text.replace(old, new))
+    port = str(free_port())
+    for name in ("service/task-definition.json", "infra/service.tf"):
+        (place / name).write_text((place / name).read_text().replace("8080", port))
     return place
 
 
@@ -54,13 +58,15 @@ for each in table("ecs_faults.toml", "fault"):
 
 @check("with an engine the example works: the container runs, and answers on its port")
 def _(bench):
-    said = bench.run(bench.landfall, "rehearse", "examples/github-ecs", cwd=ROOT, env=environment(bench, engine(bench)))
+    place = example(bench, [])
+    said = bench.run(bench.landfall, "rehearse", "example", cwd=place.parent, env=environment(bench, engine(bench)))
     contains(said.stdout, ["the crossing works", "service shop/orders", "1 of 1 running, deployment successful", "answers HTTP 200"])
 
 
 def by_podman(bench):
     inner = environment(bench, engines.podman(bench))
-    said = bench.run(bench.landfall, "rehearse", "examples/github-ecs", cwd=ROOT, env=inner)
+    place = example(bench, [])
+    said = bench.run(bench.landfall, "rehearse", "example", cwd=place.parent, env=inner)
     contains(said.stdout, ["the crossing works", "1 of 1 running, deployment successful", "answers HTTP 200"])
     place = example(bench, [("service/task-definition.json", '"value": "8080"', '"value": "eighty"')])
     said = bench.run(bench.landfall, "rehearse", "example", cwd=place.parent, env=inner, expect=1)
@@ -73,7 +79,7 @@ add("ecs_podman_containers", "the example works, and a container that exits at o
 
 @check("the image is built and pushed with Docker as well")
 def _(bench):
-    workflow = EXAMPLE / "service/.github/workflows/deploy-docker.yml"
+    workflow = example(bench, []) / "service/.github/workflows/deploy-docker.yml"
     said = bench.run(bench.landfall, "rehearse", workflow, env=environment(bench, engine(bench)))
     contains(said.stdout, ["the crossing works", "answers HTTP 200"])
 

@@ -6,7 +6,7 @@ import json
 import shutil
 
 import aws
-from harness import ACCOUNT, REGION, ROOT, add, check, contains, lacks, matches, program, same
+from harness import ACCOUNT, NOBODY, REGION, ROOT, add, check, contains, lacks, matches, program, same
 
 ROOT_KEYS = ("test", "test")
 POD_TRUST = {
@@ -326,7 +326,7 @@ def usage(bench):
         (["--cluster", "pods", "--irsa"], 2, ["--role <ARN>"]),
         ([], 2, ["--cluster NAME is expected"]),
         (["--cluster", "pods", "--token-lifetime", "10"], 2, ["600..=86400"]),
-        (["--cluster", "pods", "--endpoint", "http://127.0.0.1:1"], 3, ["no `landfall serve` answers at http://127.0.0.1:1"]),
+        (["--cluster", "pods", "--endpoint", f"http://{NOBODY}"], 3, [f"no `landfall serve` answers at http://{NOBODY}"]),
     ]:
         done = bench.run(bench.landfall, "serve", "pod", *flags, "--", "true", expect=code)
         contains(done.stderr, parts, flags)

@@ -1,6 +1,10 @@
 """Container engines of the checks' own: Docker with a bridge, and Podman's service."""
 
+import ipaddress
+import json
 import os
+import random
+import secrets
 import shutil
 import subprocess
 import time
@@ -37,15 +41,27 @@ def docker_with_bridge(bench):
     ip = program("ip")
     if os.geteuid() != 0:
         raise Skip("a bridge needs root")
-    number = os.getpid() % 250
-    bridge = f"landfall{os.getpid() % 100_000}"
-    for words in (["link", "add", bridge, "type", "bridge"], ["address", "add", f"172.31.{number}.1/24", "dev", bridge], ["link", "set", bridge, "up"]):
+    bridge, subnet = f"landfall{secrets.token_hex(3)}", free_subnet(bench)
+    own = f"{subnet[1]}/{subnet.prefixlen}"
+    for words in (["link", "add", bridge, "type", "bridge"], ["address", "add", own, "dev", bridge], ["link", "set", bridge, "up"]):
         done = bench.run(ip, *words, expect=None)
         if done.returncode != 0:
             bench.run(ip, "link", "delete", bridge, expect=None)
             raise Skip(f"no bridge can be made here: {done.stderr.strip()}")
     bench.undo.append(lambda: bench.run(ip, "link", "delete", bridge, expect=None))
     return docker_engine.start(bench, bridge, "docker-bridge")
+
+
+def free_subnet(bench):
+    """A subnet that nothing on this machine has a route to, or an address in."""
+    routes = json.loads(bench.run(program("ip"), "-4", "-json", "route", "show", "table", "all").stdout or "[]")
+    taken = [ipaddress.ip_network(route["dst"], strict=False) for route in routes if route["dst"] != "default"]
+    subnets = list(ipaddress.ip_network("172.16.0.0/12").subnets(new_prefix=24))
+    random.shuffle(subnets)
+    for subnet in subnets:
+        if not any(subnet.overlaps(other) for other in taken):
+            return subnet
+    raise Skip("every subnet of 172.16.0.0/12 is in use here")
 
 
 def environment_path():

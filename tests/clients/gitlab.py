@@ -7,7 +7,7 @@ import pathlib
 import re
 import socket
 
-from harness import ROOT, Server, add, check, contains, lacks, program, same, table
+from harness import NOBODY, ROOT, Server, add, check, contains, lacks, program, same, table
 from rehearsals import example, nothing_left, points_at, rehearsing, temporary_files
 
 ISSUER = "https://gitlab.example.com"
@@ -106,10 +106,8 @@ def unreachable(listens):
         finally:
             signer.stop()
         gitlab = socket.create_server(("127.0.0.1", 0))
-        address = f"gitlab.example.com=127.0.0.1:{gitlab.getsockname()[1]}"
-        if not listens:
-            gitlab.close()
-        server = Server(bench, "--infra", "examples/gitlab/infra", "--issuer-address", address)
+        address = f"127.0.0.1:{gitlab.getsockname()[1]}" if listens else NOBODY
+        server = Server(bench, "--infra", "examples/gitlab/infra", "--issuer-address", f"gitlab.example.com={address}")
         try:
             said = assume(bench, server, token)
             contains(said.stderr, ["InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider"])

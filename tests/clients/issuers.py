@@ -9,13 +9,12 @@ import ssl
 import threading
 import time
 
-from harness import Wrong, check, contains, lacks, program, same
+from harness import NOBODY, check, contains, lacks, program, same
 
 HOST = "gitlab.example.test"
 ISSUER = f"https://{HOST}"
-# Longest time that STS waits for both documents, in seconds, and what may pass beside.
+# Longest time that STS waits for both documents, in seconds.
 STS_SECONDS = 5
-SPARE_SECONDS = 2
 MODULUS = base64.urlsafe_b64encode(b"\xc7" + b"\x35" * 255).decode().rstrip("=")
 KEY = {"kty": "RSA", "kid": "key-1", "alg": "RS256", "use": "sig", "n": MODULUS, "e": "AQAB"}
 DISCOVERY = {
@@ -184,16 +183,16 @@ def _(bench):
 @check("an issuer that says nothing is given up after the five seconds that AWS waits")
 def _(bench):
     began = time.monotonic()
-    with issuer(bench, keys=lambda over: over.wait(4 * STS_SECONDS)) as flags:
+    # It answers when the check is over: who waits for it waits too long.
+    with issuer(bench, keys=lambda over: over.wait()) as flags:
         said = looked_at(bench, flags, expect=1)
     contains(said, ["error[issuer-slow]", "longer than the 5000 ms that AWS waits", "TLS up after"])
-    if time.monotonic() - began > STS_SECONDS + SPARE_SECONDS:
-        raise Wrong("it took longer than AWS waits")
+    same(time.monotonic() - began >= STS_SECONDS, True, "it is given as long as AWS gives it")
 
 
 @check("an issuer that isn't there is an outside failure, and one on this machine can't be reached by AWS")
 def _(bench):
-    gone = looked_at(bench, ["--issuer-address", f"{HOST}=127.0.0.1:9"], expect=3)
+    gone = looked_at(bench, ["--issuer-address", f"{HOST}={NOBODY}"], expect=3)
     contains(gone, ["error[issuer-unreachable]", "no connection to", f"{ISSUER} could not be reached"])
     with issuer(bench) as flags:
         port = flags[1].rpartition(":")[2]

@@ -9,17 +9,14 @@ import os
 import pathlib
 import random
 import socket
-import time
 
 import aws
-from harness import ACCOUNT, REGION, Server, Wrong, check, same
+from harness import ACCOUNT, REGION, SERVER_SECONDS_MAX, Server, Skip, Wrong, check, same, until
 
 SEED = int(os.environ.get("LANDFALL_SEED", "20261127"))
 # Requests of each protocol.
 COUNT = int(os.environ.get("LANDFALL_REQUESTS", "1000"))
 ROOT = ("test", "test")
-# Longest time in which a server lets go of connections that have ended, in seconds.
-SETTLE_SECONDS_MAX = 20
 # Files that may be open afterwards and weren't before: the log's, and what the runtime keeps.
 FILES_MORE_MAX = 4
 # By how much more memory the server may hold at the end, in kilobytes: what the requests have made, and the allocator's keep.
@@ -118,7 +115,7 @@ class Attack:
         self.number += 1
         for fresh in (False, True):
             if self.connection is None or fresh:
-                self.connection = http.client.HTTPConnection(self.server.address, timeout=30)
+                self.connection = http.client.HTTPConnection(self.server.address, timeout=SERVER_SECONDS_MAX)
             try:
                 self.connection.request(method, path, body, headers)
                 answer = self.connection.getresponse()
@@ -200,7 +197,7 @@ def whole(attack):
     """Anything at all, on a connection of its own: an answer that is no failure, or none."""
     attack.number += 1
     host, _, port = attack.server.address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port)), timeout=SERVER_SECONDS_MAX) as connection:
         answer = b""
         try:
             connection.sendall(broken(attack.chance, WHOLE))
@@ -240,18 +237,12 @@ def begin(bench, attack):
 
 def settled(server, before):
     """Waits until the server has let go of what has ended."""
-    deadline = time.monotonic() + SETTLE_SECONDS_MAX
-    while (now := open_files(server)) > before + FILES_MORE_MAX:
-        if time.monotonic() > deadline:
-            raise Wrong(f"{now} files are open, and {before} were before")
-        time.sleep(0.05)
+    until(lambda: {"open files": open_files(server), "before": before}, lambda now: now["open files"] <= before + FILES_MORE_MAX)
 
 
 @check("thousands of broken requests in every protocol fail nobody but their senders, and leave nothing behind")
 def _(bench):
     if not pathlib.Path("/proc/self/fd").is_dir():
-        from harness import Skip
-
         raise Skip("open files are counted in /proc")
     server = Server(bench, "--infra", "examples/github-ecr/infra", "--offline")
     main, bench.server = bench.server, server

@@ -3,12 +3,11 @@
 import base64
 import concurrent.futures
 import json
-import subprocess
 
 import aws
 import containers
 import docker_engine
-from harness import ACCOUNT, REGION, check, contains, lacks, program, same
+from harness import ACCOUNT, NOBODY, REGION, check, contains, lacks, program, same
 from images import PUSH, contents, layout, manifest_of, role, without
 
 HELPER = "docker-credential-landfall"
@@ -171,7 +170,7 @@ def _(bench):
     first, again = (json.loads(ask(bench, one, "get", bench.server.address))["Secret"] for _ in range(2))
     same(again, first, "the password of the same keys")
     # Another session finds nothing of the first one's, also where nobody could be asked.
-    nobody = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
+    nobody = {"AWS_ENDPOINT_URL": f"http://{NOBODY}", "AWS_MAX_ATTEMPTS": "1"}
     same(json.loads(ask(bench, two, "list")), {}, "list of other keys")
     off = one | {"LANDFALL_ECR_CACHE": "off"}
     ask(bench, off | nobody, "get", OTHER, expect=1)
@@ -233,7 +232,7 @@ def _(bench):
     bench.run(*skopeo, f"oci:{source}:it", f"docker://{there}", env=own)
     docker = [program("docker"), "--host", host, "--config", auth]
     contains(bench.run(*docker, "pull", there, env=own).stdout, ["Downloaded newer image"], "docker pull")
-    refused = subprocess.run([*docker, "pull", there], env=with_helper(bench, ("", "", "")), capture_output=True, text=True)
+    refused = bench.run(*docker, "pull", there, env=with_helper(bench, ("", "", "")), expect=1)
     # Docker keeps to itself what its helper says.
     contains(refused.stderr, ["no basic auth credentials"], "docker pull without keys")
 

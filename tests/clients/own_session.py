@@ -2,10 +2,9 @@
 
 import json
 import signal
-import subprocess
 import sys
 
-from harness import ACCOUNT, CLIENT_SECONDS_MAX, REGION, ROLE, Wrong, check, contains, lacks, program, same
+from harness import ACCOUNT, REGION, ROLE, Wrong, check, contains, lacks, program, same
 
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/github-oidc-role/GitHubActions"
 WHO = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
@@ -60,14 +59,10 @@ def _(bench):
 def _(bench):
     bench.run(*from_token(bench, "exec", "--", "sh", "-c", "exit 42"), expect=42)
     bench.run(*from_token(bench, "exec", "--", "no-such-command"), expect=127)
-    command = [str(word) for word in from_token(bench, "exec", "--", sys.executable, "-c", UNTIL_TOLD)]
-    running = subprocess.Popen(command, env=bench.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    try:
-        same(running.stdout.readline(), "up\n", "first line")
-        running.send_signal(signal.SIGTERM)
-        same(running.wait(CLIENT_SECONDS_MAX), 9, "exit code")
-    finally:
-        running.kill()
+    with bench.start(*from_token(bench, "exec", "--", sys.executable, "-c", UNTIL_TOLD)) as running:
+        running.says("up")
+        running.process.send_signal(signal.SIGTERM)
+        same(running.over(expect=9), "up\n", "what is said")
 
 
 @check("a role that refuses the token starts no command, and is told at once with the token's claims")

@@ -6,7 +6,7 @@ import shutil
 import docker_actions
 from docker_actions import static_busybox
 from engines import runtime
-from harness import Skip, check, contains, lacks, program, same
+from harness import Skip, check, free_port, contains, lacks, program, same
 from rehearsals import rehearsing
 
 STORE = {}
@@ -55,6 +55,8 @@ def busybox(bench, place):
 
 def rehearse(bench, workflow, *flags, **more):
     variables = store(bench)
+    # Services are in this machine's network.
+    workflow = workflow.replace("8080", str(free_port()))
     said = docker_actions.rehearse(bench, workflow, *flags, host="", **more, **variables)
     left = podman(bench, "ps", "--all", "--quiet").stdout.split()
     left += [line for line in podman(bench, "images", "--format", "{{.Repository}}").stdout.splitlines() if "landfall-action" in line]
@@ -72,8 +74,8 @@ def _(bench):
 @check("a service that never gets healthy fails its job, with its log")
 def _(bench):
     store(bench)
-    workflow = docker_actions.services(STORE["image"]).replace("httpd -f -p 8080 -h /www", "echo broken; sleep 60")
-    workflow = workflow.replace("--health-timeout 2s", "--health-timeout 1s --health-retries 1")
+    workflow = docker_actions.services(STORE["image"]).replace("httpd -f -p 8080 -h /www", "echo broken; sleep 600")
+    workflow = workflow.replace("--health-retries 60", "--health-retries 3")
     said = rehearse(bench, workflow, expect=1)
     contains(said, ["its health check says unhealthy", "web: broken", "Failed to initialize container"])
 

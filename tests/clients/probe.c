@@ -10,6 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// What isn't there yet is waited for, a minute at most.
+#define TRIES 1200
+#define TRY_MICROSECONDS 50000
+
 static int code_of_term = 0;
 
 static void end(int signal) {
@@ -53,7 +57,7 @@ static in_addr_t address_of(const char *host) {
 }
 
 static int get(const char *host, int port) {
-    for (int tries = 0; tries < 100; tries++, usleep(50000)) {
+    for (int tries = 0; tries < TRIES; tries++, usleep(TRY_MICROSECONDS)) {
         struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = address_of(host)};
         int door = socket(AF_INET, SOCK_STREAM, 0);
         if (connect(door, (struct sockaddr *)&at, sizeof at) == 0) {
@@ -96,6 +100,7 @@ int main(int count, char **words) {
         else if (!strcmp(word, "say")) printf("%s\n", next), at++;
         else if (!strcmp(word, "env")) printf("%s=%s\n", next, getenv(next) ? getenv(next) : "nothing"), at++;
         else if (!strcmp(word, "sleep")) usleep(atoi(next) * 1000), at++;
+        else if (!strcmp(word, "await")) { for (int tries = 0; tries < TRIES && access(next, F_OK); tries++) usleep(TRY_MICROSECONDS); at++; }
         else if (!strcmp(word, "term")) code_of_term = atoi(next), signal(SIGTERM, end), at++;
         else if (!strcmp(word, "serve")) serve(atoi(next), then);
         else if (!strcmp(word, "get")) { if (get(next, atoi(then))) return 5; at += 2; }

@@ -8,7 +8,7 @@ import subprocess
 import aws
 import docker_engine
 from containers import multi_layout
-from harness import add, check, contains, program, same
+from harness import CLIENT_SECONDS_MAX, add, check, contains, program, same
 from images import contents, copy, layout, log_in, manifest_of, password, role
 from root_key import PUSH
 
@@ -72,7 +72,7 @@ def _(bench):
     same(push(bench, f"{file}.gz", name)["digest"], wanted, "digest of the compressed one")
     with open(file, "rb") as stream:
         words = [bench.landfall, "push", "--format", "json", "-", name]
-        done = subprocess.run(words, stdin=stream, env=environment(bench), capture_output=True, check=True, timeout=60)
+        done = subprocess.run(words, stdin=stream, env=environment(bench), capture_output=True, check=True, timeout=CLIENT_SECONDS_MAX)
     same(json.loads(done.stdout)[0]["digest"], wanted, "digest of the streamed one")
 
 

@@ -6,9 +6,8 @@ import os
 import signal
 import socket
 import subprocess
-import time
 
-from harness import SERVER_SECONDS_MAX, Skip, Wrong, check, contains, lacks, program, same
+from harness import SERVER_SECONDS_MAX, Skip, caller, check, contains, end, lacks, program, same
 from images import layout
 from login_faults import stub
 from push import environment
@@ -57,12 +56,14 @@ def _(bench):
             to = f"127.0.0.1:{silent.getsockname()[1]}/web:stopped"
             command = [bench.landfall, "push", "--dir", folder, to]
             running = subprocess.Popen(command, env=own, start_new_session=True, stderr=subprocess.PIPE, text=True)
-            # It has its layer, and asks what the registry has.
-            connection, _ = silent.accept()
-            connection.recv(1)
-            running.send_signal(number)
-            _, error = running.communicate(timeout=SERVER_SECONDS_MAX)
-            connection.close()
+            try:
+                # It has its layer, and asks what the registry has.
+                with caller(silent) as connection:
+                    connection.recv(1)
+                    running.send_signal(number)
+                    _, error = running.communicate(timeout=SERVER_SECONDS_MAX)
+            finally:
+                end(running)
             wanted = (-9, "") if number == signal.SIGKILL else (1, "error: stopped before the end\n")
             same((running.returncode, error), wanted, f"how it ends at {number.name}")
             same(list(place.iterdir()), [], f"files left by {number.name}")
@@ -87,36 +88,18 @@ def _(bench):
 
 @contextlib.contextmanager
 def plain_registry(bench):
-    """Debian's docker-registry; gives its address."""
+    """Debian's docker-registry, which chooses its port and says it; gives its address."""
     place = bench.dir / "plain-registry"
     place.mkdir(exist_ok=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
     (place / "config.yml").write_text(json.dumps({
         "version": 0.1,
-        "log": {"level": "error"},
+        "log": {"level": "info", "formatter": "json"},
         "storage": {"filesystem": {"rootdirectory": str(place / "data")}},
-        "http": {"addr": address},
+        "http": {"addr": "127.0.0.1:0"},
     }))
-    running = subprocess.Popen(
-        [program("docker-registry"), "serve", place / "config.yml"],
-        env=bench.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        ends = time.monotonic() + SERVER_SECONDS_MAX
-        host, _, port = address.partition(":")
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
-                break
-            if running.poll() is not None or time.monotonic() > ends:
-                raise Wrong("docker-registry doesn't answer")
-        yield address
-    finally:
-        running.terminate()
-        running.wait(SERVER_SECONDS_MAX)
+    with bench.start(program("docker-registry"), "serve", place / "config.yml") as running:
+        message = json.loads(running.says("listening on "))["msg"]
+        yield message.removeprefix("listening on ")
 
 
 @check("another registry than ECR: pushed with no login, mounted from a neighbour, not sent twice")

@@ -3,14 +3,12 @@
 import json
 import os
 import pathlib
-import queue
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 
 from harness import (
@@ -28,6 +26,7 @@ from harness import (
     program,
     same,
     table,
+    until,
 )
 
 
@@ -79,10 +78,9 @@ def points_at(output, place, wanted):
 
 
 def nothing_left(bench, before):
-    """Demands that no process and no temporary file of ours is left."""
-    same(processes(str(bench.temporary)), {}, "processes that are left")
-    left = sorted(path.name for path in bench.temporary.iterdir())
-    same(left, before, "temporary files that are left")
+    """Demands that no process and no temporary file of ours is left. What was told to end may take a moment."""
+    left = lambda: (processes(str(bench.temporary)), temporary_files(bench))
+    until(left, lambda now: now == ({}, before))
 
 
 def temporary_files(bench):
@@ -208,37 +206,16 @@ def stopped_by(name):
         place = example(bench, ["templates/.github/workflows/aws-ecr-deploy.yml", old, new])
         before = temporary_files(bench)
         command = [bench.landfall, "rehearse", "example", "--format", "json"]
-        process = subprocess.Popen(
-            command,
-            cwd=place.parent,
-            env=rehearsing(bench),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
-        lines = queue.Queue()
-        threading.Thread(target=lambda: [lines.put(line) for line in process.stdout], daemon=True).start()
-        try:
-            wait_for_sleep(process, lines, mark)
-            process.send_signal(getattr(signal, name))
-            process.wait(SERVER_SECONDS_MAX)
-        finally:
-            if process.poll() is None:
-                process.kill()
+        with bench.start(*command, cwd=place.parent, env=rehearsing(bench)) as running:
+            # Until the step's own process is there.
+            began = until(lambda: (running.process.poll(), len(processes(f"sleep {mark}"))), lambda now: now != (None, 0))
+            same(began, (None, 1), "exit code, and processes of the step")
+            running.process.send_signal(getattr(signal, name))
+            running.process.wait(SERVER_SECONDS_MAX)
         wait_until_gone(f"sleep {mark}")
         nothing_left(bench, before)
 
     return run
-
-
-def wait_for_sleep(process, lines, mark):
-    """Waits until the step's own process is there."""
-    deadline = time.monotonic() + SERVER_SECONDS_MAX
-    while not processes(f"sleep {mark}"):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise Wrong("the step did not begin: " + "".join(lines.queue))
-        time.sleep(0.02)
 
 
 def wait_until_gone(part):

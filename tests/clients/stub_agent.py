@@ -16,8 +16,10 @@ class Agent(http.server.BaseHTTPRequestHandler):
     """One that has nothing, or one that says nothing."""
 
     mode = "404"
+    asked = 0
 
     def do_GET(self):
+        Agent.asked += 1
         if self.mode == "hang":
             threading.Event().wait()
         self.send_response(404)
@@ -41,7 +43,7 @@ def main():
         threading.Thread(target=server.serve_forever, daemon=True).start()
     # Requests that hang are not waited for.
     code = subprocess.run(command).returncode
-    sys.stdout.flush()
+    print(f"agent: asked {Agent.asked} times", file=sys.stderr, flush=True)
     os._exit(code)
 
 

@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"sort"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -26,8 +25,14 @@ import (
 	"github.com/aws/smithy-go"
 )
 
+// Between two looks, or two calls.
+const pause = 100 * time.Millisecond
+
+// Where it is told to end.
+var told = make(chan os.Signal, 1)
+
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRetryMaxAttempts(1))
 	if err != nil {
@@ -35,6 +40,7 @@ func main() {
 		os.Exit(2)
 	}
 	words := os.Args[1:]
+	ends := time.Now()
 	for len(words) > 0 {
 		word := words[0]
 		words = words[1:]
@@ -57,10 +63,24 @@ func main() {
 		case "key":
 			out, err := cfg.Credentials.Retrieve(ctx)
 			say(word, err, func() string { return out.AccessKeyID })
-		case "sleep":
-			milliseconds, _ := strconv.Atoi(words[0])
-			time.Sleep(time.Duration(milliseconds) * time.Millisecond)
-			words = words[1:]
+			ends = out.Expires
+		case "outlive":
+			// The key that was told last.
+			time.Sleep(time.Until(ends))
+		case "repeat":
+			// The word that follows, until the program is told to end.
+			signal.Notify(told, syscall.SIGTERM)
+			select {
+			case <-told:
+				return
+			case <-time.After(pause):
+				words = append([]string{words[0], word}, words...)
+			}
+		case "running":
+			// Until the metadata says that the task runs.
+			for !isRunning() && ctx.Err() == nil {
+				time.Sleep(pause)
+			}
 		case "root":
 			cfg.Credentials = credentials.NewStaticCredentialsProvider("test", "test", "")
 		case "get", "post":
@@ -74,7 +94,6 @@ func main() {
 		case "address":
 			fmt.Println(word, os.Getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI"))
 		case "wait":
-			told := make(chan os.Signal, 1)
 			signal.Notify(told, syscall.SIGTERM)
 			<-told
 			return
@@ -110,6 +129,17 @@ func ask(method, url string) string {
 	defer answer.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(answer.Body, 200))
 	return fmt.Sprint(answer.StatusCode, " ", strings.TrimSpace(string(body)))
+}
+
+// isRunning asks the metadata of the task.
+func isRunning() bool {
+	answer, err := http.Get(os.Getenv("ECS_CONTAINER_METADATA_URI_V4") + "/task")
+	if err != nil {
+		return false
+	}
+	defer answer.Body.Close()
+	var task struct{ KnownStatus string }
+	return json.NewDecoder(answer.Body).Decode(&task) == nil && task.KnownStatus == "RUNNING"
 }
 
 // show writes each member of a JSON answer as a line of its own.

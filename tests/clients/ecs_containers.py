@@ -2,15 +2,14 @@
 
 import json
 import signal
-import socket
 import time
 import urllib.parse
 
 import aws
 import docker_engine
 import engines
-from engine_between import Between
 from ecs import ROOT_KEYS, wait
+from engine_between import Between, ask
 from harness import ACCOUNT, HERE, REGION, SERVER_SECONDS_MAX, Server, Skip, Wrong, add, contains, free_port, lacks, program, same, table, until
 
 # Each with a network for containers, but the last, which has only the machine's.
@@ -97,12 +96,7 @@ class Place:
         """What the engine has with this server's label: ids of containers, or names of volumes."""
         path = "/containers/json?all=true" if kind == "containers" else "/volumes?all=true"
         filters = urllib.parse.quote(json.dumps({"label": [f"landfall.address={self.server.url}"]}))
-        with socket.socket(socket.AF_UNIX) as door:
-            door.settimeout(SERVER_SECONDS_MAX)
-            door.connect(self.host.removeprefix("unix://"))
-            door.sendall(f"GET /v1.40{path}&filters={filters} HTTP/1.0\r\nHost: engine\r\n\r\n".encode())
-            answer = b"".join(iter(lambda: door.recv(65536), b""))
-        known = json.loads(answer.partition(b"\r\n\r\n")[2])
+        known = json.loads(ask(self.host, "GET", f"{path}&filters={filters}").partition(b"\r\n\r\n")[2])
         known = known["Volumes"] if isinstance(known, dict) else known
         return sorted(one.get("Id") or one.get("Name") for one in known or [])
 

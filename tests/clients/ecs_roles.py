@@ -8,8 +8,8 @@ import re
 
 import aws
 import golang
-from engine_between import ask
 from ecs_containers import Place, place
+from engine_between import ask
 from harness import ACCOUNT, HERE, REGION, add, contains, lacks, matches, same, until
 
 ROLES = {"app": ["ecr:DescribeRepositories", "ecr:GetAuthorizationToken"], "other": ["ecs:ListClusters"]}

@@ -4,6 +4,8 @@ import re
 import socket
 import threading
 
+from harness import CLIENT_SECONDS_MAX
+
 
 def ask(host, method, path, body=b""):
     """One call of an engine, as a server makes it: the whole answer."""
@@ -12,6 +14,7 @@ def ask(host, method, path, body=b""):
 
 def passed(host, request):
     with socket.socket(socket.AF_UNIX) as engine:
+        engine.settimeout(CLIENT_SECONDS_MAX)
         engine.connect(host.removeprefix("unix://"))
         engine.sendall(request)
         return b"".join(iter(lambda: engine.recv(65536), b""))
@@ -40,7 +43,10 @@ class Between:
 
     def _answer(self, connection):
         with connection:
-            head, _, body = self._read(connection)
+            asked = self._read(connection)
+            if asked is None:
+                return
+            head, body = asked
             method, path, _ = head.split(b"\r\n")[0].decode().split(" ")
             answer = self.when(method, path, body)
             try:
@@ -50,11 +56,16 @@ class Between:
 
     @staticmethod
     def _read(connection):
-        request = b""
-        while b"\r\n\r\n" not in request:
-            request += connection.recv(65536)
-        head, end, body = request.partition(b"\r\n\r\n")
-        length = re.search(rb"(?i)content-length: (\d+)", head)
-        while length and len(body) < int(length[1]):
-            body += connection.recv(65536)
-        return head, end, body
+        """Head and body of what is asked; None where the server goes away before its end."""
+        request, length = b"", None
+        while length is None or len(request) < length:
+            part = connection.recv(65536)
+            if not part:
+                return None
+            request += part
+            if length is None and b"\r\n\r\n" in request:
+                head = request.partition(b"\r\n\r\n")[0]
+                said = re.search(rb"(?i)content-length: (\d+)", head)
+                length = len(head) + 4 + (int(said[1]) if said else 0)
+        head, _, body = request.partition(b"\r\n\r\n")
+        return head, body

@@ -2,17 +2,17 @@
 to date, what it doesn't speak of stays, and a start that finds nothing to do changes nothing.
 """
 
+import contextlib
 import copy
+import http.client
 import json
 import shutil
 import signal
 import socket
-import subprocess
 import threading
-import time
 
 import aws
-from harness import ACCOUNT, EXAMPLE, ROLE, Server, check, contains, same
+from harness import ACCOUNT, EXAMPLE, ROLE, SERVER_SECONDS_MAX, Server, Wrong, check, contains, free_port, lacks, same
 from root_key import allow
 
 ROOT = ("test", "test")
@@ -249,11 +249,8 @@ def _(bench):
         same(told["deploymentConfigName"], "CodeDeployDefault.ECSLinear10PercentEvery1Minutes")
 
 
-SLOW_SECONDS = 0.5
-
-
 class SlowEngine:
-    """A container engine that takes its time, and says when it was first asked."""
+    """A container engine that answers when it is told to, and says when it was first asked."""
 
     def __init__(self, bench):
         self.path = bench.dir / "slow-engine.sock"
@@ -261,7 +258,7 @@ class SlowEngine:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(self.path))
         self.listener.listen()
-        self.asked = threading.Event()
+        self.asked, self.answers = threading.Event(), threading.Event()
         threading.Thread(target=self._refuse, daemon=True).start()
 
     def _refuse(self):
@@ -271,41 +268,41 @@ class SlowEngine:
             except OSError:
                 return
             self.asked.set()
-            time.sleep(SLOW_SECONDS)
-            connection.sendall(b"HTTP/1.0 500 no\r\n\r\n{}")
-            connection.close()
+            with connection, contextlib.suppress(OSError):
+                self.answers.wait()
+                connection.sendall(b"HTTP/1.0 500 no\r\n\r\n{}")
 
 
-def early(bench, engine):
-    """A server that has taken its port and not found out about its engine yet, and its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [bench.landfall, "serve", "--addr", f"127.0.0.1:{port}", "--format", "json", "--infra", EXAMPLE / "infra"]
-    environment = bench.environment(DOCKER_HOST=f"unix://{engine.path}")
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    bench.undo.append(process.kill)
-    if not engine.asked.wait(30):
-        raise AssertionError("the engine was not asked")
-    return process, ("127.0.0.1", port)
+@contextlib.contextmanager
+def early(bench):
+    """A server that has taken its port and waits for its engine, what is between them, and its address."""
+    engine, address = SlowEngine(bench), f"127.0.0.1:{free_port()}"
+    command = [bench.landfall, "serve", "--addr", address, "--format", "json", "--infra", EXAMPLE / "infra"]
+    with bench.start(*command, env=bench.environment(DOCKER_HOST=f"unix://{engine.path}")) as running:
+        if not engine.asked.wait(SERVER_SECONDS_MAX):
+            raise Wrong("the engine was not asked")
+        yield running, engine, address
 
 
 @check("serve --infra: who asks before the infra is made waits for it, and isn't told of an empty account")
 def who_asks_before_the_infra_is_made_waits_for_it(bench):
-    process, address = early(bench, SlowEngine(bench))
-    beside = copy.copy(bench)
-    beside.server = type("Early", (), {"url": "http://%s:%d" % address})
-    # Its port is there, so that it isn't told that nobody listens; and a first answer knows what Terraform describes.
-    providers = aws.client(beside, "iam", ROOT).list_open_id_connect_providers()["OpenIDConnectProviderList"]
-    contains(json.dumps(providers), ["oidc-provider/token.actions.githubusercontent.com"])
-    contains(process.stdout.readline(), ['"event":"ready"'])
-    process.send_signal(signal.SIGTERM)
-    same(process.wait(30), 0, "exit code")
+    with early(bench) as (running, engine, address):
+        beside = copy.copy(bench)
+        beside.server = type("Early", (), {"url": f"http://{address}"})
+        url = aws.client(beside, "iam", ROOT).generate_presigned_url("list_open_id_connect_providers", HttpMethod="GET")
+        # Its port is there, so that it isn't told that nobody listens; and a first answer knows what Terraform describes.
+        connection = http.client.HTTPConnection(address, timeout=SERVER_SECONDS_MAX)
+        connection.request("GET", url.removeprefix(f"http://{address}"))
+        engine.answers.set()
+        contains(connection.getresponse().read().decode(), ["oidc-provider/token.actions.githubusercontent.com"])
+        connection.close()
+        running.says('"event":"ready"')
+        running.process.send_signal(signal.SIGTERM)
+        running.over()
 
 
 @check("serve --infra: a server that is told to stop before it is ready ends")
 def a_server_that_is_told_to_stop_before_it_is_ready_ends(bench):
-    process, _ = early(bench, SlowEngine(bench))
-    process.send_signal(signal.SIGTERM)
-    same(process.wait(30), 0, "exit code")
-    same(process.stdout.read(), "", "output")
+    with early(bench) as (running, _, _):
+        running.process.send_signal(signal.SIGTERM)
+        lacks(running.over(), ['"event":"ready"'], "output")

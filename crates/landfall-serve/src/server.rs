@@ -238,6 +238,7 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
         ecs: crate::ecs::runner::Runner::default(),
         agent,
         fill_random: config.fill_random,
+        large_calls: tokio::sync::Semaphore::new(crate::world::LARGE_CALLS_MAX),
         settings: Settings {
             default_account: config.account,
             default_region: config.region,

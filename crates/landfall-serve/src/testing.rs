@@ -64,6 +64,7 @@ pub(crate) fn world_of(registry: RegistryMode, store: Store) -> TestWorld {
         ecs: crate::ecs::runner::Runner::default(),
         agent: crate::eks::agent::Agent::default(),
         fill_random: count,
+        large_calls: tokio::sync::Semaphore::new(crate::world::LARGE_CALLS_MAX),
         data: None,
         settings: Settings {
             default_account: account(),

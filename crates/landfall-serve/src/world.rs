@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use landfall_types::{AccountId, Secret, SourceMap};
+use tokio::sync::Semaphore;
 
 use crate::blobs::DirBlobs;
 use crate::clock::Clock;
@@ -18,6 +19,10 @@ use crate::vault::Vault;
 
 /// Fills a buffer with random bytes; given by the binary.
 pub type FillRandom = fn(&mut [u8]);
+
+/// Calls with a large body (a layer part, the longest manifests) that are in memory at a time. Others wait for their
+/// turn before anything of theirs is read.
+pub const LARGE_CALLS_MAX: usize = 4;
 
 /// The server's world. Shared by all requests.
 #[derive(Debug)]
@@ -52,6 +57,8 @@ pub struct World {
     pub agent: crate::eks::agent::Agent,
     /// Random bytes.
     pub fill_random: FillRandom,
+    /// Leave to have a large body of a call in memory; see [`LARGE_CALLS_MAX`].
+    pub large_calls: Semaphore,
     /// How this server is set up.
     pub settings: Settings,
     /// The data directory, which is this server's alone while it runs; none when all is in memory.

@@ -4,12 +4,101 @@
 //! A wrong type is a `SerializationException` whatever the service; a broken constraint is told in the
 //! service's own words, so the reader is given the function that says it.
 
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::error::{AwsError, Protocol, malformed};
 
 /// The largest JSON body that is read, in bytes: an image layer part of 20 MiB in base64 fits.
 pub const BODY_BYTES_MAX: usize = 29_360_128;
+
+/// The most values that a JSON body may hold, objects and arrays and what is in them counted: a value takes many times
+/// the memory of the byte that it can be written with. The most that a call has use for are those of
+/// `PutLogEvents`, three for each of 10,000 events.
+pub const VALUES_MAX: usize = 100_000;
+
+/// Reads JSON of at most [`VALUES_MAX`] values. Of members of one name the last one counts.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn read(body: &[u8]) -> Result<Value, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let left = Cell::new(VALUES_MAX);
+    let value = Counted(&left).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+/// A value, as long as there is room for it.
+#[derive(Clone, Copy)]
+struct Counted<'l>(&'l Cell<usize>);
+
+impl<'de> DeserializeSeed<'de> for Counted<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        match self.0.get().checked_sub(1) {
+            Some(left) => self.0.set(left),
+            None => return Err(D::Error::custom(format_args!("more than {VALUES_MAX} values"))),
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Counted<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any valid JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            map.insert(name, members.next_value_seed(self)?);
+        }
+        Ok(Value::Object(map))
+    }
+}
 
 /// How a service says that a member breaks a constraint: member, constraint.
 pub type Constraint = fn(&str, &str) -> AwsError;
@@ -59,7 +148,7 @@ impl Document {
         if body.is_empty() {
             return Ok(Self { members: Map::new(), constraint });
         }
-        match serde_json::from_slice(body) {
+        match read(body) {
             Ok(Value::Object(members)) => Ok(Self { members, constraint }),
             Ok(_) => Err(wrong("Start of structure or map expected")),
             Err(_) => Err(wrong("Unable to parse request")),
@@ -204,6 +293,30 @@ mod tests {
 
     fn document(text: &str) -> Document {
         Document::parse(text.as_bytes(), ecr_invalid_parameter).unwrap()
+    }
+
+    #[test]
+    fn a_body_is_read_as_it_stands_and_of_twice_the_last_counts() {
+        let text =
+            r#" {"a":[1,-2,2.5,18446744073709551615,true,null,"\u00e4\n",{}],"b":{"c":[[]]},"a ":"","b":1} "#;
+        let whole: Value = serde_json::from_str(text).unwrap();
+        let value = read(text.as_bytes()).unwrap();
+        assert_eq!((&value, value.to_string()), (&whole, whole.to_string()));
+        for broken in ["", "{", "[1,]", "{} {}", "{\"a\"}", "\"\\ud800\"", "1e999", "nul", "\u{0}"] {
+            let wanted = serde_json::from_slice::<Value>(broken.as_bytes()).unwrap_err();
+            assert_eq!(read(broken.as_bytes()).unwrap_err().to_string(), wanted.to_string(), "{broken}");
+        }
+        assert!(read("[".repeat(1000).as_bytes()).unwrap_err().to_string().contains("recursion limit"));
+    }
+
+    #[test]
+    fn a_body_has_only_so_many_values() {
+        let list = |count: usize| format!("[{}0]", "0,".repeat(count - 2));
+        assert!(read(list(VALUES_MAX).as_bytes()).is_ok());
+        let error = read(list(VALUES_MAX + 1).as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with("more than 100000 values"), "{error}");
+        let members = format!("{{{}\"a\":0}}", "\"a\":0,".repeat(VALUES_MAX));
+        assert!(read(members.as_bytes()).is_err());
     }
 
     #[test]

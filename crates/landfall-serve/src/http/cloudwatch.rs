@@ -55,7 +55,7 @@ fn handle_cbor(call: &ApiCall<'_>) -> Reply {
 fn handle_json(call: &ApiCall<'_>, operation: &str) -> Reply {
     let input = || match call.body {
         [] => Ok(Value::Object(Map::new())),
-        body => serde_json::from_slice(body)
+        body => landfall_wire::json::read(body)
             .map_err(|error| malformed(format!("the body is not JSON: {error}"), Protocol::Json10)),
     };
     match answer(call, operation, Protocol::Json10, input) {

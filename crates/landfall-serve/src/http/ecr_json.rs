@@ -89,7 +89,7 @@ async fn answer(call: &ApiCall<'_>, target: Target<'_>) -> Result<ecr::Reply, Aw
         .map_err(|refused| log_refused(call, service, operation, refused))?;
     check_region(face, &identified.region)?;
     let input =
-        if call.body.is_empty() { Ok(serde_json::json!({})) } else { serde_json::from_slice(call.body) };
+        if call.body.is_empty() { Ok(serde_json::json!({})) } else { landfall_wire::json::read(call.body) };
     let input = input.map_err(|error| {
         AwsError::new("SerializationException", 400, format!("the body is not JSON: {error}"))
     })?;

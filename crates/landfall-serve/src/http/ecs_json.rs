@@ -65,7 +65,7 @@ fn answer(
     let identified = authn::identify(call.world, &call.signed, service, Protocol::Json11, call.connection)
         .map_err(|refused| log_refused(call, service, operation, refused))?;
     let input =
-        if call.body.is_empty() { Ok(serde_json::json!({})) } else { serde_json::from_slice(call.body) };
+        if call.body.is_empty() { Ok(serde_json::json!({})) } else { landfall_wire::json::read(call.body) };
     let input = input.map_err(|error| {
         AwsError::new("SerializationException", 400, format!("the body is not JSON: {error}"))
     })?;

@@ -123,7 +123,7 @@ fn answer(call: &ApiCall<'_>, route: &Route) -> Result<Value, AwsError> {
 fn input(call: &ApiCall<'_>, route: &Route) -> Result<Value, AwsError> {
     let mut members = match call.body {
         [] => Map::new(),
-        body => match serde_json::from_slice(body) {
+        body => match landfall_wire::json::read(body) {
             Ok(Value::Object(members)) => members,
             Ok(_) => return Err(unreadable("an object is expected in the body")),
             Err(error) => return Err(unreadable(&format!("the body is not JSON: {error}"))),

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, HttpBody, to_bytes};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
 use landfall_wire::error::{AwsError, Protocol, Reply, render};
 use landfall_wire::hash::sha256_hex;
 use landfall_wire::oci::{RangeRequest, parse_range};
@@ -175,15 +176,12 @@ async fn aws(
     } else {
         UNSIGNED_BODY_BYTES_MAX
     };
-    let Ok(body) = to_bytes(body, limit).await else {
-        let whose = if is_signed && limit == UNSIGNED_BODY_BYTES_MAX {
-            ", the most of a caller whose key isn't known here"
-        } else {
-            ""
-        };
-        let message = format!("the body is larger than {limit} bytes{whose}, or ended early");
-        return refuse(&AwsError::new("RequestEntityTooLarge", 413, message));
+    // Held until the answer is there, and by nobody whose key isn't known.
+    let _turn = match limit > API_BODY_BYTES_MAX && is_larger(&body, API_BODY_BYTES_MAX) {
+        true => world.large_calls.acquire().await.ok(),
+        false => None,
     };
+    let Some(body) = read_body(body, limit).await else { return refuse(&not_read(limit, is_signed)) };
     let is_eks = eks_rest::is_path(parts.uri.path());
     // Only a signature covers it, and one stands in a header or in the query.
     let may_be_signed = is_signed || parts.uri.query().is_some();
@@ -215,11 +213,44 @@ fn signed_body_bytes_max(
     connection: &Connection,
     body: &Body,
 ) -> usize {
-    let is_large = body.size_hint().upper().is_none_or(|bytes| bytes > UNSIGNED_BODY_BYTES_MAX as u64);
-    if is_large && !authn::names_a_key(world, unread, connection) {
+    if is_larger(body, UNSIGNED_BODY_BYTES_MAX) && !authn::names_a_key(world, unread, connection) {
         return UNSIGNED_BODY_BYTES_MAX;
     }
     unread.header("x-amz-target").and_then(ecr_json::body_bytes_max).unwrap_or(API_BODY_BYTES_MAX)
+}
+
+/// Whether a body is, or may be, longer than so many bytes.
+fn is_larger(body: &Body, bytes: usize) -> bool {
+    body.size_hint().upper().is_none_or(|most| most > bytes as u64)
+}
+
+/// Reads a body of at most `bytes_max` into one piece of memory, without having it there twice on the way; none when it
+/// is longer or ends early.
+async fn read_body(mut body: Body, bytes_max: usize) -> Option<Vec<u8>> {
+    let said = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
+    if said > bytes_max {
+        return None;
+    }
+    let mut read = Vec::with_capacity(said);
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.ok()?.into_data() else { continue };
+        if piece.len() > bytes_max - read.len() {
+            return None;
+        }
+        read.extend_from_slice(&piece);
+    }
+    Some(read)
+}
+
+/// What is said of a body that was not read to its end.
+fn not_read(limit: usize, is_signed: bool) -> AwsError {
+    let whose = if is_signed && limit == UNSIGNED_BODY_BYTES_MAX {
+        ", the most of a caller whose key isn't known here"
+    } else {
+        ""
+    };
+    let message = format!("the body is larger than {limit} bytes{whose}, or ended early");
+    AwsError::new("RequestEntityTooLarge", 413, message)
 }
 
 /// Hands a call to the service that it is for.

@@ -122,6 +122,25 @@ fn a_body_has_a_size_and_a_strangers_a_smaller_one() {
 }
 
 #[test]
+fn a_json_body_has_only_so_many_values() {
+    let bench = Bench::new();
+    let list = format!("[{}0]", "0,".repeat(150_000));
+    for (service, operation) in [
+        ("ecr", "UploadLayerPart"),
+        ("ecr", "DescribeRepositories"),
+        ("ecs", "ListClusters"),
+        ("codedeploy", "ListApplications"),
+        ("logs", "DescribeLogGroups"),
+    ] {
+        let refused =
+            bench.call(&root(), service, Request::json(service, operation, &format!(r#"{{"x":{list}}}"#)));
+        let (code, message) = refused.fault();
+        assert_eq!(code, "SerializationException", "{service}");
+        assert!(message.contains("more than 100000 values"), "{message}");
+    }
+}
+
+#[test]
 fn what_cannot_be_understood_is_said_in_the_callers_protocol_and_logged() {
     let bench = Bench::new();
     for (request, status, code) in [

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use landfall_serve::world::{RegistryMode, RootKey};
+use landfall_serve::world::{LARGE_CALLS_MAX, RegistryMode, RootKey};
 use landfall_serve::{Limits, discovery};
 
 use crate::bench::{self, Bench, root};
@@ -61,6 +61,36 @@ fn a_body_may_be_slow_but_not_stand_still() {
     stream.read_exact(&mut first).unwrap();
     assert_ne!(&first, b"HTTP/1.1 413");
     assert!(healthy(&bench));
+}
+
+#[test]
+fn calls_with_large_bodies_take_turns() {
+    let bench = bench(Limits::default());
+    let free = || bench.server.world.large_calls.available_permits();
+    let head = |operation: &str, bytes: usize| {
+        format!(
+            "POST / HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {bytes}\r\nconnection: close\r\n\
+             x-amz-target: AmazonEC2ContainerRegistry_V20150921.{operation}\r\nx-amz-date: 20261001T120000Z\r\n\
+             authorization: AWS4-HMAC-SHA256 Credential=test/20261001/eu-west-1/ecr/aws4_request, \
+             SignedHeaders=host;x-amz-date;x-amz-target, Signature={}\r\n\r\n",
+            "0".repeat(64)
+        )
+    };
+    let begun: Vec<_> =
+        (0..LARGE_CALLS_MAX).map(|_| send(&bench, head("UploadLayerPart", 20 << 20).as_bytes())).collect();
+    while free() > 0 {
+        std::thread::yield_now();
+    }
+    // Small ones don't wait for them.
+    let small = send(&bench, format!("{}{}", head("UploadLayerPart", 2), "{}").as_bytes());
+    assert!(answer(small).contains("InvalidSignatureException"));
+    let mut next = send(&bench, head("PutImage", 2 << 20).as_bytes());
+    drop(begun);
+    next.write_all(&vec![b' '; 2 << 20]).unwrap();
+    assert!(answer(next).contains("InvalidSignatureException"), "its turn came");
+    while free() < LARGE_CALLS_MAX {
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -21,6 +21,8 @@ const RECORDS_MAX: usize = 10_000;
 /// What the kept records may weigh together, in bytes as [`weight`] estimates them: anyone who can connect
 /// can be refused, and what they sent is in the record.
 const RECORDS_BYTES_MAX: usize = 16 << 20;
+/// Forgotten records that wait for [`DecisionLog::give_back`]; with more, a call gives them back before its answer.
+const FORGOTTEN_MAX: usize = 16;
 /// Longest operation, caller, resource or message in a record, in characters; longer ones are cut.
 const TEXT_CHARS_MAX: usize = 2_048;
 
@@ -153,6 +155,7 @@ struct Inner {
     records: VecDeque<Kept>,
     bytes: usize,
     followers: Followers,
+    forgotten: Vec<Kept>,
 }
 
 /// A record that can be asked for, with its [`weight`].
@@ -198,9 +201,20 @@ impl DecisionLog {
         inner.last += 1;
         record.sequence = inner.last;
         let record = Arc::new(record);
-        let forgotten = inner.keep(Kept { record: Arc::clone(&record), bytes });
+        inner.keep(Kept { record: Arc::clone(&record), bytes });
+        let surplus = inner.forgotten.len() > FORGOTTEN_MAX;
+        let forgotten = if surplus { std::mem::take(&mut inner.forgotten) } else { Vec::new() };
         inner.followers.tell(&record);
         // A record is many small pieces: others need not wait until all are given back.
+        drop(inner);
+        drop(forgotten);
+    }
+
+    /// Gives back the memory of records that had to go for newer ones. They are many small pieces, and whoever has
+    /// sent its answer has the time; when others use the log now, a later caller does it.
+    pub fn give_back(&self) {
+        let Ok(mut inner) = self.inner.try_lock() else { return };
+        let forgotten = std::mem::take(&mut inner.forgotten);
         drop(inner);
         drop(forgotten);
     }
@@ -312,17 +326,15 @@ impl Inner {
         self.records.iter().map(|kept| &kept.record)
     }
 
-    /// Keeps a record, and gives those that had to go for it.
-    fn keep(&mut self, record: Kept) -> Vec<Kept> {
+    /// Keeps a record; those that have to go for it wait to be given back.
+    fn keep(&mut self, record: Kept) {
         self.bytes += record.bytes;
         self.records.push_back(record);
-        let mut forgotten = Vec::new();
         while self.records.len() > RECORDS_MAX || self.bytes > RECORDS_BYTES_MAX {
             let Some(oldest) = self.records.pop_front() else { break };
             self.bytes = self.bytes.saturating_sub(oldest.bytes);
-            forgotten.push(oldest);
+            self.forgotten.push(oldest);
         }
-        forgotten
     }
 }
 
@@ -419,6 +431,20 @@ mod tests {
         assert!(kept.len() < 400, "{}", kept.len());
         assert_eq!(kept.last().unwrap().sequence, 1_000);
         assert_eq!(kept.last().unwrap().caller.chars().count(), TEXT_CHARS_MAX + 1);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_given_back() {
+        let log = DecisionLog::new();
+        log.add(Timestamp(0), refusal("first", ""));
+        let first = Arc::downgrade(&log.after(0)[0]);
+        (0..RECORDS_MAX).for_each(|_| log.add(Timestamp(0), refusal("later", "")));
+        assert_eq!((log.after(0).len(), first.strong_count()), (RECORDS_MAX, 1));
+        log.give_back();
+        assert_eq!(first.strong_count(), 0);
+        let second = Arc::downgrade(&log.after(0)[0]);
+        (0..FORGOTTEN_MAX + 2).for_each(|_| log.add(Timestamp(0), refusal("later", "")));
+        assert_eq!(second.strong_count(), 0, "nobody gave it back");
     }
 
     #[test]

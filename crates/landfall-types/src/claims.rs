@@ -33,6 +33,11 @@ impl Claims {
         Self::default()
     }
 
+    /// These claims, of which no name occurs twice.
+    pub fn of(claims: Vec<(String, ClaimValue)>) -> Self {
+        Self(Arc::new(claims))
+    }
+
     /// Sets a claim; the last value of a repeated name counts (as STS does, by observation).
     pub fn set(&mut self, name: impl Into<String>, value: ClaimValue) {
         let name = name.into();

@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::patience::{PatientBody, PatientStream};
+use super::turns::Turns;
 use crate::door::Passed;
 use crate::world::World;
 
@@ -64,6 +65,8 @@ pub(crate) enum Leads {
     Task(Arc<str>, IpAddr),
 }
 
+/// How often a connection goes on at once when it has woken itself.
+const TURNS_MAX: usize = 4;
 /// How long to wait when the system has no file descriptor for a connection.
 const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(200);
 
@@ -130,6 +133,7 @@ async fn connection(
     // Answers are written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
     let flow = world.blobs.flow.clone();
+    let log = Arc::clone(&world);
     let answer = service_fn(move |request: Request<Incoming>| {
         let (world, leads) = (Arc::clone(&world), leads.clone());
         async move {
@@ -152,11 +156,12 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_wait)
         .max_buf_size(limits.header_bytes_max);
-    let mut connection = pin!(builder.serve_connection(io, answer));
+    let connection = pin!(builder.serve_connection(io, answer));
+    let mut connection = Turns::new(connection, TURNS_MAX, move || log.log.give_back());
     // How a connection ends is the client's business: it has gone away, or was told what is wrong.
     tokio::select! {
-        _ = connection.as_mut() => return,
-        () = told(&mut stop) => connection.as_mut().graceful_shutdown(),
+        _ = &mut connection => return,
+        () = told(&mut stop) => connection.inner().graceful_shutdown(),
     }
     let _ = connection.await;
 }

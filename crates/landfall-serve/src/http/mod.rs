@@ -17,6 +17,7 @@ pub(crate) mod listener;
 mod patience;
 mod query;
 mod sts_query;
+mod turns;
 
 use std::net::IpAddr;
 use std::sync::Arc;

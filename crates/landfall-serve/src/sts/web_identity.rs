@@ -173,12 +173,14 @@ fn finish(
     check_signature(world, provider, token, found)?;
     identity.check_role(input.role_arn)?;
     let role = find_role(world, *account, &input.role)?;
-    let keys = web_identity::condition_keys(&provider.issuer.host_and_path(), identity);
-    let exchange = Exchange { world, asked, role: &role, provider, identity, keys: &keys, input };
-    let (decision, request) = exchange.check_trust()?;
+    let host = provider.issuer.host_and_path();
+    let keys = web_identity::condition_keys(&host, identity);
+    let federated_keys = kept_keys(&host, &keys);
+    let exchange = Exchange { world, asked, role: &role, provider, identity, input };
+    let (decision, request) = exchange.check_trust(keys)?;
     exchange.check_duration()?;
     let policies = passed_policies(world, *account, input.policy, &input.policy_arns)?;
-    let assumed = exchange.issue(policies, *now)?;
+    let assumed = exchange.issue(policies, federated_keys, *now)?;
     Ok((assumed, decision, request))
 }
 
@@ -189,6 +191,15 @@ pub fn trust_layers(role: &Role) -> Layers<'_> {
     Layers { trust, ..Layers::default() }
 }
 
+/// What a session keeps of what a trust policy can see of the token: these three claims (observed).
+fn kept_keys(host: &str, keys: &[(String, Vec<String>)]) -> Vec<(String, Vec<String>)> {
+    let is_kept = |name: &str| {
+        let claim = name.strip_prefix(host).and_then(|rest| rest.strip_prefix(':'));
+        matches!(claim, Some("aud" | "sub" | "amr"))
+    };
+    keys.iter().filter(|(name, _)| is_kept(name)).cloned().collect()
+}
+
 /// An exchange whose token has been verified.
 struct Exchange<'a> {
     world: &'a World,
@@ -196,8 +207,6 @@ struct Exchange<'a> {
     role: &'a Role,
     provider: &'a Provider,
     identity: &'a WebIdentity,
-    /// What a trust policy can see of the token.
-    keys: &'a [(String, Vec<String>)],
     input: &'a AssumeRoleInput<'a>,
 }
 
@@ -324,25 +333,32 @@ fn find_role(world: &World, account: AccountId, role_arn: &Arn) -> Result<Arc<Ro
 }
 
 impl Exchange<'_> {
-    fn check_trust(&self) -> Result<(Decision, Request), Refusal> {
+    /// Asks the trust policy, with what it can see of the token.
+    fn check_trust(&self, keys: Vec<(String, Vec<String>)>) -> Result<(Decision, Request), Refusal> {
         let layers = trust_layers(self.role);
-        let assume = self.decide(&layers, "sts:AssumeRoleWithWebIdentity")?;
+        let (decision, request) =
+            self.decide(&layers, "sts:AssumeRoleWithWebIdentity", self.context(keys))?;
         if !self.identity.session_tags.is_empty() {
-            self.decide(&layers, "sts:TagSession")?;
+            self.decide(&layers, "sts:TagSession", request.context.clone())?;
         }
         if self.identity.source_identity.is_some() {
-            self.decide(&layers, "sts:SetSourceIdentity")?;
+            self.decide(&layers, "sts:SetSourceIdentity", request.context.clone())?;
         }
-        Ok(assume)
+        Ok((decision, request))
     }
 
-    fn decide(&self, layers: &Layers<'_>, action: &str) -> Result<(Decision, Request), Refusal> {
+    fn decide(
+        &self,
+        layers: &Layers<'_>,
+        action: &str,
+        context: Context,
+    ) -> Result<(Decision, Request), Refusal> {
         let request = Request {
             principal: Principal::Federated { provider: self.provider.arn.to_string() },
             action: action.to_owned(),
             resource: self.role.arn.to_string(),
             resource_account: self.role.arn.account.clone(),
-            context: self.context(),
+            context,
         };
         let decision = decide(layers, &request);
         if decision.is_allowed() {
@@ -355,7 +371,7 @@ impl Exchange<'_> {
 
     /// The condition keys of an exchange.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif>
-    fn context(&self) -> Context {
+    fn context(&self, keys: Vec<(String, Vec<String>)>) -> Context {
         let identity = self.identity;
         let mut context = Context::new();
         let now = self.world.clock.now();
@@ -381,8 +397,8 @@ impl Exchange<'_> {
         if !identity.transitive_tag_keys.is_empty() {
             context.set_all("sts:TransitiveTagKeys", identity.transitive_tag_keys.clone());
         }
-        for (name, values) in self.keys.iter().chain(self.asked.keys) {
-            context.set_all(name.as_str(), values.clone());
+        for (name, values) in keys.into_iter().chain(self.asked.keys.iter().cloned()) {
+            context.set_all(name, values);
         }
         context
     }
@@ -395,14 +411,12 @@ impl Exchange<'_> {
         Err(super::session_too_long(self.role, seconds))
     }
 
-    fn issue(&self, policies: Option<PassedPolicies>, now: Timestamp) -> Result<Assumed, Refusal> {
-        let host = self.provider.issuer.host_and_path();
-        // Of the claims, only these three stay in the session (observed).
-        let is_kept = |name: &str| {
-            let claim = name.strip_prefix(host.as_str()).and_then(|rest| rest.strip_prefix(':'));
-            matches!(claim, Some("aud" | "sub" | "amr"))
-        };
-        let federated_keys = self.keys.iter().filter(|(name, _)| is_kept(name)).cloned().collect();
+    fn issue(
+        &self,
+        policies: Option<PassedPolicies>,
+        federated_keys: Vec<(String, Vec<String>)>,
+        now: Timestamp,
+    ) -> Result<Assumed, Refusal> {
         let session = Session {
             access_key_id: super::session::key_id(self.world, &self.role.arn),
             account: self.role.arn.account.clone(),

@@ -69,11 +69,7 @@ pub fn claims_from_json(value: &Value) -> Option<Claims> {
 /// Reads an object. None when it isn't one or passes a limit; nesting is limited by the JSON reader.
 pub(super) fn from_slice(bytes: &[u8]) -> Option<Claims> {
     let Member(ClaimValue::Map(members)) = serde_json::from_slice(bytes).ok()? else { return None };
-    let mut claims = Claims::new();
-    for (name, value) in members {
-        claims.set(name, value);
-    }
-    Some(claims)
+    Some(Claims::of(members))
 }
 
 fn from_json(value: &Value) -> ClaimValue {

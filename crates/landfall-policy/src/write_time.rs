@@ -169,7 +169,6 @@ fn federated(statement: &Statement) -> impl Iterator<Item = (&str, landfall_type
         PrincipalPattern::Any
         | PrincipalPattern::Account(_)
         | PrincipalPattern::Aws(_)
-        | PrincipalPattern::Unique { .. }
         | PrincipalPattern::Service(_)
         | PrincipalPattern::CanonicalUser(_) => None,
     })

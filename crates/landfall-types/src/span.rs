@@ -26,6 +26,11 @@ impl Span {
         Self { source, start: clamp(start), end: clamp(end.max(start)) }
     }
 
+    /// Whether another span lies within this one.
+    pub fn contains(self, other: Self) -> bool {
+        self.source == other.source && self.start <= other.start && other.end <= self.end
+    }
+
     /// The smallest span that covers both; `self` when they are in different sources.
     pub fn to(self, other: Span) -> Span {
         if self.source != other.source {

@@ -127,10 +127,9 @@ impl<'r> Cut<'r> {
         let mut indices = vec![0; self.cells.len()];
         for _ in 0..count {
             self.budget.spend(self.request_steps)?;
-            let chosen: Vec<&Cell> =
-                self.cells.iter().zip(&indices).filter_map(|(cells, index)| cells.get(*index)).collect();
-            let cost = chosen.iter().map(|cell| cell.cost).sum();
-            let request = self.request_of(&chosen);
+            let chosen = self.cells.iter().zip(&indices).filter_map(|(cells, index)| cells.get(*index));
+            let cost = chosen.map(|cell| cell.cost).sum();
+            let request = self.request(&indices);
             if visit(&Choice { indices: &indices, request: &request, cost }) == Visit::Stop {
                 return Ok(());
             }
@@ -143,6 +142,12 @@ impl<'r> Cut<'r> {
             }
         }
         Ok(())
+    }
+
+    /// The request of a combination.
+    pub(super) fn request(&self, indices: &[usize]) -> Request {
+        let chosen = self.cells.iter().zip(indices).filter_map(|(cells, index)| cells.get(*index));
+        self.request_of(&chosen.collect::<Vec<_>>())
     }
 
     fn request_of(&self, chosen: &[&Cell]) -> Request {

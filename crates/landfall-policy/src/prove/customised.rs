@@ -1,7 +1,5 @@
 //! Those who get in by a customised subject: a template that a repository or its organization has chosen.
 
-use std::collections::BTreeMap;
-
 use super::TooLarge;
 use super::dead::Dead;
 use super::names::{Place, fitting, wanted};
@@ -34,7 +32,7 @@ impl View<'_> {
         if self.provider.kind() != IssuerKind::GitHub {
             return Ok(Vec::new());
         }
-        let mut best: BTreeMap<Kind, Admitted> = BTreeMap::new();
+        let mut best: Vec<(Kind, Admitted)> = Vec::new();
         let any = regions.customised.iter().flat_map(|region| &region.products);
         for product in regions.templated.products.iter().chain(any) {
             let is_said = product.templates == Some(Templates::Said);
@@ -48,18 +46,25 @@ impl View<'_> {
                 found => found?,
             };
             for (kind, admitted) in found {
-                let is_better = best.get(&kind).is_none_or(|known| admitted.cost < known.cost);
-                if is_better {
-                    best.insert(kind, admitted);
+                match best.iter_mut().find(|(known, it)| *known == kind && it.fits == admitted.fits) {
+                    Some((_, known)) if known.cost <= admitted.cost => {}
+                    Some((_, known)) => *known = admitted,
+                    None => best.push((kind, admitted)),
                 }
             }
         }
+        best.sort_by(|(left, _), (right, _)| left.cmp(right));
         let mut strata: Vec<Stratum> = Vec::new();
         for (kind, admitted) in best {
             if self.is_new(&kind, &admitted.request, default, dead) {
                 let stratum = self.customised_stratum(&kind, admitted);
-                if !strata.iter().any(|known| known.words == stratum.words) {
-                    strata.push(stratum);
+                match strata.iter_mut().find(|known| known.words == stratum.words) {
+                    Some(known) => {
+                        let more = stratum.patterns.into_iter();
+                        let more: Vec<_> = more.filter(|one| !known.patterns.contains(one)).collect();
+                        known.patterns.extend(more);
+                    }
+                    None => strata.push(stratum),
                 }
             }
         }
@@ -70,7 +75,7 @@ impl View<'_> {
         let key = self.provider.key("sub");
         let fitting = fitting(self.trust, &key, request);
         let values = wanted(self.trust, &key);
-        let value = values.iter().position(|(_, value)| fitting.iter().any(|one| one.value == value.value));
+        let value = values.iter().position(|(_, value)| fitting.iter().any(|one| one.text() == value.value));
         let is_repository_first = match request.context.get(&key) {
             Some([subject]) => subject.starts_with("repo:"),
             _ => false,
@@ -101,7 +106,7 @@ impl View<'_> {
                 let is_otherwise_dead = |value: &str| {
                     dead.iter().any(|dead| dead.by_default && dead.value.as_deref() == Some(value))
                 };
-                !fitting.is_empty() && fitting.iter().all(|one| is_otherwise_dead(&one.value))
+                !fitting.is_empty() && fitting.iter().all(|one| is_otherwise_dead(one.text()))
             }
             false => !anyone && !same().any(all_of_it),
         }
@@ -137,6 +142,7 @@ impl View<'_> {
         let words = format!("jobs with a customised subject, of {whose}{}", self.conditions(&admission));
         let request = admission.admitted.request;
         let patterns = fitting(self.trust, &self.provider.key("sub"), &request);
+        let patterns = patterns.into_iter().map(|fit| fit.value).collect();
         let witness = Witness { claims: claims(self.provider, &request), request };
         Stratum { breadth, words, forms: Forms::Customised, patterns, witness }
     }

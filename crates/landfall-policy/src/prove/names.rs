@@ -146,18 +146,31 @@ pub(super) fn wanted<'p>(trust: &'p Policy, key: &str) -> Vec<(&'p Condition, &'
     on_key.flat_map(|condition| condition.values.iter().map(move |value| (condition, value))).collect()
 }
 
-/// The values of grants on a key that a request's own value fits.
-pub(super) fn fitting(trust: &Policy, key: &str, request: &Request) -> Vec<Spanned<String>> {
-    let Some([got]) = request.context.get(key) else { return Vec::new() };
-    let fits = |condition: &Condition, value: &str| {
-        let kind = condition.operator.comparison.kind;
-        condition::fits(kind, value, got, &Context::new(), false) == Some(true)
+/// A value of a policy that a request's own value fits, and how the two are compared.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Fit {
+    pub(super) kind: ComparisonKind,
+    pub(super) value: Spanned<String>,
+}
+
+impl Fit {
+    pub(super) fn text(&self) -> &str {
+        &self.value.value
+    }
+}
+
+/// The values of grants on a key that one of a request's own values fits, each once.
+pub(super) fn fitting(trust: &Policy, key: &str, request: &Request) -> Vec<Fit> {
+    let got = request.context.get(key).unwrap_or_default();
+    let fits = |kind: ComparisonKind, value: &str| {
+        got.iter().any(|got| condition::fits(kind, value, got, &Context::new(), false) == Some(true))
     };
-    let values = wanted(trust, key).into_iter().filter(|(condition, value)| fits(condition, &value.value));
-    let mut fitting: Vec<Spanned<String>> = Vec::new();
-    for (_, value) in values {
-        if !fitting.iter().any(|known| known.value == value.value) {
-            fitting.push(value.clone());
+    let mut fitting: Vec<Fit> = Vec::new();
+    for (condition, value) in wanted(trust, key) {
+        let kind = condition.operator.comparison.kind;
+        let is_known = fitting.iter().any(|known| known.text() == value.value && known.kind == kind);
+        if !is_known && fits(kind, &value.value) {
+            fitting.push(Fit { kind, value: value.clone() });
         }
     }
     fitting

@@ -7,11 +7,12 @@ use landfall_types::{Claims, Spanned};
 
 use super::cells::Cut;
 use super::dead::{Dead, dead};
-use super::names::{Names, Place, fitting, keys, wanted};
+use super::names::{Fit, Names, Place, fitting, keys, wanted};
 use super::regions::Regions;
 use super::words;
 use super::{trust_layers, verdict};
-use crate::ast::Policy;
+use crate::ast::{ComparisonKind, Condition, Policy};
+use crate::pattern;
 use crate::region::{
     Context, Coordinate, Family, IssuerKind, Product, ProviderFacts, Region, Slot, SubjectTemplate,
 };
@@ -21,7 +22,7 @@ use crate::set::{Budget, Case, Leaf, Observer, Shape, TooLarge, Visit};
 /// Everybody whom a trust policy admits.
 #[derive(Clone, Debug)]
 pub struct Who {
-    /// Disjoint sets of tokens, narrowest first; empty when nobody gets in.
+    /// Sets of tokens, narrowest first, which together are all that get in; empty when nobody does.
     pub strata: Vec<Stratum>,
     /// Statements and values that no token can satisfy.
     pub dead: Vec<Dead>,
@@ -45,7 +46,7 @@ pub struct Stratum {
     pub words: String,
     /// Which forms of subject get in.
     pub forms: Forms,
-    /// The policy's own values that admit the witness.
+    /// The policy's own values that admit its subjects, in the policy's order.
     pub patterns: Vec<Spanned<String>>,
     /// A token that gets in.
     pub witness: Witness,
@@ -152,35 +153,89 @@ pub(super) struct View<'v> {
     pub(super) budget: Budget,
 }
 
-/// What of one place, kind of token and form gets in.
+/// What of one place, kind of token and form gets in, all of it on the same conditions.
 pub(super) struct Admitted {
     pub(super) cost: u64,
     pub(super) request: Request,
-    /// One request of every cell that gets in.
+    /// A request for every value of the policy that tells subjects apart.
     samples: Vec<Request>,
     /// Of each key that varies beside the subject, whether some of its values are kept out.
     held: BTreeSet<String>,
+    /// The policy's own values that those keys may have, in the policy's order.
+    pub(super) fits: Vec<(String, Vec<Fit>)>,
+    /// The combinations of everything beside the subject that get in.
+    rests: BTreeSet<usize>,
+}
+
+impl Admitted {
+    fn fits(&self, key: &str) -> &[Fit] {
+        let found = self.fits.iter().find(|(known, _)| known.eq_ignore_ascii_case(key));
+        found.map_or(&[], |(_, fits)| fits.as_slice())
+    }
 }
 
 /// What was seen of one place.
 #[derive(Default)]
 struct Tally {
+    /// By the cell of the subject.
+    subjects: BTreeMap<usize, Seen>,
+}
+
+/// What was seen of one cell of the subject.
+struct Seen {
     best: super::Choices,
+    /// A request for the cell.
+    sample: Request,
     /// Which cells of each coordinate get in.
-    used: BTreeMap<usize, BTreeSet<usize>>,
-    /// A request for each cell of the subject.
-    samples: BTreeMap<usize, Request>,
+    used: Vec<BTreeSet<usize>>,
+    rests: BTreeSet<usize>,
 }
 
 impl Tally {
-    fn add(&mut self, choice: &super::cells::Choice<'_>) {
-        self.best.offer(choice.cost, choice.indices);
-        for (coordinate, index) in choice.indices.iter().enumerate() {
-            self.used.entry(coordinate).or_default().insert(*index);
+    fn add(&mut self, choice: &super::cells::Choice<'_>, rest: usize) {
+        let seen = self.subjects.entry(subject_of(choice.indices)).or_insert_with(|| Seen {
+            best: super::Choices::default(),
+            sample: choice.request.clone(),
+            used: vec![BTreeSet::new(); choice.indices.len()],
+            rests: BTreeSet::new(),
+        });
+        seen.best.offer(choice.cost, choice.indices);
+        seen.rests.insert(rest);
+        for (used, index) in seen.used.iter_mut().zip(choice.indices) {
+            used.insert(*index);
         }
-        let subject = choice.indices.get(SUBJECT).copied().unwrap_or(0);
-        self.samples.entry(subject).or_insert_with(|| choice.request.clone());
     }
+
+    /// The cells of the subject that get in on the same conditions.
+    fn groups(self) -> Vec<(Vec<usize>, Seen, Vec<Request>)> {
+        let mut groups: BTreeMap<BTreeSet<usize>, (Vec<usize>, Seen, Vec<Request>)> = BTreeMap::new();
+        for (subject, seen) in self.subjects {
+            let sample = seen.sample.clone();
+            match groups.get_mut(&seen.rests) {
+                Some((subjects, known, samples)) => {
+                    subjects.push(subject);
+                    samples.push(sample);
+                    if let Some((cost, indices)) = &seen.best.best {
+                        known.best.offer(*cost, indices);
+                    }
+                }
+                None => {
+                    groups.insert(seen.rests.clone(), (vec![subject], seen, vec![sample]));
+                }
+            }
+        }
+        groups.into_values().collect()
+    }
+}
+
+fn subject_of(indices: &[usize]) -> usize {
+    indices.get(SUBJECT).copied().unwrap_or(0)
+}
+
+/// The place of a combination among those of all coordinates but the subject's.
+fn rest_of(cut: &Cut<'_>, indices: &[usize]) -> usize {
+    let beside = indices.iter().zip(&cut.cells).enumerate().filter(|(coordinate, _)| *coordinate != SUBJECT);
+    beside.fold(0, |place, (_, (index, cells))| place.saturating_mul(cells.len()).saturating_add(*index))
 }
 
 impl View<'_> {
@@ -210,29 +265,32 @@ impl View<'_> {
         }
         let mut strata: Vec<(Place, Stratum)> = Vec::new();
         for (place, found) in by_place {
-            strata.extend(self.strata(&place, found).into_iter().map(|one| (place.clone(), one)));
+            strata.extend(self.strata(&place, &found).into_iter().map(|one| (place.clone(), one)));
         }
         let more = self.customised(regions, &strata, dead, unknown)?;
         Ok(strata.into_iter().map(|(_, stratum)| stratum).chain(more).collect())
     }
 
-    /// What gets in of a product, by place; where there is none, the request is none that comes up.
-    pub(super) fn admitted<P: Ord>(
+    /// What gets in of a product, by place and by the conditions on which it does; where there is no place, the
+    /// request is none that comes up.
+    pub(super) fn admitted<P: Ord + Clone>(
         &self,
         product: &Product,
         probes: &super::cells::Probes,
         place: impl Fn(&Request) -> Option<P>,
         unknown: &mut Vec<String>,
-    ) -> Result<BTreeMap<P, Admitted>, TooLarge> {
+    ) -> Result<Vec<(P, Admitted)>, TooLarge> {
         let layers = trust_layers(self.trust);
-        let cut = Cut::new(product, &[self.trust], probes, &self.budget)?;
+        let of_subject = self.subject_probes(product);
+        let fine = [probes, of_subject.as_slice()].concat();
+        let cut = Cut::new(product, &[self.trust], &fine, &self.budget)?;
         unknown.extend(cut.causes.iter().cloned());
         let mut tallies: BTreeMap<P, Tally> = BTreeMap::new();
         cut.each(|choice| {
             match verdict(&layers, choice.request) {
                 Ok(true) => {
                     if let Some(of) = place(choice.request) {
-                        tallies.entry(of).or_default().add(choice);
+                        tallies.entry(of).or_default().add(choice, rest_of(&cut, choice.indices));
                     }
                 }
                 Ok(false) => {}
@@ -240,22 +298,104 @@ impl View<'_> {
             }
             Visit::GoOn
         })?;
-        let mut admitted = BTreeMap::new();
+        let mut admitted = Vec::new();
         for (of, tally) in tallies {
-            let Some((cost, indices)) = tally.best.best else { continue };
-            let is_same = |request: &Request| {
-                place(request).as_ref() == Some(&of) && verdict(&layers, request) == Ok(true)
-            };
-            let request = cut.plausible(&indices, is_same)?;
-            let held = tally.used.iter().filter(|(coordinate, indices)| {
-                let all = cut.cells.get(**coordinate).map_or(0, Vec::len);
-                **coordinate != SUBJECT && all != indices.len()
-            });
-            let held = held.flat_map(|(coordinate, _)| cut.keys(*coordinate)).collect();
-            let samples = tally.samples.into_values().collect();
-            admitted.insert(of, Admitted { cost, request, samples, held });
+            for (subjects, seen, samples) in tally.groups() {
+                let Some((cost, indices)) = seen.best.best else { continue };
+                let fits = |request: &Request| -> Vec<Vec<Fit>> {
+                    let keys = of_subject.iter().filter_map(|(slot, _)| match slot {
+                        Slot::Key(key) => Some(key),
+                        Slot::Action | Slot::Resource => None,
+                    });
+                    keys.map(|key| fitting(self.trust, key, request)).collect()
+                };
+                let told = fits(&cut.request(&indices));
+                let is_same = |request: &Request| {
+                    place(request).as_ref() == Some(&of)
+                        && fits(request) == told
+                        && verdict(&layers, request) == Ok(true)
+                };
+                let request = cut.plausible(&indices, is_same)?;
+                let held = seen.used.iter().enumerate().filter(|(coordinate, used)| {
+                    let all = cut.cells.get(*coordinate).map_or(0, Vec::len);
+                    *coordinate != SUBJECT && all != used.len()
+                });
+                let held: BTreeSet<String> = held.flat_map(|(coordinate, _)| cut.keys(coordinate)).collect();
+                let is_of = |choice: &super::cells::Choice<'_>| {
+                    subjects.contains(&subject_of(choice.indices))
+                        && place(choice.request).as_ref() == Some(&of)
+                        && verdict(&layers, choice.request) == Ok(true)
+                };
+                let mut fits = Vec::new();
+                for key in &held {
+                    fits.push((key.clone(), self.fits(product, &fine, key, is_of)?));
+                }
+                admitted
+                    .push((of.clone(), Admitted { cost, request, samples, held, fits, rests: seen.rests }));
+            }
         }
         Ok(admitted)
+    }
+
+    /// Questions that keep a policy's values of a key apart: a condition asks for all of them at once.
+    fn value_probes(&self, key: &str) -> Vec<Observer> {
+        let leaf = |(condition, value): (&Condition, &Spanned<String>)| {
+            let leaf = match condition.operator.comparison.kind {
+                _ if pattern::has_variable(&value.value) => return None,
+                ComparisonKind::StringEquals => Leaf::literal(&value.value, Case::Exact),
+                ComparisonKind::StringEqualsIgnoreCase => Leaf::literal(&value.value, Case::Ascii),
+                ComparisonKind::StringLike => Leaf::glob(&value.value, Case::Exact),
+                // Each constant that is compared by order is a point of its own, and the others are few.
+                _ => return None,
+            };
+            Some(Observer { leaves: vec![leaf] })
+        };
+        let wanted = wanted(self.trust, key);
+        if wanted.len() < 2 { Vec::new() } else { wanted.into_iter().filter_map(leaf).collect() }
+    }
+
+    /// [`Self::value_probes`] of everything that the subject says.
+    fn subject_probes(&self, product: &Product) -> Vec<(Slot, Vec<Observer>)> {
+        let keys = keys(self.trust, &[]).into_iter().map(|(key, _)| Slot::Key(key.to_owned()));
+        let of_subject = keys.filter(|slot| {
+            product.coordinates.get(SUBJECT).is_some_and(|coordinate| coordinate.covers(slot))
+        });
+        let probes = of_subject.map(|slot| {
+            let observers = match &slot {
+                Slot::Key(key) => self.value_probes(key),
+                Slot::Action | Slot::Resource => Vec::new(),
+            };
+            (slot, observers)
+        });
+        probes.filter(|(_, observers)| !observers.is_empty()).collect()
+    }
+
+    /// The policy's own values that a key beside the subject may have.
+    fn fits(
+        &self,
+        product: &Product,
+        probes: &super::cells::Probes,
+        key: &str,
+        is_of: impl Fn(&super::cells::Choice<'_>) -> bool,
+    ) -> Result<Vec<Fit>, TooLarge> {
+        let slot = Slot::Key(key.to_owned());
+        let fine = [probes, &[(slot.clone(), self.value_probes(key))]].concat();
+        let cut = Cut::new(product, &[self.trust], &fine, &self.budget)?;
+        let mut fits = Vec::new();
+        cut.each(|choice| {
+            if is_of(choice) {
+                for fit in fitting(self.trust, key, choice.request) {
+                    if !fits.contains(&fit) {
+                        fits.push(fit);
+                    }
+                }
+            }
+            Visit::GoOn
+        })?;
+        let wanted = wanted(self.trust, key);
+        let position = |fit: &Fit| wanted.iter().position(|(_, value)| **value == fit.value);
+        fits.sort_by_key(position);
+        Ok(fits)
     }
 
     pub(super) fn place(&self, request: &Request) -> Place {
@@ -282,7 +422,7 @@ impl View<'_> {
         admitted: Admitted,
     ) -> Result<Admission, TooLarge> {
         let ids = [Part::OwnerId, Part::RepositoryId];
-        let every = |free: &[Part]| self.is_every(product, place, &admitted.request, free);
+        let every = |free: &[Part]| self.is_every(product, place, &admitted, free);
         let every_context = family.context == Context::PullRequest || every(&[Part::Context])?;
         let (every_name, every_owner) = match place {
             Place::Repository(_) | Place::OtherCase(_) => (false, false),
@@ -293,12 +433,13 @@ impl View<'_> {
         Ok(Admission { admitted, every_context, every_name, every_owner, every_id })
     }
 
-    /// Whether all tokens of a place get in that agree with a witness in all but the free parts.
+    /// Whether all tokens of a place get in, on the same conditions at least, that agree with a witness in all but
+    /// the free parts.
     fn is_every(
         &self,
         product: &Product,
         place: &Place,
-        witness: &Request,
+        admitted: &Admitted,
         free: &[Part],
     ) -> Result<bool, TooLarge> {
         let mut held = product.clone();
@@ -306,7 +447,9 @@ impl View<'_> {
             for tape in &mut subject.tapes {
                 for (index, segment) in tape.segments.iter_mut().enumerate() {
                     let Some(part) = Part::of(index, &segment.shape, product.family) else { continue };
-                    if let Some(text) = self.part_text(part, witness).filter(|_| !free.contains(&part)) {
+                    if let Some(text) =
+                        self.part_text(part, &admitted.request).filter(|_| !free.contains(&part))
+                    {
                         segment.shape = Shape::Text(text);
                     }
                 }
@@ -314,19 +457,17 @@ impl View<'_> {
         }
         let layers = trust_layers(self.trust);
         let cut = Cut::new(&held, &[self.trust], &self.names.probes(self.provider), &self.budget)?;
-        let mut all = BTreeSet::new();
-        let mut admitted = BTreeSet::new();
+        let mut rests: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
         cut.each(|choice| {
-            let main = choice.indices.get(SUBJECT).copied().unwrap_or(0);
             if self.place(choice.request) == *place {
-                all.insert(main);
+                let of_subject = rests.entry(subject_of(choice.indices)).or_default();
                 if verdict(&layers, choice.request) == Ok(true) {
-                    admitted.insert(main);
+                    of_subject.insert(rest_of(&cut, choice.indices));
                 }
             }
             Visit::GoOn
         })?;
-        Ok(all == admitted)
+        Ok(rests.values().all(|rests| rests.is_superset(&admitted.rests)))
     }
 
     fn part_text(&self, part: Part, request: &Request) -> Option<String> {
@@ -348,7 +489,7 @@ impl View<'_> {
     }
 
     /// The strata of one place: all kinds of token together where all of all kinds get in.
-    fn strata(&self, place: &Place, found: Vec<(Family, Admission)>) -> Vec<Stratum> {
+    fn strata(&self, place: &Place, found: &[(Family, Admission)]) -> Vec<Stratum> {
         let mut strata: Vec<Stratum> = Vec::new();
         for (has_ids, form) in [(false, Forms::Names), (true, Forms::Ids)] {
             let of_form: Vec<&(Family, Admission)> =
@@ -367,15 +508,14 @@ impl View<'_> {
     }
 
     fn strata_of_form(&self, place: &Place, found: &[&(Family, Admission)], forms: Forms) -> Vec<Stratum> {
-        let whole = found.iter().filter(|(_, it)| it.every_context).count() == Context::ALL.len();
-        let named: Vec<(&Admission, Context, String)> = found
-            .iter()
-            .map(|(family, admission)| {
-                let whose = format!("{}{}", self.whose(place, admission), self.conditions(admission));
-                (admission, family.context, whose)
-            })
-            .collect();
-        let same = named.first().is_some_and(|(_, _, first)| named.iter().all(|(_, _, it)| it == first));
+        let mut by_whose: Vec<(String, Vec<(&Admission, Context)>)> = Vec::new();
+        for (family, admission) in found {
+            let whose = format!("{}{}", self.whose(place, admission), self.conditions(admission));
+            match by_whose.iter_mut().find(|(known, _)| *known == whose) {
+                Some((_, same)) => same.push((admission, family.context)),
+                None => by_whose.push((whose, vec![(admission, family.context)])),
+            }
+        }
         let stratum = |admission: &Admission, context: Option<Context>, whose: &str| {
             let kind = match context {
                 None => "every job, pull requests included,".to_owned(),
@@ -384,18 +524,41 @@ impl View<'_> {
             let words = format!("{kind} of {whose}");
             let breadth = self.breadth(place, context, admission);
             let request = admission.admitted.request.clone();
-            let patterns = fitting(self.trust, &self.provider.key("sub"), &request);
+            let patterns = self.subject_patterns(admission);
             let witness = Witness { claims: claims(self.provider, &request), request };
             Stratum { breadth, words, forms, patterns, witness }
         };
-        if whole && same {
-            let cheapest = named.iter().min_by_key(|(admission, _, _)| admission.admitted.cost);
-            return cheapest
-                .map(|(admission, _, whose)| stratum(admission, None, whose))
-                .into_iter()
-                .collect();
+        let mut strata = Vec::new();
+        for (whose, same) in &by_whose {
+            let whole: Vec<_> = same.iter().filter(|(admission, _)| admission.every_context).collect();
+            let is_whole = Context::ALL.iter().all(|context| whole.iter().any(|(_, of)| of == context));
+            let cheapest = whole.iter().min_by_key(|(admission, _)| admission.admitted.cost);
+            match cheapest.filter(|_| is_whole) {
+                Some((admission, _)) => strata.push(stratum(admission, None, whose)),
+                None => strata.extend(same.iter().map(|(it, context)| stratum(it, Some(*context), whose))),
+            }
         }
-        named.iter().map(|(admission, context, whose)| stratum(admission, Some(*context), whose)).collect()
+        strata
+    }
+
+    /// The policy's own values that admit subjects, in its order.
+    fn subject_patterns(&self, admission: &Admission) -> Vec<Spanned<String>> {
+        let key = self.provider.key("sub");
+        let fits: Vec<Fit> = admission
+            .admitted
+            .samples
+            .iter()
+            .chain([&admission.admitted.request])
+            .flat_map(|sample| fitting(self.trust, &key, sample))
+            .collect();
+        let mut patterns: Vec<Spanned<String>> = Vec::new();
+        for (_, value) in wanted(self.trust, &key) {
+            let is_known = patterns.iter().any(|known| known.value == value.value);
+            if !is_known && fits.iter().any(|fit| fit.value == *value) {
+                patterns.push(value.clone());
+            }
+        }
+        patterns
     }
 
     fn breadth(&self, place: &Place, context: Option<Context>, admission: &Admission) -> Breadth {
@@ -425,10 +588,16 @@ impl View<'_> {
             return format!("`{name}`, written in another case,");
         }
         if let Some(ids) = self.pinned("repository_id", admission) {
-            return format!("the repository with id {ids}");
+            return match ids.contains(", ") {
+                true => format!("the repositories with the ids {ids}"),
+                false => format!("the repository with id {ids}"),
+            };
         }
         if let Some(ids) = self.pinned("repository_owner_id", admission) {
-            return format!("any repository of the owner with id {ids}");
+            return match ids.contains(", ") {
+                true => format!("any repository of the owners with the ids {ids}"),
+                false => format!("any repository of the owner with id {ids}"),
+            };
         }
         let repositories = self.repository_patterns(admission);
         match (place, admission.every_name, admission.every_owner) {
@@ -455,6 +624,7 @@ impl View<'_> {
             let [id] = sample.context.get(&key)? else { return None };
             ids.insert(*named.iter().find(|named| *named == id)?);
         }
+        ids.extend(admission.admitted.fits(&key).iter().map(Fit::text));
         (is_held || !admission.every_id).then(|| words::list(ids.into_iter()))
     }
 
@@ -462,11 +632,11 @@ impl View<'_> {
         let mut patterns = BTreeSet::new();
         for sample in &admission.admitted.samples {
             for value in fitting(self.trust, &self.provider.key("sub"), sample) {
-                let rest = value.value.strip_prefix("repo:").unwrap_or(&value.value);
+                let rest = value.text().strip_prefix("repo:").unwrap_or(value.text());
                 patterns.insert(rest.split(':').next().unwrap_or(rest).to_owned());
             }
             for value in fitting(self.trust, &self.provider.key("repository"), sample) {
-                patterns.insert(value.value);
+                patterns.insert(value.text().to_owned());
             }
         }
         match patterns.is_empty() {
@@ -481,14 +651,19 @@ impl View<'_> {
         }
         let claim = if context == Context::Environment { "environment" } else { "ref" };
         let mut patterns = BTreeSet::new();
+        let mut has_others = false;
         for sample in &admission.admitted.samples {
             let subjects = fitting(self.trust, &self.provider.key("sub"), sample);
-            let tails = subjects.iter().filter_map(|value| words::context_of(&value.value));
-            patterns.extend(tails.filter(|tail| tail != "*"));
+            let tails = subjects.iter().filter_map(|value| words::context_of(value.text()));
             let claims = fitting(self.trust, &self.provider.key(claim), sample);
-            patterns.extend(claims.into_iter().map(|value| format!("{claim}:{}", value.value)));
+            let of_sample: Vec<String> = tails
+                .filter(|tail| tail != "*")
+                .chain(claims.iter().map(|value| format!("{claim}:{}", value.text())))
+                .collect();
+            has_others |= of_sample.is_empty();
+            patterns.extend(of_sample);
         }
-        words::some(context, &patterns)
+        words::some(context, &patterns, has_others)
     }
 
     /// What else is asked of the token.
@@ -508,13 +683,12 @@ impl View<'_> {
             if !admitted.held.iter().any(|held| held.eq_ignore_ascii_case(key)) {
                 continue;
             }
-            let values: Vec<String> =
-                fitting(self.trust, key, &admitted.request).into_iter().map(|it| it.value).collect();
+            let values = admitted.fits(key);
             let name = key.strip_prefix(&format!("{}:", self.provider.host)).unwrap_or(key);
             text.push_str(&match values.is_empty() {
                 _ if !is_grant => format!(", if no `Deny` keeps its `{name}` out"),
                 true => format!(", if its `{name}` suits"),
-                false => format!(", if its `{name}` is {}", words::list(values.iter().map(String::as_str))),
+                false => format!(", if its `{name}` is {}", words::compared(values)),
             });
         }
         text
@@ -534,8 +708,8 @@ impl View<'_> {
         };
         let is_one = |claim: &str| {
             let key = self.provider.key(claim);
-            let is_exact = |value: &Spanned<String>| !value.value.contains(['*', '?']);
-            let fitting = fitting(self.trust, &key, &admitted.request);
+            let is_exact = |value: &Fit| !value.text().contains(['*', '?']);
+            let fitting = admitted.fits(&key);
             admitted.held.iter().any(|held| held.eq_ignore_ascii_case(&key))
                 && !fitting.is_empty()
                 && fitting.iter().all(is_exact)
@@ -553,7 +727,7 @@ impl View<'_> {
         let probes = [(Slot::Key(key.clone()), probes)];
         let first = |request: &Request| {
             let fitting = fitting(self.trust, &key, request);
-            Some(values.iter().position(|(_, value)| fitting.iter().any(|one| one.value == value.value)))
+            Some(values.iter().position(|(_, value)| fitting.iter().any(|one| one.text() == value.value)))
         };
         let mut strata = Vec::new();
         for product in &region.products {
@@ -564,6 +738,7 @@ impl View<'_> {
                 let breadth = breadth.min(self.held_to(&admitted));
                 let words = format!("{words}{}", self.held_keys(&own, &admitted));
                 let patterns = fitting(self.trust, &key, &admitted.request);
+                let patterns = patterns.into_iter().map(|fit| fit.value).collect();
                 let witness =
                     Witness { claims: claims(self.provider, &admitted.request), request: admitted.request };
                 strata.push(Stratum { breadth, words, forms: Forms::Both, patterns, witness });

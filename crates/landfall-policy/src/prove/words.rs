@@ -2,17 +2,40 @@
 
 use std::collections::BTreeSet;
 
+use super::names::Fit;
 use super::who::Breadth;
+use crate::ast::{ComparisonKind, Relation};
 use crate::region::{Context, IssuerKind};
 
 /// Texts in backticks, the first few.
 pub(super) fn list<'t>(texts: impl Iterator<Item = &'t str>) -> String {
     let texts: Vec<String> = texts.map(|text| format!("`{text}`")).collect();
+    shown(&texts)
+}
+
+fn shown(texts: &[String]) -> String {
     let shown = texts.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
     match texts.len().saturating_sub(SHOWN_MAX) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
+}
+
+/// Values with how they are compared: `a` or `b`; less than `7`.
+pub(super) fn compared(fits: &[Fit]) -> String {
+    let word = |kind| match kind {
+        ComparisonKind::Numeric(Relation::Less) => "less than ",
+        ComparisonKind::Numeric(Relation::LessOrEqual) => "at most ",
+        ComparisonKind::Numeric(Relation::Greater) => "more than ",
+        ComparisonKind::Numeric(Relation::GreaterOrEqual) => "at least ",
+        ComparisonKind::Date(Relation::Less) => "before ",
+        ComparisonKind::Date(Relation::LessOrEqual) => "until ",
+        ComparisonKind::Date(Relation::Greater) => "after ",
+        ComparisonKind::Date(Relation::GreaterOrEqual) => "from ",
+        _ => "",
+    };
+    let texts: Vec<String> = fits.iter().map(|fit| format!("{}`{}`", word(fit.kind), fit.text())).collect();
+    shown(&texts)
 }
 
 /// All of a kind.
@@ -25,14 +48,18 @@ pub(super) fn every(context: Context) -> &'static str {
     }
 }
 
-/// Some of a kind, by what the policy calls them: contexts of subjects, `ref:…` and `environment:…`.
-pub(super) fn some(context: Context, patterns: &BTreeSet<String>) -> String {
+/// Some of a kind, by what the policy calls them: contexts of subjects, `ref:…` and `environment:…`; `has_others` where
+/// there are more, of which it only says which ones it keeps out.
+pub(super) fn some(context: Context, patterns: &BTreeSet<String>, has_others: bool) -> String {
     let (one, many, root) = match context {
         Context::Branch => ("branch", "branches", "ref:refs/heads/"),
         Context::Tag => ("tag", "tags", "ref:refs/tags/"),
         Context::Environment => ("environment", "environments", "environment:"),
         Context::PullRequest => return "pull requests".to_owned(),
     };
+    if has_others {
+        return format!("{many} that are not kept out");
+    }
     let names: Vec<&str> = patterns.iter().map(|it| it.strip_prefix(root).unwrap_or(it)).collect();
     let is_exact = !names.iter().any(|name| name.contains(['*', '?']));
     match (names.len(), is_exact) {

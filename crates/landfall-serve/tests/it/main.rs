@@ -22,7 +22,6 @@ mod iam;
 mod iam_doors;
 mod logs_doors;
 mod pods;
-mod principals;
 mod sessions;
 mod slow;
 mod sts;

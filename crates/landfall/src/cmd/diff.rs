@@ -249,7 +249,7 @@ fn side(sources: &SourceMap, path: &Path, args: &DiffArgs) -> Result<Side, Failu
         providers,
         boundary: found.role.boundary.clone(),
         unknown: found.unknown.iter().cloned().chain(found.unknown_permissions(sources)).collect(),
-        unknown_trust: found.unknown_trust(sources),
+        unknown_trust: [found.unknown_trust(sources), found.refused_trust(sources)].concat(),
     })
 }
 
@@ -337,7 +337,7 @@ fn sessions(side: &Side, actions: Language, resources: Language) -> Region {
     let account = side.role.account_id();
     let session = account.map(|account| Arn::assumed_role(account, role_name(&side.role), "session"));
     let principal = match session {
-        Some(session) => Principal::Session { session, role: side.role.clone(), role_id: None },
+        Some(session) => Principal::Session { session, role: side.role.clone() },
         None => Principal::Anonymous,
     };
     Region::product(principal, actions, resources, &side.role.account, Vec::new())

@@ -85,6 +85,8 @@ pub struct Standing {
     pub unknown: Vec<String>,
     /// What else of the Terraform isn't known.
     pub doubts: Vec<Doubt>,
+    /// The Terraform's errors: AWS does not come to have what it says.
+    pub errors: Vec<Finding>,
     /// Where the AWS side would keep images; goes away with this value.
     pub blobs: tempfile::TempDir,
 }
@@ -106,6 +108,30 @@ impl Standing {
         let unread = (trust.unread_statements > 0).then(unread);
         let doubts = self.doubts_of_trust(role).map(|doubt| placed(&doubt.because, doubt.span));
         unread.into_iter().chain(doubts).collect()
+    }
+
+    /// Why AWS may never come to have the trust policy, as phrases with a place: Terraform that doesn't plan, or a
+    /// policy that AWS refuses.
+    pub fn refused_trust(&self, sources: &SourceMap) -> Vec<String> {
+        let trust = &self.role.trust.policy;
+        let is_within =
+            |finding: &Finding| finding.labels.iter().any(|label| trust.span.contains(label.span));
+        // Of a value that isn't known AWS may take what it is.
+        let is_of_trust = |finding: &Finding| trust.unknown.is_none() && is_within(finding);
+        let errors = self.errors.iter().filter_map(|finding| {
+            let place = finding
+                .labels
+                .first()
+                .map_or_else(String::new, |label| sources.place(label.span).to_string());
+            match finding.rule.starts_with("terraform-") {
+                true => {
+                    Some(format!("the Terraform has an error, so that nothing of it is applied ({place})"))
+                }
+                false if is_of_trust(finding) => Some(format!("AWS refuses this trust policy ({place})")),
+                false => None,
+            }
+        });
+        errors.take(1).collect()
     }
 
     /// Whether the role may have another trust policy than the one at hand.
@@ -150,6 +176,8 @@ pub struct Offline {
     pub unknown: Vec<String>,
     /// What else of the Terraform isn't known.
     pub doubts: Vec<Doubt>,
+    /// The Terraform's errors: AWS does not come to have what it says.
+    pub errors: Vec<Finding>,
     /// Where it would keep images; goes away with this value.
     pub blobs: tempfile::TempDir,
 }
@@ -170,7 +198,7 @@ pub fn find(
         Some(account) => account,
         None => serve::account(source.account.as_deref().unwrap_or(serve::ACCOUNT_DEFAULT))?,
     };
-    let Offline { world, unknown, doubts, blobs } = offline(sources, account, source)?;
+    let Offline { world, unknown, doubts, errors, blobs } = offline(sources, account, source)?;
     if let Some(path) = &source.policy {
         let arn = arn.clone().unwrap_or_else(|| Arn::role(account, "/", said));
         make(&world, sources, path, &arn, source, kind, claims)?;
@@ -188,7 +216,7 @@ pub fn find(
         finding.message = format!("AWS would not take this trust policy today: {}", finding.message);
         ui::finding_on_stderr(&finding, sources);
     }
-    Ok(Standing { world, role, unknown, doubts, blobs })
+    Ok(Standing { world, role, unknown, doubts, errors, blobs })
 }
 
 /// The AWS side that the Terraform describes. What can't be understood is told on standard error.
@@ -230,7 +258,9 @@ pub fn offline(sources: &SourceMap, account: AccountId, source: &RoleSource) -> 
     let unknown = unknown().map(|finding| finding.message.clone()).collect();
     let mut doubts = read.infra.doubts;
     doubts.extend(read.infra.roles.iter().flat_map(|role| refused_policies(role, &seeded.refused)));
-    Ok(Offline { world, unknown, doubts, blobs })
+    let mut errors: Vec<Finding> = read.findings.into_iter().chain(seeded.refused).collect();
+    errors.retain(|finding| finding.severity == Severity::Error);
+    Ok(Offline { world, unknown, doubts, errors, blobs })
 }
 
 /// The policies of a role that were not attached to it: AWS may have what is not among these files.

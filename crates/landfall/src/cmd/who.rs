@@ -10,7 +10,7 @@ use landfall_policy::prove::{
 use landfall_policy::region::{ProviderFacts, SubjectTemplate};
 use landfall_policy::{Policy, PolicyKind, pattern};
 use landfall_serve::World;
-use landfall_types::{Arn, SourceMap};
+use landfall_types::{AccountId, Arn, SourceMap};
 use landfall_wire::jwt;
 
 use super::role::{self, RoleSource, Standing};
@@ -146,7 +146,7 @@ fn ask(
     });
     let principals = principals.collect();
     let notes = notes(trust, &answers, templates);
-    let unknown = standing.unknown_trust(sources);
+    let unknown = [standing.unknown_trust(sources), standing.refused_trust(sources)].concat();
     Ok(Told { arn, answers, principals, unknown, notes, asked: asked_claims(trust), meant })
 }
 
@@ -348,6 +348,11 @@ fn show_principal(principal: &Principal, sources: &SourceMap) {
     }
 }
 
+/// Whether a pattern could mean anybody: subjects and ARNs have colons, and an account is its number.
+fn is_of_anyone(pattern: &str) -> bool {
+    pattern.contains([':', '*', '?']) || AccountId::parse(pattern).is_ok()
+}
+
 fn show_gate(told: &Told, meant: &Meant) {
     let patterns: Vec<String> = meant.patterns.iter().map(|one| format!("`{one}`")).collect();
     let patterns = patterns.join(", ");
@@ -356,6 +361,14 @@ fn show_gate(told: &Told, meant: &Meant) {
         return ui::line(format!("{} nobody but {patterns} gets in", ui::styled(ui::GOOD, "✓")));
     }
     let bad = ui::styled(ui::BAD, "✗");
+    for pattern in meant.patterns.iter().filter(|one| !is_of_anyone(one)) {
+        ui::line(ui::styled(
+            ui::DIM,
+            format!(
+                "`{pattern}` fits no subject, account or ARN: a repository's subjects are `repo:OWNER/NAME:*`"
+            ),
+        ));
+    }
     for answer in &told.answers {
         match &answer.only {
             Some(Only::Outsider(witness)) => {

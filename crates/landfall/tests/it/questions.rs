@@ -49,6 +49,23 @@ fn who_names_those_who_get_in_and_is_a_gate() {
         1,
     );
     asked("who-nobody", &bench, &["who", "deploy", "--policy", "nobody.json"], 0);
+    asked("who-only-a-name", &bench, &["who", "deploy", "--policy", "exact.json", "--only", "acme/web"], 1);
+}
+
+#[test]
+fn nothing_is_proved_of_terraform_that_is_never_applied() {
+    let role = |policy: &str| {
+        format!("resource \"aws_iam_role\" \"x\" {{\n  name = \"x\"\n  assume_role_policy = {policy}\n}}\n")
+    };
+    let denied = "{Statement = [{Effect = \"Deny\", Principal = \"*\", Action = \"sts:AssumeRole\"}]}";
+    let circle = "locals {\n  a = local.b\n  b = local.a\n}\n";
+    let bench = Bench::new()
+        .file("refused/main.tf", &role("\"{}\""))
+        .file("circle/main.tf", &format!("{circle}{}", role(&format!("jsonencode({denied})"))));
+    for (name, dir) in [("who-only-refused-policy", "refused"), ("who-only-circle", "circle")] {
+        asked(name, &bench, &["who", "x", "--infra", dir, "--only", "repo:acme/web:*"], 1);
+    }
+    asked("diff-refused-policy", &bench, &["diff", "refused", "refused", "--role", "x"], 1);
 }
 
 #[test]

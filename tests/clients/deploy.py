@@ -132,6 +132,23 @@ def _(bench):
     contains(told, ["+ web.environment.VERSION  1.10", "- web.environment.LOG      info", "✓ filed  filed:2 is stable"])
 
 
+@check("what ECS drops of a file is named, and makes no revision each time")
+def _(bench):
+    client = served(bench, "extra")
+    place = bench.folder("extra")
+    (place / "task.yaml").write_text(
+        "x-common: &common [{containerPort: 80}]\nfamily: extra\nowner: web\ncontainerDefinitions:\n"
+        "  - {name: web, image: nginx:1.29, memory: 64, portMappings: *common}\n"
+    )
+    flags = ["--service", "extra", "--task-definition", place / "task.yaml"]
+    told = deploy(bench, *flags)
+    contains(told, ["ECS knows no `owner` in the task definition, and drops it", "registered extra:2"])
+    same(told.count("`x-common`"), 1)
+    lacks(deploy(bench, *flags), ["registered"])
+    contains(deploy(bench, *flags, "--force"), ["runs extra:2; nothing changes in it"])
+    same(revision(client, "extra"), 2)
+
+
 @check("what ECS refuses in a file is told with its place")
 def _(bench):
     served(bench, "api")
@@ -197,7 +214,18 @@ def _(bench):
 def _(bench):
     run = lambda *flags, **more: deploy(bench, "--service", "api", *flags, **more)
     contains(deploy(bench, "--service", "none", expect=1), ["has no service `none`"])
-    contains(deploy(bench, "--service", "api", cluster="none", expect=1), ["Cluster not found.", "help: check --cluster and --region"])
+    contains(deploy(bench, "--service", "api", cluster="none", expect=1), ["Cluster not found.", "help: there is no cluster `none` in ap-northeast-2"])
+    contains(deploy(bench, "--service", "api", cluster="harbor", expect=1), ["there is no cluster `harbor` in ap-northeast-2: is `harbour` meant?"])
+    contains(deploy(bench, "--service", "apy", expect=1), ["has no service `apy` in ap-northeast-2: is `api` meant?"])
+    # Nobody who may not look at it is told to widen the policy for a name that isn't there.
+    listing = {"Effect": "Allow", "Action": ["ecs:ListClusters", "ecs:ListServices"], "Resource": "*"}
+    told = deploy(bench, "--service", "api", cluster="harbor", pair=user(bench, "lists", listing), expect=1)
+    contains(told, ["there is no cluster `harbor` in ap-northeast-2: is `harbour` meant?"])
+    lacks(told, ["this statement would allow it"])
+    told = deploy(bench, "--service", "api", cluster="harbor", pair=user(bench, "lists-nothing", listing | {"Effect": "Deny"}), expect=1)
+    contains(told, ["check the names first"])
+    elsewhere = f"arn:aws:ecs:us-east-1:{ACCOUNT}:cluster/{CLUSTER}"
+    contains(deploy(bench, "--service", "api", cluster=elsewhere, expect=2), ["is in us-east-1, and calls go to ap-northeast-2", "--region us-east-1"])
     contains(run("--family", "none", expect=1), ["Unable to describe task definition.", "help: there is no such revision, or no active one of the family, in ap-northeast-2"])
     contains(run(pair=("", ""), expect=2), ["no AWS credentials were found"])
     contains(run(AWS_REGION="", AWS_DEFAULT_REGION="", expect=2), ["no region: --region REGION or the variable AWS_REGION is expected"])
@@ -329,7 +357,9 @@ def _(bench):
     told = run("--image", "nginx:1.28", "--codedeploy-wait-for", "ready", expect=0)
     contains(told, ["its rules let it wait 60 min besides: watched for 90 min at most", "✓ slow  slow:2 is deployed: CodeDeploy says Ready"])
     [first] = all()
-    contains(run("--image", "nginx:1.29"), [f"The Deployment Group 'group' already has an active Deployment '{first}'"])
+    told = run("--image", "nginx:1.29")
+    contains(told, [f"deployment group `group` of `slow` has an active deployment, {first} (", f"stop-deployment --deployment-id {first}"])
+    same(revision(client, "slow"), 2, "nothing was registered")
     deploying.stop_deployment(deploymentId=first, autoRollbackEnabled=True)
     # An image that nobody has: its tasks never come to run.
     deploying.update_deployment_group(applicationName="slow", currentDeploymentGroupName="group", blueGreenDeploymentConfiguration={})

@@ -13,6 +13,7 @@ pub mod edit;
 pub mod interrupt;
 pub mod logs;
 pub mod members;
+pub mod names;
 pub mod plan;
 pub mod roll;
 pub mod rollback;

@@ -657,3 +657,61 @@ async fn a_watch_is_interrupted_while_ecs_is_silent() {
     let (outcomes, ()) = tokio::join!(watch::all(&how, vec![begun], &mut tell), interrupts);
     assert_eq!(outcomes[0].end, End::Interrupted);
 }
+
+#[tokio::test]
+async fn a_group_with_an_active_deployment_is_told_with_what_waits_for_it_or_stops_it() {
+    let server = Server::start(|request| match operation(request).as_str() {
+        "GetDeploymentGroup" => answer(&json!({ "deploymentGroupInfo": {
+            "lastAttemptedDeployment": { "deploymentId": "d-1", "status": "InProgress" },
+        } })),
+        _ => refusal(
+            "DeploymentLimitExceededException",
+            "The Deployment Group 'group' already has an active Deployment 'd-1'",
+        ),
+    })
+    .await;
+    let caller = caller(&server);
+    let request = codedeploy::Request {
+        application: "app".to_owned(),
+        group: "group".to_owned(),
+        appspec: json!({}),
+        description: None,
+        config: None,
+        rolls_back: false,
+    };
+    let before = codedeploy::group_waits(&caller, &request, "prod", "web").await.unwrap_err();
+    assert_eq!(
+        before.message,
+        "deployment group `group` of `app` has an active deployment, d-1 (InProgress): nothing was registered"
+    );
+    let after = codedeploy::create(&caller, &request).await.unwrap_err();
+    assert!(after.details.iter().any(|line| line.contains("the revision stays registered")), "{after:?}");
+    for failure in [before, after] {
+        for command in
+            ["wait deployment-successful --deployment-id d-1", "stop-deployment --deployment-id d-1"]
+        {
+            assert!(failure.details.iter().any(|line| line.contains(command)), "{failure:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn stopped_tasks_are_read_to_the_last_page_and_those_known_are_not_asked_for_again() {
+    let server = Server::start(|request| {
+        let asked: Value = serde_json::from_str(&request.text()).unwrap();
+        match (operation(request).as_str(), asked["nextToken"].as_str()) {
+            ("ListTasks", None) => answer(&json!({ "taskArns": ["a", "b"], "nextToken": "2" })),
+            ("ListTasks", Some(_)) => answer(&json!({ "taskArns": ["c"] })),
+            _ => {
+                let told = |arn: &Value| json!({ "taskArn": arn, "lastStatus": "STOPPED" });
+                let tasks: Vec<Value> = asked["tasks"].as_array().unwrap().iter().map(told).collect();
+                answer(&json!({ "tasks": tasks }))
+            }
+        }
+    })
+    .await;
+    let known = std::collections::BTreeSet::from(["a".to_owned()]);
+    let tasks = ecs::stopped_tasks(&caller(&server), "prod", "web", &known).await.unwrap();
+    let arns: Vec<&str> = tasks.iter().map(|task| task.task_arn.as_str()).collect();
+    assert_eq!(arns, ["b", "c"]);
+}

@@ -536,7 +536,8 @@ impl JobRun<'_> {
     ) {
         let decisions = executor.decisions();
         let (outcome, error) = result;
-        let findings = teach::findings(executor, self, asked, &decisions, outcome == Outcome::Failure);
+        let failed = (outcome == Outcome::Failure, error.as_deref());
+        let findings = teach::findings(executor, self, asked, &decisions, failed);
         let error = error.map(|error| self.masks.mask(&error));
         let summary = self.masks.mask(&std::mem::take(&mut self.summary));
         let took = began.elapsed();

@@ -32,6 +32,7 @@ mod deployed;
 mod docker;
 mod engine;
 mod flow;
+mod names;
 mod protocol;
 mod readiness;
 mod services;

@@ -217,6 +217,9 @@ fn work(
     inputs: &[(String, String)],
     asked: &mut Asked,
 ) -> Result<Work, Failed> {
+    if matches!(actions::builtin(uses), Some(Builtin::EcsRender | Builtin::EcsDeploy)) {
+        asked.is_of_ecs(with, inputs);
+    }
     match actions::builtin(uses) {
         Some(Builtin::Checkout) => Ok(Work::CheckOut),
         Some(Builtin::ConfigureAwsCredentials) => {

@@ -12,6 +12,7 @@ use landfall_types::{Finding, Severity, Span};
 use crate::actions::{self, Builtin};
 use crate::deployed::{self, Origin};
 use crate::job::JobRun;
+use crate::names::{self, Input};
 use crate::run::Executor;
 
 /// What a step asked for, as far as refusals are traced back to it.
@@ -27,6 +28,8 @@ pub(crate) struct Asked {
     made_by: Span,
     /// The role can only be taken with the job's ID token.
     needs_token: bool,
+    /// What ECS's actions were given.
+    inputs: Vec<Input>,
 }
 
 impl Asked {
@@ -42,7 +45,25 @@ impl Asked {
 
     /// Something at a place.
     pub(crate) fn at(span: Span) -> Self {
-        Self { role: None, audience: None, duration: None, made_by: span, needs_token: false }
+        Self {
+            role: None,
+            audience: None,
+            duration: None,
+            made_by: span,
+            needs_token: false,
+            inputs: Vec::new(),
+        }
+    }
+
+    /// The step is one of ECS's actions with these inputs.
+    pub(crate) fn is_of_ecs(&mut self, with: &Pairs, inputs: &[(String, String)]) {
+        let given = with.iter().zip(inputs);
+        let given = given.map(|((name, template), (_, value))| Input {
+            name: name.value.clone(),
+            value: value.clone(),
+            span: template.span,
+        });
+        self.inputs = given.collect();
     }
 
     /// The step is a login with these inputs.
@@ -68,7 +89,7 @@ pub(crate) fn findings(
     run: &JobRun<'_>,
     asked: &Asked,
     decisions: &[Arc<Record>],
-    failed: bool,
+    (failed, error): (bool, Option<&str>),
 ) -> Vec<Finding> {
     let (mut findings, mut beside): (Vec<Finding>, Vec<Finding>) = (Vec::new(), Vec::new());
     let is_refused = |record: &Arc<Record>| record.verdict != Verdict::Allowed && record.finding.is_some();
@@ -86,6 +107,7 @@ pub(crate) fn findings(
             _ => deployed::of_task_session(&origin, record, finding.clone())
                 .unwrap_or_else(|| of_call(executor, run, asked, record, finding.clone())),
         };
+        let finding = names::of_refusal(&executor.rehearsal.world, record, finding);
         if record.is_optional() {
             beside.push(finding);
             continue;
@@ -97,6 +119,11 @@ pub(crate) fn findings(
     }
     if failed {
         findings.extend(deployed::findings(&origin, decisions));
+    }
+    if let (true, true, Some(error)) = (findings.is_empty(), failed, error) {
+        let of = (asked.inputs.as_slice(), asked.made_by);
+        let found = names::of_step(&executor.rehearsal.world, of, &origin.definitions, error);
+        findings.extend(found.or_else(|| names::of_task(&asked.inputs, error)));
     }
     if findings.is_empty() && failed && run.endpoint.is_none() && asked.needs_token {
         findings.push(without_token(executor, run, asked));

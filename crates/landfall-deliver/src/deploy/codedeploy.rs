@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::denied;
 use super::ecs::items;
+use crate::aws::Answer;
 use crate::aws_json::{CODE_DEPLOY, Caller};
 use crate::failure::{Failure, FailureKind};
 
@@ -196,6 +197,7 @@ pub async fn group_waits(
     })?;
     let group = answer.get("deploymentGroupInfo").cloned().unwrap_or_default();
     check_service(request, items(&group, "ecsServices"), cluster, service)?;
+    check_active(request, &group)?;
     let rules = group.get("blueGreenDeploymentConfiguration").cloned().unwrap_or_default();
     let minutes = |part: &str, name: &str| {
         rules.get(part).and_then(|part| part.get(name)).and_then(Value::as_u64).unwrap_or(0)
@@ -228,6 +230,34 @@ fn check_service(request: &Request, of: &[Value], cluster: &str, service: &str) 
     .help("--codedeploy-application and --codedeploy-deployment-group name the service's own: SERVICE=NAME"))
 }
 
+/// A group has one deployment at a time: another one is refused, and by then a revision would have been registered for
+/// nothing.
+fn check_active(request: &Request, group: &Value) -> Result<(), Failure> {
+    let last = group.get("lastAttemptedDeployment").cloned().unwrap_or_default();
+    let (id, status) = (text(&last, "deploymentId"), text(&last, "status"));
+    let (Some(id), Some(status)) = (id, status.filter(|status| ACTIVE.contains(status))) else {
+        return Ok(());
+    };
+    Err(active_help(
+        Failure::new(
+            FailureKind::Refused,
+            format!(
+                "deployment group `{}` of `{}` has an active deployment, {id} ({status}): nothing was registered",
+                request.group, request.application
+            ),
+        ),
+        id,
+    ))
+}
+
+fn active_help(failure: Failure, id: &str) -> Failure {
+    failure
+        .help(format!("`aws deploy wait deployment-successful --deployment-id {id}` waits for its end"))
+        .help(format!(
+            "`aws deploy stop-deployment --deployment-id {id} --auto-rollback-enabled` stops it and brings back what ran"
+        ))
+}
+
 /// Creates the deployment; gives its id.
 ///
 /// # Errors
@@ -256,10 +286,18 @@ pub async fn create(caller: &Caller, request: &Request) -> Result<String, Failur
         input["autoRollbackConfiguration"] = json!({ "enabled": true, "events": events });
     }
     let doing = format!("creating a deployment of `{}`", request.application);
-    let answer = caller
-        .call_once(CODE_DEPLOY, "CreateDeployment", &input)
-        .await
-        .map_err(|error| denied::failure(error, &doing))?;
+    let answer = caller.call_once(CODE_DEPLOY, "CreateDeployment", &input).await.map_err(|error| {
+        let is_limit = |answer: &&Answer| answer.code.starts_with("DeploymentLimitExceeded");
+        let message = error.answer().filter(is_limit).map(|answer| answer.message.clone());
+        let failure = denied::failure(error, &doing);
+        // `The Deployment Group 'group' already has an active Deployment 'd-…'`
+        let id = message.as_deref().and_then(|text| text.rsplit('\'').find(|part| part.starts_with("d-")));
+        match id {
+            Some(id) => active_help(failure, id)
+                .help("the revision stays registered: the next deployment takes it, and registers none"),
+            None => failure,
+        }
+    })?;
     answer.get("deploymentId").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
         Failure::new(FailureKind::Outside, format!("{doing}: CodeDeploy's answer names no deployment"))
     })
@@ -302,6 +340,8 @@ fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
     value.get(name).and_then(Value::as_str)
 }
 
+/// What a deployment that isn't over is called.
+const ACTIVE: [&str; 5] = ["Created", "Queued", "InProgress", "Baking", "Ready"];
 /// CodeDeploy keeps no more of a description, in characters.
 const DESCRIPTION_CHARS_MAX: usize = 512;
 /// The longest wait that a group adds, in minutes.

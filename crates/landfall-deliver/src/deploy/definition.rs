@@ -47,6 +47,8 @@ impl Definition {
         let Value::Object(mut body) = without_nulls(Value::Object(body)) else { return Err(String::new()) };
         drop_system_tags(&mut body);
         let unknown = members::unknown(&body);
+        // By custom these are for whoever writes: where YAML's anchors stand.
+        body.retain(|name, _| !name.starts_with("x-"));
         let definition = Self { body, is_read: true };
         // What is missing is often there by another name.
         let misspelt = |why| unknown.iter().find(|one| one.meant.is_some()).map_or(why, ToString::to_string);
@@ -100,6 +102,15 @@ impl Definition {
             }
             _ => Err("a task definition has `containerDefinitions`, and this one has none".to_owned()),
         }
+    }
+
+    /// The same as ECS would keep it, as far as a registered one shows that: members that ECS doesn't know are dropped by
+    /// it, and are no difference. One that is newer than this program is known to ECS, and then the registered one has it.
+    #[must_use]
+    pub fn as_kept_by(&self, registered: &Self) -> Self {
+        let mut kept = self.clone();
+        members::strip(&mut kept.body, &members::unknown(&registered.body));
+        kept
     }
 
     /// Its family.

@@ -49,6 +49,12 @@ impl Denied {
             );
         }
         let mut text = format!("this statement would allow it: {}", self.statement());
+        if self.action == "iam:PassRole" {
+            let name = self.resource.rsplit('/').next().unwrap_or(&self.resource);
+            text = format!(
+                "is there a role `{name}`? One that isn't is refused in the same words. If so, {text}"
+            );
+        }
         if self.resource.contains(":service/") {
             text.push_str(" (a service's ARN holds the name of its cluster: service/CLUSTER/SERVICE)");
         }
@@ -62,9 +68,16 @@ pub fn failure(error: CallError, doing: &str) -> Failure {
         .answer()
         .filter(|answer| answer.code.starts_with("AccessDenied"))
         .and_then(|answer| parse(&answer.message));
+    let has_ended = error
+        .answer()
+        .is_some_and(|answer| answer.code.starts_with("ExpiredToken") || answer.code == "RequestExpired");
     let failure = error.into_failure(doing);
     match denied {
         Some(denied) => failure.help(denied.help()),
+        None if has_ended => failure.help(
+            "the session has ended: take a new one (`landfall login` in a job, `aws sso login` at a desk) and run it \
+             again, or run it by `landfall exec`, which renews the session",
+        ),
         None => failure,
     }
 }

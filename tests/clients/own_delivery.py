@@ -193,7 +193,7 @@ jobs:
           aws-profile: ci
           overwrite-aws-profile: true
           disable-retry: true
-          action-timeout-s: 30
+          action-timeout-s: 600
           force-skip-oidc: false
           special-characters-workaround: true
           custom-tags: '{"Team": "web"}'

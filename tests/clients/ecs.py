@@ -4,7 +4,7 @@ engine: tasks say that they were not run, and deployments go on."""
 import json
 
 import aws
-from harness import ACCOUNT, LOOK_SECONDS, REGION, SERVER_SECONDS_MAX, Server, check, contains, program, same, until
+from harness import ACCOUNT, LOOK_SECONDS, REGION, SERVER_SECONDS_MAX, Server, check, contains, matches, program, same, until
 
 ROOT_KEYS = ("test", "test")
 CLUSTER = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/shop"
@@ -61,6 +61,8 @@ def clusters(bench):
         capacityProviders=["FARGATE", "FARGATE_SPOT"],
         defaultCapacityProviderStrategy=[{"capacityProvider": "FARGATE", "weight": 1}],
     )
+    # What follows says nothing of where it runs, and has not been made for Fargate.
+    client.put_cluster_capacity_providers(cluster="shop", capacityProviders=["FARGATE"], defaultCapacityProviderStrategy=[])
     same(CLUSTER in client.list_clusters()["clusterArns"], True)
     same(client.list_container_instances(cluster="shop")["containerInstanceArns"], [])
     same(aws.refusal(client.list_services, cluster="none")[:2], ("ClusterNotFoundException", "Cluster not found."))
@@ -381,3 +383,179 @@ def before(bench):
         until(lambda: service(client, "shop", "orders"), completed)
     finally:
         server.stop()
+
+
+VPC = {"awsvpcConfiguration": {"subnets": ["subnet-0aa1"], "assignPublicIp": "ENABLED"}}
+DETAILS = ["subnetId", "networkInterfaceId", "macAddress", "privateDnsName", "privateIPv4Address"]
+
+
+def fargate_definition(client, family, **more):
+    container = {"name": "web", "image": "nginx:1.27", "cpu": 128, "memory": 256}
+    answer = client.register_task_definition(
+        family=family,
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        cpu="256",
+        memory="512",
+        containerDefinitions=[container],
+        **more,
+    )
+    return answer["taskDefinition"]["taskDefinitionArn"]
+
+
+@check("a task on Fargate is told with its platform, storage and network interface, as AWS tells it, to the aws CLI's waiters too")
+def fargate_task(bench):
+    client = ecs(bench)
+    client.create_cluster(clusterName="fargate")
+    arn = fargate_definition(client, "on-fargate")
+    # Services have tasks that go on without an engine.
+    client.create_service(cluster="fargate", serviceName="web", taskDefinition=arn, desiredCount=2, launchType="FARGATE", networkConfiguration=VPC)
+    cli = [program("aws"), "ecs"]
+    environment = bench.environment(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test")
+    bench.run(*cli, "wait", "services-stable", "--cluster", "fargate", "--services", "web", env=environment)
+    arns = client.list_tasks(cluster="fargate", serviceName="web")["taskArns"]
+    bench.run(*cli, "wait", "tasks-running", "--cluster", "fargate", "--tasks", *arns, env=environment)
+    tasks = client.describe_tasks(cluster="fargate", tasks=arns)["tasks"]
+    addresses = set()
+    for task in tasks:
+        same({name: task.get(name) for name in ("launchType", "platformVersion", "platformFamily", "cpu", "memory", "connectivity")},
+             {"launchType": "FARGATE", "platformVersion": "1.4.0", "platformFamily": "Linux", "cpu": "256", "memory": "512", "connectivity": "CONNECTED"})
+        same((task["ephemeralStorage"], task["fargateEphemeralStorage"]), ({"sizeInGiB": 20}, {"sizeInGiB": 20}))
+        same(task["createdAt"] <= task["connectivityAt"] <= task["startedAt"], True)
+        [attachment] = task["attachments"]
+        same((attachment["type"], attachment["status"]), ("ElasticNetworkInterface", "ATTACHED"))
+        details = {it["name"]: it["value"] for it in attachment["details"]}
+        same([it["name"] for it in attachment["details"]], DETAILS)
+        address = details["privateIPv4Address"]
+        same(details["privateDnsName"], f"ip-{address.replace('.', '-')}.{REGION}.compute.internal")
+        matches(details["networkInterfaceId"], r"eni-0[0-9a-f]{16}$")
+        matches(details["macAddress"], r"02(:[0-9a-f]{2}){5}$")
+        matches(task["availabilityZone"], rf"{REGION}[a-c]$")
+        [container] = task["containers"]
+        same(container["networkInterfaces"], [{"attachmentId": attachment["id"], "privateIpv4Address": address}])
+        same((container["cpu"], container["memory"], container["networkBindings"]), ("128", "256", []))
+        addresses.add(address)
+    same(len(addresses), 2, "addresses")
+    same(len({address.rsplit(".", 2)[0] for address in addresses}), 1, "one subnet")
+    again = client.describe_tasks(cluster="fargate", tasks=arns)["tasks"]
+    same([task["attachments"] for task in again], [task["attachments"] for task in tasks])
+    client.update_service(cluster="fargate", service="web", desiredCount=0)
+    bench.run(*cli, "wait", "tasks-stopped", "--cluster", "fargate", "--tasks", *arns, env=environment)
+    stopped = client.describe_tasks(cluster="fargate", tasks=arns)["tasks"]
+    same({task["attachments"][0]["status"] for task in stopped}, {"DELETED"})
+    same([task["attachments"][0]["details"] for task in stopped], [task["attachments"][0]["details"] for task in tasks])
+    # Not on Fargate, and in no network of its own.
+    plain = client.run_task(cluster="fargate", taskDefinition=definition(client, "not-on-fargate"))["tasks"][0]
+    same(plain["attachments"], [])
+    same([name for name in ("platformVersion", "platformFamily", "ephemeralStorage") if name in plain], [])
+    storage = fargate_definition(client, "more-storage", ephemeralStorage={"sizeInGiB": 40})
+    asked = client.run_task(cluster="fargate", taskDefinition=storage, launchType="FARGATE", platformVersion="LATEST", networkConfiguration=VPC)["tasks"][0]
+    same((asked["ephemeralStorage"], asked["platformVersion"]), ({"sizeInGiB": 40}, "1.4.0"))
+    same(asked["attachments"][0] | {"id": ""}, {"id": "", "type": "ElasticNetworkInterface", "status": "PRECREATED", "details": [{"name": "subnetId", "value": "subnet-0aa1"}]})
+
+
+@check("a service on Fargate says LATEST, and its deployments and revisions which version that is")
+def fargate_service(bench):
+    client = ecs(bench)
+    client.create_cluster(clusterName="fargate-services")
+    arn = fargate_definition(client, "fargate-service")
+    made = {"cluster": "fargate-services", "taskDefinition": arn, "desiredCount": 0, "networkConfiguration": VPC}
+    web = client.create_service(serviceName="web", launchType="FARGATE", **made)["service"]
+    same((web["platformVersion"], web["platformFamily"]), ("LATEST", "Linux"))
+    same((web["deployments"][0]["platformVersion"], web["deployments"][0]["platformFamily"]), ("1.4.0", "Linux"))
+    same(web["roleArn"], f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS")
+    revision = web["currentServiceRevisions"][0]["arn"]
+    [told] = client.describe_service_revisions(serviceRevisionArns=[revision])["serviceRevisions"]
+    same((told["platformVersion"], told["platformFamily"]), ("1.4.0", "Linux"))
+    older = client.create_service(serviceName="older", launchType="FARGATE", platformVersion="1.3.0", **made)["service"]
+    same((older["platformVersion"], older["deployments"][0]["platformVersion"]), ("1.3.0", "1.3.0"))
+    refused = aws.refusal(client.create_service, serviceName="none", launchType="FARGATE", platformVersion="9.9.9", **made)
+    same(refused[:2], ("PlatformUnknownException", "The specified platform version does not exist."))
+    on_ec2 = made | {"taskDefinition": definition(client, "on-ec2")}
+    del on_ec2["networkConfiguration"]
+    refused = aws.refusal(client.create_service, serviceName="none", platformVersion="1.4.0", **on_ec2)
+    same(refused[:2], ("InvalidParameterException", "The platform version must be null when specifying an EC2 launch type."))
+    ec2 = client.create_service(serviceName="ec2", **on_ec2)["service"]
+    same([name for name in ("platformVersion", "platformFamily", "roleArn") if name in ec2], [])
+
+
+NOT_ASSOCIATED = "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster or specify a valid capacity provider and try again."
+
+
+@check("capacity providers have to be the cluster's, Fargate's too; a cluster's default strategy is taken where nothing is said")
+def strategies(bench):
+    client = ecs(bench)
+    client.create_cluster(clusterName="strategies")
+    arn = fargate_definition(client, "strategies")
+    spot = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+    made = {"cluster": "strategies", "taskDefinition": arn, "networkConfiguration": VPC}
+    for call, more in ((client.create_service, {"serviceName": "web", "desiredCount": 0}), (client.run_task, {})):
+        refused = aws.refusal(call, capacityProviderStrategy=spot, **made, **more)
+        same(refused[:2], ("InvalidParameterException", NOT_ASSOCIATED))
+        both = aws.refusal(call, capacityProviderStrategy=spot, launchType="FARGATE", **made, **more)
+        contains(both[1], ["Specifying both a launch type and capacity provider strategy is not supported."])
+    default = [{"capacityProvider": "FARGATE", "weight": 1}]
+    refused = aws.refusal(client.put_cluster_capacity_providers, cluster="strategies", capacityProviders=["FARGATE_SPOT"], defaultCapacityProviderStrategy=default)
+    same(refused[:2], ("InvalidParameterException", NOT_ASSOCIATED))
+    refused = aws.refusal(client.create_cluster, clusterName="other", capacityProviders=["nobodys"])
+    same(refused[:2], ("InvalidParameterException", "The specified capacity provider was not found. Specify a valid capacity provider and try again."))
+    group = {"autoScalingGroupArn": f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:1:autoScalingGroupName/a"}
+    client.create_capacity_provider(name="own", autoScalingGroupProvider=group)
+    client.put_cluster_capacity_providers(cluster="strategies", capacityProviders=["FARGATE", "FARGATE_SPOT", "own"], defaultCapacityProviderStrategy=spot)
+    mixed = [*spot, {"capacityProvider": "own", "weight": 1}]
+    refused = aws.refusal(client.run_task, capacityProviderStrategy=mixed, **made)
+    contains(refused[1], ["A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups and Fargate providers."])
+    given = client.create_service(serviceName="given", desiredCount=1, capacityProviderStrategy=default, **made)["service"]
+    same((given["capacityProviderStrategy"][0]["capacityProvider"], "launchType" in given), ("FARGATE", False))
+    same((given["platformVersion"], given["deployments"][0]["platformVersion"]), ("LATEST", "1.4.0"))
+    taken = client.create_service(serviceName="taken", desiredCount=0, **made)["service"]
+    same(taken["capacityProviderStrategy"][0]["capacityProvider"], "FARGATE_SPOT")
+    [task] = client.run_task(**made)["tasks"]
+    same((task["capacityProviderName"], task["launchType"], task["platformVersion"]), ("FARGATE_SPOT", "FARGATE", "1.4.0"))
+    [arn] = until(lambda: client.list_tasks(cluster="strategies", serviceName="given")["taskArns"], lambda arns: len(arns) == 1)
+    [task] = client.describe_tasks(cluster="strategies", tasks=[arn])["tasks"]
+    same((task["capacityProviderName"], task["launchType"]), ("FARGATE", "FARGATE"))
+    refused = aws.refusal(client.update_service, cluster="strategies", service="given", capacityProviderStrategy=[{"capacityProvider": "nobodys", "weight": 1}])
+    same(refused[:2], ("InvalidParameterException", NOT_ASSOCIATED))
+
+
+@check("a daemon has no number of tasks, neither when it is made nor later, and ECS's words for other numbers are its own")
+def daemons(bench):
+    client = ecs(bench)
+    client.create_cluster(clusterName="daemons")
+    arn = definition(client, "daemon")
+    made = {"cluster": "daemons", "taskDefinition": arn}
+    words = "The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again."
+    refused = aws.refusal(client.create_service, serviceName="agent", schedulingStrategy="DAEMON", desiredCount=1, **made)
+    same(refused[:2], ("InvalidParameterException", words))
+    client.create_service(serviceName="agent", schedulingStrategy="DAEMON", **made)
+    refused = aws.refusal(client.update_service, cluster="daemons", service="agent", desiredCount=2)
+    same(refused[:2], ("InvalidParameterException", words))
+    rows = [
+        ({}, "DesiredCount is missing"),
+        ({"desiredCount": -1}, "DesiredCount can not be lesser than 0"),
+        ({"desiredCount": 1, "deploymentConfiguration": {"minimumHealthyPercent": 101}}, "minimumHealthyPercent must be at most 100"),
+        ({"desiredCount": 1, "schedulingStrategy": "BOGUS"}, "Scheduling strategy should be one of [REPLICA,DAEMON]"),
+    ]
+    for more, wanted in rows:
+        same(aws.refusal(client.create_service, serviceName="web", **made, **more)[:2], ("InvalidParameterException", wanted))
+    client.create_service(serviceName="web", desiredCount=0, **made)
+    same(aws.refusal(client.update_service, cluster="daemons", service="web", desiredCount=-1)[1], "Task count can not be lesser than 0")
+    same(service(client, "daemons", "agent")["desiredCount"], 1)
+
+
+@check("a deployment that was stopped where it was is scaled in to nothing, and the service is stable then")
+def scaled_in(bench):
+    client = ecs(bench)
+    client.create_cluster(clusterName="aborted")
+    arn = definition(client, "aborted")
+    client.create_service(cluster="aborted", serviceName="web", taskDefinition=arn, desiredCount=2, deploymentConfiguration={"bakeTimeInMinutes": 5})
+    wait(client, "services_stable", cluster="aborted", services=["web"])
+    client.update_service(cluster="aborted", service="web", taskDefinition=definition(client, "aborted"))
+    until(lambda: service(client, "aborted", "web"), lambda web: web["runningCount"] == 4 or web["deployments"][0]["runningCount"] == 2)
+    [deployment] = client.list_service_deployments(cluster="aborted", service="web", status=["IN_PROGRESS"])["serviceDeployments"]
+    client.stop_service_deployment(serviceDeploymentArn=deployment["serviceDeploymentArn"], stopType="ABORT")
+    same(service(client, "aborted", "web")["deployments"][0]["rolloutState"], "FAILED")
+    client.update_service(cluster="aborted", service="web", desiredCount=0)
+    wait(client, "services_stable", cluster="aborted", services=["web"])
+    same(service(client, "aborted", "web")["runningCount"], 0)

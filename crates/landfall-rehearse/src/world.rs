@@ -142,11 +142,13 @@ fn identities(seeder: &Seeder<'_>, infra: &Infra, keys: &mut Vec<Key>) -> [Turn;
 }
 
 /// ECS, CodeDeploy and EKS.
-fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 9] {
+fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 10] {
     let ecs =
         |operation, region: &str, input: &Tree, span| seeder.ecs(operation, region, input, span).map(|_| ());
     let settings = infra.ecs_settings.iter();
-    let clusters = infra.ecs_clusters.iter().chain(&infra.looked_up_ecs_clusters);
+    let made = infra.ecs_clusters.iter();
+    let made = made.map(|it| ecs("CreateCluster", &it.region, &it.input, it.span));
+    let clusters = made.chain(infra.looked_up_ecs_clusters.iter().map(|it| seeder.looked_up_cluster(it)));
     let services = infra.ecs_services.iter();
     let pods = infra.pod_identity_associations.iter();
     [
@@ -155,10 +157,11 @@ fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 9] {
             "ECS settings",
             settings.map(|it| ecs("PutAccountSettingDefault", &it.region, &it.input, it.span)).collect(),
         ),
+        ("ECS cluster", "ECS clusters", clusters.collect()),
         (
-            "ECS cluster",
-            "ECS clusters",
-            clusters.map(|it| ecs("CreateCluster", &it.region, &it.input, it.span)).collect(),
+            "ECS capacity provider",
+            "ECS capacity providers",
+            infra.ecs_calls.iter().map(|it| ecs(it.operation, &it.region, &it.input, it.span)).collect(),
         ),
         (
             "task definition",
@@ -563,6 +566,15 @@ impl Seeder<'_> {
         };
         let finding = finding.note(reason.message.clone());
         reason.help.iter().fold(finding, |finding, help| finding.help(help.clone()))
+    }
+
+    /// A cluster that is made elsewhere: which capacity providers it has is not known.
+    fn looked_up_cluster(&self, cluster: &terraform::EcsCluster) -> Result<(), Finding> {
+        let (operation, span) = ("CreateCluster", cluster.span);
+        self.ecs(operation, &cluster.region, &cluster.input, span)?;
+        let place = Place { account: self.account, region: cluster.region.clone() };
+        before::note_cluster(self.world, &place, &cluster.name.value)
+            .map_err(|error| refusal(&error, operation, span))
     }
 
     /// A task definition: what it names was pushed to the real ECR, and may be missing here.

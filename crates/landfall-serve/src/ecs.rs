@@ -12,6 +12,8 @@ mod capacity;
 mod clusters;
 pub mod controller;
 mod deployments;
+mod interface;
+mod launch;
 pub(crate) mod load;
 mod names;
 pub(crate) mod page;

@@ -66,3 +66,30 @@ resource "aws_ecs_account_setting_default" "short" {
   name  = "serviceLongArnFormat"
   value = "disabled"
 }
+
+resource "aws_ecs_capacity_provider" "own" {
+  name = "own"
+  auto_scaling_group_provider {
+    auto_scaling_group_arn = "arn:aws:autoscaling:eu-west-1:123456789012:autoScalingGroup:1:autoScalingGroupName/own"
+    managed_scaling {
+      status = "ENABLED"
+    }
+  }
+}
+
+resource "aws_ecs_cluster_capacity_providers" "main" {
+  cluster_name       = aws_ecs_cluster.main.name
+  capacity_providers = ["FARGATE_SPOT", aws_ecs_capacity_provider.own.name]
+  default_capacity_provider_strategy {
+    capacity_provider = "FARGATE_SPOT"
+    weight            = 1
+  }
+}
+
+resource "aws_ecs_service" "agent" {
+  name                = "agent"
+  cluster             = aws_ecs_cluster.main.id
+  task_definition     = aws_ecs_task_definition.web.arn
+  scheduling_strategy = "DAEMON"
+  desired_count       = 3
+}

@@ -18,6 +18,7 @@ pub(super) type Computed = Vec<(&'static str, Value)>;
 /// Resources whose ARN follows from one argument:
 /// type, that argument, service, what comes before the name, whether the id is the ARN.
 const NAMED: &[(&str, &str, &str, &str, bool)] = &[
+    ("aws_ecs_capacity_provider", "name", "ecs", "capacity-provider/", true),
     ("aws_ecs_cluster", "name", "ecs", "cluster/", true),
     ("aws_cloudwatch_log_group", "name", "logs", "log-group:", false),
     ("aws_cloudwatch_metric_alarm", "alarm_name", "cloudwatch", "alarm:", false),

@@ -6,7 +6,7 @@ use landfall_types::tree::Key;
 use landfall_types::{Node, Spanned, Tree};
 
 use super::infra::Reader;
-use super::model::{EcsCluster, EcsService, EcsSetting, EcsTaskDefinition, Infra};
+use super::model::{EcsCall, EcsCluster, EcsService, EcsSetting, EcsTaskDefinition, Infra};
 use super::syntax::Block;
 use super::value::{Object, Value};
 
@@ -47,6 +47,12 @@ pub(super) fn read(reader: &Reader<'_, '_>, infra: &mut Infra) {
     for (block, object) in reader.looked_up("aws_ecs_cluster") {
         infra.looked_up_ecs_clusters.extend(looked_up_cluster(reader, &object, block));
     }
+    for (block, object) in reader.instances("aws_ecs_capacity_provider") {
+        infra.ecs_calls.extend(capacity_provider(reader, &object, block));
+    }
+    for (block, object) in reader.instances("aws_ecs_cluster_capacity_providers") {
+        infra.ecs_calls.extend(associated(reader, &object, block));
+    }
     for (block, object) in reader.instances("aws_ecs_task_definition") {
         infra.ecs_task_definitions.extend(task_definition(reader, &object, block));
     }
@@ -74,6 +80,34 @@ fn looked_up_cluster(reader: &Reader<'_, '_>, object: &Object, block: &Block) ->
     let mut input = Input::new(reader, object);
     input.text("clusterName", &name);
     Some(EcsCluster { name, region: reader.region(object, block), input: input.done(), span: object.span })
+}
+
+fn capacity_provider(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> Option<EcsCall> {
+    let name = reader.text(object, "name")?;
+    let mut input = Input::new(reader, object);
+    input.text("name", &name);
+    if let Some(group) = first(object, "auto_scaling_group_provider") {
+        input.add("autoScalingGroupProvider", &unlisted(group.to_tree(), &["managed_scaling"]));
+    }
+    input.tags(block);
+    let (operation, region) = ("CreateCapacityProvider", reader.region(object, block));
+    Some(EcsCall { operation, region, input: input.done(), span: object.span })
+}
+
+/// The capacity providers that a cluster has: as long as nothing is said, none.
+fn associated(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> Option<EcsCall> {
+    let cluster = reader.text(object, "cluster_name")?;
+    let mut input = Input::new(reader, object);
+    input.text("cluster", &cluster);
+    for (written, api) in [
+        ("capacity_providers", "capacityProviders"),
+        ("default_capacity_provider_strategy", "defaultCapacityProviderStrategy"),
+    ] {
+        let value = object.written(written).map(Value::to_tree);
+        input.add(api, &value.unwrap_or_else(|| Tree::new(Node::List(Vec::new()), object.span)));
+    }
+    let (operation, region) = ("PutClusterCapacityProviders", reader.region(object, block));
+    Some(EcsCall { operation, region, input: input.done(), span: object.span })
 }
 
 fn setting(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> Option<EcsSetting> {
@@ -120,7 +154,13 @@ fn service(reader: &Reader<'_, '_>, object: &Object, block: &Block) -> Option<Ec
         input.add("networkConfiguration", &vpc(&network));
     }
     input.add("deploymentConfiguration", &deployment_configuration(object));
-    if object.written("desired_count").is_none() {
+    let is_daemon = object
+        .written("scheduling_strategy")
+        .is_some_and(|value| value.as_text().is_some_and(|text| &*text == "DAEMON"));
+    if is_daemon {
+        // The provider keeps the number of tasks to itself.
+        input.entries.retain(|(key, _)| key.text != "desiredCount");
+    } else if object.written("desired_count").is_none() {
         // The provider's default, where the API has none.
         input.add("desiredCount", &Tree::new(Node::Number("0".to_owned()), object.span));
     }

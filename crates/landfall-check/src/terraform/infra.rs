@@ -520,7 +520,7 @@ impl<'e, 'a> Reader<'e, 'a> {
 /// How the kinds of resources begin that are of services of the local side.
 const OURS: [&str; 5] = ["aws_iam_", "aws_ecr", "aws_ecs_", "aws_eks_", "aws_codedeploy_"];
 /// The kinds that are read, and those that make nothing: `_policies_exclusive`.
-const READ: [&str; 44] = [
+const READ: [&str; 46] = [
     "aws_codedeploy_app",
     "aws_codedeploy_deployment_config",
     "aws_codedeploy_deployment_group",
@@ -536,7 +536,9 @@ const READ: [&str; 44] = [
     "aws_ecrpublic_repository",
     "aws_ecrpublic_repository_policy",
     "aws_ecs_account_setting_default",
+    "aws_ecs_capacity_provider",
     "aws_ecs_cluster",
+    "aws_ecs_cluster_capacity_providers",
     "aws_ecs_service",
     "aws_ecs_task_definition",
     "aws_eks_cluster",

@@ -61,6 +61,7 @@ impl Infra {
             ecr_calls,
             ecs_clusters,
             looked_up_ecs_clusters,
+            ecs_calls,
             ecs_settings,
             metric_alarms,
             log_groups,
@@ -92,6 +93,7 @@ impl Infra {
         self.ecr_calls.extend(ecr_calls);
         self.ecs_clusters.extend(ecs_clusters);
         self.looked_up_ecs_clusters.extend(looked_up_ecs_clusters);
+        self.ecs_calls.extend(ecs_calls);
         self.ecs_settings.extend(ecs_settings);
         self.metric_alarms.extend(metric_alarms);
         self.log_groups.extend(log_groups);

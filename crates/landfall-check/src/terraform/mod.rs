@@ -49,9 +49,9 @@ pub use json_text::to_json;
 pub use library::{Disk, NoDisk};
 pub use loose::{Loose, Part};
 pub use model::{
-    AccountAlias, Attachment, CustomerPolicy, EcrCall, EcsCluster, EcsService, EcsSetting, EcsTaskDefinition,
-    EksCluster, Group, Infra, InlinePolicy, InstanceProfile, LogGroup, Membership, OidcProvider, Output,
-    PodIdentityAssociation, Repository, Role, ServiceLinkedRole, Settings, User,
+    AccountAlias, Attachment, CustomerPolicy, EcrCall, EcsCall, EcsCluster, EcsService, EcsSetting,
+    EcsTaskDefinition, EksCluster, Group, Infra, InlinePolicy, InstanceProfile, LogGroup, Membership,
+    OidcProvider, Output, PodIdentityAssociation, Repository, Role, ServiceLinkedRole, Settings, User,
 };
 
 use landfall_types::{Finding, SourceId, SourceMap};

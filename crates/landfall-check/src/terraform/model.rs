@@ -65,6 +65,8 @@ pub struct Infra {
     pub ecs_clusters: Vec<EcsCluster>,
     /// Clusters that are only looked up: they exist.
     pub looked_up_ecs_clusters: Vec<EcsCluster>,
+    /// `aws_ecs_capacity_provider` and `aws_ecs_cluster_capacity_providers` resources.
+    pub ecs_calls: Vec<EcsCall>,
     /// `aws_ecs_account_setting_default`.
     pub ecs_settings: Vec<EcsSetting>,
     /// `aws_ecs_task_definition` resources.
@@ -349,6 +351,19 @@ pub struct EcsCluster {
     /// The region it lies in.
     pub region: String,
     /// The input of `CreateCluster`, without what is unknown.
+    pub input: Tree,
+    /// The block's header.
+    pub span: Span,
+}
+
+/// A capacity provider, or which of them a cluster has.
+#[derive(Clone, Debug)]
+pub struct EcsCall {
+    /// `CreateCapacityProvider` or `PutClusterCapacityProviders`.
+    pub operation: &'static str,
+    /// The region it lies in.
+    pub region: String,
+    /// The call's input, without what is unknown.
     pub input: Tree,
     /// The block's header.
     pub span: Span,

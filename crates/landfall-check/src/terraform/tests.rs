@@ -326,6 +326,10 @@ fn summary(sources: &SourceMap, infra: &Infra, findings: &[Finding]) -> String {
         line(&mut out, format!("cluster {} in {} {}", cluster.name.value, cluster.region, at(cluster.span)));
         line(&mut out, format!("  {}", to_json(&cluster.input)));
     }
+    for call in &infra.ecs_calls {
+        line(&mut out, format!("ecs {} in {} {}", call.operation, call.region, at(call.span)));
+        line(&mut out, format!("  {}", to_json(&call.input)));
+    }
     for definition in &infra.ecs_task_definitions {
         let (family, span) = (&definition.family.value, definition.span);
         line(&mut out, format!("task definition {family} in {} {}", definition.region, at(span)));

@@ -42,6 +42,16 @@ impl Seeder<'_> {
                 });
                 is_same.then_some(Ok(known))
             }
+            "CreateCapacityProvider" => {
+                let name = input.get("name")?;
+                let asked = json!({ "capacityProviders": [name] });
+                let told =
+                    ecs::handle(self.world, identified, "terraform", "DescribeCapacityProviders", &asked);
+                let is_there = told.ok()?.pointer("/capacityProviders/0").is_some();
+                // Two of one name in the Terraform itself are what AWS refuses.
+                let is_first = self.is_first(&format!("capacity provider {name} in {}", identified.region));
+                (is_there && is_first).then_some(Ok(Value::Null))
+            }
             "CreateService" => self.update_service(identified, input),
             "CreateDeploymentGroup" => self.update_group(identified, input),
             "PutMetricAlarm" => self.same_alarm(identified, input),

@@ -5,7 +5,7 @@ use landfall_wire::error::AwsError;
 
 use super::rollout::{Event, Health, Phase};
 use super::{controller, load};
-use crate::store::ecs::{Place, Service, ServiceStatus, Task, TaskDefinition, TaskStatus};
+use crate::store::ecs::{Cluster, Place, Service, ServiceStatus, Task, TaskDefinition, TaskStatus};
 use crate::store::{Record, StoreError};
 use crate::world::World;
 
@@ -21,6 +21,20 @@ pub fn note_definition(world: &World, place: &Place, arn: &str) -> Result<(), Aw
     let noted = TaskDefinition { was_there: true, ..(*known).clone() };
     let written: Result<(), StoreError> = world.store.write(|writing| {
         writing.put(noted);
+        Ok(())
+    });
+    written.map_err(|_| landfall_wire::error::internal(landfall_wire::error::Protocol::Json11))
+}
+
+/// Notes that a cluster is made elsewhere.
+///
+/// # Errors
+/// When the disk does not take it.
+pub fn note_cluster(world: &World, place: &Place, name: &str) -> Result<(), AwsError> {
+    let written: Result<(), StoreError> = world.store.write(|writing| {
+        if let Some(known) = writing.get::<Cluster>(&place.key(&[name])) {
+            writing.put(Cluster { was_there: true, ..(*known).clone() });
+        }
         Ok(())
     });
     written.map_err(|_| landfall_wire::error::internal(landfall_wire::error::Protocol::Json11))

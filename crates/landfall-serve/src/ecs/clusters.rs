@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::page::Page;
 use super::{
-    Called, Fault, cluster_key, failure, includes, invalid, load, members, names, no_cluster,
+    Called, Fault, cluster_key, failure, includes, invalid, launch, load, members, names, no_cluster,
     resource_tag_keys, tags,
 };
 use crate::authz::ecs_calls as calls;
@@ -48,6 +48,7 @@ fn create(call: &Called<'_>) -> Result<Value, AwsError> {
     if !names::is_name(&name) {
         return Err(invalid("Invalid cluster name"));
     }
+    check_providers(call, place)?;
     let mut body = members(call.members, &MEMBERS);
     if !body.contains_key("settings") {
         body.insert("settings".to_owned(), json!([{ "name": "containerInsights", "value": "disabled" }]));
@@ -58,8 +59,14 @@ fn create(call: &Called<'_>) -> Result<Value, AwsError> {
             // The same call again finds what it made.
             return Ok((*known).clone());
         }
-        let cluster =
-            Cluster { place: place.clone(), name: name.clone(), is_active: true, body, tags: given };
+        let cluster = Cluster {
+            place: place.clone(),
+            name: name.clone(),
+            is_active: true,
+            was_there: false,
+            body,
+            tags: given,
+        };
         writing.put(cluster.clone());
         Ok(cluster)
     })?;
@@ -190,15 +197,25 @@ fn put_capacity_providers(call: &Called<'_>) -> Result<Value, AwsError> {
             return Err(super::missing(required, "Member must not be null"));
         }
     }
-    let place = &named.0;
-    for provider in call.input.texts("capacityProviders")? {
-        let known = matches!(provider, "FARGATE" | "FARGATE_SPOT")
-            || load::capacity_provider(call.world, place, provider);
-        if !known {
-            return Err(invalid("The specified capacity provider was not found."));
+    check_providers(call, &named.0)?;
+    change(call, &named, &["capacityProviders", "defaultCapacityProviderStrategy"])
+}
+
+/// The providers of a cluster are there, and its default strategy has no others.
+fn check_providers(call: &Called<'_>, place: &Place) -> Result<(), AwsError> {
+    let providers = call.input.texts("capacityProviders")?;
+    let is_known = |name: &str| launch::is_fargates(name) || load::capacity_provider(call.world, place, name);
+    if !providers.iter().all(|name| is_known(name)) {
+        return Err(invalid(
+            "The specified capacity provider was not found. Specify a valid capacity provider and try again.",
+        ));
+    }
+    for item in call.input.objects("defaultCapacityProviderStrategy")? {
+        if item.text("capacityProvider")?.is_some_and(|name| !providers.contains(&name)) {
+            return Err(launch::not_associated());
         }
     }
-    change(call, &named, &["capacityProviders", "defaultCapacityProviderStrategy"])
+    Ok(())
 }
 
 fn render(world: &World, cluster: &Cluster, include: &[&str]) -> Value {

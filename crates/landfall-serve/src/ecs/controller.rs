@@ -171,7 +171,8 @@ fn number_of<'a>(service: &'a Service, deployment: &'a str) -> &'a str {
     known.map_or(deployment, Deployment::number)
 }
 
-fn first_provider(plan: &Body) -> Option<Value> {
+/// The first provider of a strategy.
+pub(super) fn first_provider(plan: &Body) -> Option<Value> {
     plan.get("capacityProviderStrategy")?.as_array()?.first()?.get("capacityProvider").cloned()
 }
 

@@ -8,7 +8,7 @@ use super::page::Page;
 use super::rollout::{Event, Hook, RolloutState, Stage, Status};
 use super::{
     Called, Fault, Keys, active_cluster, cluster_key, controller, failure, invalid, load, members, names,
-    no_service, seconds, service_input, services,
+    no_service, seconds, service_input, service_json, services,
 };
 use crate::authz::ecs_calls as calls;
 use crate::authz::{Call, Permit};
@@ -244,9 +244,6 @@ fn render_revision(world: &World, service: &Service, known: &ServiceRevision) ->
     add("serviceRevisionArn", Value::from(service.revision_arn(&known.number)));
     add("serviceArn", Value::from(service.arn()));
     add("clusterArn", Value::from(service.cluster_arn()));
-    if service.text("platformFamily").is_some() {
-        add("platformFamily", json!("Linux"));
-    }
     let definition = load::definition_by_arn(world, &known.place, known.task_definition());
     add(
         "containerImages",
@@ -254,6 +251,7 @@ fn render_revision(world: &World, service: &Service, known: &ServiceRevision) ->
     );
     add("guardDutyEnabled", json!(false));
     add("createdAt", seconds(known.created_ms));
+    service_json::add_platform(&mut answer, &known.body, service);
     Value::Object(answer)
 }
 

@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 use super::controller;
 use super::rollout::{Event, Health};
 use crate::store::ecs::{Service, ServiceStatus, Task, TaskStatus};
-use crate::store::{Record, StoreError};
+use crate::store::{Record, Store, StoreError};
 use crate::world::World;
 
 use agent::{Agent, Member};
@@ -78,6 +78,8 @@ struct Now {
     handovers_missed: u32,
     /// What containers have written, by task id and container.
     logs: BTreeMap<(String, String), Kept>,
+    /// The number in its subnet that the last task got; 0 before the first.
+    host_number: u16,
     /// The number of the next log that is begun.
     next_log: u64,
 }
@@ -129,6 +131,19 @@ impl Runner {
     /// Something has changed that has to be looked at.
     pub fn wake(&self) {
         self.changed.notify_one();
+    }
+
+    /// The next number for a task in a subnet, where each has its own; they begin anew at the end of a subnet.
+    pub(crate) fn next_host_number(&self, store: &Store) -> u16 {
+        let mut now = self.now();
+        if now.host_number == 0 {
+            let known = store.list::<Task>("").into_iter().filter_map(|task| task.host_number).max();
+            now.host_number = known.unwrap_or(super::interface::KEPT - 1);
+        }
+        // The last address of a subnet is the one for all in it.
+        now.host_number =
+            if now.host_number >= u16::MAX - 1 { super::interface::KEPT } else { now.host_number + 1 };
+        now.host_number
     }
 
     /// Waits until something has changed.

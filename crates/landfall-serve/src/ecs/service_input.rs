@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 use super::rollout::{
     Breaker, Controller, HOOK_TIMEOUT_MINUTES, Hook, Rules, SETTLE_MS, Stage, Strategy, Threshold,
 };
-use super::{Called, client, invalid, load, names};
+use super::{Called, client, invalid, launch, load, names};
 use crate::clock::Clock;
-use crate::store::ecs::{Body, DefinitionStatus, Place, TaskDefinition};
+use crate::store::ecs::{Body, Cluster, DefinitionStatus, Place, TaskDefinition};
 
 /// What belongs to a revision: a change of any of it makes a new deployment.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
@@ -43,16 +43,24 @@ pub(super) const SETTINGS: [&str; 9] = [
 /// Largest `desiredCount`: the quota of tasks in a service.
 pub(super) const DESIRED_MAX: i64 = 5_000;
 
-/// A whole number of tasks.
+/// A whole number of tasks; ECS's words for what isn't one were captured.
 pub(super) fn desired_count(call: &Called<'_>) -> Result<Option<u32>, AwsError> {
     let Some(count) = call.input.integer("desiredCount")? else { return Ok(None) };
     if count < 0 {
-        return Err(invalid("Desired count must be 0 or a positive number."));
+        let what = if call.operation == "CreateService" { "DesiredCount" } else { "Task count" };
+        return Err(invalid(format!("{what} can not be lesser than 0")));
     }
     if count > DESIRED_MAX {
         return Err(invalid(format!("Desired count must be at most {DESIRED_MAX}.")));
     }
     Ok(u32::try_from(count).ok())
+}
+
+/// The refusal of a number of tasks for a service that has one on each instance.
+pub(super) fn no_count_of_daemon() -> AwsError {
+    invalid(
+        "The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again.",
+    )
 }
 
 /// The task definition that a service or a task is made of.
@@ -70,35 +78,26 @@ pub(super) fn usable_definition(
     Ok(known)
 }
 
-/// `launchType` and `capacityProviderStrategy`: one of them, and `EC2` when there is neither.
-pub(super) fn check_launch(call: &Called<'_>, definition: Option<&TaskDefinition>) -> Result<(), AwsError> {
-    let launch = call.input.text("launchType")?;
-    let strategy = call.input.objects("capacityProviderStrategy")?;
-    if launch.is_some() && !strategy.is_empty() {
-        return Err(invalid(
-            "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
-        ));
-    }
-    if let Some(launch) = launch
-        && !matches!(launch, "EC2" | "FARGATE" | "EXTERNAL" | "MANAGED_INSTANCES")
-    {
-        return Err(invalid(format!("Invalid launch type: {launch}")));
-    }
-    let is_fargate = launch == Some("FARGATE")
-        || strategy
-            .iter()
-            .any(|item| matches!(item.text("capacityProvider"), Ok(Some("FARGATE" | "FARGATE_SPOT"))));
-    let Some(definition) = definition else { return Ok(()) };
+/// What a call says of where its tasks run ([`launch::read`]), checked against what they are made of.
+pub(super) fn read_launch(
+    call: &Called<'_>,
+    cluster: &Cluster,
+    definition: Option<&TaskDefinition>,
+) -> Result<Body, AwsError> {
+    let body = launch::read(call, cluster)?;
+    launch::check_platform(call, &body)?;
+    let Some(definition) = definition else { return Ok(body) };
     let required: Vec<&str> = definition
         .body
         .get("requiresCompatibilities")
         .and_then(Value::as_array)
         .map(|kinds| kinds.iter().filter_map(Value::as_str).collect())
         .unwrap_or_default();
-    if is_fargate && !required.contains(&"FARGATE") {
+    if launch::is_fargate(&body) && !required.contains(&"FARGATE") {
         return Err(invalid("Task definition does not support launch_type FARGATE."));
     }
-    check_network(call, definition)
+    check_network(call, definition)?;
+    Ok(body)
 }
 
 /// A task with a network interface of its own is told where to put it.
@@ -174,8 +173,11 @@ fn check_configuration(configuration: &Value, is_daemon: bool) -> Result<(), Aws
     if maximum > 200 {
         return Err(invalid("maximumPercent must be at most 200"));
     }
-    if !(0..=100).contains(&minimum) {
-        return Err(invalid("minimumHealthyPercent must be between 0 and 100"));
+    if minimum < 0 {
+        return Err(invalid("minimumHealthyPercent must be at least 0"));
+    }
+    if minimum > 100 {
+        return Err(invalid("minimumHealthyPercent must be at most 100"));
     }
     if !is_daemon && minimum == 100 && maximum == 100 {
         return Err(invalid(

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::rollout::{Controller, Deployment, RolloutState};
-use super::{members, seconds, tags};
+use super::{launch, members, seconds, tags};
 use crate::store::ecs::{Body, Service, ServiceRevision, TaskSet};
 use crate::world::World;
 
@@ -62,7 +62,7 @@ pub(super) fn render(world: &World, service: &Service, with_tags: bool) -> Value
     for (name, value) in members(&service.body, &TOLD) {
         add(&name, value);
     }
-    if let Some(role) = service.text("role") {
+    if let Some(role) = role(service) {
         add("roleArn", Value::from(role));
     }
     if rollout.rules.controller == Controller::TaskSets {
@@ -91,6 +91,21 @@ pub(super) fn render(world: &World, service: &Service, with_tags: bool) -> Value
     Value::Object(answer)
 }
 
+/// The role by which ECS acts for a service: the one that was given, or, where it has networks of its own, the one that is
+/// linked to ECS (captured).
+fn role(service: &Service) -> Option<String> {
+    let given = service.text("role").map(str::to_owned);
+    given.or_else(|| {
+        service.body.get("networkConfiguration")?;
+        let cluster = service.place.arn("");
+        let partition = cluster.split(':').nth(1)?;
+        let account = service.place.account;
+        Some(format!(
+            "arn:{partition}:iam::{account}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS"
+        ))
+    })
+}
+
 fn deployment(world: &World, service: &Service, known: &Deployment, is_primary: bool) -> Value {
     let rollout = &service.rollout;
     let (running, pending) = rollout.counts(known.id());
@@ -110,10 +125,17 @@ fn deployment(world: &World, service: &Service, known: &Deployment, is_primary: 
     add("updatedAt", seconds(known.updated_ms));
     add("rolloutState", Value::from(known.state.word()));
     add("rolloutStateReason", Value::from(known.reason.as_str()));
-    if service.text("platformFamily").is_some() {
-        add("platformFamily", json!("Linux"));
-    }
+    add_platform(&mut answer, &body, service);
     Value::Object(answer)
+}
+
+/// What a deployment, a revision or a task set tells of its platform: the version that `LATEST` is (captured).
+pub(super) fn add_platform(answer: &mut Body, body: &Body, service: &Service) {
+    if launch::is_fargate(body) {
+        let family = service.text("platformFamily").unwrap_or("Linux");
+        answer.insert("platformVersion".to_owned(), Value::from(launch::version(body, family)));
+        answer.insert("platformFamily".to_owned(), Value::from(family));
+    }
 }
 
 fn current_revisions(service: &Service) -> Value {
@@ -188,5 +210,6 @@ pub(super) fn task_set(service: &Service, set: &TaskSet, with_tags: bool) -> Val
     add("stabilityStatus", Value::from(if is_steady { "STEADY_STATE" } else { "STABILIZING" }));
     add("stabilityStatusAt", seconds(known.map_or(set.updated_ms, |known| known.updated_ms)));
     add("tags", if with_tags { tags::render(&set.tags) } else { json!([]) });
+    add_platform(&mut answer, &set.body, service);
     Value::Object(answer)
 }

@@ -8,13 +8,13 @@ use super::pass_role::{self, PassedTo};
 use super::rollout::{Event, Rollout, Target};
 use super::{
     Called, Fault, Keys, active_cluster, cluster_key, cluster_name, controller, failure, includes, invalid,
-    load, members, names, no_service, resource_tag_keys, service_input, service_json, settings, tags,
+    launch, load, members, names, no_service, resource_tag_keys, service_input, service_json, settings, tags,
     traffic, update_service,
 };
 use crate::authz::ecs_calls as calls;
 use crate::authz::{self, Permit};
 use crate::store::ecs::{
-    Body, Place, Service, ServiceStatus, Tags, TaskDefinition, TaskSet, service_resource,
+    Body, Cluster, Place, Service, ServiceStatus, Tags, TaskDefinition, TaskSet, service_resource,
 };
 
 /// Services that one call describes.
@@ -144,8 +144,8 @@ fn create(call: &Called<'_>) -> Result<Value, AwsError> {
     if !names::is_name(&name) {
         return Err(invalid("Invalid service name"));
     }
-    active_cluster(call.world, place, &cluster)?;
-    let new = NewService::read(call, place)?;
+    let in_cluster = active_cluster(call.world, place, &cluster)?;
+    let new = NewService::read(call, place, &in_cluster)?;
     let service = call.write(&permit, |writing| {
         let known = writing.get::<Service>(&named.key());
         let mut service = new.build(call, &named, is_long, given);
@@ -213,7 +213,7 @@ struct NewService {
 }
 
 impl NewService {
-    fn read(call: &Called<'_>, place: &Place) -> Result<Self, AwsError> {
+    fn read(call: &Called<'_>, place: &Place, cluster: &Cluster) -> Result<Self, AwsError> {
         let mut body = members(call.members, &service_input::REVISION);
         body.extend(members(call.members, &service_input::SETTINGS));
         body.extend(members(call.members, &["schedulingStrategy", "role"]));
@@ -228,9 +228,8 @@ impl NewService {
         let is_daemon = match scheduling.as_str() {
             "REPLICA" => false,
             "DAEMON" => true,
-            other => return Err(invalid(format!("Invalid scheduling strategy: {other}"))),
+            _ => return Err(invalid("Scheduling strategy should be one of [REPLICA,DAEMON]")),
         };
-        check_daemon(call, is_daemon, &controller)?;
         let definition = match call.input.text("taskDefinition")? {
             Some(_) if controller == "EXTERNAL" => {
                 return Err(invalid(
@@ -241,24 +240,22 @@ impl NewService {
             None if controller == "EXTERNAL" => None,
             None => return Err(invalid("TaskDefinition cannot be null.")),
         };
-        service_input::check_launch(call, definition.as_deref())?;
+        let launch = service_input::read_launch(call, cluster, definition.as_deref())?;
+        check_daemon(is_daemon, &launch, &controller)?;
+        body.remove("capacityProviderStrategy");
+        body.extend(launch);
         let desired = match service_input::desired_count(call)? {
-            Some(_) if is_daemon => {
-                return Err(invalid(
-                    "The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again.",
-                ));
-            }
+            Some(_) if is_daemon => return Err(service_input::no_count_of_daemon()),
             Some(count) => count,
             // This machine is the one instance.
             None if is_daemon => 1,
             None if controller == "EXTERNAL" => 0,
-            None => {
-                return Err(invalid("Desired count cannot be null when the scheduling strategy is REPLICA."));
-            }
+            None => return Err(invalid("DesiredCount is missing")),
         };
         if let Some(definition) = &definition {
             traffic::check(&body, definition)?;
             body.insert("taskDefinition".to_owned(), Value::from(definition.arn()));
+            add_platform(&mut body, launch::family(definition));
         }
         add_defaults(&mut body, &scheduling, &controller, is_daemon)?;
         Ok(Self { body, desired, definition })
@@ -284,11 +281,19 @@ impl NewService {
     }
 }
 
-fn check_daemon(call: &Called<'_>, is_daemon: bool, controller: &str) -> Result<(), AwsError> {
+/// The platform of a service on Fargate; which version is the latest, its deployments say.
+pub(super) fn add_platform(body: &mut Body, family: &str) {
+    if launch::is_fargate(body) {
+        body.entry("platformVersion").or_insert_with(|| json!("LATEST"));
+        body.insert("platformFamily".to_owned(), Value::from(family));
+    }
+}
+
+fn check_daemon(is_daemon: bool, launch: &Body, controller: &str) -> Result<(), AwsError> {
     if !is_daemon {
         return Ok(());
     }
-    if call.input.text("launchType")? == Some("FARGATE") {
+    if launch::is_fargate(launch) {
         return Err(invalid("The daemon scheduling strategy is not supported on the FARGATE launch type."));
     }
     if controller != "ECS" {
@@ -313,16 +318,6 @@ fn add_defaults(
     body.insert("deploymentConfiguration".to_owned(), configuration);
     body.insert("schedulingStrategy".to_owned(), Value::from(scheduling));
     body.insert("deploymentController".to_owned(), json!({ "type": controller }));
-    let has_strategy =
-        body.get("capacityProviderStrategy").and_then(Value::as_array).is_some_and(|items| !items.is_empty());
-    if !has_strategy {
-        body.entry("launchType").or_insert_with(|| json!("EC2"));
-    }
-    let is_fargate = body.get("launchType").and_then(Value::as_str) == Some("FARGATE");
-    if is_fargate {
-        body.entry("platformVersion").or_insert_with(|| json!("LATEST"));
-        body.insert("platformFamily".to_owned(), json!("Linux"));
-    }
     let rebalancing = if is_narrow { "DISABLED" } else { "ENABLED" };
     for (name, value) in [
         ("availabilityZoneRebalancing", json!(rebalancing)),

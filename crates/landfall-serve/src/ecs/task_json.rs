@@ -2,32 +2,46 @@
 
 use serde_json::{Value, json};
 
+use super::interface::{self, Interface};
 use super::{members, seconds, tags};
-use crate::store::ecs::{Body, Container, Task, TaskStatus};
+use crate::store::ecs::{Body, Container, Task};
 
 /// The name of the attribute that says why nothing was run.
 const NOT_RUN: &str = "landfall.not-run";
+
+/// What is kept and told under the same name.
+const TOLD: [&str; 8] = [
+    "cpu",
+    "memory",
+    "launchType",
+    "platformVersion",
+    "platformFamily",
+    "referenceId",
+    "ephemeralStorage",
+    "fargateEphemeralStorage",
+];
 
 /// A task as answers have it.
 pub(super) fn render(task: &Task, with_tags: bool) -> Value {
     let mut answer = Body::new();
     let mut add = |name: &str, value: Value| answer.insert(name.to_owned(), value);
-    add("attachments", json!([]));
+    let interface = Interface::of(task);
+    add("attachments", interface.iter().map(Interface::attachment).collect());
     add("attributes", attributes(task));
-    add("availabilityZone", Value::from(format!("{}a", task.place.region)));
+    add("availabilityZone", Value::from(interface::zone(task)));
     if let Some(name) = task.body.get("capacityProviderName") {
         add("capacityProviderName", name.clone());
     }
     add("clusterArn", Value::from(task.cluster_arn()));
-    add("containers", task.containers.iter().map(|container| render_container(task, container)).collect());
-    for (name, value) in
-        members(&task.body, &["cpu", "memory", "launchType", "platformVersion", "referenceId"])
-    {
+    let interfaces = interface.as_ref().map_or(json!([]), Interface::of_container);
+    let containers = task.containers.iter().map(|container| render_container(task, container, &interfaces));
+    add("containers", containers.collect());
+    for (name, value) in members(&task.body, &TOLD) {
         add(&name, value);
     }
-    if task.status == TaskStatus::Running {
+    if let Some(at) = task.times.pull_started {
         add("connectivity", json!("CONNECTED"));
-        add("connectivityAt", seconds(task.times.pull_started.unwrap_or(task.times.created)));
+        add("connectivityAt", seconds(at));
     }
     let execute = task.body.get("enableExecuteCommand").cloned().unwrap_or(json!(false));
     add("enableExecuteCommand", execute);
@@ -84,7 +98,7 @@ fn overrides(task: &Task) -> Value {
     Value::Object(overrides)
 }
 
-fn render_container(task: &Task, container: &Container) -> Value {
+fn render_container(task: &Task, container: &Container, interfaces: &Value) -> Value {
     let mut answer = Body::new();
     let mut add = |name: &str, value: Value| answer.insert(name.to_owned(), value);
     let resource = format!("container/{}/{}/{}", task.cluster, task.id, container.id);
@@ -113,9 +127,17 @@ fn render_container(task: &Task, container: &Container) -> Value {
             json!({ "bindIP": "127.0.0.1", "containerPort": inside, "hostPort": outside, "protocol": protocol })
         })
         .collect();
-    add("networkBindings", Value::Array(bindings));
-    add("networkInterfaces", json!([]));
+    if container.status != "PENDING" || !bindings.is_empty() {
+        add("networkBindings", Value::Array(bindings));
+    }
+    add("networkInterfaces", interfaces.clone());
     add("healthStatus", Value::from(container.health.as_str()));
-    add("cpu", json!("0"));
+    let sizes = &container.sizes;
+    add("cpu", Value::from(sizes.cpu.to_string()));
+    for (name, size) in [("memory", sizes.memory), ("memoryReservation", sizes.memory_reservation)] {
+        if let Some(size) = size {
+            add(name, Value::from(size.to_string()));
+        }
+    }
     Value::Object(answer)
 }

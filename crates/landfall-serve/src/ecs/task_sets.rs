@@ -110,12 +110,14 @@ fn create(call: &Called<'_>) -> Result<Value, AwsError> {
     keys.extend(tags::request_keys(&given));
     let permit = call.authorize::<calls::CreateTaskSet>(arn.clone(), keys)?;
     tags::authorize_on_create(call, &arn, &given)?;
-    active_cluster(call.world, place, &named.cluster)?;
+    let cluster = active_cluster(call.world, place, &named.cluster)?;
     let definition =
         service_input::usable_definition(call, place, call.input.required_text("taskDefinition")?)?;
-    service_input::check_launch(call, Some(&definition))?;
+    let launch = service_input::read_launch(call, &cluster, Some(&definition))?;
     let scale = scale(call)?.unwrap_or(100.0);
     let mut body = members(call.members, &service_input::REVISION);
+    body.remove("capacityProviderStrategy");
+    body.extend(launch);
     traffic::check(&body, &definition)?;
     body.insert("taskDefinition".to_owned(), Value::from(definition.arn()));
     let now = call.now_ms();

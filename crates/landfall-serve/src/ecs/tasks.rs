@@ -11,11 +11,11 @@ use super::page::Page;
 use super::pass_role::{self, PassedTo};
 use super::{
     Called, Fault, Keys, active_cluster, cluster_key, cluster_name, controller, failure, includes, invalid,
-    load, members, names, resource_tag_keys, service_input, services, settings, tags, task_json,
+    launch, load, members, names, resource_tag_keys, service_input, services, settings, tags, task_json,
 };
 use crate::authz::ecs_calls as calls;
 use crate::store::ecs::{
-    Body, Container, Place, RunToken, Tags, Task, TaskDefinition, TaskStatus, TaskTimes,
+    Body, Container, Place, RunToken, Sizes, Tags, Task, TaskDefinition, TaskStatus, TaskTimes,
 };
 use crate::world::World;
 
@@ -61,7 +61,11 @@ impl NewTask<'_> {
                 body.entry(member).or_insert_with(|| value.clone());
             }
         }
+        body.entry("launchType").or_insert_with(|| json!("EC2"));
+        launch::add_platform(&mut body, self.definition);
+        let sizes = sizes_of(&body);
         let containers = self.definition.containers().map(|container| Container {
+            sizes: sizes(container),
             id: ids::request_id(world.random()),
             name: container.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             image: container.get("image").and_then(Value::as_str).unwrap_or_default().to_owned(),
@@ -94,7 +98,26 @@ impl NewTask<'_> {
             times: TaskTimes { created: now, changed: now, ..TaskTimes::default() },
             version: 1,
             tags: self.tags,
+            host_number: Some(world.ecs.next_host_number(&world.store)),
             body,
+        }
+    }
+}
+
+/// How the containers of a task get their sizes: from its overrides, or from their definitions.
+fn sizes_of(task: &Body) -> impl Fn(&Body) -> Sizes + use<> {
+    let overrides = task.get("overrides").and_then(|overrides| overrides.get("containerOverrides"));
+    let overrides = overrides.and_then(Value::as_array).cloned().unwrap_or_default();
+    move |container| {
+        let own = overrides.iter().find(|one| one.get("name") == container.get("name"));
+        let size = |member: &str| {
+            let given = own.and_then(|own| own.get(member)).filter(|value| !value.is_null());
+            given.or_else(|| container.get(member)).and_then(Value::as_i64)
+        };
+        Sizes {
+            cpu: size("cpu").unwrap_or(0),
+            memory: size("memory"),
+            memory_reservation: size("memoryReservation"),
         }
     }
 }
@@ -162,10 +185,10 @@ fn run(call: &Called<'_>) -> Result<Value, AwsError> {
         let resource = if long_arn { format!("task/{cluster}/{id}") } else { format!("task/{id}") };
         tags::authorize_on_create(call, &place.arn(&resource), &asked.given)?;
     }
-    active_cluster(call.world, place, cluster)?;
+    let in_cluster = active_cluster(call.world, place, cluster)?;
     let definition =
         service_input::usable_definition(call, place, call.input.required_text("taskDefinition")?)?;
-    service_input::check_launch(call, Some(&definition))?;
+    let launch = service_input::read_launch(call, &in_cluster, Some(&definition))?;
     check_overrides(call, &definition)?;
     let token = run_token(call)?;
     let new = |id: &String| -> Result<Task, AwsError> {
@@ -180,7 +203,7 @@ fn run(call: &Called<'_>) -> Result<Value, AwsError> {
                 .text("group")?
                 .map_or_else(|| format!("family:{}", definition.family), str::to_owned),
             started_by: call.input.text("startedBy")?.map(str::to_owned),
-            body: task_body(call)?,
+            body: task_body(call, &launch),
             tags: task_tags(call, cluster, &definition, &asked.given)?,
         }
         .build(call.world))
@@ -241,30 +264,14 @@ fn repeated(
 }
 
 /// What is kept of the call for the task.
-fn task_body(call: &Called<'_>) -> Result<Body, AwsError> {
+fn task_body(call: &Called<'_>, launch: &Body) -> Body {
     let mut body = members(
         call.members,
-        &[
-            "launchType",
-            "platformVersion",
-            "networkConfiguration",
-            "enableExecuteCommand",
-            "referenceId",
-            "overrides",
-        ],
+        &["platformVersion", "networkConfiguration", "enableExecuteCommand", "referenceId", "overrides"],
     );
-    let strategy = call.input.objects("capacityProviderStrategy")?;
-    match strategy.first() {
-        Some(first) => {
-            if let Some(name) = first.text("capacityProvider")? {
-                body.insert("capacityProviderName".to_owned(), Value::from(name));
-                let kind = if name.starts_with("FARGATE") { "FARGATE" } else { "EC2" };
-                body.insert("launchType".to_owned(), Value::from(kind));
-            }
-        }
-        None => {
-            body.entry("launchType").or_insert_with(|| json!("EC2"));
-        }
+    body.extend(members(launch, &["launchType"]));
+    if let Some(name) = controller::first_provider(launch) {
+        body.insert("capacityProviderName".to_owned(), name);
     }
     // A task's own size.
     if let Some(Value::Object(overrides)) = body.get("overrides").cloned() {
@@ -274,7 +281,7 @@ fn task_body(call: &Called<'_>) -> Result<Body, AwsError> {
             }
         }
     }
-    Ok(body)
+    body
 }
 
 fn task_tags(

@@ -27,12 +27,12 @@ pub(super) fn update(call: &Called<'_>) -> Result<Value, AwsError> {
     for role in service_input::passed_roles(call.members) {
         pass_role::authorize(call, &named.place, &role, PassedTo::Ecs)?;
     }
-    active_cluster(call.world, &named.place, &named.cluster)?;
+    let cluster = active_cluster(call.world, &named.place, &named.cluster)?;
     let definition = match call.input.text("taskDefinition")? {
         Some(text) => Some(service_input::usable_definition(call, &named.place, text)?),
         None => None,
     };
-    service_input::check_launch(call, definition.as_deref())?;
+    service_input::read_launch(call, &cluster, definition.as_deref())?;
     let desired = service_input::desired_count(call)?;
     let force = call.input.boolean("forceNewDeployment")?.unwrap_or(false);
     let mut given = members(call.members, &service_input::REVISION);
@@ -47,6 +47,9 @@ pub(super) fn update(call: &Called<'_>) -> Result<Value, AwsError> {
         }
         let mut service = (*known).clone();
         check_controller(&service, &given)?;
+        if desired.is_some() && service.text("schedulingStrategy") == Some("DAEMON") {
+            return Err(Fault::from(service_input::no_count_of_daemon()));
+        }
         let changes = take(&mut service, given)?;
         if changes && let Some(definition) = of_service(call, &service) {
             traffic::check(&service.body, &definition)?;

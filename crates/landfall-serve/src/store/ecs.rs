@@ -76,6 +76,9 @@ pub struct Cluster {
     pub name: String,
     /// Whether it was not deleted.
     pub is_active: bool,
+    /// Whether it is made elsewhere and only looked up: which capacity providers it has is not known then.
+    #[serde(default)]
+    pub was_there: bool,
     /// `settings`, `configuration`, `capacityProviders`, `defaultCapacityProviderStrategy`,
     /// `serviceConnectDefaults`.
     pub body: Body,
@@ -464,6 +467,9 @@ pub struct Task {
     /// nothing of it is run, and it is taken to be well.
     #[serde(default)]
     pub is_stand_in: bool,
+    /// Its number in its subnet, where it has a network of its own.
+    #[serde(default)]
+    pub host_number: Option<u16>,
     /// When things happened.
     pub times: TaskTimes,
     /// Goes up with every change.
@@ -542,6 +548,20 @@ pub struct Container {
     pub health_says: Option<String>,
     /// Container port, host port, protocol.
     pub ports: Vec<(u16, u16, String)>,
+    /// What it may have.
+    #[serde(default)]
+    pub sizes: Sizes,
+}
+
+/// What a container may have of its task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Sizes {
+    /// CPU units; 1024 are one CPU.
+    pub cpu: i64,
+    /// The most memory, in MiB.
+    pub memory: Option<i64>,
+    /// Memory that is kept for it, in MiB.
+    pub memory_reservation: Option<i64>,
 }
 
 impl Task {

@@ -6,15 +6,14 @@ use landfall_wire::hash::sha256_hex;
 use serde_json::Value;
 
 use super::pull;
+use crate::ecs::launch;
 use crate::logs::writer::Destination;
 use crate::store::ecs::{Body, Place, Task};
 use crate::world::World;
 
 /// Whether a task runs on Fargate, which makes the streams of all containers before any of them.
 pub(super) fn is_on_fargate(task: &Task) -> bool {
-    let text = |name: &str| task.body.get(name).and_then(Value::as_str);
-    text("launchType") == Some("FARGATE")
-        || text("capacityProviderName").is_some_and(|name| name.starts_with("FARGATE"))
+    launch::is_fargate(&task.body)
 }
 
 /// Makes the streams of all containers, and says under which keys they are kept, by container.

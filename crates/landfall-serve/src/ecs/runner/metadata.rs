@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::agent::{Agent, Member, Refused};
 use super::engine::Engine;
-use crate::ecs::load;
+use crate::ecs::{interface, load};
 use crate::store::ecs::{Body, Container, Task, TaskDefinition};
 use crate::world::World;
 
@@ -111,7 +111,7 @@ impl Told<'_> {
                 add(name, moment(at).into());
             }
         }
-        add("AvailabilityZone", format!("{}a", task.place.region).into());
+        add("AvailabilityZone", interface::zone(task).into());
         add("LaunchType", launch_type.into());
         if with_tags && !task.tags.is_empty() {
             let tags = task.tags.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));

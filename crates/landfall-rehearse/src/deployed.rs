@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_check::terraform::Infra;
+use landfall_check::terraform::{Infra, to_json};
 use landfall_policy::json;
 use landfall_serve::World;
 use landfall_serve::ecs::rollout::Status;
-use landfall_serve::ecs::runner;
+use landfall_serve::ecs::{runner, types};
 use landfall_serve::log::{Record, Verdict};
 use landfall_serve::store::Record as _;
 use landfall_serve::store::ecs::{Container, Service, ServiceDeployment, ServiceRevision, Task};
@@ -393,6 +393,32 @@ pub(crate) fn definitions<'w>(
         }
     }
     trees
+}
+
+/// A task definition that AWS can't read: the value, in the job's files, that has another type than it is to have.
+pub(crate) fn of_unreadable(origin: &Origin<'_>, record: &Record, finding: Finding) -> Finding {
+    let is_about = record.operation == "RegisterTaskDefinition"
+        && matches!(&record.verdict, Verdict::Refused { code, .. } if code == "SerializationException");
+    if !is_about {
+        return finding;
+    }
+    let place = |definition: &Tree| {
+        let input: serde_json::Value = serde_json::from_str(&to_json(definition)).ok()?;
+        let misfit = types::misfit("RegisterTaskDefinition", &input)?;
+        Some((at(definition, &misfit.path)?.span, misfit.expected))
+    };
+    match origin.definitions.iter().find_map(place) {
+        Some((span, expected)) => finding.at(span, format!("{expected} is expected here")),
+        None => finding,
+    }
+}
+
+/// What lies at the end of a way.
+fn at<'t>(tree: &'t Tree, path: &[types::Part]) -> Option<&'t Tree> {
+    path.iter().try_fold(tree, |tree, part| match part {
+        types::Part::Member(name) => tree.field(name),
+        types::Part::Item(at) => tree.items().get(*at),
+    })
 }
 
 /// A refused call that ECS made for a task, told from those of the job: what the session is, with its places.

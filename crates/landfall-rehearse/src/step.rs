@@ -176,6 +176,12 @@ async fn carry_out(
             Ok(inputs) if let Some(builtin) = docker::of(&uses.value) => {
                 return docker::run(executor, run, step, builtin, (&inputs, step_env), name).await;
             }
+            Ok(inputs)
+                if actions::builtin(&uses.value) == Some(Builtin::EcsDeploy)
+                    && let Some(error) = task_definition::refused(executor, run, &inputs, step_env).await =>
+            {
+                Err(error)
+            }
             Ok(inputs) => match work(executor, run, &uses.value, with, &inputs, asked) {
                 Err(error) => Err(error),
                 Ok(Work::CheckOut) => return Done::without_a_process(check_out(executor, run, &inputs)),

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use landfall_check::{aws_document, yaml};
+use landfall_check::{aws_document, terraform, yaml};
+use landfall_serve::ecs::types;
 use landfall_types::{Secret, SourceMap};
 use serde_json::Value;
 
@@ -82,6 +83,19 @@ fn read_any(run: &JobRun<'_>, file: &str) -> Result<Value, Failed> {
     })
 }
 
+/// The session that the step's environment has.
+fn session(run: &JobRun<'_>, step_env: &[(String, String)]) -> Result<Session, Failed> {
+    let variable = |name: &str| protocol::variable(run, step_env, name);
+    let region = variable("AWS_REGION").ok_or("Region is missing")?;
+    let none = "Could not load credentials from any providers";
+    Ok(Session {
+        access_key_id: variable("AWS_ACCESS_KEY_ID").ok_or(none)?,
+        secret: Secret::new(variable("AWS_SECRET_ACCESS_KEY").ok_or(none)?),
+        token: variable("AWS_SESSION_TOKEN"),
+        region,
+    })
+}
+
 /// `DescribeTaskDefinition`, as the action calls it: the tags go into the definition.
 async fn registered(
     executor: &Executor<'_>,
@@ -89,15 +103,7 @@ async fn registered(
     name: &str,
     step_env: &[(String, String)],
 ) -> Result<Value, Failed> {
-    let variable = |name: &str| protocol::variable(run, step_env, name);
-    let region = variable("AWS_REGION").ok_or("Region is missing")?;
-    let none = "Could not load credentials from any providers";
-    let session = Session {
-        access_key_id: variable("AWS_ACCESS_KEY_ID").ok_or(none)?,
-        secret: Secret::new(variable("AWS_SECRET_ACCESS_KEY").ok_or(none)?),
-        token: variable("AWS_SESSION_TOKEN"),
-        region,
-    };
+    let session = session(run, step_env)?;
     let input = serde_json::json!({ "taskDefinition": name, "include": ["TAGS"] });
     let now = executor.rehearsal.world.clock.wall();
     let mut answer = loopback::ecs(executor.registry(), &session, "DescribeTaskDefinition", &input, now)
@@ -109,6 +115,35 @@ async fn registered(
         members.insert("tags".to_owned(), tags);
     }
     Ok(definition)
+}
+
+/// Registers a task definition of which a value has a type that AWS's model doesn't have there, and says how the step
+/// fails by that; none where all fits. The action sends what the file has, while `landfall deploy` takes the number of a
+/// YAML file for the text that ECS wants.
+pub(crate) async fn refused(
+    executor: &Executor<'_>,
+    run: &JobRun<'_>,
+    inputs: &Inputs,
+    step_env: &[(String, String)],
+) -> Option<Failed> {
+    let (file, keep) = deploy::file(inputs).ok()?;
+    let (cleaned, _) = clean::clean(&read_plain(run, &file)?, &keep);
+    types::misfit("RegisterTaskDefinition", &cleaned)?;
+    let session = session(run, step_env).ok()?;
+    let now = executor.rehearsal.world.clock.wall();
+    let answer = loopback::ecs(executor.registry(), &session, "RegisterTaskDefinition", &cleaned, now).await;
+    answer.err().map(|message| format!("Failed to register task definition in ECS: {message}"))
+}
+
+/// What the action's own reader makes of a file: a number is a number, in YAML as well.
+fn read_plain(run: &JobRun<'_>, file: &str) -> Option<Value> {
+    let text = text(run, file).ok()?;
+    let sources = SourceMap::new();
+    let source = sources.add(file, text.as_str());
+    serde_json::from_str(&text).ok().or_else(|| {
+        let tree = yaml::parse(source, &text).ok()?;
+        serde_json::from_str(&terraform::to_json(&tree)).ok()
+    })
 }
 
 /// The commands of a step that deploys: its file is read and cleaned first, as the action does it. They wait no

@@ -104,8 +104,10 @@ pub(crate) fn findings(
             _ if record.operation == "AssumeRoleWithWebIdentity" => {
                 of_token(executor, run, asked, record, finding.clone())
             }
-            _ => deployed::of_task_session(&origin, record, finding.clone())
-                .unwrap_or_else(|| of_call(executor, run, asked, record, finding.clone())),
+            _ => deployed::of_task_session(&origin, record, finding.clone()).unwrap_or_else(|| {
+                let finding = deployed::of_unreadable(&origin, record, finding.clone());
+                of_call(executor, run, asked, record, finding)
+            }),
         };
         let finding = names::of_refusal(&executor.rehearsal.world, record, finding);
         if record.is_optional() {

@@ -81,7 +81,10 @@ fn counted(keys: &[Key]) -> Option<String> {
 
 fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
     let (mut refused, mut made, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-    let turns = identities(seeder, infra, &mut keys).into_iter().chain(containers(seeder, infra));
+    let turns = identities(seeder, infra, &mut keys)
+        .into_iter()
+        .chain(containers(seeder, infra))
+        .chain(pods(seeder, infra));
     for (one, many, results) in turns {
         let count = results.iter().filter(|result| result.is_ok()).count();
         refused.extend(results.into_iter().filter_map(Result::err));
@@ -141,8 +144,30 @@ fn identities(seeder: &Seeder<'_>, infra: &Infra, keys: &mut Vec<Key>) -> [Turn;
     ]
 }
 
-/// ECS, CodeDeploy and EKS.
-fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 10] {
+/// EKS.
+fn pods(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 2] {
+    let pods = infra.pod_identity_associations.iter();
+    [
+        (
+            "EKS cluster",
+            "EKS clusters",
+            infra
+                .eks_clusters
+                .iter()
+                .map(|it| seeder.eks("CreateCluster", &it.region, &it.input, it.span))
+                .collect(),
+        ),
+        (
+            "Pod Identity association",
+            "Pod Identity associations",
+            pods.map(|it| seeder.eks("CreatePodIdentityAssociation", &it.region, &it.input, it.span))
+                .collect(),
+        ),
+    ]
+}
+
+/// ECS and CodeDeploy.
+fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 8] {
     let ecs =
         |operation, region: &str, input: &Tree, span| seeder.ecs(operation, region, input, span).map(|_| ());
     let settings = infra.ecs_settings.iter();
@@ -150,7 +175,6 @@ fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 10] {
     let made = made.map(|it| ecs("CreateCluster", &it.region, &it.input, it.span));
     let clusters = made.chain(infra.looked_up_ecs_clusters.iter().map(|it| seeder.looked_up_cluster(it)));
     let services = infra.ecs_services.iter();
-    let pods = infra.pod_identity_associations.iter();
     [
         (
             "ECS setting",
@@ -195,21 +219,6 @@ fn containers(seeder: &Seeder<'_>, infra: &Infra) -> [Turn; 10] {
                 .codedeploy_calls
                 .iter()
                 .map(|it| seeder.codedeploy(it.operation, &it.region, &it.input, it.span))
-                .collect(),
-        ),
-        (
-            "EKS cluster",
-            "EKS clusters",
-            infra
-                .eks_clusters
-                .iter()
-                .map(|it| seeder.eks("CreateCluster", &it.region, &it.input, it.span))
-                .collect(),
-        ),
-        (
-            "Pod Identity association",
-            "Pod Identity associations",
-            pods.map(|it| seeder.eks("CreatePodIdentityAssociation", &it.region, &it.input, it.span))
                 .collect(),
         ),
     ]

@@ -32,7 +32,7 @@ mod task_json;
 pub(crate) mod task_sets;
 mod tasks;
 pub(crate) mod traffic;
-mod types;
+pub mod types;
 mod update_service;
 
 pub(crate) use controller::alarm_goes_off;

@@ -147,7 +147,11 @@ fn change(container: &mut Container, inputs: &Inputs, warnings: &mut Vec<String>
                     ),
                 });
             };
-            put_named(container, list, (key, member, value));
+            if let Some(lost) = put_named(container, list, (key, member, value)) {
+                warnings.push(format!(
+                    "the action drops the container's `{list}`, which is no list: {lost}; write [{{\"name\": …, \"{member}\": …}}]"
+                ));
+            }
         }
     }
     change_log(container, inputs, warnings)?;
@@ -204,17 +208,21 @@ fn object<'c>(of: &'c mut Container, name: &str) -> &'c mut Container {
     value.as_object_mut().expect("INVARIANT: an object")
 }
 
-/// Puts `{"name": key, member: value}` into a list, or over the entry that has the name.
-fn put_named(container: &mut Container, list: &str, (key, member, value): (&str, &str, &str)) {
+/// Puts `{"name": key, member: value}` into a list, or over the entry that has the name. What stands there and is no list is
+/// given back: it is lost.
+fn put_named(
+    container: &mut Container,
+    list: &str,
+    (key, member, value): (&str, &str, &str),
+) -> Option<Value> {
     let entries = container.entry(list).or_insert_with(|| json!([]));
-    if !entries.is_array() {
-        *entries = json!([]);
-    }
-    let Some(entries) = entries.as_array_mut() else { return };
+    let lost = (!entries.is_array()).then(|| std::mem::replace(entries, json!([])));
+    let entries = entries.as_array_mut()?;
     match entries.iter_mut().find(|entry| entry["name"] == key) {
         Some(entry) => entry[member] = Value::from(value),
         None => entries.push(json!({ "name": key, member: value })),
     }
+    lost.filter(|lost| !lost.is_null())
 }
 
 #[cfg(test)]
@@ -319,6 +327,24 @@ mod tests {
         for part in ["Unexpected input(s) 'colour'", "second `=`", "knows no quotes"] {
             assert!(told.contains(part), "{told}");
         }
+    }
+
+    #[test]
+    fn variables_that_are_no_list_are_lost_and_told() {
+        let definition =
+            json!({ "containerDefinitions": [{ "name": "web", "environment": { "PORT": "8080" } }] });
+        let got = render(definition, &inputs(&[("environment-variables", "A=1\nB=2")])).unwrap();
+        let container = &got.definition["containerDefinitions"][0];
+        assert_eq!(
+            container["environment"],
+            json!([{ "name": "A", "value": "1" }, { "name": "B", "value": "2" }])
+        );
+        assert_eq!(
+            got.warnings,
+            [
+                r#"the action drops the container's `environment`, which is no list: {"PORT":"8080"}; write [{"name": …, "value": …}]"#
+            ]
+        );
     }
 
     #[test]

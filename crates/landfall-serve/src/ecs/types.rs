@@ -17,38 +17,97 @@ fn model() -> &'static Model {
     Model::once(&MODEL, include_str!("../../data/ecs.json"))
 }
 
+/// A value of another type than AWS's model has at its place.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Misfit {
+    /// The way to it, from the outside.
+    pub path: Vec<Part>,
+    /// What is expected there, `a List`.
+    pub expected: &'static str,
+    /// What AWS says of it; it doesn't say where.
+    pub error: AwsError,
+}
+
+/// A part of the way to a value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// A member of an object, or a key of a map.
+    Member(String),
+    /// An item of a list, from 0.
+    Item(usize),
+}
+
+impl Misfit {
+    /// `containerDefinitions[0].command`.
+    pub fn place(&self) -> String {
+        let mut place = String::new();
+        for part in &self.path {
+            match part {
+                Part::Member(name) if place.is_empty() => place.push_str(name),
+                Part::Member(name) => place.push_str(&format!(".{name}")),
+                Part::Item(at) => place.push_str(&format!("[{at}]")),
+            }
+        }
+        place
+    }
+
+    fn in_member(mut self, name: &str) -> Self {
+        self.path.insert(0, Part::Member(name.to_owned()));
+        self
+    }
+
+    fn in_item(mut self, at: usize) -> Self {
+        self.path.insert(0, Part::Item(at));
+        self
+    }
+}
+
 /// Checks the types of an operation's input.
 ///
 /// # Errors
-/// `SerializationException`.
+/// `SerializationException`, with its place for this side alone.
 pub(super) fn check(operation: &str, input: &Value) -> Result<(), AwsError> {
-    let shape = model().operations.get(operation);
-    shape.map_or(Ok(()), |shape| value(shape, input, DEPTH_MAX))
+    misfit(operation, input).map_or(Ok(()), |misfit| {
+        let note = format!("it is about `{}`, which is to be {}", misfit.place(), misfit.expected);
+        Err(misfit.error.clone().note(note))
+    })
+}
+
+/// The first value of an operation's input that has another type than AWS's model.
+pub fn misfit(operation: &str, input: &Value) -> Option<Misfit> {
+    let shape = model().operations.get(operation)?;
+    value(shape, input, DEPTH_MAX).err()
 }
 
 /// A value that is null is one that isn't given, and members that the model doesn't have are passed over.
-fn value(name: &str, value: &Value, depth: usize) -> Result<(), AwsError> {
+fn value(name: &str, value: &Value, depth: usize) -> Result<(), Misfit> {
     let (Some(shape), false) = (model().shapes.get(name), value.is_null()) else { return Ok(()) };
+    let wrong = |item: &Value, expected: &'static str| Misfit {
+        path: Vec::new(),
+        expected,
+        error: mismatch(item, expected),
+    };
     let inner = |name: Option<&str>, item: &Value| match (name, depth.checked_sub(1)) {
         (Some(name), Some(depth)) => self::value(name, item, depth),
-        (Some(_), None) => Err(mismatch(item, "anything at that depth")),
+        (Some(_), None) => Err(wrong(item, "anything at that depth")),
         (None, _) => Ok(()),
     };
     match (shape.kind, value) {
-        (Kind::Structure, Value::Object(members)) => members
-            .iter()
-            .try_for_each(|(member, item)| inner(shape.members.get(member).and_then(Value::as_str), item)),
-        (Kind::Map, Value::Object(members)) => {
-            members.values().try_for_each(|item| inner(shape.member.as_deref(), item))
-        }
-        (Kind::List, Value::Array(items)) => {
-            items.iter().try_for_each(|item| inner(shape.member.as_deref(), item))
-        }
+        (Kind::Structure, Value::Object(members)) => members.iter().try_for_each(|(member, item)| {
+            let shape = shape.members.get(member).and_then(Value::as_str);
+            inner(shape, item).map_err(|misfit| misfit.in_member(member))
+        }),
+        (Kind::Map, Value::Object(members)) => members.iter().try_for_each(|(key, item)| {
+            inner(shape.member.as_deref(), item).map_err(|misfit| misfit.in_member(key))
+        }),
+        (Kind::List, Value::Array(items)) => items.iter().enumerate().try_for_each(|(at, item)| {
+            inner(shape.member.as_deref(), item).map_err(|misfit| misfit.in_item(at))
+        }),
         (Kind::String | Kind::Blob, Value::String(_))
         | (Kind::Number | Kind::Timestamp, Value::Number(_))
         | (Kind::Boolean, Value::Bool(_)) => Ok(()),
         (Kind::Integer, Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(()),
-        (kind, _) => Err(mismatch(
+        (kind, _) => Err(wrong(
             value,
             match kind {
                 Kind::Structure | Kind::Map => "a Map",
@@ -100,6 +159,14 @@ mod tests {
         ] {
             assert_eq!(told(wrong.clone()).code, "SerializationException", "{wrong}");
         }
+        let place = |wrong: Value| misfit("RegisterTaskDefinition", &wrong).unwrap().place();
+        let variable =
+            json!({ "environment": [{ "name": "A", "value": "1" }, { "name": "PORT", "value": 8080 }] });
+        assert_eq!(
+            place(json!({ "containerDefinitions": [{}, variable] })),
+            "containerDefinitions[1].environment[1].value"
+        );
+        assert_eq!(place(json!({ "tags": {} })), "tags");
         let right =
             json!({ "command": ["a"], "essential": null, "memory": 64, "unknown": [1], "stopTimeout": 3 });
         assert!(container(right).is_ok());

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 
 from docker_engine import docker, engine
-from harness import EXAMPLE, Skip, check, contains, lacks, program, same
+from harness import EXAMPLE, Skip, check, contains, lacks, program, same, until
 from rehearsals import nothing_left, rehearsing, temporary_files
 
 BUSYBOX = "landfall-test-busybox:1"
@@ -198,6 +198,39 @@ def _(bench):
     said = rehearse(bench, services(busybox(bench)), "--job", "test")
     contains(said, ["hello from the service", "Initialize containers", "Stop containers"])
     same(left_over(bench), [], "what is left in the engine")
+
+
+@check("what a killed rehearsal leaves in the engine is removed by the next one, and nothing of one that lives")
+def _(bench):
+    image, place = busybox(bench), bench.folder("killed-rehearsal")
+
+    def begun(name, script):
+        workflows = place / name / ".github/workflows"
+        workflows.mkdir(parents=True)
+        service = f"web: {{ image: {image}, command: sleep 600 }}"
+        steps = f"    steps:\n      - run: touch {place}/{name}-is-there; {script}\n"
+        (workflows / "a.yml").write_text(f"on: push\njobs:\n  a:\n    runs-on: x\n    services:\n      {service}\n{steps}")
+        command = [bench.landfall, "rehearse", place / name, "--repo", "acme/web", "--infra", EXAMPLE / "infra"]
+        environment = rehearsing(bench, DOCKER_HOST=engine(bench))
+        process = subprocess.Popen([str(word) for word in command], env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+        bench.undo.append(process.kill)
+        until((place / f"{name}-is-there").exists, bool)
+        return process
+
+    def known():
+        return set(docker(bench, "ps", "--quiet", "--filter", "label=landfall.rehearsal").stdout.split())
+
+    waits = "while kill -0 $PPID 2>/dev/null; do sleep 0.05; done"
+    dies, lives = begun("dies", waits), begun("lives", waits)
+    same(len(known()), 2, "containers of both")
+    dies.kill()
+    dies.wait()
+    same(len(known()), 2, "containers after the one was killed")
+    same(begun("next", "true").wait(60), 0, "exit code")
+    same(len(known()), 1, "containers of the one that lives")
+    lives.terminate()
+    same(lives.wait(60), 1, "exit code")
+    same(known(), set(), "containers in the end")
 
 
 @check("a service that never gets healthy fails its job, with its log")

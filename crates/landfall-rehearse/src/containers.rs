@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use landfall_check::github::containers::{self as written, Container};
 use landfall_check::github::{Object, Value};
+use landfall_serve::ecs::runner::owner;
 
 pub(crate) use self::command::{ActionImage, inside, of_action};
 use crate::engine::Engine;
@@ -27,7 +28,7 @@ const STOP: &str = "Stop containers";
 /// Lines of a service's log that are shown when the job has failed.
 const LOG_LINES: &str = "20";
 /// Who made a container, as its label says.
-const LABEL: &str = "landfall.rehearsal";
+pub(crate) const LABEL: &str = "landfall.rehearsal";
 
 /// What a job has of the engine. It goes when this is dropped.
 #[derive(Debug)]
@@ -163,6 +164,16 @@ pub(crate) async fn image(
     image
 }
 
+/// The flags that say whose something of the engine is, and which image goes with it.
+fn labels(run: &JobRun<'_>, image: Option<&str>) -> Vec<String> {
+    let mut labels = vec![
+        format!("--label={LABEL}={}", run.leftovers.id()),
+        format!("--label={}", owner::process_label()),
+    ];
+    labels.extend(image.map(|image| format!("--label={}={image}", owner::IMAGE)));
+    labels
+}
+
 /// Says a line of the containers' start.
 fn say(executor: &Executor<'_>, run: &JobRun<'_>, line: &str) {
     executor.observer.event(Event::Output { line: &run.masks.mask(line) });
@@ -180,6 +191,11 @@ impl Containers {
     /// An image that goes with the job.
     pub(crate) fn adopt_image(&mut self, image: &str) {
         self.images.push(image.to_owned());
+    }
+
+    /// An image that only this job has, if it is one.
+    fn own_image<'i>(&self, image: &'i str) -> Option<&'i str> {
+        self.images.iter().any(|own| own == image).then_some(image)
     }
 
     /// Adds `job.container` and `job.services`.
@@ -240,16 +256,14 @@ impl Containers {
 
     async fn make_network(&mut self, executor: &Executor<'_>, run: &JobRun<'_>) {
         let name = run.leftovers.id().replacen("github_", "github_network_", 1);
-        let label = format!("{LABEL}={}", run.leftovers.id());
-        match self.engine.make_network(&name, &label).await {
-            Ok(()) => self.network = Some(name),
-            Err(why) => say(
-                executor,
-                run,
-                &format!(
-                    "services are in this machine's network, each port where its container has it: {why}"
-                ),
-            ),
+        // Whoever is stopped while it is made removes it.
+        self.network = Some(name.clone());
+        if let Err(why) = self.engine.make_network(&name, &labels(run, None)).await {
+            self.network = None;
+            let line = format!(
+                "services are in this machine's network, each port where its container has it: {why}"
+            );
+            say(executor, run, &line);
         }
     }
 

@@ -7,13 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use landfall_serve::ecs::runner::owner;
 use tokio::io::AsyncWriteExt as _;
 
+use crate::containers;
 use crate::run::ReadVariable;
 use crate::script::find_program;
 
 /// Longest wait for an answer that needs no build and no transfer.
 const ASK_LIMIT: Duration = Duration::from_secs(60);
+/// Longest wait for an answer at the end, and between two looks whether it is there.
+const TELL_LIMIT: Duration = Duration::from_secs(10);
+const TELL_LOOK: Duration = Duration::from_millis(10);
 /// Variables of the user by which an engine is found.
 const OF_USER: &[&str] =
     &["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"];
@@ -263,9 +268,11 @@ impl Engine {
     ///
     /// # Errors
     /// Why it can't.
-    pub(crate) async fn make_network(&self, name: &str, label: &str) -> Result<(), String> {
+    pub(crate) async fn make_network(&self, name: &str, labels: &[String]) -> Result<(), String> {
+        let command =
+            ["network", "create"].into_iter().chain(labels.iter().map(String::as_str)).chain([name]);
         match self.kind {
-            Kind::Docker => self.ask(&["network", "create", "--label", label, name]).await.map(drop),
+            Kind::Docker => self.ask(&command.collect::<Vec<_>>()).await.map(drop),
             // Without root the machine doesn't reach the addresses of Podman's networks.
             Kind::Podman => Err("Podman's networks can't be reached from everywhere".to_owned()),
         }
@@ -277,12 +284,50 @@ impl Engine {
         self.kind == Kind::Docker && self.ask(&asked).await.is_ok_and(|found| !found.is_empty())
     }
 
-    /// Asks it from code that can't wait.
+    /// Asks it from code that can't wait for long.
     pub(crate) fn tell_now(&self, args: &[String]) {
         let mut command = std::process::Command::new(&self.program);
         command.args(args).env_clear().envs(&self.env);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // Whatever it says, there is nobody left to be told.
-        let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let Ok(mut child) = command.spawn() else { return };
+        let began = std::time::Instant::now();
+        while began.elapsed() < TELL_LIMIT {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(TELL_LOOK);
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    /// Removes what rehearsals that were killed have left in it.
+    pub(crate) async fn clean_up(&self) {
+        let filter = format!("label={}", containers::LABEL);
+        let label = owner::SERVER;
+        let format = format!("{{{{.Id}}}}\t{{{{.State.Running}}}}\t{{{{index .Config.Labels {label:?}}}}}");
+        let found = self.ask(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter]).await;
+        for id in found.unwrap_or_default().lines() {
+            let told = self.ask(&["inspect", "--format", &format, id]).await.unwrap_or_default();
+            let [_, is_running, process] = told.split('\t').collect::<Vec<_>>()[..] else { continue };
+            if owner::is_left(process, is_running == "true") {
+                let command: Vec<&str> = self.rm().iter().copied().chain([id]).collect();
+                let _ = self.ask(&command).await;
+            }
+        }
+        // Podman has no networks of rehearsals.
+        if self.kind == Kind::Podman {
+            return;
+        }
+        let format = format!("{{{{index .Labels {label:?}}}}}");
+        let found = self.ask(&["network", "ls", "--quiet", "--no-trunc", "--filter", &filter]).await;
+        for id in found.unwrap_or_default().lines() {
+            let process = self.ask(&["network", "inspect", "--format", &format, id]).await;
+            if process.is_ok_and(|process| owner::is_left(&process, false)) {
+                let _ = self.ask(&["network", "rm", id]).await;
+            }
+        }
     }
 
     /// Whether it has an image.

@@ -283,7 +283,12 @@ impl<'a> Run<'a> {
     /// # Errors
     /// Where it was looked for.
     pub(crate) async fn engine(&self) -> Result<Engine, String> {
-        self.shared.engine.get_or_init(|| Engine::find(&self.rehearsal.user)).await.clone()
+        let find = || async {
+            let engine = Engine::find(&self.rehearsal.user).await?;
+            engine.clean_up().await;
+            Ok(engine)
+        };
+        self.shared.engine.get_or_init(find).await.clone()
     }
 
     /// A stretch without its step has shown nothing.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use landfall_check::github::containers::{Container, words};
 
-use super::{Containers, LABEL};
+use super::Containers;
 use crate::home::{self, Folders};
 use crate::job::JobRun;
 use crate::process::Process;
@@ -169,10 +169,11 @@ pub(crate) fn of_action(
     let mounts = Mounts::of_action(&run.folders);
     let env = environment(run, process.env, step_env, &mounts, None);
     let (flags, values) = variables(env.into_iter());
+    let labels = super::labels(run, None);
     let containers = run.containers.as_mut().ok_or("the job has no engine for an action's container")?;
     containers.made.push(name.clone());
     let mut args: Flags = ["run", "--rm", "--name", &name].map(str::to_owned).into();
-    args.push(format!("--label={LABEL}={}", run.leftovers.id()));
+    args.extend(labels);
     args.push("--workdir=/github/workspace".to_owned());
     args.extend(containers.network_flags());
     args.extend(flags);
@@ -215,7 +216,7 @@ impl Containers {
     ) -> Result<(Flags, Vec<(String, String)>), Failed> {
         let mounts = Mounts::of_job(&run.folders);
         let mut args: Flags = ["create", "--name", name].map(str::to_owned).into();
-        args.push(format!("--label={LABEL}={}", run.leftovers.id()));
+        args.extend(super::labels(run, self.own_image(image)));
         args.extend(self.network_flags());
         let own = [("HOME", "/github/home"), ("GITHUB_ACTIONS", "true"), ("CI", "true")];
         let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));

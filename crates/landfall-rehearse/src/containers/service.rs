@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use landfall_check::github::containers::{Container, words};
 
 use super::command::{Flags, variables};
-use super::{Containers, LABEL, say};
+use super::{Containers, say};
 use crate::job::JobRun;
 use crate::protocol::Failed;
 use crate::run::Executor;
@@ -60,7 +60,7 @@ impl Containers {
         let container = format!("{}_{name}", run.leftovers.id());
         let failed = |error: String| format!("Failed to initialize container {}: {error}", service.image);
         let mut args: Flags = ["create", "--name", &container].map(str::to_owned).into();
-        args.push(format!("--label={LABEL}={}", run.leftovers.id()));
+        args.extend(super::labels(run, self.own_image(&image)));
         match &self.network {
             Some(network) => {
                 args.extend(["--network", network, "--network-alias", name].map(str::to_owned));

@@ -14,7 +14,7 @@ mod log;
 mod made;
 mod metadata;
 mod order;
-mod owner;
+pub mod owner;
 mod pause;
 mod pull;
 pub(crate) mod role;

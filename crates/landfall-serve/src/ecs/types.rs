@@ -25,7 +25,7 @@ pub struct Misfit {
     /// What is expected there, `a List`.
     pub expected: &'static str,
     /// What AWS says of it; it doesn't say where.
-    pub error: AwsError,
+    pub error: Box<AwsError>,
 }
 
 /// A part of the way to a value.
@@ -69,7 +69,7 @@ impl Misfit {
 pub(super) fn check(operation: &str, input: &Value) -> Result<(), AwsError> {
     misfit(operation, input).map_or(Ok(()), |misfit| {
         let note = format!("it is about `{}`, which is to be {}", misfit.place(), misfit.expected);
-        Err(misfit.error.clone().note(note))
+        Err(misfit.error.note(note))
     })
 }
 
@@ -85,7 +85,7 @@ fn value(name: &str, value: &Value, depth: usize) -> Result<(), Misfit> {
     let wrong = |item: &Value, expected: &'static str| Misfit {
         path: Vec::new(),
         expected,
-        error: mismatch(item, expected),
+        error: Box::new(mismatch(item, expected)),
     };
     let inner = |name: Option<&str>, item: &Value| match (name, depth.checked_sub(1)) {
         (Some(name), Some(depth)) => self::value(name, item, depth),

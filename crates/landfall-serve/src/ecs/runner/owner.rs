@@ -11,13 +11,13 @@ use crate::world::World;
 pub(super) const TASK: &str = "landfall.task";
 /// The label with the server: process id, when it started, its namespace of processes, the machine's
 /// start, its user.
-const SERVER: &str = "landfall.server";
+pub const SERVER: &str = "landfall.server";
 /// The label with the server's address: of several servers in one process, the one that it was.
 const ADDRESS: &str = "landfall.address";
 /// The label with the data directory, where there is one. It is one server's alone.
 const DATA: &str = "landfall.data";
 /// The label with an image that was pulled for the container, and that nobody needs after it.
-pub(super) const IMAGE: &str = "landfall.image";
+pub const IMAGE: &str = "landfall.image";
 
 /// A process, told apart from all that have or had its number.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,6 +88,18 @@ fn started(id: u32) -> Option<String> {
     let text = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let (_, rest) = text.rsplit_once(") ")?;
     rest.split(' ').nth(19).map(str::to_owned)
+}
+
+/// The label, with its value, of what this process makes in an engine: when it is killed, the next one that
+/// starts removes it.
+pub fn process_label() -> String {
+    format!("{SERVER}={}", Process::own().text())
+}
+
+/// Whether the process of a label's value surely doesn't live any more, as far as this one can see. `is_running` says
+/// so of what has the label.
+pub fn is_left(value: &str, is_running: bool) -> bool {
+    Process::parse(value).is_some_and(|process| process.has_ended(&Process::own(), is_running, started))
 }
 
 /// The labels of what a server makes for a task.
@@ -161,6 +173,17 @@ mod tests {
             assert_eq!(process.has_ended(&own, is_running, lives), wanted, "{why}");
         }
         assert_eq!(Process::parse("8 300"), None);
+    }
+
+    #[test]
+    fn what_this_process_makes_is_not_left() {
+        let label = process_label();
+        let value = label.strip_prefix("landfall.server=").unwrap();
+        assert!(!is_left(value, true) && !is_left(value, false));
+        // The same process with another start: its number was somebody else's.
+        let mut words: Vec<&str> = value.split(' ').collect();
+        words[1] = "0";
+        assert_eq!(is_left(&words.join(" "), true), cfg!(target_os = "linux"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! refusal says so in the way that this service's clients can read.
 
 use landfall_wire::error::{AwsError, Protocol, Reply, render};
+use serde_json::json;
 
 use super::ApiCall;
 use crate::log::FailedCall;
@@ -85,18 +86,10 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// A map of two texts (RFC 8949).
 /// <https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html>
 fn cbor(error: &AwsError, id: &str) -> Reply {
-    let mut body = vec![0xa2];
-    for text in ["__type", &error.code, "message", &error.message] {
-        let bytes = text.as_bytes();
-        let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-        // A text whose length stands in two bytes.
-        body.push(0x79);
-        body.extend(length.to_be_bytes());
-        body.extend(bytes.iter().take(length.into()));
-    }
+    let body = json!({ "__type": error.code, "message": error.message });
+    let body = landfall_wire::cbor::encode(&body, &[]);
     let headers = vec![
         ("content-type", "application/cbor".to_owned()),
         ("smithy-protocol", "rpc-v2-cbor".to_owned()),

@@ -52,6 +52,7 @@ fn requests() -> [Request; 2] {
     let session = Principal::Session {
         session: Arn::assumed_role(account, "deploy", "test"),
         role: Arn::role(account, "/", "deploy"),
+        role_id: None,
     };
     let provider = Arn::oidc_provider(account, "token.actions.githubusercontent.com").to_string();
     [

@@ -167,6 +167,7 @@ fn session() -> Principal {
     Principal::Session {
         session: Arn::assumed_role(account, "deploy", "run"),
         role: Arn::role(account, "/", "deploy"),
+        role_id: None,
     }
 }
 

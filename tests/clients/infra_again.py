@@ -306,3 +306,47 @@ def a_server_that_is_told_to_stop_before_it_is_ready_ends(bench):
     with early(bench) as (running, _, _):
         running.process.send_signal(signal.SIGTERM)
         lacks(running.over(), ['"event":"ready"'], "output")
+
+
+TRUSTING = """
+resource "aws_iam_role" "first" {
+  name = "first"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [
+    { Effect = "Allow", Action = "sts:AssumeRole", Principal = { AWS = [aws_iam_role.last.arn, "arn:aws:iam::123456789012:user/ops"] } },
+  ] })
+}
+
+resource "aws_iam_role" "last" {
+  name               = "last"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { AWS = "123456789012" } }] })
+}
+"""
+
+
+@check("serve --infra --data: a trust policy means the roles that the files make, and not who has a name after it was deleted")
+def a_trust_policy_means_the_roles_that_the_files_make(bench):
+    folder = bench.folder("again-trusting")
+    infra, data = folder / "infra", folder / "data"
+    infra.mkdir()
+    (infra / "main.tf").write_text(TRUSTING)
+    last, ops = f"arn:aws:iam::{ACCOUNT}:role/last", f"arn:aws:iam::{ACCOUNT}:user/ops"
+
+    def trusted(server):
+        return server.iam.get_role(RoleName="first")["Role"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["AWS"]
+
+    with Started(bench, data, infra) as first:
+        same(first.tally(), (2, 0, 0), "the first start")
+        same(trusted(first), [last, ops], "a role that a later line makes, and a user that somebody else makes")
+        role, user = first.iam.get_role(RoleName="last")["Role"]["RoleId"], first.iam.create_user(UserName="ops")["User"]["UserId"]
+        first.iam.delete_user(UserName="ops")
+        first.iam.delete_role(RoleName="last")
+        same(trusted(first), [role, user], "both deleted")
+    with Started(bench, data, infra) as second:
+        same(second.tally(), (1, 1, 0), "a role is made again, and trusted again")
+        same(trusted(second), [last, user], "the files are saved again; of the user they know nothing")
+        second.iam.create_user(UserName="ops")
+        same(trusted(second), [last, user], "another user of the name")
+    with Started(bench, data, infra) as third:
+        same(trusted(third), [last, ops], "the files are saved again, and there is a user of the name")
+    with Started(bench, data, infra) as fourth:
+        same(fourth.tally(), (0, 0, 2), "a start that finds all as it is")

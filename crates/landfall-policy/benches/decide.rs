@@ -66,6 +66,7 @@ fn call(action: &str) -> Request {
         principal: Principal::Session {
             session: Arn::parse("arn:aws:sts::123456789012:assumed-role/deploy/run").unwrap(),
             role: Arn::parse("arn:aws:iam::123456789012:role/deploy").unwrap(),
+            role_id: None,
         },
         action: action.to_owned(),
         resource: "arn:aws:ecr:eu-west-1:123456789012:repository/team/api".to_owned(),

@@ -129,6 +129,7 @@ fn proofs(criterion: &mut Criterion) {
     let session = Principal::Session {
         session: Arn::parse("arn:aws:sts::123456789012:assumed-role/deploy/run").unwrap(),
         role: Arn::parse(role).unwrap(),
+        role_id: None,
     };
     let resource = Language::glob("arn:aws:ecr:eu-west-1:123456789012:repository/team/*");
     let region =

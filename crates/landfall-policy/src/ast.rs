@@ -74,8 +74,17 @@ pub enum PrincipalPattern {
     Any,
     /// An account: its id or its root ARN.
     Account(String),
-    /// A user, role or session ARN.
+    /// A user, role or session ARN: whoever goes by it.
     Aws(String),
+    /// A user or a role by its unique id, which IAM puts in place of an ARN when a policy is saved: nobody else,
+    /// whatever the ARN is.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-roles>
+    Unique {
+        /// `AIDA…`, `AROA…`.
+        id: String,
+        /// How the policy's author wrote it: the ARN, or the id itself.
+        written: String,
+    },
     /// A provider's ARN or a built-in provider's host.
     Federated(String),
     /// A service principal.

@@ -100,6 +100,9 @@ pub enum Clause {
         wanted: Vec<String>,
         /// The caller.
         got: String,
+        /// The unique id of the user or role that one of the names means, where the caller has that name and is
+        /// not the one: it was deleted, and another made under its name.
+        namesake: Option<String>,
         /// Where the clause stands.
         span: Span,
     },

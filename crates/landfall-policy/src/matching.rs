@@ -188,14 +188,20 @@ pub fn reach_of(pattern: &PrincipalPattern, caller: &Principal) -> Option<Reach>
         }
         (
             PrincipalPattern::Account(id),
-            Principal::User { arn } | Principal::Session { session: arn, .. },
+            Principal::User { arn, .. } | Principal::Session { session: arn, .. },
         ) => (*id == arn.account).then_some(Reach::Account),
-        (PrincipalPattern::Aws(name), Principal::User { arn } | Principal::Root { arn }) => {
+        (PrincipalPattern::Aws(name), Principal::User { arn, .. } | Principal::Root { arn }) => {
             is_named(arn, name).then_some(Reach::Direct)
         }
-        (PrincipalPattern::Aws(name), Principal::Session { session, role }) => {
+        (PrincipalPattern::Aws(name), Principal::Session { session, role, .. }) => {
             let direct = is_named(session, name).then_some(Reach::Direct);
             direct.or_else(|| is_named(role, name).then_some(Reach::Role))
+        }
+        (PrincipalPattern::Unique { id, .. }, Principal::User { id: Some(caller), .. }) => {
+            (id == caller).then_some(Reach::Direct)
+        }
+        (PrincipalPattern::Unique { id, .. }, Principal::Session { role_id: Some(role), .. }) => {
+            (id == role).then_some(Reach::Role)
         }
         (PrincipalPattern::Federated(name), Principal::Federated { provider }) => {
             (name == provider).then_some(Reach::Direct)
@@ -206,6 +212,7 @@ pub fn reach_of(pattern: &PrincipalPattern, caller: &Principal) -> Option<Reach>
         (
             PrincipalPattern::Account(_)
             | PrincipalPattern::Aws(_)
+            | PrincipalPattern::Unique { .. }
             | PrincipalPattern::Federated(_)
             | PrincipalPattern::Service(_)
             | PrincipalPattern::CanonicalUser(_),
@@ -320,8 +327,20 @@ fn principal_clause(statement: &Statement, caller: &Principal) -> Clause {
     Clause::Principal {
         wanted: names.iter().map(|name| principal_name(&name.value).to_owned()).collect(),
         got: caller_name(caller),
+        namesake: names.iter().find_map(|name| namesake(&name.value, caller)),
         span: clause.map_or(statement.span, |clause| clause.span),
     }
+}
+
+/// The unique id of whom a policy means by a name that the caller has, and that is not the caller.
+fn namesake(pattern: &PrincipalPattern, caller: &Principal) -> Option<String> {
+    let PrincipalPattern::Unique { id, written } = pattern else { return None };
+    let (name, own) = match caller {
+        Principal::User { arn, id } => (arn, id),
+        Principal::Session { role, role_id, .. } => (role, role_id),
+        _ => return None,
+    };
+    (is_named(name, written) && own.as_ref() != Some(id)).then(|| id.clone())
 }
 
 fn texts(clause: &PatternClause) -> Vec<String> {
@@ -334,6 +353,7 @@ pub fn principal_name(pattern: &PrincipalPattern) -> &str {
         PrincipalPattern::Any => "*",
         PrincipalPattern::Account(name)
         | PrincipalPattern::Aws(name)
+        | PrincipalPattern::Unique { written: name, .. }
         | PrincipalPattern::Federated(name)
         | PrincipalPattern::Service(name)
         | PrincipalPattern::CanonicalUser(name) => name,
@@ -345,7 +365,7 @@ pub fn caller_name(caller: &Principal) -> String {
     match caller {
         Principal::Anonymous => "anonymous".to_owned(),
         Principal::Federated { provider } => provider.clone(),
-        Principal::Root { arn } | Principal::User { arn } => arn.to_string(),
+        Principal::Root { arn } | Principal::User { arn, .. } => arn.to_string(),
         Principal::Session { session, .. } => session.to_string(),
         Principal::Service { name } => name.clone(),
     }

@@ -15,7 +15,7 @@ use landfall_types::{Finding, Node, SourceId, Span, Spanned, Tree};
 use crate::ast::{Effect, Policy, Statement, Version};
 use crate::json;
 
-pub(crate) use clauses::invalid_principal;
+pub use clauses::invalid_principal;
 pub use operator::{OPERATORS, operator, operator_spelling};
 
 /// What a policy is for; decides which elements it must and must not have.

@@ -37,13 +37,17 @@ pub enum Principal {
     User {
         /// Its ARN.
         arn: Arn,
+        /// Its unique id, `AIDA…`; none where nobody has given it one.
+        id: Option<String>,
     },
     /// A role session.
     Session {
         /// `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
         session: Arn,
-        /// `arn:aws:iam::ACCOUNT:role/PATH/ROLE`.
+        /// `arn:aws:iam::ACCOUNT:role/PATH/ROLE`; for a federated user, who vouched.
         role: Arn,
+        /// The unique id of that one, `AROA…`; none where nobody has given it one.
+        role_id: Option<String>,
     },
     /// An AWS service, `ecs-tasks.amazonaws.com`.
     Service {
@@ -57,7 +61,7 @@ impl Principal {
     pub fn arn(&self) -> Option<&Arn> {
         match self {
             Self::Anonymous | Self::Federated { .. } | Self::Service { .. } => None,
-            Self::Root { arn } | Self::User { arn } => Some(arn),
+            Self::Root { arn } | Self::User { arn, .. } => Some(arn),
             Self::Session { session, .. } => Some(session),
         }
     }

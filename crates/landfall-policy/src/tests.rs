@@ -83,6 +83,9 @@ fn principal(text: &str) -> Principal {
     if let Some(provider) = text.strip_prefix("federated:") {
         return Principal::Federated { provider: provider.to_owned() };
     }
+    // `ARN = ID` is a caller with a unique id.
+    let (text, unique_id) =
+        text.split_once(" = ").map_or((text, None), |(text, id)| (text, Some(id.to_owned())));
     if let Some(name) = text.strip_prefix("service:") {
         return Principal::Service { name: name.to_owned() };
     }
@@ -93,14 +96,17 @@ fn principal(text: &str) -> Principal {
     let account = arn.account_id().unwrap();
     match arn.resource.split('/').collect::<Vec<_>>().as_slice() {
         ["root"] => Principal::Root { arn },
-        ["user", ..] => Principal::User { arn },
-        ["assumed-role", role, _] => {
-            Principal::Session { role: landfall_types::Arn::role(account, "/", role), session: arn }
-        }
+        ["user", ..] => Principal::User { arn, id: unique_id },
+        ["assumed-role", role, _] => Principal::Session {
+            role: landfall_types::Arn::role(account, "/", role),
+            session: arn,
+            role_id: unique_id,
+        },
         // A session doesn't tell its role's path; a case does, to say that a service owns the role.
         ["assumed-role", "aws-service-role", service, role, name] => Principal::Session {
             role: landfall_types::Arn::role(account, &format!("/aws-service-role/{service}/"), role),
             session: landfall_types::Arn::assumed_role(account, role, name),
+            role_id: unique_id,
         },
         other => panic!("no principal: {other:?}"),
     }

@@ -169,6 +169,7 @@ fn federated(statement: &Statement) -> impl Iterator<Item = (&str, landfall_type
         PrincipalPattern::Any
         | PrincipalPattern::Account(_)
         | PrincipalPattern::Aws(_)
+        | PrincipalPattern::Unique { .. }
         | PrincipalPattern::Service(_)
         | PrincipalPattern::CanonicalUser(_) => None,
     })

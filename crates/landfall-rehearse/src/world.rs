@@ -95,6 +95,9 @@ fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
     }
     refused.extend(seeder.aside.take());
     refused.extend(infra.ecr_calls.iter().filter_map(|it| seeder.ecr(it).err()));
+    if let Err(error) = landfall_serve::store::principals::settle_files(&seeder.world.store) {
+        refused.push(Finding::error("not-stored", format!("the policies can't be written down: {error:?}")));
+    }
     made.extend(counted(&keys));
     let mut unknown = seeder.unknown.take();
     unknown.extend(not_made(infra));

@@ -93,10 +93,18 @@ impl Caller {
         match self {
             Self::Anonymous => Principal::Anonymous,
             Self::Root { account } => Principal::Root { arn: Arn::root(*account) },
-            Self::User(user) => Principal::User { arn: user.arn() },
-            Self::Session(session) => Principal::Session { session: session.arn(), role: session.role_arn() },
+            Self::User(user) => Principal::User { arn: user.arn(), id: Some(user.id.clone()) },
+            Self::Session(session) => Principal::Session {
+                session: session.arn(),
+                role: session.role_arn(),
+                role_id: Some(session.role_id.clone()),
+            },
             // A policy that names the user who vouched reaches as far as one that names a session's role.
-            Self::Federated(user) => Principal::Session { session: user.arn(), role: user.vouched_by() },
+            Self::Federated(user) => Principal::Session {
+                session: user.arn(),
+                role: user.vouched_by(),
+                role_id: user.user.as_ref().map(|user| user.id.clone()),
+            },
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::store::{StoreError, Writing};
 use crate::world::World;
 
 pub use checks::check_length;
-pub use documents::{DocumentInput, Way, check_principals};
+pub use documents::{DocumentInput, Way};
 pub use holders::{attach, put_policy};
 pub(crate) use policies::check_policy_exists;
 pub use policies::policy_exists;

@@ -195,8 +195,11 @@ impl Memory {
             Store::on_disk(Box::new(Watched::new(disk, config.warn)), store::KINDS, kept)
         });
         let file = dir.join(store::disk::FILE_NAME);
+        let refused = |message| StartError::Record { file: file.clone(), message };
+        let store = store.map_err(refused)?;
+        store::principals::settle_kept(&store).map_err(|failed| refused(format!("{failed:?}")))?;
         Ok(Self {
-            store: store.map_err(|message| StartError::Record { file, message })?,
+            store,
             blobs: DirBlobs::durable(dir.to_owned(), (config.read_time)())
                 .map_err(|cause| no_blobs(dir, cause))?,
             given,

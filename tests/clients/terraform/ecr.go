@@ -159,8 +159,8 @@ func repositoryPolicy(p *provider) error {
 			if err := refused[*types.InvalidParameterException]("set", err); err != nil {
 				return err
 			}
-			// It tries again on these words.
-			if !strings.Contains(err.Error(), "Invalid repository policy provided") {
+			// What ECR says since 2024 (terraform-provider-aws #39064).
+			if !strings.Contains(err.Error(), "Principal not found") {
 				return err
 			}
 			return nil

@@ -29,7 +29,10 @@ pub struct Insight {
 /// Understands one failed clause of a statement.
 pub fn insight(clause: &Clause, statement: &StatementRef, request: &Request) -> Insight {
     match clause {
-        Clause::Principal { wanted, got, span } => principal(wanted, got, *span, statement, request),
+        Clause::Principal { got, namesake: Some(id), span, .. } => {
+            namesake(got, id, *span, statement, request)
+        }
+        Clause::Principal { wanted, got, span, .. } => principal(wanted, got, *span, statement, request),
         Clause::Action { wanted, got, span, negated } => {
             action(wanted, got, *span, *negated, statement, request)
         }
@@ -73,6 +76,24 @@ fn principal(
         None => format!("this token is from `{host}`: add `{got}` to `Principal.Federated` to trust it"),
     };
     Insight { rule: "provider-mismatch", message, span, label, help: vec![help] }
+}
+
+/// A name that was given again: the policy means the one who had it when it was saved.
+fn namesake(got: &str, id: &str, span: Span, statement: &StatementRef, request: &Request) -> Insight {
+    let name = match &request.principal {
+        Principal::Session { role, .. } => role.to_string(),
+        _ => got.to_owned(),
+    };
+    Insight {
+        rule: "principal-replaced",
+        message: format!(
+            "{} means the `{name}` that was there when the policy was saved, and not the one that calls",
+            name_of(statement)
+        ),
+        span,
+        label: format!("means {id}, who goes by this name no longer"),
+        help: vec![format!("save the policy again with `{name}`: it then means the one that is there now")],
+    }
 }
 
 fn principal_help(wanted: &[String], got: &str, request: &Request) -> String {

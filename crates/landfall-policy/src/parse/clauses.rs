@@ -207,6 +207,9 @@ impl Reader {
             "AWS" if text == "*" => (true, PrincipalPattern::Any),
             "AWS" => match account_of(&text) {
                 Some(account) => (true, PrincipalPattern::Account(account)),
+                None if is_unique_id(&text) => {
+                    (true, PrincipalPattern::Unique { id: text.clone(), written: text.clone() })
+                }
                 None => (is_aws_principal(&text), PrincipalPattern::Aws(text.clone())),
             },
             "Federated" => (is_provider(&text), PrincipalPattern::Federated(text.clone())),
@@ -297,12 +300,15 @@ fn account_of(text: &str) -> Option<String> {
     arn.account_id().map(|account| account.to_string())
 }
 
-/// A user, role or session; or the unique id that IAM leaves in place of one that was deleted.
-fn is_aws_principal(text: &str) -> bool {
+/// The unique id of a user or a role.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids>
+fn is_unique_id(text: &str) -> bool {
     let is_id = |prefix| text.starts_with(prefix) && text.bytes().all(|b| b.is_ascii_alphanumeric());
-    if is_id("AIDA") || is_id("AROA") {
-        return true;
-    }
+    is_id("AIDA") || is_id("AROA")
+}
+
+/// A user, role or session.
+fn is_aws_principal(text: &str) -> bool {
     let kinds = ["user/", "role/", "assumed-role/", "federated-user/"];
     Arn::parse(text).is_ok_and(|arn| {
         matches!(arn.service.as_str(), "iam" | "sts")
@@ -331,7 +337,7 @@ fn is_host(text: &str) -> bool {
 }
 
 /// IAM's sentence about a principal that it doesn't know.
-pub(crate) fn invalid_principal(kind: &str, name: &str) -> String {
+pub fn invalid_principal(kind: &str, name: &str) -> String {
     let kind = if kind == "Service" { "SERVICE" } else { kind };
     format!("Invalid principal in policy: \"{kind}\":\"{name}\"")
 }

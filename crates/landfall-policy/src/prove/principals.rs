@@ -97,6 +97,7 @@ fn actions_of(pattern: &PrincipalPattern) -> &'static [&'static str] {
         PrincipalPattern::Any
         | PrincipalPattern::Account(_)
         | PrincipalPattern::Aws(_)
+        | PrincipalPattern::Unique { .. }
         | PrincipalPattern::Service(_) => &["sts:AssumeRole"],
         PrincipalPattern::CanonicalUser(_) => &[],
     }
@@ -123,8 +124,14 @@ fn words(pattern: &PrincipalPattern, clause: Option<&PrincipalClause>) -> String
             Ok(arn) if arn.service == "sts" => format!("the session `{name}`"),
             Ok(arn) if arn.resource.starts_with("user/") => format!("the user `{name}`"),
             Ok(_) => format!("sessions of the role `{name}`"),
-            Err(_) => format!("`{name}`, a principal that was deleted"),
+            Err(_) => format!("`{name}`"),
         },
+        PrincipalPattern::Unique { id, .. } if id.starts_with("AIDA") => {
+            format!("the user with the unique id `{id}`, unless it was deleted")
+        }
+        PrincipalPattern::Unique { id, .. } => {
+            format!("sessions of the role with the unique id `{id}`, unless it was deleted")
+        }
         PrincipalPattern::Service(name) if name == "pods.eks.amazonaws.com" => {
             "pods to which an EKS Pod Identity association gives this role".to_owned()
         }
@@ -198,24 +205,27 @@ fn use_of(
 fn caller(pattern: &PrincipalPattern) -> Option<Principal> {
     let user = |account: &str| Arn::parse(&format!("arn:aws:iam::{account}:user/someone")).ok();
     match pattern {
-        PrincipalPattern::Any => Some(Principal::User { arn: user(STRANGER)? }),
-        PrincipalPattern::Account(id) => Some(Principal::User { arn: user(id)? }),
+        PrincipalPattern::Any => Some(Principal::User { arn: user(STRANGER)?, id: None }),
+        PrincipalPattern::Account(id) => Some(Principal::User { arn: user(id)?, id: None }),
         PrincipalPattern::Aws(name) => {
             let arn = Arn::parse(name).ok()?;
             if arn.resource.starts_with("user/") {
-                return Some(Principal::User { arn });
+                return Some(Principal::User { arn, id: None });
             }
             if arn.service == "sts" {
                 let role_name = arn.resource.split('/').nth(1)?;
                 let role = Arn::parse(&format!("arn:aws:iam::{}:role/{role_name}", arn.account)).ok()?;
-                return Some(Principal::Session { session: arn, role });
+                return Some(Principal::Session { session: arn, role, role_id: None });
             }
             let (_, role_name) = arn.role_path_and_name()?;
             let session = Arn::assumed_role(arn.account_id()?, role_name, "session");
-            Some(Principal::Session { session, role: arn })
+            Some(Principal::Session { session, role: arn, role_id: None })
         }
         PrincipalPattern::Service(name) => Some(Principal::Service { name: name.clone() }),
-        PrincipalPattern::Federated(_) | PrincipalPattern::CanonicalUser(_) => None,
+        // Somebody who has that id, if anybody does.
+        PrincipalPattern::Unique { .. }
+        | PrincipalPattern::Federated(_)
+        | PrincipalPattern::CanonicalUser(_) => None,
     }
 }
 

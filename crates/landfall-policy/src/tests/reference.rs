@@ -181,12 +181,14 @@ fn naming(clause: &Tree, caller: &Principal) -> Vec<Named> {
         Principal::Federated { provider } => vec![(Named::Itself, has("Federated", provider))],
         Principal::Service { name } => vec![(Named::Itself, has("Service", name))],
         Principal::Root { arn } => vec![(Named::Itself, has_account(&arn.account, &arn.partition))],
-        Principal::User { arn } => vec![
+        Principal::User { arn, id } => vec![
             (Named::Itself, has("AWS", &arn.to_string())),
+            (Named::Itself, id.as_deref().is_some_and(|id| has("AWS", id))),
             (Named::ByAccount, has_account(&arn.account, &arn.partition)),
         ],
-        Principal::Session { session, role } => vec![
+        Principal::Session { session, role, role_id } => vec![
             (Named::Itself, has("AWS", &session.to_string())),
+            (Named::ByRole, role_id.as_deref().is_some_and(|id| has("AWS", id))),
             (Named::ByRole, has("AWS", &role.to_string())),
             (Named::ByAccount, has_account(&session.account, &session.partition)),
         ],

@@ -2,10 +2,9 @@
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html>,
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
 
-use landfall_policy::ast::PrincipalPattern;
+use landfall_policy::PolicyKind;
 use landfall_policy::parse::Problem;
-use landfall_policy::{Policy, PolicyKind};
-use landfall_types::{AccountId, Arn};
+use landfall_types::AccountId;
 use landfall_wire::error::AwsError;
 use landfall_wire::json::ecr_invalid_parameter;
 use serde_json::{Value, json};
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 use super::access::{arn_of, would_allow};
 use super::{Answer, EcrCall, Face, Found, disk};
 use crate::authz::{Call, Permit, calls};
-use crate::store::{Document, RegistryId};
+use crate::store::{Document, RegistryId, principals};
 use crate::world::World;
 
 /// What a policy belongs to: ECR's sentence of one that it can't read.
@@ -23,7 +22,7 @@ pub(super) enum Owner {
     Registry,
 }
 
-/// Reads a policy as ECR does when it is written.
+/// Reads a policy as ECR does when it is written: whom it names has to be there.
 ///
 /// # Errors
 /// `InvalidParameterException`, which says no more than that (observed).
@@ -34,6 +33,20 @@ pub(super) fn read(
     text: &str,
     account: AccountId,
 ) -> Result<Document, AwsError> {
+    let document = read_again(world, owner, name, text)?;
+    // Observed: <https://github.com/hashicorp/terraform-provider-aws/issues/39064>.
+    if let Some(principal) = principals::missing(&world.store, account, &document.policy) {
+        let label = "there is nobody of this name here; AWS turns names into ids when a policy is saved";
+        return Err(ecr_invalid_parameter("PolicyText", "Principal not found").at(principal.span, label));
+    }
+    Ok(document)
+}
+
+/// Reads a policy that was accepted before. Whom it names may be gone by now, and is then nobody.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_again(world: &World, owner: Owner, name: &str, text: &str) -> Result<Document, AwsError> {
     let noun = match owner {
         Owner::Repository => "repository",
         Owner::Registry => "registry",
@@ -46,25 +59,13 @@ pub(super) fn read(
     let counts = |problem: &Problem| owner == Owner::Repository || problem.message != PROHIBITED_RESOURCE;
     let lacks_resource =
         owner == Owner::Registry && policy.statements.iter().any(|statement| statement.resource.is_none());
-    if is_empty || lacks_resource || problems.iter().any(counts) || names_nobody(world, &policy, account) {
+    if is_empty || lacks_resource || problems.iter().any(counts) {
         return Err(invalid());
     }
     Ok(Document::known(text, PolicyKind::Resource, policy))
 }
 
 const PROHIBITED_RESOURCE: &str = "Has prohibited field Resource";
-
-/// Whether a policy names a role of this account that isn't there: AWS takes only principals that exist.
-fn names_nobody(world: &World, policy: &Policy, account: AccountId) -> bool {
-    let clauses = policy.statements.iter().filter_map(|statement| statement.principal.as_ref());
-    clauses.flat_map(|clause| &clause.principals).any(|principal| {
-        let PrincipalPattern::Aws(text) = &principal.value else { return false };
-        let Ok(arn) = Arn::parse(text) else { return false };
-        let is_own = arn.service == "iam" && arn.account_id() == Some(account);
-        let role = arn.role_path_and_name().filter(|_| is_own);
-        role.is_some_and(|(_, name)| world.store.role(account, name).is_none())
-    })
-}
 
 pub(super) fn set_repository_policy<C: Call>(call: &EcrCall<'_>) -> Answer {
     let text = call.text("policyText").unwrap_or_default();
@@ -96,14 +97,14 @@ fn check_lockout<C>(call: &EcrCall<'_>, found: &Found<C>, document: &Document) -
 
 pub(super) fn get_repository_policy<C: Call>(call: &EcrCall<'_>) -> Answer {
     let found = call.on_repository::<C>()?;
-    Ok(policy_json(&found, &pretty(&kept(&found)?.text)))
+    Ok(policy_json(&found, &pretty(&kept(&found)?.shown(&call.world.store))))
 }
 
 pub(super) fn delete_repository_policy<C: Call>(call: &EcrCall<'_>) -> Answer {
     let found = call.on_repository::<C>()?;
     let policy = kept(&found)?;
     found.change(call.world, |repository| repository.policy = None)?;
-    Ok(policy_json(&found, &pretty(&policy.text)))
+    Ok(policy_json(&found, &pretty(&policy.shown(&call.world.store))))
 }
 
 /// The policy that a repository has.
@@ -141,14 +142,14 @@ pub(super) fn put_registry_policy(call: &EcrCall<'_>) -> Answer {
 pub(super) fn get_registry_policy(call: &EcrCall<'_>) -> Answer {
     let (_, registry) = call.on_registry::<calls::GetRegistryPolicy>()?;
     let policy = kept_by_registry(call.world, &registry)?;
-    Ok(registry_policy_json(&registry, &pretty(&policy.text)))
+    Ok(registry_policy_json(&registry, &pretty(&policy.shown(&call.world.store))))
 }
 
 pub(super) fn delete_registry_policy(call: &EcrCall<'_>) -> Answer {
     let (permit, registry) = call.on_registry::<calls::DeleteRegistryPolicy>()?;
     let policy = kept_by_registry(call.world, &registry)?;
     write_registry_policy(call.world, &permit, &registry, None)?;
-    Ok(registry_policy_json(&registry, &pretty(&policy.text)))
+    Ok(registry_policy_json(&registry, &pretty(&policy.shown(&call.world.store))))
 }
 
 /// The policy that a registry has.

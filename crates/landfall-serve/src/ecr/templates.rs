@@ -259,7 +259,7 @@ pub(super) fn new_repository(
 ) -> CreateRepository {
     let policy = template.and_then(|template| template.repository_policy.as_deref()).and_then(|text| {
         let title = format!("policy of {}", super::arn_of(registry, name.as_str()));
-        policies::read(world, Owner::Repository, &title, text, registry.account).ok()
+        policies::read_again(world, Owner::Repository, &title, text).ok()
     });
     CreateRepository {
         registry: registry.clone(),

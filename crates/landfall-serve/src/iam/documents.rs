@@ -1,16 +1,15 @@
 //! Policy documents on their way in.
 
-use std::sync::Arc;
-
-use landfall_policy::ast::{Policy, PrincipalPattern, Version};
-use landfall_policy::parse::{LEGACY_PARSING, Problem};
+use landfall_policy::ast::{Policy, Version};
+use landfall_policy::matching::principal_name;
+use landfall_policy::parse::{LEGACY_PARSING, Problem, invalid_principal};
 use landfall_policy::{PolicyKind, parse, write_time};
-use landfall_types::{AccountId, Arn, Node, SourceId, Span, Tree};
+use landfall_types::{AccountId, Node, SourceId, Span, Tree};
 use landfall_wire::error::AwsError;
 
 use super::error;
 use crate::policies::NOT_KEPT;
-use crate::store::{Document, UnknownPart};
+use crate::store::{Document, Reads, UnknownPart, principals};
 use crate::world::World;
 
 /// A policy document as it was given: its text, and the tree with the places of where it was written.
@@ -106,7 +105,8 @@ impl DocumentInput {
                 return Err(refused);
             }
         }
-        Ok(Document { text: self.text.into(), kind, unknown: self.unknown, policy: Arc::new(policy) })
+        let is_from_file = self.way == Way::File;
+        Ok(Document { is_from_file, ..Document::new(self.text, kind, self.unknown, policy) })
     }
 
     /// The place of the document.
@@ -143,43 +143,24 @@ fn malformed(message: &str) -> AwsError {
     error("MalformedPolicyDocument", message, 400)
 }
 
-/// Whether the users and roles that a trust policy names are there, as far as they are of the role's own
-/// account: what other accounts have is theirs to tell. Terraform's files are read whole, in any order,
-/// so this is asked of what comes over the API alone.
+/// Saves a trust policy: whom it names has to be there, and is meant from now on, whatever becomes of the name.
+/// Terraform's files are read whole, in any order, so that being there is asked of what comes over the API alone.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html>
 ///
 /// # Errors
 /// `MalformedPolicyDocument`.
-pub fn check_principals(world: &World, account: AccountId, trust: &DocumentInput) -> Result<(), AwsError> {
-    let (policy, problems) = parse::policy(&trust.tree, PolicyKind::Trust);
-    if !problems.is_empty() {
-        // Reading it as a whole says so.
-        return Ok(());
+pub(super) fn save_trust(
+    reads: &impl Reads,
+    account: AccountId,
+    mut trust: Document,
+    before: Option<&Document>,
+) -> Result<Document, AwsError> {
+    let missing = principals::missing(reads, account, &trust.policy).filter(|_| !trust.is_from_file);
+    if let Some(principal) = missing {
+        let message = invalid_principal("AWS", principal_name(&principal.value));
+        let label = "there is nobody of this name here; AWS turns names into ids when a policy is saved";
+        return Err(malformed(&message).at(principal.span, label));
     }
-    let clauses = policy.statements.iter().filter_map(|statement| statement.principal.as_ref());
-    for principal in clauses.flat_map(|clause| &clause.principals) {
-        if let PrincipalPattern::Aws(text) = &principal.value
-            && !is_there(world, account, text)
-        {
-            return Err(malformed(&format!("Invalid principal in policy: \"AWS\":\"{text}\"")));
-        }
-    }
-    Ok(())
-}
-
-fn is_there(world: &World, account: AccountId, principal: &str) -> bool {
-    let Ok(arn) = Arn::parse(principal) else { return true };
-    if arn.account != account.as_str() {
-        return true;
-    }
-    let name = |resource: &str| resource.rsplit('/').next().unwrap_or_default().to_owned();
-    match arn.resource.split_once('/') {
-        Some(("role", rest)) => world.store.role(account, &name(rest)).is_some_and(|role| role.arn == arn),
-        Some(("user", rest)) => world.store.user(account, &name(rest)).is_some_and(|user| user.arn == arn),
-        Some(("assumed-role", rest)) => {
-            let role = rest.split('/').next().unwrap_or_default();
-            world.store.role(account, role).is_some()
-        }
-        _ => true,
-    }
+    principals::settle(reads, account, &mut trust, before);
+    Ok(trust)
 }

@@ -7,7 +7,8 @@ use landfall_types::{Arn, Span};
 use landfall_wire::error::AwsError;
 
 use super::checks::{check_description, check_name, check_path, check_session_seconds, check_tags};
-use super::entity::{Entity, change, change_any, find_in};
+use super::documents::save_trust;
+use super::entity::{Entity, change_any, change_seeing, find_in};
 use super::policies::check_boundary;
 use super::{
     DocumentInput, Fault, SESSION_SECONDS_DEFAULT, account_of, already_exists, conflict, error,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::authz::{Permit, calls};
 use crate::store::records::{key, within};
-use crate::store::{InstanceProfile, LastUse, Record, Role, StoreError, Writing};
+use crate::store::{InstanceProfile, LastUse, Record, Role, StoreError, Writing, principals};
 use crate::world::World;
 
 /// Roles of one account.
@@ -69,7 +70,7 @@ pub fn create_role(
     let max_session_seconds = input.max_session_seconds.unwrap_or(SESSION_SECONDS_DEFAULT);
     check_session_seconds(max_session_seconds)?;
     let trust = input.trust.read(PolicyKind::Trust, account)?;
-    let role = Role {
+    let mut role = Role {
         arn: Arn::role(account, &input.path, &input.name),
         path: input.path,
         name: input.name,
@@ -86,6 +87,7 @@ pub fn create_role(
         max_session_written: input.max_session_written,
     };
     write(world, |writing| {
+        role.trust = save_trust(writing, account, role.trust.clone(), None)?;
         check_boundary(writing, account, role.boundary.as_deref())?;
         if writing.get::<Role>(&role.key()).is_some() {
             return Err(already_exists(format!("Role with name {} already exists.", role.name)).into());
@@ -118,10 +120,18 @@ pub fn restate_role(
     let trust = input.trust.read(PolicyKind::Trust, account)?;
     write(world, |writing| {
         check_boundary(writing, account, input.boundary.as_deref())?;
-        let known = Role::key_of(account, &input.name).and_then(|key| writing.get::<Role>(&key));
-        let mut role = Role::clone(&*known.ok_or_else(|| Role::missing(&input.name))?);
-        role.check_modifiable()?;
-        role.arn = Arn::role(account, &input.path, &role.name);
+        let key = Role::key_of(account, &input.name).ok_or_else(|| Role::missing(&input.name))?;
+        let known = writing.get::<Role>(&key).ok_or_else(|| Role::missing(&input.name))?;
+        known.check_modifiable()?;
+        let arn = Arn::role(account, &input.path, &known.name);
+        if arn != known.arn {
+            principals::let_go(writing, &known.arn, &known.id);
+        }
+        // It may have named itself.
+        let mut role =
+            writing.get::<Role>(&key).map_or_else(|| Role::clone(&known), |role| Role::clone(&role));
+        let trust = save_trust(writing, account, trust, Some(&role.trust))?;
+        role.arn = arn;
         role.path = input.path;
         (role.trust, role.description, role.boundary) = (trust, input.description, input.boundary);
         role.max_session_seconds = max_session_seconds;
@@ -154,6 +164,7 @@ pub fn delete_role(world: &World, permit: &Permit<calls::DeleteRole>, name: &str
 
 /// Takes a role away, and what was noted of its use.
 pub(super) fn remove(writing: &mut Writing<'_>, role: &Role) -> Result<(), StoreError> {
+    principals::let_go(writing, &role.arn, &role.id);
     let last_use = key(&[&role.id]);
     if writing.get::<LastUse>(&last_use).is_some() {
         writing.remove::<LastUse>(&last_use)?;
@@ -185,9 +196,10 @@ pub fn update_trust(
     name: &str,
     trust: DocumentInput,
 ) -> Result<(), AwsError> {
-    let trust = trust.read(PolicyKind::Trust, account_of(permit, world))?;
-    change::<Role, _, _>(world, permit, name, |role| {
-        role.trust = trust;
+    let account = account_of(permit, world);
+    let trust = trust.read(PolicyKind::Trust, account)?;
+    change_seeing::<Role, _, _>(world, permit, name, |writing, role| {
+        role.trust = save_trust(writing, account, trust, Some(&role.trust))?;
         Ok(())
     })
 }

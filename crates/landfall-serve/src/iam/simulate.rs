@@ -19,7 +19,7 @@ use super::holders::Holder;
 use super::{account_of, error};
 use crate::authz::{Permit, calls};
 use crate::policies::NOT_KEPT;
-use crate::store::{Document, Group, Role, User};
+use crate::store::{Document, Group, Role, User, principals};
 use crate::world::World;
 
 /// Calls that one simulation answers: actions times resources.
@@ -206,7 +206,8 @@ pub fn simulate_custom(
     }
     let account = account_of(permit, world);
     let nobody = Arn::user(account, "/", "simulated");
-    Simulation::new(world, input, Vec::new(), None, (Principal::User { arn: nobody }, Vec::new()))?.run()
+    let principal = Principal::User { arn: nobody, id: None };
+    Simulation::new(world, input, Vec::new(), None, (principal, Vec::new()))?.run()
 }
 
 /// `SimulatePrincipalPolicy`.
@@ -284,7 +285,7 @@ impl Policies {
                 Ok(Self {
                     identity: held(world, &group.name, &*group),
                     boundary: None,
-                    principal: Principal::User { arn: nobody },
+                    principal: Principal::User { arn: nobody, id: None },
                     keys: Vec::new(),
                 })
             }
@@ -302,7 +303,7 @@ impl Policies {
         Self {
             identity: held(world, &role.name, role),
             boundary: boundary(world, role),
-            principal: Principal::Session { session, role: role.arn.clone() },
+            principal: Principal::Session { session, role: role.arn.clone(), role_id: Some(role.id.clone()) },
             keys: with_tags(&keys, &role.tags),
         }
     }
@@ -322,7 +323,7 @@ impl Policies {
         Self {
             identity,
             boundary: boundary(world, user),
-            principal: Principal::User { arn: user.arn.clone() },
+            principal: Principal::User { arn: user.arn.clone(), id: Some(user.id.clone()) },
             keys: with_tags(&keys, &user.tags),
         }
     }
@@ -399,7 +400,7 @@ impl Simulation {
             .resource_policy
             .as_ref()
             .map(|text| Source::given("ResourcePolicy".to_owned(), SourceKind::Resource, text));
-        let principal = input.caller.as_deref().map_or(Ok(principal), caller)?;
+        let principal = input.caller.as_deref().map_or(Ok(principal), |caller| called(world, caller))?;
         let owner = input.resource_owner.as_deref().map(account_in).transpose()?;
         let mut context = Context::new();
         let now = world.clock.now();
@@ -576,7 +577,7 @@ fn account_in(owner: &str) -> Result<String, AwsError> {
 }
 
 /// A simulated caller: a user, a group or a role.
-fn caller(text: &str) -> Result<Principal, AwsError> {
+fn called(world: &World, text: &str) -> Result<Principal, AwsError> {
     let invalid = || {
         let message = format!("Invalid Entity Arn: {text} does not clearly define entity type and name.");
         error("InvalidInput", message, 400)
@@ -584,11 +585,14 @@ fn caller(text: &str) -> Result<Principal, AwsError> {
     let arn = Arn::parse(text).map_err(|_| invalid())?;
     let account = arn.account_id().ok_or_else(invalid)?;
     let name = arn.resource.rsplit('/').next().unwrap_or_default().to_owned();
+    let id = principals::holder_of(&world.store, text);
     match arn.resource.split_once('/') {
-        Some(("user" | "group", _)) => Ok(Principal::User { arn }),
-        Some(("role", _)) => {
-            Ok(Principal::Session { session: Arn::assumed_role(account, &name, "simulated"), role: arn })
-        }
+        Some(("user" | "group", _)) => Ok(Principal::User { arn, id }),
+        Some(("role", _)) => Ok(Principal::Session {
+            session: Arn::assumed_role(account, &name, "simulated"),
+            role: arn,
+            role_id: id,
+        }),
         _ if arn.resource == "root" => Ok(Principal::Root { arn }),
         _ => Err(invalid()),
     }

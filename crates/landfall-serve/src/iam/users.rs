@@ -11,7 +11,7 @@ use super::policies::check_boundary;
 use super::{account_of, already_exists, conflict, limit_exceeded, write};
 use crate::authz::{Permit, calls};
 use crate::store::records::within;
-use crate::store::{AccessKey, Record, User, Writing};
+use crate::store::{AccessKey, Record, User, Writing, principals};
 use crate::world::World;
 
 /// Users of one account.
@@ -92,7 +92,11 @@ pub fn restate_user(
         check_boundary(writing, account, input.boundary.as_deref())?;
         let known = User::key_of(account, &input.name).and_then(|key| writing.get::<User>(&key));
         let mut user = User::clone(&*known.ok_or_else(|| User::missing(&input.name))?);
-        user.arn = Arn::user(account, &input.path, &user.name);
+        let arn = Arn::user(account, &input.path, &user.name);
+        if arn != user.arn {
+            principals::let_go(writing, &user.arn, &user.id);
+        }
+        user.arn = arn;
         (user.path, user.boundary) = (input.path, input.boundary);
         super::tags::give(&mut user.tags, input.tags);
         check_tags("User", &user.tags)?;
@@ -126,6 +130,9 @@ pub fn update_user(
         user.name = new_name.unwrap_or(user.name);
         user.path = new_path.unwrap_or(user.path);
         user.arn = Arn::user(account, &user.path, &user.name);
+        if user.arn != old.arn {
+            principals::let_go(writing, &old.arn, &old.id);
+        }
         if user.key() != old.key() {
             if writing.get::<User>(&user.key()).is_some() {
                 return Err(taken(&user.name).into());
@@ -161,6 +168,7 @@ pub fn delete_user(world: &World, permit: &Permit<calls::DeleteUser>, name: &str
                 "Cannot delete entity, must delete access keys first."
             }
             _ => {
+                principals::let_go(writing, &user.arn, &user.id);
                 writing.remove::<User>(&user.key())?;
                 return Ok(());
             }

@@ -8,6 +8,7 @@ use landfall_policy::{Policy, PolicyKind};
 use landfall_types::{Node, SourceMap, Span, Tree};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::principals::Meant;
 use super::text;
 use crate::policies::NOT_KEPT;
 
@@ -28,6 +29,13 @@ pub struct Document {
     /// What stands in its text as `<unknown: …>`, in the order of the text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<UnknownPart>,
+    /// Whom it means by the users and roles that it names; none until that is settled, and for identity policies,
+    /// which name nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meant: Option<Vec<Meant>>,
+    /// Whether it came in a file, which is read whole: whom it names may come to be later.
+    #[serde(skip)]
+    pub is_from_file: bool,
     /// The policy, with the places of where it was written.
     #[serde(skip)]
     pub policy: Arc<Policy>,
@@ -36,7 +44,18 @@ pub struct Document {
 impl Document {
     /// A document of which all is known.
     pub fn known(text: impl Into<Arc<str>>, kind: PolicyKind, policy: Policy) -> Self {
-        Self { text: text.into(), kind, unknown: Vec::new(), policy: Arc::new(policy) }
+        Self::new(text, kind, Vec::new(), policy)
+    }
+
+    /// A document that came over the API.
+    pub fn new(
+        text: impl Into<Arc<str>>,
+        kind: PolicyKind,
+        unknown: Vec<UnknownPart>,
+        policy: Policy,
+    ) -> Self {
+        let policy = Arc::new(policy);
+        Self { text: text.into(), kind, unknown, meant: None, is_from_file: false, policy }
     }
 }
 
@@ -49,13 +68,18 @@ impl<'de> Deserialize<'de> for Document {
             kind: PolicyKind,
             #[serde(default)]
             unknown: Vec<UnknownPart>,
+            #[serde(default)]
+            meant: Option<Vec<Meant>>,
         }
-        let Kept { text, kind, unknown } = Kept::deserialize(deserializer)?;
+        let Kept { text, kind, unknown, meant } = Kept::deserialize(deserializer)?;
         // It was accepted when it was written: what can't be read in it by now is not granted.
         let (mut tree, _) = landfall_policy::json::parse(text::source(&text), &text);
         forget(&mut tree, &mut unknown.iter().peekable());
-        let policy = Arc::new(landfall_policy::parse::policy(&tree, kind).0);
-        Ok(Self { text: text.into(), kind, unknown, policy })
+        let mut document = Self::new(text, kind, unknown, landfall_policy::parse::policy(&tree, kind).0);
+        if let Some(meant) = meant {
+            document.mean(meant);
+        }
+        Ok(document)
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ecr_settings::{HeldHistory, LifecyclePreview, RepositorySettings};
 use super::records::{key, within};
-use super::{Document, Record, Store, StoreError, Writing, text};
+use super::{Document, Record, Store, StoreError, Writing, principals, text};
 
 /// An ECR registry: one account in one region.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -329,8 +329,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Exists`], [`StoreError::Disk`].
-    pub fn insert_repository(&self, repository: Repository) -> Result<(), StoreError> {
-        self.write(|writing| writing.insert(repository))
+    pub fn insert_repository(&self, mut repository: Repository) -> Result<(), StoreError> {
+        self.write(|writing| {
+            let own = repository.registry.account;
+            if let Some(policy) = &mut repository.policy {
+                principals::settle(writing, own, policy, None);
+            }
+            writing.insert(repository)
+        })
     }
 
     /// Changes a repository.
@@ -343,7 +349,16 @@ impl Store {
         name: &RepositoryName,
         change: impl FnOnce(&mut Repository),
     ) -> Result<(), StoreError> {
-        self.write(|writing| writing.update(&key(&shelf(registry, name)), change))
+        self.write(|writing| {
+            let kept = writing.get::<Repository>(&key(&shelf(registry, name))).ok_or(StoreError::Missing)?;
+            let mut repository = Repository::clone(&kept);
+            change(&mut repository);
+            if let Some(policy) = &mut repository.policy {
+                principals::settle(writing, registry.account, policy, kept.policy.as_ref());
+            }
+            writing.put(repository);
+            Ok(())
+        })
     }
 
     /// Removes a repository with everything in it; one that holds images only by `force`.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::ecr::HeldImage;
 use super::records::{key, within};
-use super::{Document, Record, RegistryId, Store, StoreError, text};
+use super::{Document, Record, RegistryId, Store, StoreError, principals, text};
 use crate::ecr::{Action, StorageClass, matches_wildcard};
 
 /// Which tags of a repository can be moved from one image to another.
@@ -503,9 +503,15 @@ impl Store {
     ) -> Result<T, StoreError> {
         self.write(|writing| {
             let kept = writing.get::<RegistrySettings>(&key(&of_registry(registry)));
-            let mut settings =
-                kept.map_or_else(|| RegistrySettings::new(registry), |kept| RegistrySettings::clone(&kept));
+            let mut settings = match &kept {
+                Some(kept) => RegistrySettings::clone(kept),
+                None => RegistrySettings::new(registry),
+            };
             let answer = change(&mut settings);
+            if let Some(policy) = &mut settings.policy {
+                let before = kept.as_ref().and_then(|kept| kept.policy.as_ref());
+                principals::settle(writing, registry.account, policy, before);
+            }
             writing.put(settings);
             Ok(answer)
         })

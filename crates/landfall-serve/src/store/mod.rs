@@ -15,6 +15,7 @@ mod garbage;
 mod iam;
 pub mod leases;
 pub mod logs;
+pub mod principals;
 pub mod records;
 pub mod text;
 mod users;

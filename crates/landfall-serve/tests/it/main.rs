@@ -22,6 +22,7 @@ mod iam;
 mod iam_doors;
 mod logs_doors;
 mod pods;
+mod principals;
 mod sessions;
 mod slow;
 mod sts;

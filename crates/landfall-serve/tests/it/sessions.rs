@@ -43,6 +43,7 @@ fn a_session_may_do_nothing_once_its_role_is_gone() {
 fn a_repository_that_trusts_a_role_by_name_does_not_trust_the_sessions_of_one_that_is_gone() {
     let bench = bench_with_repository();
     let world = &bench.server.world;
+    let keys = bench.session_with("puller", &["s3:GetObject"]);
     let policy = format!(
         r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{ACCOUNT}:role/puller"}},"Action":"ecr:ListImages"}}}}"#
     );
@@ -66,7 +67,6 @@ fn a_repository_that_trusts_a_role_by_name_does_not_trust_the_sessions_of_one_th
     let list = |keys: &Keys| {
         bench.call(keys, "ecr", Request::ecr("ListImages", r#"{"repositoryName":"team/shared"}"#)).status
     };
-    let keys = bench.session_with("puller", &["s3:GetObject"]);
     assert_eq!(list(&keys), 200);
     delete_role(&bench, "puller");
     assert_eq!((list(&keys), bench.rule()), (400, "role-deleted"));

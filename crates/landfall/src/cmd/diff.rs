@@ -337,7 +337,7 @@ fn sessions(side: &Side, actions: Language, resources: Language) -> Region {
     let account = side.role.account_id();
     let session = account.map(|account| Arn::assumed_role(account, role_name(&side.role), "session"));
     let principal = match session {
-        Some(session) => Principal::Session { session, role: side.role.clone() },
+        Some(session) => Principal::Session { session, role: side.role.clone(), role_id: None },
         None => Principal::Anonymous,
     };
     Region::product(principal, actions, resources, &side.role.account, Vec::new())

@@ -148,7 +148,7 @@ fn role(call: &IamCall<'_>, detail: &Detail) -> Option<Element> {
         ("RoleId", text(role.id.as_str())),
         ("Arn", text(role.arn.to_string())),
         ("CreateDate", time(role.created_at)),
-        ("AssumeRolePolicyDocument", encoded(&role.trust.text)),
+        ("AssumeRolePolicyDocument", encoded(&role.trust.shown(&call.world().store))),
         ("InstanceProfileList", Some(Element::List(profiles))),
         ("RolePolicyList", inline(&role.inline)),
         attached_members(role),

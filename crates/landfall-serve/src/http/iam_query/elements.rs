@@ -83,7 +83,7 @@ pub(super) fn role(call: &IamCall<'_>, role: &Role, depth: Depth) -> Element {
         ("RoleId", text(role.id.as_str())),
         ("Arn", text(role.arn.to_string())),
         ("CreateDate", time(role.created_at)),
-        ("AssumeRolePolicyDocument", encoded(&role.trust.text)),
+        ("AssumeRolePolicyDocument", encoded(&role.trust.shown(&call.world().store))),
         ("Description", role.description.as_deref().map(Element::text)),
         ("MaxSessionDuration", seconds),
         ("PermissionsBoundary", boundary(role.boundary.as_deref()).filter(|_| !is_listed)),

@@ -25,6 +25,7 @@ pub mod prove;
 pub mod region;
 pub mod request;
 pub mod service_linked;
+pub mod service_principals;
 pub mod set;
 pub mod trace;
 pub mod write_time;

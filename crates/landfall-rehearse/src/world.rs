@@ -309,6 +309,16 @@ fn hosts(issuer: Option<&str>, kind: PolicyKind, tree: &Tree) -> Vec<String> {
 /// A trust policy for a service that asks for no role here.
 const NOBODY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"none.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
+/// The services that a policy names and that AWS would refuse, as far as they are known here: warnings, as one of them
+/// may be new.
+pub fn unknown_services(policy: &landfall_policy::Policy) -> impl Iterator<Item = Finding> {
+    let unknown = landfall_policy::service_principals::unknown(policy);
+    unknown.into_iter().take(PROBLEMS_SHOWN).map(|problem| {
+        Finding::warning("unknown-service", problem.message.clone())
+            .at(problem.span, problem.detail.as_deref().unwrap_or("this service isn't known").to_owned())
+    })
+}
+
 /// Mistakes of a document from long ago that are shown.
 const PROBLEMS_SHOWN: usize = 3;
 
@@ -476,6 +486,8 @@ impl Seeder<'_> {
         };
         done.map_err(|error| refusal(&error, operation, role.trust.span))?;
         self.note_old_problems(&role.trust, PolicyKind::Trust);
+        let (trust, _) = landfall_policy::parse::policy(&role.trust, PolicyKind::Trust);
+        self.aside.borrow_mut().extend(unknown_services(&trust));
         // A policy that can't be read is unknown, which is told; the others are what they are.
         self.policies::<Role>((role.name.value.as_str(), arn.as_str()), &role.inline, &role.attached);
         Ok(())

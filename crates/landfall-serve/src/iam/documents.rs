@@ -3,7 +3,7 @@
 use landfall_policy::ast::{Policy, Version};
 use landfall_policy::matching::principal_name;
 use landfall_policy::parse::{LEGACY_PARSING, Problem, invalid_principal};
-use landfall_policy::{PolicyKind, parse, write_time};
+use landfall_policy::{PolicyKind, parse, service_principals, write_time};
 use landfall_types::{AccountId, Node, SourceId, Span, Tree};
 use landfall_wire::error::AwsError;
 
@@ -97,6 +97,10 @@ impl DocumentInput {
             problems.extend(write_time::write_time_problems(&policy, &self.tree, kind, account.as_str()));
             if self.way != Way::Passing {
                 problems.extend(write_time::date_problems(&policy));
+            }
+            // A file may be newer than the list of services that are known here: whoever reads it warns.
+            if self.way == Way::Stored && kind == PolicyKind::Trust {
+                problems.extend(service_principals::unknown(&policy));
             }
             if self.way == Way::Stored && kind == PolicyKind::Identity {
                 problems.extend(order_problem(&self.tree));

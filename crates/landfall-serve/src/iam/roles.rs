@@ -172,6 +172,7 @@ pub(super) fn remove(writing: &mut Writing<'_>, role: &Role) -> Result<(), Store
     writing.remove::<Role>(&role.key())
 }
 
+/// AWS names one of what a role still has; that it looks in this order is not written down.
 fn check_unused(writing: &Writing<'_>, role: &Role) -> Result<(), Fault> {
     let profiles = writing.list::<InstanceProfile>(&within(&[&role.arn.account]));
     let is_in = |profile: &Arc<InstanceProfile>| profile.role.as_deref() == Some(role.name.as_str());

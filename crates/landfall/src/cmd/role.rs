@@ -216,6 +216,11 @@ pub fn find(
         finding.message = format!("AWS would not take this trust policy today: {}", finding.message);
         ui::finding_on_stderr(&finding, sources);
     }
+    // Of Terraform's roles that is told already.
+    if source.policy.is_some() && kind == PolicyKind::Trust {
+        let services = landfall_rehearse::world::unknown_services(&role.trust.policy);
+        services.for_each(|finding| ui::finding_on_stderr(&finding, sources));
+    }
     Ok(Standing { world, role, unknown, doubts, errors, blobs })
 }
 

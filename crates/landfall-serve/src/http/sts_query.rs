@@ -244,7 +244,13 @@ fn assume_role(call: &QueryCall<'_>, signed: &Signed<'_>) -> Answer {
     ])))
 }
 
+/// What is not well-formed is told before anybody is asked for a permission.
+fn well_formed<T>(read: Result<T, AwsError>) -> Result<(), AwsError> {
+    read.map(|_| ()).or_else(|error| if error.code == "ValidationError" { Err(error) } else { Ok(()) })
+}
+
 fn assume_root(call: &QueryCall<'_>, signed: &Signed<'_>) -> Answer {
+    well_formed(landfall_wire::sts::check_target_principal(&call.params))?;
     let target = call.params.get("TargetPrincipal").unwrap_or_default();
     let account = AccountId::parse(target).ok().map(Arn::root);
     let root = account.map_or_else(|| target.to_owned(), |arn| arn.to_string());
@@ -279,6 +285,7 @@ fn get_caller_identity(call: &QueryCall<'_>, signed: &Signed<'_>) -> Answer {
 
 fn get_federation_token(call: &QueryCall<'_>, signed: &Signed<'_>) -> Answer {
     let world = call.api.world;
+    well_formed(landfall_wire::sts::check_federation_token(&call.params))?;
     let name = call.params.get("Name").unwrap_or_default();
     let resource = Arn::federated_user(signed.account(world), name).to_string();
     let tags = call.params.structures("Tags.member");

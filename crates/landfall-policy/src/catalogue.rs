@@ -30,15 +30,6 @@ pub struct Need {
     pub resource: ResourceKind,
 }
 
-impl Need {
-    /// The format of the resource's ARN, `arn:${Partition}:ecr:${Region}:${Account}:repository/${RepositoryName}`.
-    /// None for [`ResourceKind::Any`] and [`ResourceKind::ByArn`].
-    pub fn arn_format(&self) -> Option<&'static str> {
-        let (service, _) = self.action.split_once(':')?;
-        resource_type(service, self.resource.type_name()?).map(|facts| facts.arn)
-    }
-}
-
 /// How the resource of a need is found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ResourceKind {
@@ -46,8 +37,6 @@ pub enum ResourceKind {
     Any,
     /// The ECR or ECR Public repository that the call names.
     Repository,
-    /// The repository that a blob is mounted from.
-    SourceRepository,
     /// The account's public registry.
     Registry,
     /// The role that the call names, takes or passes on.
@@ -167,7 +156,7 @@ impl ResourceKind {
     pub fn type_name(self) -> Option<&'static str> {
         Some(match self {
             Self::Any | Self::ByArn => return None,
-            Self::Repository | Self::SourceRepository => "repository",
+            Self::Repository => "repository",
             Self::Registry => "registry",
             Self::Role => "role",
             Self::OidcProvider => "oidc-provider",
@@ -352,12 +341,4 @@ pub fn public_registry_need(call: RegistryCall) -> Option<Need> {
         RegistryCall::DeleteManifest | RegistryCall::DeleteBlob => "ecr-public:BatchDeleteImage",
     };
     Some(Need { action, resource: ResourceKind::Repository })
-}
-
-/// What it takes to mount a blob of another repository (`POST …/uploads/?mount=D&from=S`) where the
-/// registry's `BLOB_MOUNTING` is on; where it is off, the call starts an upload.
-/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>
-pub fn mount_needs() -> [Need; 2] {
-    let read = Need { action: "ecr:GetDownloadUrlForLayer", resource: ResourceKind::SourceRepository };
-    [registry_need(RegistryCall::StartUpload), read]
 }

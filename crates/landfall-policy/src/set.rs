@@ -226,16 +226,6 @@ impl Language {
         other.clone().difference(self.clone()).is_empty()
     }
 
-    /// Whether it holds the same strings as the other.
-    ///
-    /// # Errors
-    /// When the patterns are too entangled.
-    pub fn is_equivalent(&self, other: &Self) -> Result<bool, TooLarge> {
-        let only_here = self.clone().difference(other.clone());
-        let only_there = other.clone().difference(self.clone());
-        Self::union([only_here, only_there]).is_empty()
-    }
-
     /// A shortest string, of those the one that reads best: characters of the patterns first, then
     /// lower-case letters. None when there is no string.
     ///

@@ -146,7 +146,7 @@ pub(crate) fn session_with(world: &World, role_name: &str, policy: &str) -> Call
         written: nowhere,
         max_session_written: None,
     };
-    world.store.insert_role(role).unwrap();
+    world.store.write(|writing| writing.insert(role)).unwrap();
     Caller::Session(Arc::new(Session {
         access_key_id: "ASIATEST".to_owned(),
         account: ACCOUNT.to_owned(),

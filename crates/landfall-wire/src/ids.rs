@@ -33,11 +33,6 @@ pub fn request_id(random: [u8; 16]) -> String {
     text
 }
 
-/// `ASIA` and 16 of `A-Z2-7`: the id of a session's access key.
-pub fn temporary_key_id(random: [u8; 16]) -> String {
-    identifier(TEMPORARY_KEY_PREFIX, &random, KEY_ID_CHARS)
-}
-
 /// `AKIA` and 16 of `A-Z2-7`: the id of a long-term access key.
 pub fn long_term_key_id(random: [u8; 16]) -> String {
     identifier(LONG_TERM_KEY_PREFIX, &random, KEY_ID_CHARS)
@@ -120,11 +115,10 @@ mod tests {
     #[test]
     fn identifiers_have_their_prefix_length_and_alphabet() {
         let bytes: [u8; 16] = std::array::from_fn(|index| index as u8 * 17);
-        for (id, prefix) in [(temporary_key_id(bytes), "ASIA"), (long_term_key_id(bytes), "AKIA")] {
-            assert_eq!(id.len(), 20);
-            assert!(id.starts_with(prefix));
-            assert!(id.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'2'..=b'7')), "{id}");
-        }
+        let id = long_term_key_id(bytes);
+        assert_eq!(id.len(), 20);
+        assert!(id.starts_with("AKIA"));
+        assert!(id.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'2'..=b'7')), "{id}");
         assert_eq!(role_id([31; 17]), "AROA77777777777777777");
         assert_eq!(unique_id("AIDA", [0; 17]), "AIDAAAAAAAAAAAAAAAAAA");
     }

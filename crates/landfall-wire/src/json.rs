@@ -103,16 +103,6 @@ impl<'de> Visitor<'de> for Counted<'_> {
 /// How a service says that a member breaks a constraint: member, constraint.
 pub type Constraint = fn(&str, &str) -> AwsError;
 
-/// `ValidationException`: the words of most JSON services.
-pub fn validation_exception(member: &str, constraint: &str) -> AwsError {
-    AwsError::bad_request(
-        "ValidationException",
-        format!(
-            "1 validation error detected: Value at '{member}' failed to satisfy constraint: {constraint}"
-        ),
-    )
-}
-
 /// `InvalidParameterException` in ECR's words (observed).
 pub fn ecr_invalid_parameter(member: &str, constraint: &str) -> AwsError {
     AwsError::bad_request(
@@ -364,8 +354,8 @@ mod tests {
             "InvalidParameterException: Invalid parameter at 'repositoryName' failed to satisfy constraint: \
              'Member must not be null'"
         );
-        let empty = Document::parse(b"{}", validation_exception).unwrap();
-        assert_eq!(empty.input().required_integer("n").unwrap_err().code, "ValidationException");
+        let empty = Document::parse(b"{}", ecr_invalid_parameter).unwrap();
+        assert_eq!(empty.input().required_integer("n").unwrap_err().code, "InvalidParameterException");
     }
 
     #[test]

@@ -123,6 +123,11 @@ pub struct Manifest {
     pub annotations: Vec<(String, String)>,
 }
 
+/// Whether what has this media type lists other manifests rather than layers.
+pub fn is_index(media_type: &str) -> bool {
+    matches!(media_type, OCI_INDEX | DOCKER_LIST)
+}
+
 impl Manifest {
     /// Reads a manifest or an index from the bytes as they were sent. `declared` is the type that came with
     /// it, from `Content-Type` or from `imageManifestMediaType`; without it the manifest speaks for itself.
@@ -156,11 +161,6 @@ impl Manifest {
             annotations: annotations(members),
             media_type,
         })
-    }
-
-    /// Whether this lists other manifests rather than layers.
-    pub fn is_index(&self) -> bool {
-        matches!(self.media_type.as_str(), OCI_INDEX | DOCKER_LIST)
     }
 
     /// The type under which the referrers of a subject list this: its own, or an image's configuration type.

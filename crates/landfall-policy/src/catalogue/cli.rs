@@ -421,7 +421,6 @@ fn options_of(kind: ResourceKind) -> &'static [&'static str] {
         ResourceKind::Any
         | ResourceKind::Dataset
         | ResourceKind::AccessReport
-        | ResourceKind::SourceRepository
         | ResourceKind::Registry
         | ResourceKind::RootUser
         | ResourceKind::FederatedUser

@@ -25,14 +25,6 @@ pub struct ActionFacts {
 }
 
 impl ActionFacts {
-    /// Whether a request for this action may carry a condition key: one of its own, one of its
-    /// resource types', or a global one.
-    pub fn takes_key(&self, name: &str) -> bool {
-        let of_types = self.resource_types.iter().flat_map(|kind| &kind.condition_keys);
-        self.condition_keys.iter().chain(of_types).any(|key| fits_format(key, name))
-            || global().keys.iter().any(|key| fits_format(key.name, name))
-    }
-
     /// The type under this name, when the action is decided on it.
     pub fn resource_type(&self, name: &str) -> Option<&ActionResource> {
         self.resource_types.iter().find(|kind| kind.name == name)

@@ -56,10 +56,15 @@ fn random_formulas_hold_the_texts_that_they_should() {
         if let Some(shortest) = &shortest {
             assert!(language.contains(shortest) && holds(shortest));
         }
-        assert!(language.is_equivalent(&language.clone().complement().complement()).unwrap());
+        assert!(is_same(&language, &language.clone().complement().complement()));
         let all = Language::union([language.clone(), language.clone().complement()]);
-        assert!(all.is_equivalent(&Language::all()).unwrap());
+        assert!(is_same(&all, &Language::all()));
     }
+}
+
+/// Whether two languages hold the same strings.
+fn is_same(one: &Language, other: &Language) -> bool {
+    one.includes(other).unwrap() && other.includes(one).unwrap()
 }
 
 type Holds = Box<dyn Fn(&str) -> bool>;
@@ -200,5 +205,5 @@ fn a_union_of_many_covers_what_none_covers_alone() {
     let witness = rest.shortest().unwrap().unwrap();
     assert_eq!(witness.chars().count(), 2, "{witness}");
     let covering = parts.into_iter().chain([Language::glob("??*").difference(Language::glob("a*"))]);
-    assert!(Language::union(covering).is_equivalent(&Language::all()).unwrap());
+    assert!(is_same(&Language::union(covering), &Language::all()));
 }

@@ -6,7 +6,7 @@
 use landfall_types::{Digest, RepositoryName, Timestamp};
 use landfall_wire::error::AwsError;
 use landfall_wire::json::ecr_invalid_parameter;
-use landfall_wire::oci::{DOCKER_LIST, OCI_INDEX};
+use landfall_wire::oci::is_index;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -82,7 +82,7 @@ fn note_scan(
 
 /// A single image of a file system: lists and other artifacts have no packages.
 fn is_scannable(image: &Image) -> bool {
-    let is_list = matches!(image.media_type.as_str(), OCI_INDEX | DOCKER_LIST);
+    let is_list = is_index(&image.media_type);
     let config = image.artifact_type.as_deref();
     let is_image = matches!(
         config,

@@ -514,7 +514,7 @@ mod tests {
             updated_at: now,
         };
         let (key, arn) = (policy.key(), arn.to_string());
-        world.store.insert_policy(policy).unwrap();
+        world.store.write(|writing| writing.insert(policy)).unwrap();
         let role = world.store.role(account, "ci").unwrap();
         let changed: Result<(), StoreError> = world.store.write(|writing| {
             let attached = AttachedPolicy { arn: arn.clone(), written: crate::store::text::nowhere() };

@@ -87,7 +87,7 @@ pub struct Image {
 impl Image {
     /// Whether it is a manifest list.
     pub fn is_list(&self) -> bool {
-        matches!(self.media_type.as_str(), landfall_wire::oci::OCI_INDEX | landfall_wire::oci::DOCKER_LIST)
+        landfall_wire::oci::is_index(&self.media_type)
     }
 
     /// The images that it names, when it is a manifest list.

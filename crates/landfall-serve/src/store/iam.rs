@@ -6,7 +6,7 @@ use landfall_types::{AccountId, Arn, Issuer, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::records::{key, within};
-use super::{Document, Record, Store, StoreError, text};
+use super::{Document, Record, Store, text};
 
 /// An IAM OIDC provider.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -186,22 +186,6 @@ impl Store {
         self.list(&within(&[account.as_str()]))
     }
 
-    /// Adds a provider to the account in its ARN.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`], [`StoreError::Disk`].
-    pub fn insert_provider(&self, provider: Provider) -> Result<(), StoreError> {
-        self.write(|writing| writing.insert(provider))
-    }
-
-    /// Removes a provider.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Disk`].
-    pub fn delete_provider(&self, account: AccountId, host_and_path: &str) -> Result<(), StoreError> {
-        self.write(|writing| writing.remove::<Provider>(&key(&[account.as_str(), host_and_path])))
-    }
-
     /// A role by name, ignoring case.
     pub fn role(&self, account: AccountId, name: &str) -> Option<Arc<Role>> {
         self.get(&role_key(account, name))
@@ -212,35 +196,6 @@ impl Store {
         self.list(&within(&[account.as_str()]))
     }
 
-    /// Adds a role to the account in its ARN.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`] when the account has a role of that name in any case, [`StoreError::Disk`].
-    pub fn insert_role(&self, role: Role) -> Result<(), StoreError> {
-        self.write(|writing| writing.insert(role))
-    }
-
-    /// Changes a role.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Disk`].
-    pub fn update_role(
-        &self,
-        account: AccountId,
-        name: &str,
-        change: impl FnOnce(&mut Role),
-    ) -> Result<(), StoreError> {
-        self.write(|writing| writing.update(&role_key(account, name), change))
-    }
-
-    /// Removes a role.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Disk`].
-    pub fn delete_role(&self, account: AccountId, name: &str) -> Result<(), StoreError> {
-        self.write(|writing| writing.remove::<Role>(&role_key(account, name)))
-    }
-
     /// A customer managed policy by ARN.
     pub fn policy(&self, arn: &str) -> Option<Arc<CustomerPolicy>> {
         self.get(&policy_key(arn)?)
@@ -249,29 +204,5 @@ impl Store {
     /// All customer managed policies of an account, by ARN.
     pub fn policies(&self, account: AccountId) -> Vec<Arc<CustomerPolicy>> {
         self.list(&within(&[account.as_str()]))
-    }
-
-    /// Adds a policy to the account in its ARN.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`] when the account has a policy of that name, under any path and in any case;
-    /// [`StoreError::Disk`].
-    pub fn insert_policy(&self, policy: CustomerPolicy) -> Result<(), StoreError> {
-        self.write(|writing| {
-            let of_account = writing.list::<CustomerPolicy>(&within(&[&policy.arn.account]));
-            if of_account.iter().any(|other| other.name.eq_ignore_ascii_case(&policy.name)) {
-                return Err(StoreError::Exists);
-            }
-            writing.insert(policy)
-        })
-    }
-
-    /// Removes a policy.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Disk`].
-    pub fn delete_policy(&self, arn: &str) -> Result<(), StoreError> {
-        let key = policy_key(arn).ok_or(StoreError::Missing)?;
-        self.write(|writing| writing.remove::<CustomerPolicy>(&key))
     }
 }

@@ -32,7 +32,7 @@ fn an_image_names_its_content() {
     assert_eq!(layers, [digest('b'), digest('c')]);
     assert_eq!(manifest.subject.as_ref().unwrap().digest.as_str(), digest('d'));
     assert_eq!(manifest.annotations, [("k".to_owned(), "v".to_owned())]);
-    assert!(!manifest.is_index());
+    assert!(!is_index(&manifest.media_type));
     assert_eq!(manifest.referrer_type(), Some("application/vnd.oci.image.config.v1+json"));
 }
 
@@ -46,7 +46,7 @@ fn an_index_names_its_images() {
         }],
     });
     let manifest = parsed(&index).unwrap();
-    assert!(manifest.is_index());
+    assert!(is_index(&manifest.media_type));
     assert_eq!(manifest.manifests[0].platform.as_ref().unwrap()["architecture"], "arm64");
     assert_eq!(manifest.referrer_type(), Some("application/x"));
 }

@@ -59,10 +59,11 @@ def start(bench, bridge="none", name="docker"):
         # It leaves a mount behind, which keeps the folder from being taken away.
         bench.run(program("umount"), "--lazy", place / "exec/netns/default", expect=None)
 
+    # Also where this is ended while it waits.
+    bench.undo.append(stop)
     deadline = time.monotonic() + 2 * SERVER_SECONDS_MAX
     while time.monotonic() < deadline and process.poll() is None:
         if bench.run(program("docker"), "--host", host, "version", expect=None).returncode == 0:
-            bench.undo.append(stop)
             return host
         time.sleep(0.2)
     stop()

@@ -97,10 +97,11 @@ def podman_service(bench):
             process.kill()
         bench.run(podman, *store, "rm", "--all", "--force", "--time", "0", env=environment, expect=None)
 
+    # Also where this is ended while it waits.
+    bench.undo.append(stop)
     deadline = time.monotonic() + SERVER_SECONDS_MAX
     while time.monotonic() < deadline and process.poll() is None:
         if bench.run(podman, "--remote", "--url", host, "version", env=environment, expect=None).returncode == 0:
-            bench.undo.append(stop)
             return host
         time.sleep(0.1)
     stop()

@@ -403,9 +403,8 @@ impl Upload {
             blocking(move || content.sync_all()).await??;
         }
         let waiting = crate::store::waiting(|| blobs.keep(scratch, &actual, length))?;
-        // When the content was there already, this was the last of the file. A large one takes a while to go, and
-        // nobody has to wait for that.
-        tokio::task::spawn_blocking(move || drop(file));
+        // When the content was there already, this was the last of the file.
+        blobs.flow.give_up(file);
         Ok(Stored { digest: actual, length, _waiting: waiting })
     }
 }

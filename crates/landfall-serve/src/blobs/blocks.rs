@@ -6,10 +6,10 @@
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Bytes of a block: what is read from one of several connections at a time.
-pub(super) const BLOCK_BYTES: usize = 64 << 10;
+/// Bytes of a block: the least that there is of an upload or a download in a crowd.
+pub(super) const BLOCK_BYTES: usize = 32 << 10;
 /// Blocks that are kept for the next one who needs some: 4 MiB.
-const KEPT_BLOCKS_MAX: usize = 64;
+const KEPT_BLOCKS_MAX: usize = 128;
 
 /// Where blocks come from and go back to.
 #[derive(Clone, Default, Debug)]

@@ -11,14 +11,14 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice, Seek as _, SeekFrom, Write as _};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use landfall_wire::hash::Hasher;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::blocks::{BLOCK_BYTES, Batch, Block, Blocks};
@@ -27,22 +27,23 @@ use super::blocks::{BLOCK_BYTES, Batch, Block, Blocks};
 const UPLOADED_BYTES: usize = 2 << 20;
 /// Least and most bytes of one upload that are gathered before they are hashed and written. The least is what one
 /// read from a connection gives when there is enough.
-const BATCH_BYTES: [usize; 2] = [BLOCK_BYTES / 2, 512 << 10];
-/// Uploads that are so many keep all processors busy without each of them gathering a batch while another one
-/// is at work, which would only take memory.
+const BATCH_BYTES: [usize; 2] = [BLOCK_BYTES, 512 << 10];
+/// Uploads or downloads that are so many keep all processors busy without each of them gathering a batch, or reading
+/// ahead, while another one is at work, which would only take memory.
 const CROWD: usize = 16;
 /// Bytes that are read from the connections of all uploads at a time: each read has its own acknowledgement and its own
 /// way through hyper.
-const READ_TOTAL_BYTES: usize = 512 << 10;
+const READ_TOTAL_BYTES: usize = 2 << 20;
 /// Least and most bytes that are read from one connection at a time. It has up to three buffers of this size, of what
 /// was read, of what is on its way to the upload, and of what the upload copies.
-const READ_BYTES: [usize; 2] = [BLOCK_BYTES / 2, 2 * BLOCK_BYTES];
-/// Bytes of all downloads together that are read ahead; as many are being sent.
-const DOWNLOADED_BYTES: usize = 2 << 20;
+const READ_BYTES: [usize; 2] = [16 << 10, 128 << 10];
+/// Bytes of all downloads together that are being sent; as many are read ahead, unless there is a crowd.
+const DOWNLOADED_BYTES: usize = 4 << 20;
 /// Least and most bytes of a download that are read at a time.
 const PIECE_BYTES: [usize; 2] = [BLOCK_BYTES, 512 << 10];
-/// Batches that are hashed and written at a time: more would only take turns on the same processors.
-const BATCHES_AT_WORK_MAX: usize = 8;
+/// Batches that are hashed and written, and pieces that are read, at a time: more would only take turns on the same
+/// processors, each in a thread with memory of its own.
+const AT_WORK_MAX: usize = 8;
 
 /// What flows at the moment.
 #[derive(Clone, Debug)]
@@ -58,13 +59,22 @@ impl Default for Flow {
         Self {
             uploads: Arc::default(),
             downloads: Arc::default(),
-            work: Arc::new(Semaphore::new(BATCHES_AT_WORK_MAX)),
+            work: Arc::new(Semaphore::new(AT_WORK_MAX)),
             blocks: Blocks::default(),
         }
     }
 }
 
 impl Flow {
+    /// Gives a file up when its turn comes: the last of a large one takes a while to go, and nobody waits for that.
+    pub(super) fn give_up(&self, file: Arc<File>) {
+        let work = Arc::clone(&self.work);
+        tokio::spawn(async move {
+            let turn = work.acquire_owned().await;
+            tokio::task::spawn_blocking(move || drop((file, turn)));
+        });
+    }
+
     /// Most bytes to read from a connection at a time. hyper's buffer grows, up to what a header section may have,
     /// while reads fill it; one byte less than it would have to be keeps it as it is.
     pub fn read_bytes_max(&self) -> usize {
@@ -270,19 +280,39 @@ pub struct Pieces {
     /// Bytes that are not read yet, nor about to be.
     left: u64,
     ready: VecDeque<Block>,
-    reading: Option<Reading>,
+    next: Next,
+    /// Blocks that the connection has and the client has not.
+    sent: Arc<Sent>,
     blocks: Blocks,
     sharing: Sharing,
+    work: Arc<Semaphore>,
 }
 
 type Reading = JoinHandle<io::Result<(File, Vec<Block>)>>;
 
+/// How the next blocks come.
+#[derive(Debug)]
+enum Next {
+    /// They are being read.
+    Reading(Reading),
+    /// They are read when they are wanted.
+    Waiting(File),
+    /// There are none.
+    Ended,
+}
+
 impl Pieces {
     /// So many bytes of a file from a place on.
     pub(super) fn of(flow: &Flow, mut file: File, start: u64, left: u64) -> Self {
-        let sharing = Sharing::of(&flow.downloads);
-        let blocks = flow.blocks.clone();
-        let mut pieces = Self { left, ready: VecDeque::new(), reading: None, blocks, sharing };
+        let mut pieces = Self {
+            left,
+            ready: VecDeque::new(),
+            next: Next::Ended,
+            sent: Arc::default(),
+            blocks: flow.blocks.clone(),
+            sharing: Sharing::of(&flow.downloads),
+            work: Arc::clone(&flow.work),
+        };
         if left > 0 {
             pieces.read(move || file.seek(SeekFrom::Start(start)).map(|_| file));
         }
@@ -295,14 +325,42 @@ impl Pieces {
         let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(length);
         self.left -= length as u64;
         let blocks = self.blocks.clone();
-        self.reading = Some(tokio::task::spawn_blocking(move || {
+        let read = move || {
             let file = file()?;
             let read = blocks.read(&file, length).map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "a blob is shorter than it was"),
                 _ => error,
             })?;
             Ok((file, read))
-        }));
+        };
+        let in_turn = move |turn| {
+            tokio::task::spawn_blocking(move || {
+                let _turn: OwnedSemaphorePermit = turn;
+                read()
+            })
+        };
+        self.next = Next::Reading(match Arc::clone(&self.work).try_acquire_owned() {
+            Ok(turn) => in_turn(turn),
+            Err(_) => {
+                let work = Arc::clone(&self.work);
+                tokio::spawn(async move {
+                    let turn = work.acquire_owned().await.map_err(io::Error::other)?;
+                    in_turn(turn).await.map_err(io::Error::other)?
+                })
+            }
+        });
+    }
+
+    /// What is read is there; the rest is begun, or left until it is wanted.
+    fn take(&mut self, file: File, blocks: Vec<Block>) {
+        self.ready.extend(blocks);
+        if self.left == 0 {
+            self.next = Next::Ended;
+        } else if self.sharing.count() >= CROWD {
+            self.next = Next::Waiting(file);
+        } else {
+            self.read(|| Ok(file));
+        }
     }
 }
 
@@ -310,20 +368,79 @@ impl futures_core::Stream for Pieces {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ready.is_empty() {
-            let Some(reading) = self.reading.as_mut() else { return Poll::Ready(None) };
-            let read =
-                ready!(Pin::new(reading).poll(context)).map_err(io::Error::other).and_then(|read| read);
-            self.reading = None;
-            let (file, blocks) = match read {
-                Ok(read) => read,
-                Err(error) => return Poll::Ready(Some(Err(error))),
-            };
-            self.ready.extend(blocks);
-            if self.left > 0 {
-                self.read(|| Ok(file));
+        // The connection would take in far more than it can send.
+        let most = self.sharing.part(DOWNLOADED_BYTES, PIECE_BYTES) / BLOCK_BYTES;
+        ready!(self.sent.poll_room(most, context));
+        loop {
+            if let Some(block) = self.ready.pop_front() {
+                let on_its_way = OnItsWay::new(block, &self.sent);
+                return Poll::Ready(Some(Ok(Bytes::from_owner(on_its_way))));
+            }
+            match std::mem::replace(&mut self.next, Next::Ended) {
+                Next::Ended => return Poll::Ready(None),
+                Next::Waiting(file) => self.read(|| Ok(file)),
+                Next::Reading(mut reading) => {
+                    let Poll::Ready(read) = Pin::new(&mut reading).poll(context) else {
+                        self.next = Next::Reading(reading);
+                        return Poll::Pending;
+                    };
+                    match read.map_err(io::Error::other).and_then(|read| read) {
+                        Ok((file, blocks)) => self.take(file, blocks),
+                        Err(error) => return Poll::Ready(Some(Err(error))),
+                    }
+                }
             }
         }
-        Poll::Ready(self.ready.pop_front().map(|block| Ok(Bytes::from_owner(block))))
+    }
+}
+
+/// How many blocks of a download the connection has, and who waits for them to be fewer.
+#[derive(Default, Debug)]
+struct Sent(Mutex<(usize, Option<Waker>)>);
+
+impl Sent {
+    fn state(&self) -> MutexGuard<'_, (usize, Option<Waker>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ready when there are fewer than so many.
+    fn poll_room(&self, most: usize, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if state.0 < most.max(1) {
+            return Poll::Ready(());
+        }
+        state.1 = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// A block that the connection has.
+struct OnItsWay {
+    block: Block,
+    sent: Arc<Sent>,
+}
+
+impl OnItsWay {
+    fn new(block: Block, sent: &Arc<Sent>) -> Self {
+        sent.state().0 += 1;
+        Self { block, sent: Arc::clone(sent) }
+    }
+}
+
+impl AsRef<[u8]> for OnItsWay {
+    fn as_ref(&self) -> &[u8] {
+        self.block.as_ref()
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        let mut state = self.sent.state();
+        state.0 -= 1;
+        let waker = state.1.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }

@@ -20,8 +20,14 @@ fn content(length: usize) -> Vec<u8> {
     (0..length).map(|index| (index / 7 % 251) as u8).collect()
 }
 
+/// All that comes, by a client that keeps nothing of it where it was.
 async fn bytes_of(pieces: Pieces) -> Vec<u8> {
-    Body::from_stream(pieces).collect().await.unwrap().to_bytes().to_vec()
+    let mut body = Body::from_stream(pieces);
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        bytes.extend_from_slice(frame.unwrap().data_ref().unwrap());
+    }
+    bytes
 }
 
 fn me() -> Owner {
@@ -279,4 +285,31 @@ fn a_folder_is_used_when_it_is_on_the_disk_and_by_nobody_before() {
         shards.have(shard, || panic!("it was made")).unwrap();
         assert!(made.load(Ordering::SeqCst));
     });
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_has_only_so_much_of_a_blob_on_its_way() {
+    let (_dir, blobs) = blobs();
+    let content = content(8 << 20);
+    let digest = blobs.put(&content).unwrap().digest;
+    let open = || Body::from_stream(blobs.open(&digest).unwrap().unwrap().read(&blobs.flow, 0..u64::MAX));
+    let mut crowd: Vec<Body> = (0..100).map(|_| open()).collect();
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    let body = crowd.first_mut().unwrap();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first.len(), 32 << 10);
+    // The connection would take in more, and is not given any until this has gone.
+    assert!(Pin::new(&mut body.frame()).poll(&mut context).is_pending());
+    drop(first);
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), 32 << 10);
+    // Alone, it gets more at a time.
+    drop(crowd);
+    let mut body = open();
+    let mut kept = Vec::new();
+    for _ in 0..16 {
+        kept.push(body.frame().await.unwrap().unwrap().into_data().unwrap());
+    }
+    assert!(Pin::new(&mut body.frame()).poll(&mut context).is_pending());
+    kept.pop();
+    assert!(body.frame().await.is_some());
 }

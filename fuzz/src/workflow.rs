@@ -33,7 +33,8 @@ pub fn run(bytes: &[u8]) {
                     let _ = github::context::github(&run, job);
                 }
                 for job in plan.leaves() {
-                    if let Err(finding) = github::job_tokens(&plan, &run, &job.path, &[]) {
+                    let beside = github::Beside { vars: &[], secrets: &[], action: &|_| None };
+                    if let Err(finding) = github::job_tokens(&plan, &run, &job.path, &beside) {
                         show(&[finding], &sources);
                     }
                 }
@@ -64,6 +65,7 @@ fn facts(event: EventFacts) -> RunFacts {
         repository: "acme/api".to_owned(),
         repository_id: 74,
         owner_id: 65,
+        ids_are_known: true,
         immutable_subject: false,
         from_fork: event.name == "pull_request",
         event,

@@ -30,6 +30,8 @@ pub(crate) struct Asked {
     needs_token: bool,
     /// What ECS's actions were given.
     inputs: Vec<Input>,
+    /// Whether it is the action that logs in.
+    is_login: bool,
 }
 
 impl Asked {
@@ -52,6 +54,7 @@ impl Asked {
             made_by: span,
             needs_token: false,
             inputs: Vec::new(),
+            is_login: false,
         }
     }
 
@@ -76,6 +79,7 @@ impl Asked {
             found.filter(|_| given(name)).map(|(_, template)| template.span)
         };
         let others = ["aws-access-key-id", "web-identity-token-file", "role-chaining"];
+        self.is_login = true;
         self.needs_token = given("role-to-assume") && !others.into_iter().any(given);
         self.role = span("role-to-assume");
         self.audience = span("audience");
@@ -183,13 +187,28 @@ fn of_token(
     run: &JobRun<'_>,
     asked: &Asked,
     record: &Record,
+    finding: Finding,
+) -> Finding {
+    let facts = &executor.rehearsal.facts;
+    let finding = made_by_token(executor, run, asked, record, finding);
+    let shown = finding.clone().in_words(|text| facts.without_stand_ins(text));
+    if shown == finding { finding } else { shown.help(facts.how_to_know_ids()) }
+}
+
+/// What made the token, ids that are made up included.
+fn made_by_token(
+    executor: &Executor<'_>,
+    run: &JobRun<'_>,
+    asked: &Asked,
+    record: &Record,
     mut finding: Finding,
 ) -> Finding {
     if finding.rule == "audience-not-registered" {
         finding = match asked.audience {
             Some(span) => finding.at(span, "the job asks for this audience"),
-            None => finding
+            None if asked.is_login => finding
                 .at(asked.made_by, "the job asks for this action's default audience, `sts.amazonaws.com`"),
+            None => finding.at(asked.made_by, "the token is exchanged here"),
         };
         return finding;
     }

@@ -42,6 +42,17 @@ pub struct Label {
 }
 
 impl Finding {
+    /// The same with other words: each text as `words` has it.
+    #[must_use]
+    pub fn in_words(mut self, words: impl Fn(&str) -> String) -> Self {
+        let texts = self.notes.iter_mut().chain(&mut self.help);
+        let texts = texts.chain(self.labels.iter_mut().map(|label| &mut label.text));
+        for text in texts.chain([&mut self.message]) {
+            *text = words(text);
+        }
+        self
+    }
+
     /// An error without places yet.
     pub fn error(rule: &'static str, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, rule, message)

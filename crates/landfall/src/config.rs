@@ -41,6 +41,8 @@ pub struct Config {
     /// The ref.
     #[serde(rename = "ref")]
     pub git_ref: Option<String>,
+    /// The repository's default branch.
+    pub default_branch: Option<String>,
     /// Whether the repository's tokens carry the immutable subject.
     pub immutable_subject: Option<bool>,
     /// Subject templates (`include_claim_keys`), by `OWNER` or `OWNER/NAME`.

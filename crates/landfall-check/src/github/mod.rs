@@ -35,7 +35,7 @@ pub use action::{Action, ActionInput, Runs, load_action};
 pub use call::{CalledInput, CalledSecrets};
 pub use claims::{TokenFacts, Visibility, claims, customised_subject, subject, token_claims};
 pub use expr::{Contexts, ExprError, Object, Outcome, Status, Value};
-pub use job_token::{JobToken, Known, job_tokens};
+pub use job_token::{Beside, JobToken, Known, Login, Taker, job_tokens};
 pub use lines::Lines;
 pub use model::{
     CallJob, Concurrency, Defaults, Environment, Job, JobBody, Pairs, RunsOn, Secrets, Step, StepBody,
@@ -47,6 +47,7 @@ pub use plan::{
     RunFacts, plan,
 };
 pub use read::read;
+pub use read_on::names as event_names;
 pub use template::Template;
 pub use trigger::{EventFacts, Triggers, starts};
 

@@ -33,6 +33,8 @@ pub struct RunFacts {
     pub repository_id: u64,
     /// Its owner's id.
     pub owner_id: u64,
+    /// Whether both ids are the real ones, and not stand-ins that nobody should be told.
+    pub ids_are_known: bool,
     /// Whether subjects carry both ids.
     pub immutable_subject: bool,
     /// The event.
@@ -75,6 +77,24 @@ pub struct CommitFacts {
 }
 
 impl RunFacts {
+    /// A text without the ids that stand in for the real ones.
+    pub fn without_stand_ins(&self, text: &str) -> String {
+        if self.ids_are_known {
+            return text.to_owned();
+        }
+        text.replace(&self.owner_id.to_string(), "OWNER_ID")
+            .replace(&self.repository_id.to_string(), "REPO_ID")
+    }
+
+    /// How to find the ids of the repository out, and where to say them.
+    pub fn how_to_know_ids(&self) -> String {
+        let repository = &self.repository;
+        format!(
+            "the ids of {repository} are not known: `gh api repos/{repository} --jq '\"\\(.owner.id)/\\(.id)\"'` tells \
+             them; give them with --ids OWNER_ID/REPO_ID, or as `ids` in landfall.toml"
+        )
+    }
+
     /// The owner of the repository.
     pub fn owner(&self) -> &str {
         self.repository.split_once('/').map_or(&self.repository, |(owner, _)| owner)

@@ -132,7 +132,7 @@ const EVENTS: &[Event] = &[
 ];
 
 /// The names of all events.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+pub fn names() -> impl Iterator<Item = &'static str> {
     EVENTS.iter().map(|event| event.name)
 }
 

@@ -98,6 +98,7 @@ impl Stage {
             repository: "acme/api".to_owned(),
             repository_id: 74,
             owner_id: 65,
+            ids_are_known: true,
             immutable_subject: given.immutable_subject,
             event: given.event.clone().unwrap_or_else(|| EventFacts::push("refs/heads/main")),
             sha: "0123456789012345678901234567890123456789".to_owned(),

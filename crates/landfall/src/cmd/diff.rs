@@ -248,7 +248,12 @@ fn side(sources: &SourceMap, path: &Path, args: &DiffArgs) -> Result<Side, Failu
         role: found.role.arn.clone(),
         providers,
         boundary: found.role.boundary.clone(),
-        unknown: found.unknown.iter().cloned().chain(found.unknown_permissions(sources)).collect(),
+        unknown: found
+            .unknown
+            .iter()
+            .cloned()
+            .chain(found.unknown_permissions(&found.role, sources))
+            .collect(),
         unknown_trust: [found.unknown_trust(sources), found.refused_trust(sources)].concat(),
     })
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use landfall_check::github::Known;
 use landfall_check::render;
 use landfall_deliver::{Failure, FailureKind};
 use landfall_policy::ast::Effect;
@@ -15,12 +16,12 @@ use landfall_serve::caller::{Caller, Session};
 use landfall_serve::log::{Record, Verdict};
 use landfall_serve::store::Role;
 use landfall_serve::{World, sts};
-use landfall_types::{Arn, Claims, Finding, Issuer, SourceMap, Span};
+use landfall_types::{AccountId, Arn, Claims, Finding, Issuer, Severity, SourceMap, Span};
 use landfall_wire::jwt;
 use landfall_wire::query::Params;
 
-use super::explain_job::{self, JobArgs};
-use super::role::{self, RoleSource, Standing};
+use super::explain_job::{self, How, JobArgs, Leg, NoToken, Token};
+use super::role::{self, Offline, RoleSource, Standing};
 use super::serve::Format;
 use super::{key_value, usage};
 use crate::{config, files, ui};
@@ -49,8 +50,8 @@ pub struct ExplainArgs {
     /// What the call is made on
     #[arg(long, value_name = "ARN", default_value = "*", requires = "action")]
     resource: String,
-    /// A condition key of the call; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, requires = "action")]
+    /// A condition key of the call, or else of the exchange; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     context: Vec<(String, String)>,
     #[command(flatten)]
     source: RoleSource,
@@ -93,10 +94,14 @@ struct Explained {
 
 impl Explained {
     /// What isn't known may change the answer, whatever that is. The reasons of a refusal would be none then.
-    fn not_known(mut self, because: &str) -> Self {
+    fn not_known(self, because: &str) -> Self {
+        self.open(format!("not known: what isn't known of the Terraform may change the answer: {because}"))
+    }
+
+    /// No answer but this one.
+    fn open(mut self, answer: String) -> Self {
         self.allowed = false;
-        self.answer =
-            format!("not known: what isn't known of the Terraform may change the answer: {because}");
+        self.answer = answer;
         self.finding = None;
         self.notes.push("what follows is what the policies say that are known".to_owned());
         self
@@ -154,16 +159,27 @@ fn of_token_or_call(args: &ExplainArgs, sources: &SourceMap) -> Result<Explained
     let said = args.role.as_deref().unwrap_or_default();
     let standing = role::find(sources, said, &source, kind, claims.as_ref())?;
     match (&claims, &args.action) {
-        (Some(claims), None) => exchange(&standing, claims, sources),
+        (Some(claims), None) => {
+            let how = how_of_token();
+            exchange(&standing, Ok(&standing.role), claims, (&how, &args.context), sources)
+        }
         (_, Some(action)) => call(&standing, claims.as_ref(), action, args, sources),
         (None, None) => Err(usage("say what to explain: --token, --claims, --workflow or --action")),
     }
 }
 
-/// The token of a job, leg by leg; with --action the call that it makes with its session.
+/// Of an exchange with a token at hand nothing else is known.
+fn how_of_token() -> How {
+    let because = |key: &str| format!("only the caller knows it: give it with --context {key}=VALUE");
+    let unknown = ["sts:RoleSessionName", "aws:RequestedRegion", "sts:DurationSeconds"];
+    How { unknown: unknown.iter().map(|key| ((*key).to_owned(), because(key))).collect(), ..How::default() }
+}
+
+/// The token of a job, login by login and leg by leg; with --action the call that it makes with its session.
 fn of_job(args: &ExplainArgs, path: &Path, sources: &SourceMap) -> Result<Vec<Explained>, Failure> {
     let source = args.source.clone().or(&config::find(path)?)?;
     let asked = explain_job::ask(&args.job, path, sources, &source)?;
+    let mut sides = Sides { source: &source, sources, made: Vec::new() };
     let mut all = Vec::new();
     for leg in &asked.legs {
         let about = match &leg.label {
@@ -172,41 +188,136 @@ fn of_job(args: &ExplainArgs, path: &Path, sources: &SourceMap) -> Result<Vec<Ex
         };
         let explained = match &leg.token {
             Err(none) => without_token(none),
-            Ok(token) => {
-                let said = args.role.as_deref().or(leg.role.as_deref()).ok_or_else(|| {
-                    usage("which role is meant? The job's login does not say one that can be known")
-                        .help("say --role ROLE")
-                })?;
-                let standing = role::find(sources, said, &source, PolicyKind::Trust, Some(&token.claims))?;
-                let mut explained = exchange(&standing, &token.claims, sources)?;
-                explained.notes.clear();
-                explained.subject = token.claims.text("sub").map(str::to_owned);
-                explained.finding = explained.finding.map(|finding| token.blame(finding));
-                let asks_for_ids = |finding: &Finding| {
-                    finding.message.contains("repository_id`")
-                        || finding.message.contains("repository_owner_id`")
-                };
-                if token.claims.text("repository_id").is_none()
-                    && explained.finding.as_ref().is_some_and(asks_for_ids)
-                {
-                    explained.notes.push("the ids of the repository and its owner are not known here: say --ids OWNER_ID/REPO_ID".to_owned());
-                }
-                if let (Some(own), Some(said)) = (&leg.role, &args.role)
-                    && own.rsplit('/').next() != said.rsplit('/').next()
-                {
-                    explained.notes.push(format!("the job itself asks for the role {own}"));
-                }
-                match &args.action {
-                    Some(action) if explained.allowed => {
-                        call(&standing, Some(&token.claims), action, args, sources)?
-                    }
-                    _ => explained,
-                }
-            }
+            Ok(token) => of_leg(args, leg, token, &mut sides)?,
         };
         all.push(Explained { about: Some(about), ..explained });
     }
     Ok(all)
+}
+
+fn of_leg(args: &ExplainArgs, leg: &Leg, token: &Token, sides: &mut Sides<'_>) -> Result<Explained, Failure> {
+    let subject = token.claims.text("sub").map(|subject| token.without_stand_ins(subject));
+    let said = match (&args.role, &leg.role) {
+        (Some(said), _) => said.clone(),
+        (None, Known::Yes(own, _)) if own.starts_with("arn:aws") => own.clone(),
+        (None, Known::Yes(own, span)) => {
+            let answer = "the login stops before it asks for the role".to_owned();
+            return Ok(Explained { subject, answer, ..without_token(&name_alone(own, *span)) });
+        }
+        (None, Known::Unknown { because, span }) => {
+            let finding = unknown_role(because, *span);
+            let none = NoToken { finding: Box::new(finding), is_unknown: true };
+            let answer = "not known: which role the job asks for".to_owned();
+            return Ok(Explained { subject, answer, ..without_token(&none) });
+        }
+        (None, Known::No) => {
+            return Err(usage("which role is meant? The job's login does not say one that can be known")
+                .help("say --role ROLE"));
+        }
+    };
+    let sources = sides.sources;
+    let standing = sides.standing(&said, &token.claims)?;
+    let (side, role) = (&standing.0, standing.1.as_ref());
+    let mut explained = exchange(
+        side,
+        role.map_err(Clone::clone),
+        &token.claims,
+        (&leg.how, exchange_context(args)),
+        sources,
+    )?;
+    explained.notes.retain(|note| note != UNVERIFIED);
+    explained.subject = subject;
+    explained.finding = explained.finding.map(|finding| {
+        let finding = if args.role.is_some() && finding.rule == "role-missing" {
+            finding
+        } else {
+            token.blame(finding)
+        };
+        let shown = finding.clone().in_words(|text| token.without_stand_ins(text));
+        match &leg.how.ids {
+            Some(how) if shown != finding => shown.help(how.clone()),
+            _ => shown,
+        }
+    });
+    explained.answer = token.without_stand_ins(&explained.answer);
+    conceal(&mut explained.traces, token);
+    if let (Some(own), Some(said)) = (leg.role.text(), &args.role)
+        && own.rsplit('/').next() != said.rsplit('/').next()
+    {
+        explained.notes.push(format!("the job itself asks for the role {own}"));
+    }
+    match (&args.action, role) {
+        (Some(action), Ok(role)) if explained.allowed => {
+            let standing = Standing { side: side.clone(), role: Arc::clone(role) };
+            Ok(Explained {
+                subject: explained.subject,
+                ..call(&standing, Some(&token.claims), action, args, sources)?
+            })
+        }
+        _ => Ok(explained),
+    }
+}
+
+/// Takes the ids that stand in for others out of what the request had.
+fn conceal(traces: &mut [StatementTrace], token: &Token) {
+    for (clause, _) in traces.iter_mut().flat_map(|statement| &mut statement.clauses) {
+        if let Clause::Condition { got: Some(values), .. } = clause {
+            values.iter_mut().for_each(|value| *value = token.without_stand_ins(value));
+        }
+    }
+}
+
+/// With --action the context is that of the call.
+fn exchange_context(args: &ExplainArgs) -> &[(String, String)] {
+    if args.action.is_some() { &[] } else { &args.context }
+}
+
+/// The AWS sides that a job's logins speak to: one for each account.
+struct Sides<'a> {
+    source: &'a RoleSource,
+    sources: &'a SourceMap,
+    made: Vec<(AccountId, Offline)>,
+}
+
+impl Sides<'_> {
+    /// The side of a role, and the role; or the ARN of one that isn't there.
+    fn standing(
+        &mut self,
+        said: &str,
+        claims: &Claims,
+    ) -> Result<(Offline, Result<Arc<Role>, Arn>), Failure> {
+        let Some(arn) = Arn::parse(said).ok().filter(|_| self.source.policy.is_none()) else {
+            let standing = role::find(self.sources, said, self.source, PolicyKind::Trust, Some(claims))?;
+            return Ok((standing.side, Ok(standing.role)));
+        };
+        let account = role::account_of(Some(&arn), self.source)?;
+        if !self.made.iter().any(|(known, _)| *known == account) {
+            self.made.push((account, role::offline(self.sources, account, self.source)?));
+        }
+        let made = self.made.iter().find(|(known, _)| *known == account);
+        let Some((_, side)) = made else { return Err(usage("there is no AWS side")) };
+        Ok((side.clone(), side.role(&arn, self.sources).ok_or(arn)))
+    }
+}
+
+/// configure-aws-credentials has no account for a role that is named without one.
+fn name_alone(name: &str, span: Span) -> NoToken {
+    let message = format!(
+        "Source Account ID is needed if the Role Name is provided and not the Role Arn. (`{name}` is a name)"
+    );
+    let finding = Finding::error("role-arn", message)
+        .at(span, "the job asks for this role")
+        .help(format!("write its whole ARN, arn:aws:iam::ACCOUNT:role/{name}"));
+    NoToken { finding: Box::new(finding), is_unknown: false }
+}
+
+fn unknown_role(because: &str, span: Span) -> Finding {
+    let message = "which role the job asks for is not known before it runs";
+    let mut finding = Finding::error("unknown-role", message)
+        .at(span, because)
+        .help("or say with --role which one is meant");
+    finding.severity = Severity::Warning;
+    finding
 }
 
 fn without_token(none: &explain_job::NoToken) -> Explained {
@@ -220,7 +331,7 @@ fn without_token(none: &explain_job::NoToken) -> Explained {
         about: None,
         subject: None,
         answer,
-        finding: Some(none.finding.clone()),
+        finding: Some((*none.finding).clone()),
         traces: Vec::new(),
         notes: Vec::new(),
     }
@@ -241,9 +352,19 @@ fn read_claims(args: &ExplainArgs) -> Result<Option<Claims>, Failure> {
     claims.map(Some).ok_or_else(|| usage(format!("{} holds no object with claims", files::shown(path))))
 }
 
-/// The exchange of a token with these claims, as if it were fresh and rightly signed.
-fn exchange(standing: &Standing, claims: &Claims, sources: &SourceMap) -> Result<Explained, Failure> {
-    let (world, role) = (&standing.world, &standing.role);
+/// Said of a token that was handed in.
+const UNVERIFIED: &str = "signature and times of the token were not looked at";
+
+/// The exchange of a token with these claims, as if it were fresh and rightly signed, for a role or for an ARN that no
+/// role has.
+fn exchange(
+    side: &Offline,
+    role: Result<&Arc<Role>, Arn>,
+    claims: &Claims,
+    (how, context): (&How, &[(String, String)]),
+    sources: &SourceMap,
+) -> Result<Explained, Failure> {
+    let world = &side.world;
     let issuer_url =
         claims.text("iss").ok_or_else(|| usage("the token has no issuer: claim `iss` is missing"))?;
     let issuer = Issuer::parse(issuer_url).map_err(usage)?;
@@ -258,46 +379,154 @@ fn exchange(standing: &Standing, claims: &Claims, sources: &SourceMap) -> Result
         .play(issuer.clone())
         .mint(&fresh, landfall_serve::issuer::Signer::Issuer)
         .map_err(outside)?;
+    let arn = role.as_ref().map_or_else(Arn::to_string, |role| role.arn.to_string());
     let form = format!(
-        "RoleArn={}&RoleSessionName=explain&WebIdentityToken={token}&DurationSeconds=900",
-        role.arn.to_string().replace('+', "%2B")
+        "RoleArn={}&RoleSessionName={}&WebIdentityToken={token}&DurationSeconds={}",
+        form_value(&arn),
+        form_value(how.session_name.as_deref().unwrap_or("explain")),
+        how.duration.unwrap_or(DURATION_DEFAULT)
     );
     let params = Params::parse(&form).map_err(|error| usage(error.message))?;
     let before = world.log.last();
-    let _ = sts::assume_role_with_web_identity(world, "explain", &world.settings.default_region, &params);
+    let keys: Vec<_> = context.iter().map(|(key, value)| (key.clone(), vec![value.clone()])).collect();
+    let region = how.region.as_deref().unwrap_or(&world.settings.default_region);
+    let asked = sts::Asked { request_id: "explain", region, keys: &keys, default_regions_only: false };
+    let _ = sts::assume(world, asked, &params);
     let record = world.log.after(before).into_iter().next().ok_or_else(|| usage("nothing was decided"))?;
-    let traces = record.decision.as_ref().map(|(_, request)| trace(&sts::trust_layers(role), request));
-    let unknown = unknown_exchange(standing, &issuer, &record, sources);
-    let mut explained = explained(&record, traces.unwrap_or_default());
+    let traces = match (&record.decision, &role) {
+        (Some((_, request)), Ok(role)) => trace(&sts::trust_layers(role), request),
+        _ => Vec::new(),
+    };
+    let unknown = unknown_exchange(side, role.as_ref().ok().copied(), &issuer, &record, sources);
+    let is_given = |key: &str| context.iter().any(|(known, _)| known.eq_ignore_ascii_case(key));
+    let open: Vec<(String, String)> =
+        how.unknown.iter().cloned().chain(of_caller()).filter(|(key, _)| !is_given(key)).collect();
+    let missing = undecided(&traces, &open);
+    let mut explained = explained(&record, traces);
     if let Some(because) = unknown {
         explained = explained.not_known(&because);
+    } else if let Some(because) = missing {
+        explained = explained.open(format!("not known: {because}"));
     }
-    explained.notes.push("signature and times of the token were not looked at".to_owned());
+    if let Err(missing) = &role
+        && missing.account_id().is_some_and(|account| account != world.settings.default_account)
+    {
+        let account = world.settings.default_account;
+        explained.notes.push(format!("the Terraform is taken for that of account {account} (--account)"));
+    }
+    explained.notes.push(UNVERIFIED.to_owned());
     Ok(explained)
+}
+
+/// How long a session lives when nobody says it, in seconds.
+const DURATION_DEFAULT: u32 = 3600;
+
+fn form_value(text: &str) -> String {
+    let escaped = |c: char| match c {
+        'A'..='Z' | 'a'..='z' | '0'..='9' | '-' | '_' | '.' | '~' | ':' | '/' | '@' => c.to_string(),
+        other => {
+            let mut bytes = [0; 4];
+            other.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")).collect()
+        }
+    };
+    text.chars().map(escaped).collect()
+}
+
+/// Condition keys that only the caller's place in the network, or the account's organization, tells.
+fn of_caller() -> impl Iterator<Item = (String, String)> {
+    const KEYS: [&str; 9] = [
+        "aws:SourceIp",
+        "aws:VpcSourceIp",
+        "aws:SourceVpc",
+        "aws:SourceVpce",
+        "aws:SourceVpcArn",
+        "aws:UserAgent",
+        "aws:Referer",
+        "aws:ResourceOrgID",
+        "aws:ResourceOrgPaths",
+    ];
+    KEYS.iter().map(|key| ((*key).to_owned(), format!("no file has it: give it with --context {key}=VALUE")))
+}
+
+/// Why the statements decide nothing: a condition key whose value isn't known could change the answer.
+fn undecided(traces: &[StatementTrace], unknown: &[(String, String)]) -> Option<String> {
+    let mut because: Vec<String> = Vec::new();
+    let (mut allows, mut may_allow, mut may_deny) = (false, false, false);
+    for statement in traces {
+        let open: Vec<&(String, String)> = statement
+            .clauses
+            .iter()
+            .filter_map(|(clause, holds)| open_key(clause, *holds, unknown))
+            .collect();
+        let is_out = statement
+            .clauses
+            .iter()
+            .any(|(clause, holds)| !holds && open_key(clause, *holds, unknown).is_none());
+        match (statement.effect, is_out, open.is_empty()) {
+            (_, true, _) => continue,
+            (Effect::Deny, false, true) => return None,
+            (Effect::Allow, false, true) => allows = true,
+            (Effect::Deny, false, false) => may_deny = true,
+            (Effect::Allow, false, false) => may_allow = true,
+        }
+        for (key, why) in open {
+            let told = format!("`{key}` decides, and {why}");
+            if !because.contains(&told) {
+                because.push(told);
+            }
+        }
+    }
+    let is_open = if allows { may_deny } else { may_allow };
+    is_open.then(|| because.join("; "))
+}
+
+/// The key of a condition whose value isn't known. Of a subject with ids that stand in for others what fits whatever
+/// the ids are is known.
+fn open_key<'k>(
+    clause: &Clause,
+    holds: bool,
+    unknown: &'k [(String, String)],
+) -> Option<&'k (String, String)> {
+    let Clause::Condition { operator, key, wanted, .. } = clause else { return None };
+    let found = unknown.iter().find(|(known, _)| known.eq_ignore_ascii_case(key))?;
+    if !found.0.ends_with(":sub") {
+        return Some(found);
+    }
+    let is_negated = operator.contains("Not");
+    let has_ids = wanted.iter().any(|pattern| pattern.contains(['@', '?']));
+    let is_whatever = holds != is_negated || !has_ids;
+    (!is_whatever).then_some(found)
 }
 
 /// Why it isn't known what becomes of an exchange: what isn't known of the trust policy, or of the provider, could
 /// change it.
 fn unknown_exchange(
-    standing: &Standing,
+    side: &Offline,
+    role: Option<&Arc<Role>>,
     issuer: &Issuer,
     record: &Record,
     sources: &SourceMap,
 ) -> Option<String> {
+    let rule = record.finding.as_ref().map_or("", |finding| finding.rule);
     let Some((decision, _)) = &record.decision else {
-        let provider = Arn::oidc_provider(standing.role.arn.account_id()?, &issuer.host_and_path());
-        let is_of_audience =
-            record.finding.as_ref().is_some_and(|finding| finding.rule == "audience-not-registered");
-        let may_be = is_of_audience && standing.may_have_other_audiences(&provider.to_string());
-        let is_of_provider =
-            record.finding.as_ref().is_some_and(|finding| finding.rule == "provider-missing");
-        let because = may_be.then(|| format!("not all audiences of the provider {provider} are known"));
-        return because.or_else(|| standing.unknown_providers(sources).filter(|_| is_of_provider));
+        let because = || {
+            let account = role?.arn.account_id()?;
+            let provider = Arn::oidc_provider(account, &issuer.host_and_path());
+            side.may_have_other_audiences(&provider.to_string())
+                .then(|| format!("not all audiences of the provider {provider} are known"))
+        };
+        return match rule {
+            "audience-not-registered" => because(),
+            "provider-missing" => side.unknown_providers(sources),
+            "role-missing" => side.unknown_roles(sources),
+            _ => None,
+        };
     };
+    let role = role?;
     let is_explicit = is_explicit(decision);
-    let unknown = standing.unknown_trust(sources);
+    let unknown = side.unknown_trust_of(role, sources);
     // What denies stays, whatever else the policy says; not so where another policy may be the role's.
-    let is_certain = unknown.is_empty() || is_explicit && !standing.has_other_trust();
+    let is_certain = unknown.is_empty() || is_explicit && !side.has_other_trust(role);
     (!is_certain).then(|| unknown.join("; "))
 }
 
@@ -312,7 +541,9 @@ pub fn refusal(role: &str, claims: &Claims, paths: &[PathBuf]) -> String {
     let explained = config::find(Path::new("."))
         .and_then(|found| source.or(&found))
         .and_then(|source| role::find(&sources, role, &source, PolicyKind::Trust, Some(claims)))
-        .and_then(|standing| exchange(&standing, claims, &sources));
+        .and_then(|standing| {
+            exchange(&standing, Ok(&standing.role), claims, (&How::default(), &[]), &sources)
+        });
     match explained {
         Err(failure) => format!("note: {shown} doesn't say why: {failure}"),
         Ok(Explained { allowed: true, .. }) => format!(
@@ -432,7 +663,7 @@ fn unknown_call(
     decision: &landfall_policy::Decision,
     sources: &SourceMap,
 ) -> Option<String> {
-    let mut unknown = standing.unknown_permissions(sources);
+    let mut unknown = standing.unknown_permissions(&standing.role, sources);
     // By its name alone, where nothing else was told of it.
     unknown.extend(match (decision.unknown.as_slice(), standing.unknown.as_slice()) {
         ([], _) => Vec::new(),

@@ -42,20 +42,24 @@ pub struct RehearseArgs {
     /// GitLab push, tag, merge_request, schedule, web, …
     #[arg(long, value_name = "EVENT[=ACTIVITY]")]
     pub event: Option<String>,
-    /// The ref that the run is for; for a pull request its base branch, for a merge request its source branch
-    /// [default: refs/heads/main]
+    /// The ref that the run is for; for a pull request or merge group its base branch, for a release its tag, for a
+    /// merge request of GitLab its source branch [default: the default branch]
     #[arg(long = "ref", value_name = "REF")]
     pub git_ref: Option<String>,
+    /// The repository's default branch, on which a schedule, an issue or another workflow runs [default: from
+    /// landfall.toml, or main]
+    #[arg(long, value_name = "NAME")]
+    default_branch: Option<String>,
     /// The pull request, or merge request, comes from a fork
     #[arg(long)]
     fork: bool,
     /// The repository [default: from landfall.toml, or the git remote `origin`]
     #[arg(long, value_name = "OWNER/NAME")]
     repo: Option<String>,
-    /// Owner id and repository id; the tokens' subject carries them, as in repositories made after 2026-07-15
+    /// Owner id and repository id [default: from landfall.toml, or made-up ones]
     #[arg(long, value_name = "OWNER_ID/REPO_ID", value_parser = token::ids)]
     ids: Option<(u64, u64)>,
-    /// The tokens' subject carries the ids (of landfall.toml, or made-up ones)
+    /// The tokens' subject carries the ids, as in repositories made after 2026-07-15
     #[arg(long)]
     immutable_subject: bool,
     /// Where another repository is on this machine; may be repeated
@@ -151,7 +155,7 @@ Exit codes: 0 the whole crossing works; 1 something was refused or failed;
 2 wrong usage or unreadable input; 3 this machine lacks something (an engine).";
 
 /// A user's name, as GitHub and GitLab have them; apps have `[bot]` behind theirs.
-fn actor(text: &str) -> Result<String, String> {
+pub fn actor(text: &str) -> Result<String, String> {
     let name = text.strip_suffix("[bot]").unwrap_or(text);
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if (1..=ACTOR_CHARS_MAX).contains(&name.len()) && name.chars().all(fits) {
@@ -597,6 +601,8 @@ pub struct RunWords<'w> {
     pub event: Option<&'w str>,
     /// `--ref`
     pub git_ref: Option<&'w str>,
+    /// `--default-branch`
+    pub default_branch: Option<&'w str>,
     /// `--fork`
     pub fork: bool,
     /// `--actor`
@@ -632,6 +638,7 @@ impl RehearseArgs {
         RunWords {
             event: self.event.as_deref(),
             git_ref: self.git_ref.as_deref(),
+            default_branch: self.default_branch.as_deref(),
             fork: self.fork,
             actor: self.actor.as_deref(),
             ids: self.ids,
@@ -648,9 +655,14 @@ impl RehearseArgs {
 pub fn facts(args: &RunWords<'_>, found: &Found, repo: &str) -> Result<RunFacts, Failure> {
     let configured = found.config.ids.as_deref().map(token::ids).transpose();
     let configured = configured.map_err(|error| usage(format!("ids of {}: {error}", config::FILE_NAME)))?;
-    let (owner_id, repository_id) = args.ids.or(configured).unwrap_or_else(|| token::stand_in_ids(repo));
+    let said = args.ids.or(configured);
+    let (owner_id, repository_id) = said.unwrap_or_else(|| token::stand_in_ids(repo));
     let event = args.event.or(found.config.event.as_deref()).unwrap_or("push");
-    let git_ref = args.git_ref.or(found.config.git_ref.as_deref()).unwrap_or("refs/heads/main");
+    // The ref of the file goes with the event of the file.
+    let configured_ref = found.config.git_ref.as_deref().filter(|_| args.event.is_none());
+    let git_ref = args.git_ref.or(configured_ref);
+    let default_branch = found.config.default_branch.as_deref();
+    let default_branch = args.default_branch.or(default_branch).unwrap_or(token::DEFAULT_BRANCH);
     if !args.input.is_empty() && event.split('=').next() != Some("workflow_dispatch") {
         return Err(usage(format!(
             "--input is for runs that are started by hand, and the event is `{event}`"
@@ -669,10 +681,9 @@ pub fn facts(args: &RunWords<'_>, found: &Found, repo: &str) -> Result<RunFacts,
         repository: repo.to_owned(),
         repository_id,
         owner_id,
-        immutable_subject: args.immutable_subject
-            || args.ids.is_some()
-            || found.config.immutable_subject == Some(true),
-        event: token::event(event, git_ref),
+        ids_are_known: said.is_some(),
+        immutable_subject: args.immutable_subject || found.config.immutable_subject == Some(true),
+        event: token::event(event, git_ref, default_branch)?,
         sha: String::new(),
         actor: args.actor.map_or(owner, str::to_owned),
         actor_id: owner_id,
@@ -682,7 +693,7 @@ pub fn facts(args: &RunWords<'_>, found: &Found, repo: &str) -> Result<RunFacts,
         run_id: 1,
         run_number: 1,
         run_attempt: 1,
-        default_branch: token::DEFAULT_BRANCH.to_owned(),
+        default_branch: default_branch.to_owned(),
         inputs,
     })
 }

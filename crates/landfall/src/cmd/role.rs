@@ -76,38 +76,24 @@ pub fn templates(said: &[String], found: &Found) -> Result<Vec<SubjectTemplate>,
 
 /// A role, and the AWS side that it stands in.
 pub struct Standing {
-    /// The AWS side, without a port.
-    pub world: Arc<World>,
+    /// The AWS side.
+    pub side: Offline,
     /// The role.
     pub role: Arc<Role>,
-    /// Policies of the Terraform that can't be worked out: the role may have them, and then more is allowed
-    /// or denied than is known.
-    pub unknown: Vec<String>,
-    /// What else of the Terraform isn't known.
-    pub doubts: Vec<Doubt>,
-    /// The Terraform's errors: AWS does not come to have what it says.
-    pub errors: Vec<Finding>,
-    /// Where the AWS side would keep images; goes away with this value.
-    pub blobs: tempfile::TempDir,
+}
+
+impl std::ops::Deref for Standing {
+    type Target = Offline;
+
+    fn deref(&self) -> &Offline {
+        &self.side
+    }
 }
 
 impl Standing {
     /// Why the trust policy isn't known whole, as phrases with a place; empty when it is.
     pub fn unknown_trust(&self, sources: &SourceMap) -> Vec<String> {
         self.unknown_trust_of(&self.role, sources)
-    }
-
-    /// The same of any role of the account.
-    pub fn unknown_trust_of(&self, role: &Role, sources: &SourceMap) -> Vec<String> {
-        let placed = |because: &str, span: Span| format!("{because} ({})", sources.place(span));
-        let trust = &role.trust.policy;
-        let unread = || match &trust.unknown {
-            Some(because) => placed(&because.value, because.span),
-            None => placed("not all statements of the trust policy could be read", trust.span),
-        };
-        let unread = (trust.unread_statements > 0).then(unread);
-        let doubts = self.doubts_of_trust(role).map(|doubt| placed(&doubt.because, doubt.span));
-        unread.into_iter().chain(doubts).collect()
     }
 
     /// Why AWS may never come to have the trust policy, as phrases with a place: Terraform that doesn't plan, or a
@@ -133,10 +119,41 @@ impl Standing {
         });
         errors.take(1).collect()
     }
+}
 
-    /// Whether the role may have another trust policy than the one at hand.
-    pub fn has_other_trust(&self) -> bool {
-        self.doubts_of_trust(&self.role).next().is_some()
+/// An AWS side made from Terraform, without a port.
+#[derive(Clone)]
+pub struct Offline {
+    /// The AWS side.
+    pub world: Arc<World>,
+    /// Policies of the Terraform that can't be worked out: the roles may have them, and then more is allowed
+    /// or denied than is known.
+    pub unknown: Vec<String>,
+    /// What else of the Terraform isn't known.
+    pub doubts: Vec<Doubt>,
+    /// The Terraform's errors: AWS does not come to have what it says.
+    pub errors: Vec<Finding>,
+    /// Where it would keep images; goes away with this value.
+    pub blobs: Arc<tempfile::TempDir>,
+}
+
+impl Offline {
+    /// Why a role's trust policy isn't known whole, as phrases with a place; empty when it is.
+    pub fn unknown_trust_of(&self, role: &Role, sources: &SourceMap) -> Vec<String> {
+        let placed = |because: &str, span: Span| format!("{because} ({})", sources.place(span));
+        let trust = &role.trust.policy;
+        let unread = || match &trust.unknown {
+            Some(because) => placed(&because.value, because.span),
+            None => placed("not all statements of the trust policy could be read", trust.span),
+        };
+        let unread = (trust.unread_statements > 0).then(unread);
+        let doubts = self.doubts_of_trust(role).map(|doubt| placed(&doubt.because, doubt.span));
+        unread.into_iter().chain(doubts).collect()
+    }
+
+    /// Whether a role may have another trust policy than the one at hand.
+    pub fn has_other_trust(&self, role: &Role) -> bool {
+        self.doubts_of_trust(role).next().is_some()
     }
 
     fn doubts_of_trust<'s>(&'s self, role: &'s Role) -> impl Iterator<Item = &'s Doubt> {
@@ -144,11 +161,11 @@ impl Standing {
         self.doubts.iter().filter(is_it)
     }
 
-    /// Why not all policies of the role are known, its boundary included, as phrases with a place; empty when they
+    /// Why not all policies of a role are known, its boundary included, as phrases with a place; empty when they
     /// are.
-    pub fn unknown_permissions(&self, sources: &SourceMap) -> Vec<String> {
+    pub fn unknown_permissions(&self, role: &Role, sources: &SourceMap) -> Vec<String> {
         let is_it = |doubt: &&Doubt| match &doubt.about {
-            About::Permissions(name) => *name == self.role.name,
+            About::Permissions(name) => *name == role.name,
             About::AllPermissions => true,
             _ => false,
         };
@@ -158,7 +175,16 @@ impl Standing {
 
     /// Why it isn't known which providers the account has, where it isn't.
     pub fn unknown_providers(&self, sources: &SourceMap) -> Option<String> {
-        let doubt = self.doubts.iter().find(|doubt| doubt.about == About::Providers)?;
+        self.doubt(&About::Providers, sources)
+    }
+
+    /// Why it isn't known which roles the account has, where it isn't.
+    pub fn unknown_roles(&self, sources: &SourceMap) -> Option<String> {
+        self.doubt(&About::Roles, sources)
+    }
+
+    fn doubt(&self, about: &About, sources: &SourceMap) -> Option<String> {
+        let doubt = self.doubts.iter().find(|doubt| doubt.about == *about)?;
         Some(format!("{} ({})", doubt.because, sources.place(doubt.span)))
     }
 
@@ -166,20 +192,14 @@ impl Standing {
     pub fn may_have_other_audiences(&self, provider_arn: &str) -> bool {
         self.doubts.iter().any(|doubt| matches!(&doubt.about, About::Audiences(arn) if arn == provider_arn))
     }
-}
 
-/// An AWS side made from Terraform, without a port.
-pub struct Offline {
-    /// The AWS side.
-    pub world: Arc<World>,
-    /// Policies of the Terraform that can't be worked out.
-    pub unknown: Vec<String>,
-    /// What else of the Terraform isn't known.
-    pub doubts: Vec<Doubt>,
-    /// The Terraform's errors: AWS does not come to have what it says.
-    pub errors: Vec<Finding>,
-    /// Where it would keep images; goes away with this value.
-    pub blobs: tempfile::TempDir,
+    /// The role of an ARN; one of which AWS would say today that it doesn't take its trust policy is told.
+    pub fn role(&self, arn: &Arn, sources: &SourceMap) -> Option<Arc<Role>> {
+        let (_, name) = arn.role_path_and_name()?;
+        let role = self.world.store.role(arn.account_id()?, name).filter(|role| role.arn == *arn)?;
+        tell_problems(&role, sources);
+        Some(role)
+    }
 }
 
 /// Finds the role. What the Terraform says that can't be understood is told on standard error.
@@ -194,34 +214,45 @@ pub fn find(
     claims: Option<&Claims>,
 ) -> Result<Standing, Failure> {
     let arn = Arn::parse(said).ok();
-    let account = match arn.as_ref().and_then(Arn::account_id) {
-        Some(account) => account,
-        None => serve::account(source.account.as_deref().unwrap_or(serve::ACCOUNT_DEFAULT))?,
-    };
-    let Offline { world, unknown, doubts, errors, blobs } = offline(sources, account, source)?;
+    let account = account_of(arn.as_ref(), source)?;
+    let side = offline(sources, account, source)?;
     if let Some(path) = &source.policy {
         let arn = arn.clone().unwrap_or_else(|| Arn::role(account, "/", said));
-        make(&world, sources, path, &arn, source, kind, claims)?;
+        make(&side.world, sources, path, &arn, source, kind, claims)?;
     }
-    let role = by_name(&world, account, arn.as_ref(), said).map_err(|failure| {
-        let unknown = doubts.iter().find(|doubt| doubt.about == About::Roles);
-        match unknown {
-            Some(doubt) => failure.help(format!("{} ({})", doubt.because, sources.place(doubt.span))),
-            None => failure,
-        }
+    let role = by_name(&side.world, account, arn.as_ref(), said).map_err(|failure| {
+        let unknown = side.unknown_roles(sources);
+        unknown.into_iter().fold(failure, |failure, because| failure.help(because))
     })?;
+    tell_problems(&role, sources);
+    // Of Terraform's roles that is told already.
+    if source.policy.is_some() && kind == PolicyKind::Trust {
+        let services = landfall_rehearse::world::unknown_services(&role.trust.policy);
+        services.for_each(|finding| ui::finding_on_stderr(&finding, sources));
+    }
+    Ok(Standing { side, role })
+}
+
+/// The account that the Terraform is of: as it was said, or else the role's.
+///
+/// # Errors
+/// When what was said is no account.
+pub fn account_of(arn: Option<&Arn>, source: &RoleSource) -> Result<AccountId, Failure> {
+    match (&source.account, arn.and_then(Arn::account_id)) {
+        (Some(said), _) => serve::account(said),
+        (None, Some(account)) => Ok(account),
+        (None, None) => serve::account(serve::ACCOUNT_DEFAULT),
+    }
+}
+
+fn tell_problems(role: &Role, sources: &SourceMap) {
+    let Some(account) = role.arn.account_id() else { return };
     for problem in landfall_policy::write_time::trust_problems(&role.trust.policy, account.as_str()) {
         let mut finding = problem.finding();
         finding.severity = Severity::Warning;
         finding.message = format!("AWS would not take this trust policy today: {}", finding.message);
         ui::finding_on_stderr(&finding, sources);
     }
-    // Of Terraform's roles that is told already.
-    if source.policy.is_some() && kind == PolicyKind::Trust {
-        let services = landfall_rehearse::world::unknown_services(&role.trust.policy);
-        services.for_each(|finding| ui::finding_on_stderr(&finding, sources));
-    }
-    Ok(Standing { world, role, unknown, doubts, errors, blobs })
 }
 
 /// The AWS side that the Terraform describes. What can't be understood is told on standard error.
@@ -265,7 +296,7 @@ pub fn offline(sources: &SourceMap, account: AccountId, source: &RoleSource) -> 
     doubts.extend(read.infra.roles.iter().flat_map(|role| refused_policies(role, &seeded.refused)));
     let mut errors: Vec<Finding> = read.findings.into_iter().chain(seeded.refused).collect();
     errors.retain(|finding| finding.severity == Severity::Error);
-    Ok(Offline { world, unknown, doubts, errors, blobs })
+    Ok(Offline { world, unknown, doubts, errors, blobs: Arc::new(blobs) })
 }
 
 /// The policies of a role that were not attached to it: AWS may have what is not among these files.
@@ -337,13 +368,22 @@ fn make(
 
 fn by_name(world: &World, account: AccountId, arn: Option<&Arn>, said: &str) -> Result<Arc<Role>, Failure> {
     let name = arn.and_then(Arn::role_path_and_name).map_or(said, |(_, name)| name);
-    let found = world.store.role(account, name).filter(|role| arn.is_none_or(|arn| role.arn == *arn));
+    if let Some(arn) = arn.filter(|arn| arn.role_path_and_name().is_none()) {
+        return Err(usage(format!("{arn} is not the ARN of a role")));
+    }
+    let account_of_role = arn.and_then(Arn::account_id).unwrap_or(account);
+    let found = world.store.role(account_of_role, name).filter(|role| arn.is_none_or(|arn| role.arn == *arn));
     found.ok_or_else(|| {
         let known: Vec<String> = world.store.roles(account).iter().map(|role| role.arn.to_string()).collect();
         let help = match known.as_slice() {
             [] => "the Terraform makes no role in that account".to_owned(),
             known => format!("there is {}", known.join(", ")),
         };
-        usage(format!("there is no role `{said}` in account {account}")).help(help)
+        let failure = usage(format!("there is no role `{said}` in account {account_of_role}"));
+        let failure = match account_of_role == account {
+            true => failure,
+            false => failure.help(format!("the Terraform is of account {account} (--account)")),
+        };
+        failure.help(help)
     })
 }

@@ -45,9 +45,12 @@ struct GithubArgs {
     /// The repository
     #[arg(long, value_name = "OWNER/NAME")]
     repo: String,
-    /// The ref
-    #[arg(long = "ref", value_name = "REF", default_value = "refs/heads/main")]
-    git_ref: String,
+    /// The ref; of a pull request or a merge group its base branch, of a release its tag [default: the default branch]
+    #[arg(long = "ref", value_name = "REF")]
+    git_ref: Option<String>,
+    /// The repository's default branch, on which a schedule, an issue or another workflow runs
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_BRANCH)]
+    default_branch: String,
     /// The event
     #[arg(long, value_name = "EVENT", default_value = "push")]
     event: String,
@@ -57,9 +60,12 @@ struct GithubArgs {
     /// The audience; with an empty one, GitHub's own default: https://github.com/OWNER
     #[arg(long = "aud", value_name = "AUDIENCE", default_value = "sts.amazonaws.com")]
     audience: String,
-    /// Owner id and repository id: the subject carries them, as in repositories made after 2026-07-15
+    /// Owner id and repository id [default: made-up ones]
     #[arg(long, value_name = "OWNER_ID/REPO_ID", value_parser = ids)]
     ids: Option<(u64, u64)>,
+    /// The subject carries the ids, as in repositories made after 2026-07-15
+    #[arg(long)]
+    immutable_subject: bool,
     /// The file that defines the job, `OWNER/NAME/.github/workflows/FILE@REF`
     #[arg(long, value_name = "REF")]
     job_workflow_ref: Option<String>,
@@ -157,7 +163,13 @@ async fn github(args: &GithubArgs, environment: &Environment) -> Result<(), Fail
     if !is_repository(&args.repo) {
         return Err(usage(format!("--repo `{}` is not OWNER/NAME", args.repo)));
     }
-    mint(&claims(args), &args.mint, environment).await
+    let event = args.event.split('=').next().unwrap_or_default();
+    if !github::event_names().any(|known| known == event) {
+        let known: Vec<&str> = github::event_names().collect();
+        return Err(usage(format!("GitHub has no event `{event}`"))
+            .help(format!("its events are {}", known.join(", "))));
+    }
+    mint(&claims(args)?, &args.mint, environment).await
 }
 
 /// Asks a running server for a token with these claims, and prints it.
@@ -243,14 +255,14 @@ pub fn print(token: &str) -> Result<(), Failure> {
     written.map_err(|error| usage(format!("cannot write the token: {error}")))
 }
 
-fn claims(args: &GithubArgs) -> Claims {
-    let event = event(&args.event, &args.git_ref);
+fn claims(args: &GithubArgs) -> Result<Claims, Failure> {
+    let event = event(&args.event, args.git_ref.as_deref(), &args.default_branch)?;
     let mut facts = TokenFacts::of(args.repo.as_str());
     let (owner_id, repository_id) = args.ids.unwrap_or_else(|| stand_in_ids(&args.repo));
     facts.audience = (!args.audience.is_empty()).then(|| args.audience.clone());
     facts.owner_id = owner_id;
     facts.repository_id = repository_id;
-    facts.immutable_subject = args.ids.is_some();
+    facts.immutable_subject = args.immutable_subject;
     facts.visibility = Visibility::Private;
     facts.workflow_ref = format!("{}/{}@{}", args.repo, facts.workflow, event.git_ref);
     facts.job_workflow_ref = args.job_workflow_ref.clone().unwrap_or_else(|| facts.workflow_ref.clone());
@@ -264,7 +276,7 @@ fn claims(args: &GithubArgs) -> Claims {
     edge::fill_random(&mut bytes);
     let mut claims = github::token_claims(&facts, issued_at, &landfall_wire::ids::request_id(bytes));
     args.mint.adjust(&mut claims);
-    claims
+    Ok(claims)
 }
 
 /// Ids for a repository of which none are known: always the same ones for the same name.
@@ -281,16 +293,25 @@ pub const DEFAULT_BRANCH: &str = "main";
 /// The branch that a pull request comes from.
 const HEAD_BRANCH: &str = "feature";
 
-/// An event, `NAME` or `NAME=ACTIVITY`, with its refs; for pull requests the ref is the base branch, and `--ref` may
-/// say the merge ref.
-pub fn event(name: &str, git_ref: &str) -> EventFacts {
+/// The tag that a release is of, where nobody says one.
+const RELEASE_TAG: &str = "refs/tags/v1";
+
+/// An event, `NAME` or `NAME=ACTIVITY`, with its refs. What `--ref` says of pull requests and merge groups is their base
+/// branch; pull requests may say their merge ref, and merge groups the one of the queue.
+/// <https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-trigger-workflows>
+///
+/// # Errors
+/// A ref that a run by this event never has.
+pub fn event(name: &str, git_ref: Option<&str>, default_branch: &str) -> Result<EventFacts, Failure> {
     if let Some((name, activity)) = name.split_once('=') {
-        return EventFacts { action: Some(activity.to_owned()), ..event(name, git_ref) };
+        return Ok(EventFacts { action: Some(activity.to_owned()), ..event(name, git_ref, default_branch)? });
     }
-    let git_ref = full_ref(git_ref);
-    let branch = git_ref.strip_prefix("refs/heads/").unwrap_or(DEFAULT_BRANCH).to_owned();
-    match name {
-        "pull_request_target" => EventFacts::pull_request_target(DEFAULT_BRANCH, branch, HEAD_BRANCH),
+    let default = format!("refs/heads/{default_branch}");
+    let said = git_ref;
+    let git_ref = said.map_or_else(|| default.clone(), full_ref);
+    let branch = git_ref.strip_prefix("refs/heads/").unwrap_or(default_branch).to_owned();
+    Ok(match name {
+        "pull_request_target" => EventFacts::pull_request_target(default_branch, branch, HEAD_BRANCH),
         "pull_request" | "pull_request_review" | "pull_request_review_comment" => {
             let number =
                 git_ref.strip_prefix("refs/pull/").and_then(|rest| rest.split('/').next()?.parse().ok());
@@ -298,9 +319,57 @@ pub fn event(name: &str, git_ref: &str) -> EventFacts {
             event.name = name.to_owned();
             event
         }
+        "merge_group" if git_ref.starts_with(MERGE_QUEUE) => EventFacts::new(name, git_ref),
+        "merge_group" => EventFacts::new(name, format!("{MERGE_QUEUE}{branch}/pr-1-{}", "0".repeat(40))),
+        "release" => EventFacts::new(name, release_tag(said)?),
+        _ if ON_DEFAULT_BRANCH.contains(&name) && git_ref != default => {
+            return Err(usage(format!("`{name}` runs on the default branch, and --ref is `{git_ref}`"))
+                .help("leave --ref out; where the default branch is another, say --default-branch NAME"));
+        }
         _ => EventFacts::new(name, git_ref),
+    })
+}
+
+fn release_tag(said: Option<&str>) -> Result<String, Failure> {
+    match said {
+        None => Ok(RELEASE_TAG.to_owned()),
+        Some(tag) if tag.starts_with("refs/tags/") => Ok(tag.to_owned()),
+        Some(short) if !short.starts_with("refs/") => Ok(format!("refs/tags/{short}")),
+        Some(other) => Err(usage(format!("a release runs on its tag, and --ref is `{other}`"))
+            .help("give the tag, --ref refs/tags/NAME")),
     }
 }
+
+/// Where the branches of a merge queue are.
+const MERGE_QUEUE: &str = "refs/heads/gh-readonly-queue/";
+
+/// The events whose runs are on the default branch, whatever they are about.
+/// <https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-trigger-workflows>
+const ON_DEFAULT_BRANCH: &[&str] = &[
+    "branch_protection_rule",
+    "check_run",
+    "check_suite",
+    "delete",
+    "discussion",
+    "discussion_comment",
+    "fork",
+    "gollum",
+    "image_version",
+    "issue_comment",
+    "issues",
+    "label",
+    "milestone",
+    "page_build",
+    "project",
+    "project_card",
+    "project_column",
+    "public",
+    "repository_dispatch",
+    "schedule",
+    "status",
+    "watch",
+    "workflow_run",
+];
 
 /// `main` is a branch, `refs/…` is taken as it is.
 pub fn full_ref(git_ref: &str) -> String {

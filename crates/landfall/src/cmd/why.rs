@@ -194,13 +194,13 @@ fn who(
     arn: &Arn,
     source: &RoleSource,
     sources: &SourceMap,
-) -> Result<(Arc<landfall_serve::World>, Caller, tempfile::TempDir), Failure> {
+) -> Result<(Arc<landfall_serve::World>, Caller, Arc<tempfile::TempDir>), Failure> {
     if let Some((role, session)) =
         arn.resource.strip_prefix("assumed-role/").and_then(|rest| rest.split_once('/'))
     {
         let standing = role::find(sources, role, source, PolicyKind::Identity, None)?;
         let caller = session_of(&standing.world, &standing.role, session, Vec::new());
-        return Ok((standing.world, caller, standing.blobs));
+        return Ok((standing.side.world, caller, standing.side.blobs));
     }
     let name = arn.resource.strip_prefix("user/").map(|path| path.rsplit('/').next().unwrap_or(path));
     let (Some(name), Some(account)) = (name, arn.account_id()) else {

@@ -191,6 +191,187 @@ fn explain_tells_of_the_token_that_a_job_gets() {
     asked("explain-job-template", &bench, &template, 1);
 }
 
+/// Jobs that take roles in each way that a workflow has.
+const LOGINS: &str = r#"on: { push: , workflow_dispatch: { inputs: { stage: { default: dev } } } }
+permissions: { id-token: write }
+env: { ROLES: "arn:aws:iam::123456789012:role" }
+jobs:
+  two:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: aws-actions/configure-aws-credentials@v6
+        with: { role-to-assume: "${{ env.ROLES }}/main", aws-region: eu-west-1 }
+      - uses: aws-actions/configure-aws-credentials@v6
+        with: { role-to-assume: "${{ env.ROLES }}/release", aws-region: eu-west-1 }
+  chain:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: aws-actions/configure-aws-credentials@v6
+        with: { role-to-assume: "${{ env.ROLES }}/main", aws-region: eu-west-1, role-chaining: true }
+  name:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: aws-actions/configure-aws-credentials@v6
+        with: { role-to-assume: main, aws-region: eu-west-1 }
+  path:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: aws-actions/configure-aws-credentials@v6
+        with: { role-to-assume: "${{ env.ROLES }}/ci/main", aws-region: eu-west-1 }
+  account:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: aws-actions/configure-aws-credentials@v6
+        with: { role-to-assume: "arn:aws:iam::999999999999:role/main", aws-region: eu-west-1 }
+  secret:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: aws-actions/configure-aws-credentials@v6
+        with: { role-to-assume: "${{ secrets.AWS_ROLE }}", aws-region: eu-west-1 }
+  long:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: aws-actions/configure-aws-credentials@v6
+        with: { role-to-assume: "${{ env.ROLES }}/main", aws-region: eu-west-1, role-duration-seconds: 7200 }
+  composite:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: ./.github/actions/login
+        with: { role: release }
+  script:
+    runs-on: ubuntu-latest
+    steps:
+      - run: |
+          TOKEN=$(curl -H "Authorization: bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN" "$ACTIONS_ID_TOKEN_REQUEST_URL" | jq -r .value)
+          aws sts assume-role-with-web-identity --role-arn ${{ env.ROLES }}/main --role-session-name deploy --web-identity-token "$TOKEN"
+  request:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: aws-actions/configure-aws-credentials@v6
+        with: { role-to-assume: "${{ env.ROLES }}/main", aws-region: eu-west-1, role-session-name: "deploy-${{ github.ref_name }}" }
+"#;
+
+const LOGIN_ACTION: &str = r#"name: login
+inputs: { role: { required: true } }
+runs:
+  using: composite
+  steps:
+    - uses: aws-actions/configure-aws-credentials@v6
+      with: { role-to-assume: "arn:aws:iam::123456789012:role/${{ inputs.role }}", aws-region: eu-west-1 }
+"#;
+
+/// Roles that look at one more key each.
+const KEYS: &str = r#"
+resource "aws_iam_openid_connect_provider" "github" {
+  url            = "https://token.actions.githubusercontent.com"
+  client_id_list = ["sts.amazonaws.com"]
+}
+locals {
+  host = aws_iam_openid_connect_provider.github.url
+  keys = {
+    main    = { StringEquals = { "${local.host}:sub" = "repo:acme/web:ref:refs/heads/main" } }
+    release = { StringLike = { "${local.host}:sub" = "repo:acme/web:ref:refs/tags/*" } }
+    session = { StringEquals = { "sts:RoleSessionName" = "deploy-main" } }
+    region  = { StringEquals = { "aws:RequestedRegion" = "us-east-1" } }
+    actor   = { StringEquals = { "${local.host}:actor" = "mona" } }
+    address = { IpAddress = { "aws:SourceIp" = "10.0.0.0/8" } }
+    ids     = { StringEquals = { "${local.host}:repository_id" = "74" } }
+    new     = { StringLike = { "${local.host}:sub" = "repo:acme@65/web@74:*" } }
+  }
+}
+resource "aws_iam_role" "all" {
+  for_each = local.keys
+  name     = each.key
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [{
+    Effect    = "Allow"
+    Principal = { Federated = aws_iam_openid_connect_provider.github.arn }
+    Action    = "sts:AssumeRoleWithWebIdentity"
+    Condition = each.value
+  }] })
+}
+"#;
+
+fn logins() -> Bench {
+    Bench::new()
+        .file(".github/workflows/d.yml", LOGINS)
+        .file(".github/actions/login/action.yml", LOGIN_ACTION)
+        .file("infra/main.tf", KEYS)
+}
+
+const OF_LOGINS: [&str; 7] =
+    ["explain", "--workflow", ".github/workflows/d.yml", "--infra", "infra", "--repo", "acme/web"];
+
+#[test]
+fn explain_looks_at_each_login_of_a_job() {
+    let bench = logins();
+    let ask = |job: &str, more: &[&str], code| {
+        let name = format!("explain-login-{job}{}", if more.is_empty() { "" } else { "-given" });
+        asked(&name, &bench, &[&OF_LOGINS[..], &["--job", job], more].concat(), code);
+    };
+    for job in ["two", "chain", "name", "path", "secret", "long", "composite", "script"] {
+        ask(job, &[], 1);
+    }
+    ask("account", &["--account", "123456789012"], 1);
+    ask("secret", &["--secret", "AWS_ROLE=arn:aws:iam::123456789012:role/main"], 0);
+}
+
+#[test]
+fn explain_asks_with_what_the_job_says_and_makes_nothing_up() {
+    let bench = logins();
+    let ask = |role: &str, more: &[&str], code| {
+        let name = format!("explain-key-{role}{}", if more.is_empty() { "" } else { "-given" });
+        let of_role = ["--job", "request", "--role", role];
+        asked(&name, &bench, &[&OF_LOGINS[..], &of_role, more].concat(), code);
+    };
+    for (role, code) in [("session", 0), ("region", 1), ("actor", 1), ("address", 1), ("ids", 1)] {
+        ask(role, &[], code);
+    }
+    ask("actor", &["--actor", "mona"], 0);
+    ask("address", &["--context", "aws:SourceIp=10.1.2.3"], 0);
+    ask("ids", &["--ids", "65/74"], 0);
+    ask("main", &["--immutable-subject"], 1);
+    ask("new", &["--immutable-subject"], 1);
+    let both = ["--immutable-subject", "--ids", "65/74"];
+    let args = [&OF_LOGINS[..], &["--job", "request", "--role", "new"], &both].concat();
+    asked("explain-key-new-known", &bench, &args, 0);
+}
+
+#[test]
+fn explain_gives_each_event_its_own_ref() {
+    let workflow = "on: [push, release, merge_group, issue_comment, workflow_run, delete, pull_request_target, deployment]\n\
+                    permissions: { id-token: write }\njobs:\n  d:\n    runs-on: ubuntu-latest\n    steps: [{ run: echo }]\n";
+    let bench = logins().file(".github/workflows/e.yml", workflow);
+    let subject = |event: &[&str]| {
+        let args = ["explain", "--workflow", ".github/workflows/e.yml", "--infra", "infra"];
+        let of_role = ["--repo", "acme/web", "--role", "main", "--event"];
+        let done = bench.landfall(&[&args[..], &of_role, event].concat());
+        let line = done.shown.lines().find(|line| line.starts_with("  sub ") || line.starts_with("error:"));
+        line.unwrap_or(&done.shown).trim().to_owned()
+    };
+    for (event, expected) in [
+        (&["release"][..], "sub repo:acme/web:ref:refs/tags/v1".to_owned()),
+        (&["release", "--ref", "v2"], "sub repo:acme/web:ref:refs/tags/v2".to_owned()),
+        (
+            &["release", "--ref", "refs/heads/main"],
+            "error: a release runs on its tag, and --ref is `refs/heads/main`".to_owned(),
+        ),
+        (
+            &["merge_group", "--ref", "dev"],
+            "sub repo:acme/web:ref:refs/heads/gh-readonly-queue/dev/pr-1-@@COMMIT@@".to_owned(),
+        ),
+        (&["issue_comment"], "sub repo:acme/web:ref:refs/heads/main".to_owned()),
+        (&["workflow_run", "--default-branch", "trunk"], "sub repo:acme/web:ref:refs/heads/trunk".to_owned()),
+        (
+            &["delete", "--ref", "dev"],
+            "error: `delete` runs on the default branch, and --ref is `refs/heads/dev`".to_owned(),
+        ),
+        (&["deployment", "--ref", "refs/tags/v1"], "sub repo:acme/web:ref:refs/tags/v1".to_owned()),
+        (&["pull_request_target", "--ref", "dev"], "sub repo:acme/web:ref:refs/heads/main".to_owned()),
+    ] {
+        assert_eq!(subject(event), expected, "{event:?}");
+    }
+}
+
 /// Two roles, one of which the other may take by its own policies; who may take that one is for it to say.
 const CHAIN: &str = r#"
 locals {

@@ -98,7 +98,7 @@ impl Default for Status {
 pub type HashFiles<'a> = dyn Fn(&[String]) -> Result<String, String> + 'a;
 
 /// Everything that an evaluation may look at.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Contexts<'a> {
     roots: Vec<(String, Value)>,
     /// What the status functions answer.

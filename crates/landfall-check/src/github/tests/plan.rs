@@ -40,6 +40,7 @@ pub(super) fn run() -> RunFacts {
         repository: "acme/api".to_owned(),
         repository_id: 74,
         owner_id: 65,
+        ids_are_known: true,
         immutable_subject: false,
         event: EventFacts::push("refs/heads/main"),
         sha: "run-sha".to_owned(),

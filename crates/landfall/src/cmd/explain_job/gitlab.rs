@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use landfall_check::github::Known;
 use landfall_check::gitlab::{self, Body, PipelineFacts, Plan, PlannedJob, PlannedToken, token_claims};
 use landfall_check::terraform::Infra;
 use landfall_deliver::Failure;
 use landfall_rehearse::gitlab::paths;
 use landfall_types::{AccountId, Finding, SourceMap, Span};
 
-use super::{Asked, JobArgs, Leg, NoToken, RunWords, Token, refused};
+use super::{Asked, How, JobArgs, Leg, NoToken, RunWords, Token, refused};
 use crate::cmd::role::RoleSource;
 use crate::cmd::{rehearse, serve, usage};
 use crate::config::{self, Found};
@@ -27,8 +28,9 @@ pub fn ask(args: &JobArgs, path: &Path, sources: &SourceMap, source: &RoleSource
     let words = RunWords {
         event: args.event.as_deref(),
         git_ref: args.git_ref.as_deref(),
+        default_branch: None,
         fork: args.fork,
-        actor: None,
+        actor: args.actor.as_deref(),
         ids: args.ids,
         immutable_subject: args.immutable_subject,
         input: &args.input,
@@ -49,9 +51,11 @@ pub fn ask(args: &JobArgs, path: &Path, sources: &SourceMap, source: &RoleSource
         Ok(meant) => meant,
         Err((name, finding)) => return Ok(Asked { about: about(&name), legs: vec![refused(finding)] }),
     };
-    let legs =
-        jobs.into_iter().flat_map(|job| legs(job, &facts, &found, args, jobs_are_many(&plan, job))).collect();
-    Ok(Asked { about: about(&name), legs })
+    let mut all = Vec::new();
+    for job in jobs {
+        all.extend(legs(job, &facts, &found, args, jobs_are_many(&plan, job))?);
+    }
+    Ok(Asked { about: about(&name), legs: all })
 }
 
 /// What the Terraform has providers for: that tells which GitLab is meant.
@@ -102,7 +106,13 @@ fn jobs_are_many(plan: &Plan, job: &PlannedJob) -> bool {
     plan.jobs.iter().filter(|other| other.job.name.value == job.job.name.value).count() > 1
 }
 
-fn legs(job: &PlannedJob, facts: &PipelineFacts, found: &Found, args: &JobArgs, many: bool) -> Vec<Leg> {
+fn legs(
+    job: &PlannedJob,
+    facts: &PipelineFacts,
+    found: &Found,
+    args: &JobArgs,
+    many: bool,
+) -> Result<Vec<Leg>, Failure> {
     let role = role(job);
     if job.id_tokens.is_empty() {
         let finding = Finding::error(
@@ -114,27 +124,82 @@ fn legs(job: &PlannedJob, facts: &PipelineFacts, found: &Found, args: &JobArgs, 
             "add `id_tokens: {{ GITLAB_OIDC_TOKEN: {{ aud: {} }} }}` to the job",
             facts.server_url
         ));
-        return vec![Leg { label: None, role: None, token: Err(NoToken { finding, is_unknown: false }) }];
+        let token = Err(NoToken { finding: Box::new(finding), is_unknown: false });
+        return Ok(vec![Leg { label: None, role: Known::No, token, how: How::default() }]);
     }
+    let meant = meant_tokens(job, args.id_token.as_deref())?;
     let label = |token: &PlannedToken| match (many, job.id_tokens.len()) {
         (false, 1) => None,
         (true, 1) => Some(job.name.clone()),
         (false, _) => Some(token.name.clone()),
         (true, _) => Some(format!("{}, {}", job.name, token.name)),
     };
+    let has_ids = found.config.ids.is_some() || args.ids.is_some();
     let leg = |token: &PlannedToken| {
         let mut claims = token_claims(&token.facts, edge::now().seconds(), "explained");
-        if found.config.ids.is_none() && args.ids.is_none() {
+        if !has_ids {
             // Made-up ids would be taken for the project's own.
             for name in ["project_id", "namespace_id", "job_project_id", "job_namespace_id"] {
                 claims.remove(name);
             }
         }
-        let maker = maker(job, facts);
-        let token_or_not = Token { claims, maker, audience: Some(token.span), login: None, role: None };
-        Leg { label: label(token), role: role.clone(), token: Ok(Box::new(token_or_not)) }
+        let token_or_not = Token {
+            claims,
+            stand_ins: Vec::new(),
+            maker: maker(job, facts),
+            audience: Some(token.span),
+            login: None,
+            role: role.span(),
+            duration: None,
+        };
+        let how = how(facts, has_ids);
+        Leg { label: label(token), role: role.clone(), token: Ok(Box::new(token_or_not)), how }
     };
-    job.id_tokens.iter().map(leg).collect()
+    Ok(meant.into_iter().map(leg).collect())
+}
+
+/// The token that was named, or that the job's script names; all where it names none or several.
+fn meant_tokens<'p>(job: &'p PlannedJob, said: Option<&str>) -> Result<Vec<&'p PlannedToken>, Failure> {
+    if let Some(said) = said {
+        let found: Vec<&PlannedToken> = job.id_tokens.iter().filter(|token| token.name == said).collect();
+        let names: Vec<&str> = job.id_tokens.iter().map(|token| token.name.as_str()).collect();
+        return match found.is_empty() {
+            true => Err(usage(format!("the job `{}` has no ID token `{said}`", job.name))
+                .help(format!("its `id_tokens` are {}", names.join(", ")))),
+            false => Ok(found),
+        };
+    }
+    let Body::Script(script) = &job.job.body else { return Ok(job.id_tokens.iter().collect()) };
+    let is_named = |token: &&PlannedToken| {
+        let lines = script.before.iter().chain(&script.script);
+        lines.map(|line| line.value.as_str()).any(|line| names_variable(line, &token.name))
+    };
+    let named: Vec<&PlannedToken> = job.id_tokens.iter().filter(is_named).collect();
+    Ok(if named.is_empty() { job.id_tokens.iter().collect() } else { named })
+}
+
+/// Whether a line of a script has `$NAME` or `${NAME` in it.
+fn names_variable(line: &str, name: &str) -> bool {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    line.split('$').skip(1).any(|rest| {
+        let rest = rest.strip_prefix('{').unwrap_or(rest);
+        rest.strip_prefix(name).is_some_and(|after| !after.starts_with(is_name))
+    })
+}
+
+/// What no file tells of an exchange: the script makes it.
+fn how(facts: &PipelineFacts, has_ids: bool) -> How {
+    let host = facts.server_url.trim_start_matches("https://");
+    let because = |key: &str| format!("no file has it: give it with --context {key}=VALUE");
+    let users = ["user_id", "user_login", "user_email", "user_access_level"];
+    let ids = ["project_id", "namespace_id"].into_iter().filter(|_| !has_ids);
+    let claims = users.into_iter().chain(ids).map(|name| format!("{host}:{name}"));
+    let of_call = ["sts:RoleSessionName", "aws:RequestedRegion"].map(str::to_owned);
+    let unknown = claims.chain(of_call).map(|key| {
+        let because = because(&key);
+        (key, because)
+    });
+    How { unknown: unknown.collect(), ..How::default() }
 }
 
 fn maker(job: &PlannedJob, facts: &PipelineFacts) -> (Span, String) {
@@ -147,22 +212,22 @@ fn maker(job: &PlannedJob, facts: &PipelineFacts) -> (Span, String) {
 }
 
 /// The only role that the job's script names, with the variables of the job in place.
-fn role(job: &PlannedJob) -> Option<String> {
-    let Body::Script(script) = &job.job.body else { return None };
-    let mut roles: Vec<String> = Vec::new();
-    let values = job.variables.values().into_iter().map(|(_, value)| value);
-    let lines = script.before.iter().chain(&script.script).map(|line| job.variables.replace(&line.value));
-    for text in lines.chain(values) {
+fn role(job: &PlannedJob) -> Known {
+    let Body::Script(script) = &job.job.body else { return Known::No };
+    let mut roles: Vec<(String, Span)> = Vec::new();
+    let values = job.variables.values().into_iter().map(|(_, value)| (value, job.job.name.span));
+    let lines = script.before.iter().chain(&script.script);
+    for (text, span) in lines.map(|line| (job.variables.replace(&line.value), line.span)).chain(values) {
         for (at, _) in text.match_indices("arn:aws") {
             let is_end = |c: char| !(c.is_ascii_alphanumeric() || ":/-_+=,.@".contains(c));
             let arn = text[at..].split(is_end).next().unwrap_or_default();
-            if arn.contains(":role/") && !roles.iter().any(|known| known == arn) {
-                roles.push(arn.to_owned());
+            if arn.contains(":role/") && !roles.iter().any(|(known, _)| known == arn) {
+                roles.push((arn.to_owned(), span));
             }
         }
     }
     match roles.as_slice() {
-        [one] => Some(one.clone()),
-        _ => None,
+        [(one, span)] => Known::Yes(one.clone(), *span),
+        _ => Known::No,
     }
 }

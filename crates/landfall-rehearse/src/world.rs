@@ -65,13 +65,29 @@ pub struct Key {
 /// Makes everything that the Terraform describes. What is there already, from the start before, is brought up to
 /// date; what the Terraform doesn't speak of stays.
 pub fn seed(world: &Arc<World>, infra: &Infra, account: AccountId, region: &str) -> Seeded {
-    make(&Seeder::new(world, account, region, false), infra)
+    make_all(infra, account, |account| Seeder::new(world, account, region, false))
 }
 
 /// Takes everything that the Terraform describes as it may stand there for years: rules that IAM has made
 /// since don't apply.
 pub fn adopt(world: &Arc<World>, infra: &Infra, account: AccountId, region: &str) -> Seeded {
-    make(&Seeder::new(world, account, region, true), infra)
+    make_all(infra, account, |account| Seeder::new(world, account, region, true))
+}
+
+/// What lies in other accounts is made in them.
+fn make_all<'a>(infra: &Infra, account: AccountId, seeder: impl Fn(AccountId) -> Seeder<'a>) -> Seeded {
+    let mut own = infra.clone();
+    let others = own.take_other_accounts(account);
+    let mut all = make(&seeder(account), &own);
+    for (account, infra) in others {
+        let Seeded { made, keys, tally, refused, unknown } = make(&seeder(account), &infra);
+        all.made.extend(made.into_iter().map(|made| format!("{made} in {account}")));
+        all.keys.extend(keys);
+        all.tally = all.tally.with(tally);
+        all.refused.extend(refused);
+        all.unknown.extend(unknown);
+    }
+    all
 }
 
 fn counted(keys: &[Key]) -> Option<String> {

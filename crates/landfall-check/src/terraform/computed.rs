@@ -128,7 +128,7 @@ struct Account {
 
 impl Account {
     fn of(evaluator: &Evaluator, object: &Object, block: &Block) -> Self {
-        Self { account: evaluator.settings.account.as_str().into(), region: evaluator.region(object, block) }
+        Self { account: evaluator.account(block).as_str().into(), region: evaluator.region(object, block) }
     }
 
     fn partition(&self) -> &'static str {

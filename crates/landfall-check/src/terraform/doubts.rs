@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use landfall_types::Span;
+use landfall_types::{Arn, Span};
 
 use super::model::Infra;
 
@@ -45,7 +45,9 @@ impl Infra {
         for role in self.roles.iter().filter(|role| role.name_unknown.is_none()) {
             let about = About::Trust(role.name.value.clone());
             // IAM tells names apart but for their case.
-            let made = made.entry((true, role.name.value.to_lowercase())).or_default();
+            let (account, name) =
+                (Arn::parse(&role.arn).map(|arn| arn.account), role.name.value.to_lowercase());
+            let made = made.entry((true, format!("{} {name}", account.unwrap_or_default()))).or_default();
             made.push((about, &role.address, role.name.span));
         }
         for provider in &self.providers {

@@ -1,7 +1,7 @@
 //! What holds policies: roles, users and groups. The resources that put a policy into one or attach a policy to one
 //! are the same three times, by other names.
 
-use landfall_types::Finding;
+use landfall_types::{AccountId, Arn, Finding};
 
 use super::infra::{Owner, Reader, loose};
 use super::loose::{Loose, Part};
@@ -54,12 +54,14 @@ pub(super) trait Holder {
     fn name(&self) -> &str;
     /// Its name, when that is known.
     fn known_name(&self) -> Option<&str>;
+    /// The account that it lies in, where that is known.
+    fn account(&self) -> Option<String>;
     /// Its inline and its attached policies.
     fn policies(&mut self) -> (&mut Vec<InlinePolicy>, &mut Vec<Attachment>);
 }
 
 macro_rules! holder {
-    ($type:ident, $inline:expr, $attached:expr) => {
+    ($type:ident, $inline:expr, $attached:expr, $account:expr) => {
         impl Holder for $type {
             const KIND: HolderKind = HolderKind::$type;
             const INLINE: (&'static str, &'static str) = $inline;
@@ -72,6 +74,9 @@ macro_rules! holder {
             }
             fn known_name(&self) -> Option<&str> {
                 self.name_unknown.is_none().then_some(self.name.value.as_str())
+            }
+            fn account(&self) -> Option<String> {
+                $account(self)
             }
             fn policies(&mut self) -> (&mut Vec<InlinePolicy>, &mut Vec<Attachment>) {
                 (&mut self.inline, &mut self.attached)
@@ -87,7 +92,8 @@ holder!(
         ("aws_iam_role_policy_attachment", "role", "policy_arn"),
         ("aws_iam_policy_attachment", "roles", "policy_arn"),
         ("aws_iam_role_policy_attachments_exclusive", "role_name", "policy_arns"),
-    ]
+    ],
+    |role: &Role| Arn::parse(&role.arn).ok().map(|arn| arn.account)
 );
 holder!(
     User,
@@ -96,7 +102,8 @@ holder!(
         ("aws_iam_user_policy_attachment", "user", "policy_arn"),
         ("aws_iam_policy_attachment", "users", "policy_arn"),
         ("aws_iam_user_policy_attachments_exclusive", "user_name", "policy_arns"),
-    ]
+    ],
+    |_: &User| None
 );
 holder!(
     Group,
@@ -105,12 +112,26 @@ holder!(
         ("aws_iam_group_policy_attachment", "group", "policy_arn"),
         ("aws_iam_policy_attachment", "groups", "policy_arn"),
         ("aws_iam_group_policy_attachments_exclusive", "group_name", "policy_arns"),
-    ]
+    ],
+    |_: &Group| None
 );
 
 /// The holder of a name, when that is known.
 pub(super) fn named<'h, H: Holder>(holders: &'h mut [H], name: &str) -> Option<&'h mut H> {
-    holders.iter_mut().find(|holder| holder.known_name() == Some(name))
+    named_in(holders, name, None)
+}
+
+/// The holder of a name in an account, where that is known.
+fn named_in<'h, H: Holder>(
+    holders: &'h mut [H],
+    name: &str,
+    account: Option<AccountId>,
+) -> Option<&'h mut H> {
+    let is_there = |holder: &H| match (account, holder.account()) {
+        (Some(wanted), Some(account)) => wanted.as_str() == account,
+        _ => true,
+    };
+    holders.iter_mut().find(|holder| holder.known_name() == Some(name) && is_there(holder))
 }
 
 /// Attaches managed policies; one that is attached already stays as it is.
@@ -131,14 +152,15 @@ impl Reader<'_, '_> {
         loose_parts: &mut Vec<Loose>,
     ) {
         let (kind, argument) = H::INLINE;
-        for (_, object) in self.instances(kind) {
+        for (block, object) in self.instances(kind) {
             let Some(owner) = object.written(argument) else { continue };
             let policy = InlinePolicy {
                 name: self.inline_name(&object),
                 document: self.document(&object, "policy"),
                 span: object.span,
             };
-            match self.owner_of(owner, &object, holders) {
+            let account = self.evaluator.account(block);
+            match self.owner_in(owner, &object, holders, Some(account)) {
                 Owner::Here(holder) => holder.policies().0.push(policy),
                 Owner::Elsewhere(name) => {
                     loose_parts.push(loose(&object, name, Part::Policy(H::KIND, policy)));
@@ -147,14 +169,15 @@ impl Reader<'_, '_> {
             }
         }
         for (kind, argument, of_policies) in H::ATTACHED {
-            for (_, object) in self.instances(kind) {
+            for (block, object) in self.instances(kind) {
+                let account = self.evaluator.account(block);
                 let (Some(owners), Some(arns)) = (object.written(argument), object.written(of_policies))
                 else {
                     continue;
                 };
                 let attached = self.attached(&object, arns, managed);
                 for owner in all_of(owners) {
-                    match self.owner_of(&owner, &object, holders) {
+                    match self.owner_in(&owner, &object, holders, Some(account)) {
                         Owner::Here(holder) => attach(holder.policies().1, attached.clone()),
                         Owner::Elsewhere(name) => {
                             let part = Part::Attached(H::KIND, attached.clone());
@@ -173,6 +196,17 @@ impl Reader<'_, '_> {
         value: &Value,
         object: &Object,
         holders: &'h mut [H],
+    ) -> Owner<&'h mut H> {
+        self.owner_in(value, object, holders, None)
+    }
+
+    /// The holder that an argument of a resource in an account names.
+    fn owner_in<'h, H: Holder>(
+        &self,
+        value: &Value,
+        object: &Object,
+        holders: &'h mut [H],
+        account: Option<AccountId>,
     ) -> Owner<&'h mut H> {
         if let Some(of) = value.as_unknown().and_then(|unknown| unknown.of.clone()) {
             let found = holders.iter_mut().find(|holder| *holder.address() == *of);
@@ -200,7 +234,7 @@ impl Reader<'_, '_> {
             self.evaluator.report(finding);
             return Owner::Nowhere;
         }
-        named(holders, &name.value).map_or(Owner::Elsewhere(name), Owner::Here)
+        named_in(holders, &name.value, account).map_or(Owner::Elsewhere(name), Owner::Here)
     }
 }
 

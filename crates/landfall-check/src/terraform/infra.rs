@@ -272,7 +272,7 @@ impl<'e, 'a> Reader<'e, 'a> {
     fn policy(&self, object: &Object, block: &Block) -> CustomerPolicy {
         let name = self.name(object);
         let path = self.path(object);
-        let account = self.evaluator.settings.account;
+        let account = self.evaluator.account(block);
         CustomerPolicy {
             address: object.address.to_string(),
             arn: self
@@ -290,7 +290,7 @@ impl<'e, 'a> Reader<'e, 'a> {
     fn role(&self, object: &Object, block: &Block, policies: &[CustomerPolicy]) -> Role {
         let name = self.name(object);
         let path = self.path(object);
-        let account = self.evaluator.settings.account;
+        let account = self.evaluator.account(block);
         let arn = self.arn(object, &name, |name| landfall_types::Arn::role(account, &path, name).to_string());
         let attached = object.written("managed_policy_arns");
         Role {
@@ -399,7 +399,7 @@ impl<'e, 'a> Reader<'e, 'a> {
     fn repository(&self, object: &Object, block: &Block) -> Repository {
         let name = self.name(object);
         let region = self.evaluator.region(object, block).to_string();
-        let account = self.evaluator.settings.account;
+        let account = self.evaluator.account(block);
         let mutability = self.text(object, "image_tag_mutability");
         Repository {
             address: object.address.to_string(),

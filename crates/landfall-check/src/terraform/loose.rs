@@ -1,7 +1,7 @@
 //! Parts that name their owner, where the owner is not in the same root module: the policy of a role that another
 //! root module makes. They find it when all modules of the account are read.
 
-use landfall_types::{Finding, Spanned, Tree};
+use landfall_types::{AccountId, Arn, Finding, Spanned, Tree};
 
 use super::holders::{Holder, HolderKind, attach, named};
 use super::model::{Attachment, Infra, InlinePolicy, Repository};
@@ -41,6 +41,32 @@ impl Part {
 }
 
 impl Infra {
+    /// Takes out what lies in other accounts than the one that the root modules are applied in: providers with roles of
+    /// their own have made it. Of roles, policies, OIDC providers and repositories the ARN tells.
+    pub fn take_other_accounts(&mut self, account: AccountId) -> Vec<(AccountId, Self)> {
+        let mut others: Vec<(AccountId, Self)> = Vec::new();
+        macro_rules! take {
+            ($($field:ident),*) => {$(
+                let (own, other): (Vec<_>, Vec<_>) = std::mem::take(&mut self.$field)
+                    .into_iter()
+                    .partition(|it| account_of(&it.arn).is_none_or(|its| its == account));
+                self.$field = own;
+                for it in other {
+                    let Some(its) = account_of(&it.arn) else { continue };
+                    let at = others.iter().position(|(known, _)| *known == its).unwrap_or_else(|| {
+                        others.push((its, Self::default()));
+                        others.len() - 1
+                    });
+                    if let Some((_, infra)) = others.get_mut(at) {
+                        infra.$field.push(it);
+                    }
+                }
+            )*};
+        }
+        take!(providers, looked_up_providers, roles, policies, repositories, looked_up_repositories);
+        others
+    }
+
     /// Adds what another root module of the same account makes.
     pub(super) fn join(&mut self, more: Self) {
         // Every field by its name: one that is new has to be thought of here.
@@ -167,4 +193,8 @@ fn left_out(address: &str, kind: &str, owner: &Spanned<String>) -> Finding {
     Finding::warning("terraform-unknown", message)
         .at(owner.span, format!("no {kind} here has this name"))
         .help("where another root module makes it, name that folder with a further --infra")
+}
+
+fn account_of(arn: &str) -> Option<AccountId> {
+    Arn::parse(arn).ok()?.account_id()
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use landfall_types::{Finding, Span};
+use landfall_types::{AccountId, Arn, Finding, Span};
 
 use super::eval::Evaluator;
 use super::references;
@@ -275,6 +275,35 @@ impl Evaluator<'_> {
                 value
             }))
         })
+    }
+
+    /// The account that a resource lies in: that of the role which its provider takes, or the only one that its
+    /// provider allows; else the settings'.
+    pub fn account(&self, block: &Block) -> AccountId {
+        let alias = block.body.attribute("provider").and_then(|provider| provider_alias(&provider.value));
+        let account = self.with_provider(alias, &|evaluator, provider| {
+            let name = format!("provider.aws at {:?} (account)", provider.header);
+            Some(evaluator.once(&name, provider.header, || evaluator.account_of_provider(provider)))
+        });
+        let account = account.and_then(|account| AccountId::parse(&account.as_text()?).ok());
+        account.unwrap_or(self.settings.account)
+    }
+
+    fn account_of_provider(&self, provider: &Block) -> Value {
+        let taken = provider.body.blocks.iter().find(|inner| inner.kind.starts_with("assume_role"));
+        let role = taken.and_then(|inner| inner.body.attribute("role_arn"));
+        let role = role.map(|arn| self.eval(&arn.value, &Scope::default()));
+        let of_role = role.and_then(|arn| Some(Arn::parse(&arn.as_text()?).ok()?.account));
+        let only_allowed = || {
+            let allowed = provider.body.attribute("allowed_account_ids")?;
+            let allowed = self.eval(&allowed.value, &Scope::default());
+            let [only] = allowed.items()? else { return None };
+            only.as_text().map(|only| only.to_string())
+        };
+        match of_role.or_else(only_allowed) {
+            Some(account) => Value::text(account, provider.header),
+            None => Value::null(provider.header),
+        }
     }
 
     /// The tags that a resource gets from its provider.

@@ -19,6 +19,17 @@ pub struct Tally {
     pub unchanged: usize,
 }
 
+impl Tally {
+    /// Both together.
+    pub(super) fn with(self, other: Self) -> Self {
+        Self {
+            new: self.new + other.new,
+            changed: self.changed + other.changed,
+            unchanged: self.unchanged + other.unchanged,
+        }
+    }
+}
+
 impl Seeder<'_> {
     /// Whether a resource is there from an earlier start: then it is brought up to date. Two of one name in the
     /// Terraform itself are what AWS refuses.

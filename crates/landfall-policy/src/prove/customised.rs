@@ -38,7 +38,7 @@ impl View<'_> {
             let is_said = product.templates == Some(Templates::Said);
             let kind = |request: &Request| self.kind(request, is_said);
             let probes = self.names.probes(self.provider);
-            let found = match self.admitted(product, &probes, |it| Some(kind(it)), unknown) {
+            let found = match self.admitted(product, &probes, |it, _| Some(kind(it)), unknown) {
                 Err(found) if !is_said => {
                     unknown.push(too_large(found));
                     continue;

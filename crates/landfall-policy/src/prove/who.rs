@@ -11,7 +11,7 @@ use super::names::{Fit, Names, Place, fitting, keys, wanted};
 use super::regions::Regions;
 use super::words;
 use super::{trust_layers, verdict};
-use crate::ast::{ComparisonKind, Condition, Policy};
+use crate::ast::{ComparisonKind, Condition, Effect, Policy, Statement};
 use crate::pattern;
 use crate::region::{
     Context, Coordinate, Family, IssuerKind, Product, ProviderFacts, Region, Slot, SubjectTemplate,
@@ -165,6 +165,8 @@ pub(super) struct Admitted {
     pub(super) fits: Vec<(String, Vec<Fit>)>,
     /// The combinations of everything beside the subject that get in.
     rests: BTreeSet<usize>,
+    /// The policy with the grants alone that let them in, and all that it denies.
+    by: Policy,
 }
 
 impl Admitted {
@@ -207,25 +209,57 @@ impl Tally {
     }
 
     /// The cells of the subject that get in on the same conditions.
-    fn groups(self) -> Vec<(Vec<usize>, Seen, Vec<Request>)> {
-        let mut groups: BTreeMap<BTreeSet<usize>, (Vec<usize>, Seen, Vec<Request>)> = BTreeMap::new();
+    fn groups(self, grant: usize) -> Vec<Group> {
+        let mut groups: BTreeMap<BTreeSet<usize>, Group> = BTreeMap::new();
         for (subject, seen) in self.subjects {
             let sample = seen.sample.clone();
             match groups.get_mut(&seen.rests) {
-                Some((subjects, known, samples)) => {
-                    subjects.push(subject);
-                    samples.push(sample);
+                Some(group) => {
+                    group.subjects.insert(subject);
+                    group.samples.push(sample);
                     if let Some((cost, indices)) = &seen.best.best {
-                        known.best.offer(*cost, indices);
+                        group.seen.best.offer(*cost, indices);
                     }
                 }
                 None => {
-                    groups.insert(seen.rests.clone(), (vec![subject], seen, vec![sample]));
+                    let (grants, subjects) = (BTreeSet::from([grant]), BTreeSet::from([subject]));
+                    let rests = seen.rests.clone();
+                    groups.insert(rests, Group { grants, subjects, seen, samples: vec![sample] });
                 }
             }
         }
         groups.into_values().collect()
     }
+}
+
+/// Cells of the subject that the same grants let in on the same conditions.
+struct Group {
+    grants: BTreeSet<usize>,
+    subjects: BTreeSet<usize>,
+    seen: Seen,
+    samples: Vec<Request>,
+}
+
+impl Group {
+    fn holds(&self, other: &Self) -> bool {
+        self.subjects.is_superset(&other.subjects) && self.seen.rests.is_superset(&other.seen.rests)
+    }
+}
+
+/// The groups without those that are within another; of equal ones, the grants together.
+fn widest(groups: Vec<Group>) -> Vec<Group> {
+    let mut kept: Vec<Group> = Vec::new();
+    for group in groups {
+        match kept.iter_mut().find(|known| known.holds(&group)) {
+            Some(known) if group.holds(known) => known.grants.extend(group.grants),
+            Some(_) => {}
+            None => {
+                kept.retain(|known| !group.holds(known));
+                kept.push(group);
+            }
+        }
+    }
+    kept
 }
 
 fn subject_of(indices: &[usize]) -> usize {
@@ -249,7 +283,7 @@ impl View<'_> {
         for product in &regions.default.products {
             let Some(family) = product.family else { continue };
             let probes = self.names.probes(self.provider);
-            let place = |request: &Request| {
+            let place = |request: &Request, _: &Policy| {
                 let is_templated =
                     self.templates.iter().any(|template| template.is_of(&self.repository_of(request)));
                 (!is_templated).then(|| self.place(request))
@@ -271,70 +305,109 @@ impl View<'_> {
         Ok(strata.into_iter().map(|(_, stratum)| stratum).chain(more).collect())
     }
 
-    /// What gets in of a product, by place and by the conditions on which it does; where there is no place, the
-    /// request is none that comes up.
+    /// What gets in of a product, by place, by the grants that let it in and by the conditions on which they do; where
+    /// there is no place, the request is none that comes up. The place may depend on the grant.
     pub(super) fn admitted<P: Ord + Clone>(
         &self,
         product: &Product,
         probes: &super::cells::Probes,
-        place: impl Fn(&Request) -> Option<P>,
+        place: impl Fn(&Request, &Policy) -> Option<P>,
         unknown: &mut Vec<String>,
     ) -> Result<Vec<(P, Admitted)>, TooLarge> {
-        let layers = trust_layers(self.trust);
-        let of_subject = self.subject_probes(product);
-        let fine = [probes, of_subject.as_slice()].concat();
+        let grants = self.grants();
+        let fine = [probes, self.subject_probes(product).as_slice()].concat();
         let cut = Cut::new(product, &[self.trust], &fine, &self.budget)?;
         unknown.extend(cut.causes.iter().cloned());
-        let mut tallies: BTreeMap<P, Tally> = BTreeMap::new();
+        let mut tallies: BTreeMap<P, Vec<Tally>> = BTreeMap::new();
         cut.each(|choice| {
-            match verdict(&layers, choice.request) {
-                Ok(true) => {
-                    if let Some(of) = place(choice.request) {
-                        tallies.entry(of).or_default().add(choice, rest_of(&cut, choice.indices));
+            if let Err(causes) = verdict(&trust_layers(self.trust), choice.request) {
+                unknown.extend(causes);
+            }
+            for (index, grant) in grants.iter().enumerate() {
+                if verdict(&trust_layers(grant), choice.request) == Ok(true)
+                    && let Some(of) = place(choice.request, grant)
+                {
+                    let tallies = tallies.entry(of).or_default();
+                    tallies.resize_with(grants.len(), Tally::default);
+                    if let Some(tally) = tallies.get_mut(index) {
+                        tally.add(choice, rest_of(&cut, choice.indices));
                     }
                 }
-                Ok(false) => {}
-                Err(causes) => unknown.extend(causes),
             }
             Visit::GoOn
         })?;
         let mut admitted = Vec::new();
-        for (of, tally) in tallies {
-            for (subjects, seen, samples) in tally.groups() {
-                let Some((cost, indices)) = seen.best.best else { continue };
-                let fits = |request: &Request| -> Vec<Vec<Fit>> {
-                    let keys = of_subject.iter().filter_map(|(slot, _)| match slot {
-                        Slot::Key(key) => Some(key),
-                        Slot::Action | Slot::Resource => None,
-                    });
-                    keys.map(|key| fitting(self.trust, key, request)).collect()
+        for (of, tallies) in tallies {
+            let groups = tallies.into_iter().enumerate().flat_map(|(grant, tally)| tally.groups(grant));
+            for group in widest(groups.collect()) {
+                let by = self.only(&grants, &group.grants);
+                let is_there = |request: &Request| {
+                    place(request, &by).as_ref() == Some(&of)
+                        && verdict(&trust_layers(&by), request) == Ok(true)
                 };
-                let told = fits(&cut.request(&indices));
-                let is_same = |request: &Request| {
-                    place(request).as_ref() == Some(&of)
-                        && fits(request) == told
-                        && verdict(&layers, request) == Ok(true)
-                };
-                let request = cut.plausible(&indices, is_same)?;
-                let held = seen.used.iter().enumerate().filter(|(coordinate, used)| {
-                    let all = cut.cells.get(*coordinate).map_or(0, Vec::len);
-                    *coordinate != SUBJECT && all != used.len()
-                });
-                let held: BTreeSet<String> = held.flat_map(|(coordinate, _)| cut.keys(coordinate)).collect();
-                let is_of = |choice: &super::cells::Choice<'_>| {
-                    subjects.contains(&subject_of(choice.indices))
-                        && place(choice.request).as_ref() == Some(&of)
-                        && verdict(&layers, choice.request) == Ok(true)
-                };
-                let mut fits = Vec::new();
-                for key in &held {
-                    fits.push((key.clone(), self.fits(product, &fine, key, is_of)?));
-                }
-                admitted
-                    .push((of.clone(), Admitted { cost, request, samples, held, fits, rests: seen.rests }));
+                admitted.extend(
+                    self.admitted_group(product, &fine, &cut, group, &by, is_there)?
+                        .map(|admitted| (of.clone(), admitted)),
+                );
             }
         }
         Ok(admitted)
+    }
+
+    /// One group of what gets in: `by` has its grants, and `is_there` tells whether a request belongs to it but for its
+    /// subject.
+    fn admitted_group(
+        &self,
+        product: &Product,
+        probes: &super::cells::Probes,
+        cut: &Cut<'_>,
+        group: Group,
+        by: &Policy,
+        is_there: impl Fn(&Request) -> bool,
+    ) -> Result<Option<Admitted>, TooLarge> {
+        let Group { subjects, seen, samples, .. } = group;
+        let Some((cost, indices)) = seen.best.best else { return Ok(None) };
+        let of_subject = self.subject_probes(product);
+        let told = |request: &Request| -> Vec<Vec<Fit>> {
+            let keys = of_subject.iter().filter_map(|(slot, _)| match slot {
+                Slot::Key(key) => Some(key),
+                Slot::Action | Slot::Resource => None,
+            });
+            keys.map(|key| fitting(by, key, request)).collect()
+        };
+        let wanted = told(&cut.request(&indices));
+        let request = cut.plausible(&indices, |request| told(request) == wanted && is_there(request))?;
+        let held = seen.used.iter().enumerate().filter(|(coordinate, used)| {
+            let all = cut.cells.get(*coordinate).map_or(0, Vec::len);
+            *coordinate != SUBJECT && all != used.len()
+        });
+        let held: BTreeSet<String> = held.flat_map(|(coordinate, _)| cut.keys(coordinate)).collect();
+        let is_of = |choice: &super::cells::Choice<'_>| {
+            subjects.contains(&subject_of(choice.indices)) && is_there(choice.request)
+        };
+        let mut fits = Vec::new();
+        for key in &held {
+            fits.push((key.clone(), self.fits(product, probes, by, key, is_of)?));
+        }
+        let by = by.clone();
+        Ok(Some(Admitted { cost, request, samples, held, fits, rests: seen.rests, by }))
+    }
+
+    /// For each grant of the policy, the policy with that one alone and all that it denies.
+    fn grants(&self) -> Vec<Policy> {
+        let grants = self.trust.statements.iter().filter(|statement| statement.effect == Effect::Allow);
+        grants.map(|grant| self.with(std::iter::once(grant))).collect()
+    }
+
+    /// The policy with some of its grants.
+    fn only(&self, grants: &[Policy], indices: &BTreeSet<usize>) -> Policy {
+        let grants = indices.iter().filter_map(|index| grants.get(*index));
+        self.with(grants.flat_map(|policy| &policy.statements).filter(|it| it.effect == Effect::Allow))
+    }
+
+    fn with<'s>(&self, grants: impl Iterator<Item = &'s Statement>) -> Policy {
+        let denials = self.trust.statements.iter().filter(|statement| statement.effect == Effect::Deny);
+        Policy { statements: grants.cloned().chain(denials.cloned()).collect(), ..self.trust.clone() }
     }
 
     /// Questions that keep a policy's values of a key apart: a condition asks for all of them at once.
@@ -375,6 +448,7 @@ impl View<'_> {
         &self,
         product: &Product,
         probes: &super::cells::Probes,
+        by: &Policy,
         key: &str,
         is_of: impl Fn(&super::cells::Choice<'_>) -> bool,
     ) -> Result<Vec<Fit>, TooLarge> {
@@ -384,7 +458,7 @@ impl View<'_> {
         let mut fits = Vec::new();
         cut.each(|choice| {
             if is_of(choice) {
-                for fit in fitting(self.trust, key, choice.request) {
+                for fit in fitting(by, key, choice.request) {
                     if !fits.contains(&fit) {
                         fits.push(fit);
                     }
@@ -392,7 +466,7 @@ impl View<'_> {
             }
             Visit::GoOn
         })?;
-        let wanted = wanted(self.trust, key);
+        let wanted = wanted(by, key);
         let position = |fit: &Fit| wanted.iter().position(|(_, value)| **value == fit.value);
         fits.sort_by_key(position);
         Ok(fits)
@@ -455,7 +529,7 @@ impl View<'_> {
                 }
             }
         }
-        let layers = trust_layers(self.trust);
+        let layers = trust_layers(&admitted.by);
         let cut = Cut::new(&held, &[self.trust], &self.names.probes(self.provider), &self.budget)?;
         let mut rests: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
         cut.each(|choice| {
@@ -549,10 +623,10 @@ impl View<'_> {
             .samples
             .iter()
             .chain([&admission.admitted.request])
-            .flat_map(|sample| fitting(self.trust, &key, sample))
+            .flat_map(|sample| fitting(&admission.admitted.by, &key, sample))
             .collect();
         let mut patterns: Vec<Spanned<String>> = Vec::new();
-        for (_, value) in wanted(self.trust, &key) {
+        for (_, value) in wanted(&admission.admitted.by, &key) {
             let is_known = patterns.iter().any(|known| known.value == value.value);
             if !is_known && fits.iter().any(|fit| fit.value == *value) {
                 patterns.push(value.clone());
@@ -617,7 +691,7 @@ impl View<'_> {
     pub(super) fn pinned(&self, claim: &str, admission: &Admission) -> Option<String> {
         let key = self.provider.key(claim);
         let named: Vec<&str> =
-            wanted(self.trust, &key).into_iter().map(|(_, it)| it.value.as_str()).collect();
+            wanted(&admission.admitted.by, &key).into_iter().map(|(_, it)| it.value.as_str()).collect();
         let is_held = admission.admitted.held.iter().any(|held| held.eq_ignore_ascii_case(&key));
         let mut ids = BTreeSet::new();
         for sample in &admission.admitted.samples {
@@ -631,11 +705,11 @@ impl View<'_> {
     fn repository_patterns(&self, admission: &Admission) -> String {
         let mut patterns = BTreeSet::new();
         for sample in &admission.admitted.samples {
-            for value in fitting(self.trust, &self.provider.key("sub"), sample) {
+            for value in fitting(&admission.admitted.by, &self.provider.key("sub"), sample) {
                 let rest = value.text().strip_prefix("repo:").unwrap_or(value.text());
                 patterns.insert(rest.split(':').next().unwrap_or(rest).to_owned());
             }
-            for value in fitting(self.trust, &self.provider.key("repository"), sample) {
+            for value in fitting(&admission.admitted.by, &self.provider.key("repository"), sample) {
                 patterns.insert(value.text().to_owned());
             }
         }
@@ -653,9 +727,9 @@ impl View<'_> {
         let mut patterns = BTreeSet::new();
         let mut has_others = false;
         for sample in &admission.admitted.samples {
-            let subjects = fitting(self.trust, &self.provider.key("sub"), sample);
+            let subjects = fitting(&admission.admitted.by, &self.provider.key("sub"), sample);
             let tails = subjects.iter().filter_map(|value| words::context_of(value.text()));
-            let claims = fitting(self.trust, &self.provider.key(claim), sample);
+            let claims = fitting(&admission.admitted.by, &self.provider.key(claim), sample);
             let of_sample: Vec<String> = tails
                 .filter(|tail| tail != "*")
                 .chain(claims.iter().map(|value| format!("{claim}:{}", value.text())))
@@ -679,7 +753,7 @@ impl View<'_> {
 
     fn held_keys(&self, own: &[String], admitted: &Admitted) -> String {
         let mut text = String::new();
-        for (key, is_grant) in keys(self.trust, own) {
+        for (key, is_grant) in keys(&admitted.by, own) {
             if !admitted.held.iter().any(|held| held.eq_ignore_ascii_case(key)) {
                 continue;
             }
@@ -725,8 +799,8 @@ impl View<'_> {
         let leaves = values.iter().map(|(_, it)| Leaf::glob(&it.value, Case::Exact));
         let probes = leaves.map(|leaf| Observer { leaves: vec![leaf] }).collect();
         let probes = [(Slot::Key(key.clone()), probes)];
-        let first = |request: &Request| {
-            let fitting = fitting(self.trust, &key, request);
+        let first = |request: &Request, grant: &Policy| {
+            let fitting = fitting(grant, &key, request);
             Some(values.iter().position(|(_, value)| fitting.iter().any(|one| one.text() == value.value)))
         };
         let mut strata = Vec::new();
@@ -737,7 +811,7 @@ impl View<'_> {
                 let own = ["sub", "aud"].map(|claim| self.provider.key(claim));
                 let breadth = breadth.min(self.held_to(&admitted));
                 let words = format!("{words}{}", self.held_keys(&own, &admitted));
-                let patterns = fitting(self.trust, &key, &admitted.request);
+                let patterns = fitting(&admitted.by, &key, &admitted.request);
                 let patterns = patterns.into_iter().map(|fit| fit.value).collect();
                 let witness =
                     Witness { claims: claims(self.provider, &admitted.request), request: admitted.request };

@@ -43,6 +43,8 @@ pub struct DirBlobs {
     leave_uploads: Arc<AtomicBool>,
     /// Files that may not have their record yet.
     kept: Kept,
+    /// Held while there is a sweep: [`Kept`] knows of one alone.
+    sweeping: Mutex<()>,
     /// Uploads that wait for their next part.
     pub open_uploads: Uploads,
     /// What is on its way in and out.
@@ -113,6 +115,7 @@ impl DirBlobs {
             is_durable,
             leave_uploads: Arc::default(),
             kept: Kept::default(),
+            sweeping: Mutex::default(),
             open_uploads: Uploads::default(),
             flow: Flow::default(),
             next_scratch: AtomicU64::new(0),
@@ -213,11 +216,12 @@ impl DirBlobs {
     }
 
     /// Removes the blobs that nobody needs: those that no record holds, nor is about to. `held` says which are held,
-    /// and is asked when the sweep has begun. Gives their number and bytes.
+    /// and is asked when the sweep has begun. Gives their number and bytes. Waits for a sweep that is under way.
     ///
     /// # Errors
     /// When a directory can't be read or a file can't be removed.
     pub fn sweep(&self, held: impl FnOnce() -> HashSet<Digest>) -> io::Result<(u64, u64)> {
+        let _alone = self.sweeping.lock().unwrap_or_else(PoisonError::into_inner);
         self.kept.begin_sweep();
         let held = held();
         let (mut count, mut bytes) = (0, 0);

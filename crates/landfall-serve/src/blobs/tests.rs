@@ -264,6 +264,30 @@ fn only_blobs_that_nobody_needs_are_swept() {
 }
 
 #[test]
+fn a_sweep_waits_for_the_one_before() {
+    let (_dir, blobs) = blobs();
+    let digest = sha256_digest(b"recorded");
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let first = || {
+            // It is recorded after this one was told what is held, and before the other one is.
+            drop(blobs.put(b"recorded").unwrap());
+            scope.spawn(|| {
+                let second = || {
+                    begun.send(()).unwrap();
+                    HashSet::from([digest.clone()])
+                };
+                assert_eq!(blobs.sweep(second).unwrap(), (0, 0));
+            });
+            assert!(has_begun.recv_timeout(std::time::Duration::from_millis(50)).is_err());
+            HashSet::new()
+        };
+        assert_eq!(blobs.sweep(first).unwrap(), (0, 0));
+    });
+    assert!(blobs.open(&digest).unwrap().is_some());
+}
+
+#[test]
 fn a_folder_is_used_when_it_is_on_the_disk_and_by_nobody_before() {
     let shards = Shards::default();
     let shard = Path::new("blobs/sha256/ab");

@@ -70,7 +70,9 @@ impl<C: Future, D: FnMut() + Unpin> Future for Turns<'_, C, D> {
         }
         for _ in 0..this.turns_max {
             this.own.is_running.store(true, Ordering::SeqCst);
-            this.own.is_woken.store(false, Ordering::SeqCst);
+            // Not a store: whoever wakes between two polls and finds the connection running has noted what it woke
+            // for before it set this, and reading that here makes it seen by the poll.
+            this.own.is_woken.swap(false, Ordering::SeqCst);
             let polled = this.connection.as_mut().poll(&mut Context::from_waker(&this.waker));
             this.own.is_running.store(false, Ordering::SeqCst);
             if polled.is_ready() {

@@ -7,6 +7,10 @@ use crate::parse::{Problem, invalid_principal};
 /// The names, one a line; lines with `#` say where they are from.
 const LIST: &str = include_str!("service_principals.txt");
 
+/// Names of services that AWS refuses although they look like others (hashicorp/terraform #35086).
+const REFUSED: &[&str] = &["tagging.amazonaws.com"];
+/// The most names, divided by dots, that a service has before `.amazonaws.com`, its region counted.
+const LABELS_MAX: usize = 3;
 /// How many changes of a letter a name may be away from the one that is meant.
 const CHANGES_MAX: usize = 3;
 /// The longest name that is compared, in bytes.
@@ -84,12 +88,36 @@ fn changes(left: &str, right: &str) -> usize {
     last.last().copied().unwrap_or_default()
 }
 
-/// The services that a policy names and that aren't known, in IAM's words, with the one that may be meant.
+/// Whether a name that isn't known may be that of a service nevertheless, a new one: it is of the shape of them, and no
+/// known one is near.
+fn may_be_new(name: &str) -> bool {
+    let labels = name.strip_suffix(".cn").unwrap_or(name).strip_suffix(".amazonaws.com");
+    let is_label = |label: &str| {
+        let is_inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty() && label.bytes().all(is_inside) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    labels.is_some_and(|labels| labels.split('.').count() <= LABELS_MAX && labels.split('.').all(is_label))
+        && name.len() <= NAME_BYTES_MAX
+        && !REFUSED.contains(&name)
+        && nearest(name).is_none()
+}
+
+/// The services that a policy names and that aren't known, in IAM's words, with the one that may be meant. Some of them
+/// [may be new](refused).
 pub fn unknown(policy: &Policy) -> Vec<Problem> {
+    problems(policy, |_| true)
+}
+
+/// Those of the [`unknown`] services that are none: misspelt, or not of a service's shape. The others may be new.
+pub fn refused(policy: &Policy) -> Vec<Problem> {
+    problems(policy, |name| !may_be_new(name))
+}
+
+fn problems(policy: &Policy, is_meant: impl Fn(&str) -> bool) -> Vec<Problem> {
     let clauses = policy.statements.iter().filter_map(|statement| statement.principal.as_ref());
     let services = clauses.flat_map(|clause| &clause.principals).filter_map(|principal| {
         let PrincipalPattern::Service(name) = &principal.value else { return None };
-        (!is_known(name)).then_some((name, principal.span))
+        (!is_known(name) && is_meant(name)).then_some((name, principal.span))
     });
     let problem = |(name, span): (&String, _)| {
         let detail = match nearest(name) {
@@ -120,6 +148,8 @@ mod tests {
         for name in [
             "ecs-tasks.amazonaws.com",
             "pods.eks.amazonaws.com",
+            "batchoperations.s3.amazonaws.com",
+            "export.rds.amazonaws.com",
             "codedeploy.us-gov-west-1.amazonaws.com",
             "ec2.amazonaws.com.cn",
             "codedeploy.cn-north-1.amazonaws.com.cn",
@@ -139,6 +169,32 @@ mod tests {
             "",
         ] {
             assert!(!is_known(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_near_no_other_may_be_that_of_a_new_service() {
+        for name in [
+            "something-quite-new.amazonaws.com",
+            "something-quite-new.eu-west-1.amazonaws.com",
+            "part.something-quite-new.amazonaws.com.cn",
+        ] {
+            assert!(may_be_new(name), "{name}");
+        }
+        for name in [
+            "ecs-task.amazonaws.com",
+            "tagging.amazonaws.com",
+            "Something-Quite-New.amazonaws.com",
+            "something-quite-new.example.com",
+            "something-quite-new.amazonaws.com.",
+            "something..quite.amazonaws.com",
+            "something-quite-new",
+            ".amazonaws.com",
+            "amazonaws.com",
+            "a.quite.long.one.amazonaws.com",
+            "",
+        ] {
+            assert!(!may_be_new(name), "{name}");
         }
     }
 

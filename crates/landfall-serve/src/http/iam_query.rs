@@ -170,6 +170,15 @@ impl IamCall<'_> {
 
     /// Logs why a call that was allowed came to nothing, when AWS's sentence doesn't say it.
     fn log_refusal<C>(&self, operation: &str, permit: &Permit<C>, error: &AwsError, finding: Finding) {
+        self.log(operation, permit, Verdict::refused(error), finding);
+    }
+
+    /// Logs what is to be said of a call that was done.
+    fn log_warning<C>(&self, operation: &str, permit: &Permit<C>, finding: Finding) {
+        self.log(operation, permit, Verdict::Allowed, finding);
+    }
+
+    fn log<C>(&self, operation: &str, permit: &Permit<C>, verdict: Verdict, finding: Finding) {
         let entry = Entry {
             request_id: self.query.api.request_id.to_owned(),
             service: "iam",
@@ -177,7 +186,7 @@ impl IamCall<'_> {
             caller: self.identified.caller.arn(),
             action: Some(format!("iam:{operation}")),
             resource: Some(permit.resource().to_owned()),
-            verdict: Verdict::refused(error),
+            verdict,
             decision: None,
             finding: Some(finding),
             claims: None,

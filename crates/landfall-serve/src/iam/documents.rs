@@ -4,7 +4,7 @@ use landfall_policy::ast::{Policy, Version};
 use landfall_policy::matching::principal_name;
 use landfall_policy::parse::{LEGACY_PARSING, Problem, invalid_principal};
 use landfall_policy::{PolicyKind, parse, service_principals, write_time};
-use landfall_types::{AccountId, Node, SourceId, Span, Tree};
+use landfall_types::{AccountId, Finding, Node, SourceId, Span, Tree};
 use landfall_wire::error::AwsError;
 
 use super::error;
@@ -100,7 +100,7 @@ impl DocumentInput {
             }
             // A file may be newer than the list of services that are known here: whoever reads it warns.
             if self.way == Way::Stored && kind == PolicyKind::Trust {
-                problems.extend(service_principals::unknown(&policy));
+                problems.extend(service_principals::refused(&policy));
             }
             if self.way == Way::Stored && kind == PolicyKind::Identity {
                 problems.extend(order_problem(&self.tree));
@@ -111,6 +111,17 @@ impl DocumentInput {
         }
         let is_from_file = self.way == Way::File;
         Ok(Document { is_from_file, ..Document::new(self.text, kind, self.unknown, policy) })
+    }
+
+    /// The services that a trust policy names and that aren't known, as warnings: they may be new.
+    pub fn unknown_services(&self) -> Vec<Finding> {
+        let (policy, _) = parse::policy(&self.tree, PolicyKind::Trust);
+        let unknown = service_principals::unknown(&policy).into_iter().take(PROBLEMS_TOLD);
+        let warning = |problem: Problem| {
+            let label = problem.detail.clone().unwrap_or_else(|| "this service isn't known".to_owned());
+            Finding::warning("unknown-service", problem.message.clone()).at(problem.span, label)
+        };
+        unknown.map(warning).collect()
     }
 
     /// The place of the document.

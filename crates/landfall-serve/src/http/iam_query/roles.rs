@@ -49,6 +49,7 @@ fn create(call: &IamCall<'_>) -> Answer {
         let _: Permit<calls::TagRole> = call.permit(arn, request_tag_keys(&given))?;
     }
     let trust = call.document("AssumeRolePolicyDocument", &format!("trust policy of {name}"))?;
+    let unknown = trust.unknown_services();
     let input = iam::CreateRole {
         description: call.optional("Description"),
         max_session_seconds: call.query.number("MaxSessionDuration")?,
@@ -61,6 +62,7 @@ fn create(call: &IamCall<'_>) -> Answer {
         name,
     };
     let role = iam::create_role(call.world(), &permit, input)?;
+    unknown.into_iter().for_each(|finding| call.log_warning("CreateRole", &permit, finding));
     Ok(Some(Element::structure([("Role", Some(role_element(call, &role, Depth::Made)))])))
 }
 
@@ -99,7 +101,10 @@ fn update_trust(call: &IamCall<'_>) -> Answer {
     let name = call.required("RoleName")?;
     let permit = call.permit_on::<Role, _>(&name, Keys::new())?;
     let trust = call.document("PolicyDocument", &format!("trust policy of {name}"))?;
-    roles::update_trust(call.world(), &permit, &name, trust).map(|()| None)
+    let unknown = trust.unknown_services();
+    roles::update_trust(call.world(), &permit, &name, trust)?;
+    unknown.into_iter().for_each(|finding| call.log_warning("UpdateAssumeRolePolicy", &permit, finding));
+    Ok(None)
 }
 
 fn delete(call: &IamCall<'_>) -> Answer {

@@ -6,19 +6,20 @@
 use serde_json::{Map, Number, Value};
 
 use crate::error::AwsError;
+use crate::json::VALUES_MAX;
 
 /// How deep values may nest, in levels.
 const DEPTH_MAX: usize = 64;
 /// The tag of a moment in seconds since 1970.
 const EPOCH: u64 = 1;
 
-/// Reads one value. Moments become their seconds; what JSON has no word for (byte strings, keys that are no text) is
-/// refused.
+/// Reads one value, of at most [`VALUES_MAX`] values as in JSON. Moments become their seconds; what JSON has no word for
+/// (byte strings, keys that are no text) is refused.
 ///
 /// # Errors
-/// `SerializationException`: cut short, nested too deep, or none of these.
+/// `SerializationException`: cut short, nested too deep, too many values, or none of these.
 pub fn decode(bytes: &[u8]) -> Result<Value, AwsError> {
-    let mut reader = Reader { rest: bytes };
+    let mut reader = Reader { rest: bytes, values_left: VALUES_MAX };
     let value = reader.value(DEPTH_MAX)?;
     if reader.rest.is_empty() { Ok(value) } else { Err(wrong("something follows the value")) }
 }
@@ -36,6 +37,7 @@ fn wrong(what: &str) -> AwsError {
 
 struct Reader<'b> {
     rest: &'b [u8],
+    values_left: usize,
 }
 
 /// The head of an item: its major type, the five bits beside it, and its argument where it has one.
@@ -70,6 +72,8 @@ impl<'b> Reader<'b> {
 
     fn value(&mut self, depth_left: usize) -> Result<Value, AwsError> {
         let depth_left = depth_left.checked_sub(1).ok_or_else(|| wrong("it is nested too deep"))?;
+        let left = self.values_left.checked_sub(1);
+        self.values_left = left.ok_or_else(|| wrong(&format!("it has more than {VALUES_MAX} values")))?;
         let head = self.head()?;
         match head.major {
             0 => Ok(Value::from(head.argument)),
@@ -235,6 +239,20 @@ mod tests {
 
     fn bytes(hex: &str) -> Vec<u8> {
         (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_body_has_only_so_many_values() {
+        let list = |count: usize| {
+            let mut list = vec![0x9f];
+            list.resize(count, 0);
+            list.push(BREAK);
+            list
+        };
+        assert!(decode(&list(VALUES_MAX)).is_ok());
+        assert!(decode(&list(VALUES_MAX + 1)).unwrap_err().message.contains("more than 100000 values"));
+        let members = [&[0xbf][..], &[0x61, b'a', 0].repeat(VALUES_MAX), &[BREAK]].concat();
+        assert!(decode(&members).is_err());
     }
 
     /// Rows of RFC 8949's appendix A.

@@ -274,6 +274,8 @@ async fn finish<C>(
         world.blobs.open_uploads.put_back(id, upload, world.clock.wall());
         return Err(error);
     }
+    // Its leases stay until its content is stored and has its record.
+    let uploading = world.store.leases.uploading(&found.registry.path_of(&found.name));
     world.blobs.open_uploads.forget(id);
     world.store.forget_layer_parts(&found.registry, id).map_err(disk)?;
     let mismatch = || {
@@ -283,6 +285,7 @@ async fn finish<C>(
     let (world, digests) = (Arc::clone(world), digests.to_vec());
     let (registry, name, made_at) = (found.registry.clone(), found.name.clone(), found.repository.created_at);
     let finishing = tokio::spawn(async move {
+        let _uploading = uploading;
         let stored = upload.finish_as_one_of(&world.blobs, &digests).await.map_err(|error| match error {
             UploadError::DigestMismatch { .. } => mismatch(),
             UploadError::Io(_) => internal(Protocol::Json11),

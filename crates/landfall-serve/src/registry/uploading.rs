@@ -184,6 +184,8 @@ pub(super) async fn finish(
                 appended => appended.map(|appended| appended.upload),
             },
         };
+        // Its leases stay until its content is stored and has its record.
+        let _uploading = world.store.leases.uploading(&repository.registry.path_of(&repository.name));
         world.blobs.open_uploads.forget(&key);
         let upload = upload?;
         if let Some(message) = without_parts.filter(|_| upload.length() == 0) {

@@ -224,6 +224,10 @@ async fn an_upload_outlives_its_process_and_what_is_left_of_others_goes() {
     for name in ["b", "put-1", "c.owner"] {
         std::fs::write(dir.path().join("uploads").join(name), "x").unwrap();
     }
+    // An earlier version's, which didn't say when the repository was made.
+    for (name, text) in [("d", "x"), ("d.owner", "1/r/a me")] {
+        std::fs::write(dir.path().join("uploads").join(name), text).unwrap();
+    }
     let blobs = open();
     assert_eq!(scratch_files(&dir), 2);
     assert_eq!(blobs.open_uploads.length("a", &me()), Some(60_000));

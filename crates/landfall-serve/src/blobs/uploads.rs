@@ -33,6 +33,13 @@ impl Owner {
     fn repository(&self) -> &str {
         self.0.split(['@', ' ']).next().unwrap_or_default()
     }
+
+    /// Reads what an earlier process wrote; none when a version did that which didn't say which repository of the name
+    /// is meant. Nobody could go on with such an upload.
+    fn read(text: String) -> Option<Self> {
+        let is_whole = text.split(' ').next().is_some_and(|repository| repository.contains('@'));
+        is_whole.then_some(Self(text))
+    }
 }
 
 /// Open uploads by id. One request at a time has an upload; the others are told that it is busy.
@@ -113,11 +120,10 @@ impl Uploads {
         let scratch = Scratch { path: path.to_owned(), is_durable: true, leave: Arc::clone(leave) };
         let file = scratch.owner_file();
         let is_short = std::fs::metadata(&file).is_ok_and(|file| file.len() <= OWNER_BYTES_MAX);
-        let owner = is_short.then(|| std::fs::read_to_string(&file).ok()).flatten();
+        let owner = is_short.then(|| std::fs::read_to_string(&file).ok()).flatten().and_then(Owner::read);
         let id = path.file_name().and_then(|name| name.to_str());
         let (Some(owner), Some(id), Ok(content)) = (owner, id, std::fs::metadata(path)) else { return false };
-        let slot =
-            Slot { owner: Owner(owner), seen_at: now, length: content.len(), held: Held::Left(scratch) };
+        let slot = Slot { owner, seen_at: now, length: content.len(), held: Held::Left(scratch) };
         self.slots().insert(id.to_owned(), slot);
         true
     }

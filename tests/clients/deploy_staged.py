@@ -159,7 +159,7 @@ containerDefinitions:
     image: nginx:1.29
     memory: 64
     command: []
-    environment: [{name: VERSION, value: 1.10}]
+    environment: [{name: VERSION, value: "1.10"}]
 """
 
 
@@ -177,6 +177,9 @@ def _(bench):
     command = [bench.landfall, "rehearse", "--repo", "acme/web", "--infra", place / "infra", place]
     said = bench.run(*command, env=environment, cwd=place)
     contains(said.stdout, ["Ignoring property 'taskDefinitionArn'", "Ignoring property 'registeredBy'", "drops what is empty, without a word: containerDefinitions[0].command", ":task-definition/yaml:1"])
+    (place / "task.yaml").write_text(TASK.replace('"1.10"', "1.10"))
+    said = bench.run(*command, env=environment, cwd=place, expect=1)
+    contains(said.stdout, ["SerializationException: DECIMAL_VALUE can not be converted to a String"])
     (place / "task.yaml").write_text(TASK + "containerDefinitions: [\n")
     said = bench.run(*command, env=environment, cwd=place, expect=1)
     contains(said.stdout + said.stderr, ["task.yaml:"])

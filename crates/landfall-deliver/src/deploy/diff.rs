@@ -132,31 +132,22 @@ pub fn redacted(path: &str, value: &Value, values: Values) -> Value {
 }
 
 /// Whether a text or a number isn't shown: by what it is called, or by what it looks like. What only names a secret
-/// somewhere else is shown.
+/// somewhere else is shown. Names may have dots, so that a path may be read in more than one way: one that hides it is
+/// enough.
 fn is_hidden(path: &str, value: &Value, values: Values) -> bool {
     if matches!(value, Value::Object(_) | Value::Array(_) | Value::Null | Value::Bool(_)) {
         return false;
     }
-    let mut parts = path.rsplitn(2, '.');
-    let (name, of) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let list = NAMED_BY_USERS.iter().find(|list| {
-        let of = of.strip_suffix(**list);
-        of.is_some_and(|before| before.is_empty() || before.ends_with('.'))
-            || path.contains(&format!("{list}."))
+    // Whole parts of it only: a container may be called `fetch-secrets`.
+    let mut named = path.match_indices('.').filter_map(|(dot, _)| {
+        let list = path.get(..dot)?.rsplit('.').next()?;
+        NAMED_BY_USERS.contains(&list).then(|| (list, path.get(dot + 1..).unwrap_or_default()))
     });
-    match list {
-        Some(&"secrets" | &"secretOptions") => false,
-        Some(&"environment") => {
-            values == Values::Hidden || is_secret_name(after(path, "environment.")) || is_secret_value(value)
-        }
-        Some(list) => is_secret_name(after(path, &format!("{list}."))) || is_secret_value(value),
-        None => is_secret_value(value) && !name.ends_with("Arn"),
-    }
-}
-
-/// What follows a part of a path; names may have dots.
-fn after<'p>(path: &'p str, part: &str) -> &'p str {
-    path.split_once(part).map_or(path, |(_, name)| name)
+    let is_of_list = named.clone().next().is_some();
+    let is_secret = |(list, name): (&str, &str)| {
+        list == "environment" && values == Values::Hidden || is_secret_name(name)
+    };
+    named.any(is_secret) || is_secret_value(value) && (is_of_list || !path.ends_with("Arn"))
 }
 
 /// A list whose items have names, as a map by these names. Of variables the same name may stand there again; elsewhere
@@ -275,11 +266,10 @@ const SECRET_WORDS: &[&str] = &[
     "ACCESSKEY",
     "AUTHORIZATION",
 ];
-/// Lists and maps whose names are the author's own, or a log or volume driver's.
+/// Lists and maps whose names are the author's own, or a log or volume driver's. Those of secrets have only names of
+/// secrets, and are shown.
 const NAMED_BY_USERS: &[&str] = &[
     "environment",
-    "secrets",
-    "secretOptions",
     "options",
     "dockerLabels",
     "driverOpts",
@@ -324,6 +314,27 @@ mod tests {
                 assert!(text.contains(shown), "{shown}: {text}");
             }
             assert_eq!(text.contains("debug"), values == Values::Shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_name_of_a_container_or_a_label_shows_a_secret() {
+        for name in ["fetch-secrets", "secrets", "secretOptions", "environment", "tags", "web-environment"] {
+            let new = task(json!({
+                "name": name,
+                "command": ["serve", "--token=hunter2"],
+                "environment": [{ "name": "A_TOKEN", "value": "hunter2" }, { "name": "LOG", "value": "debug" }],
+                "logConfiguration": { "logDriver": "splunk", "options": { "splunk-token": "hunter2" } },
+                "dockerLabels": { "api-key": "hunter2", "com.acme.secrets.api-key": "hunter2" },
+                "secrets": [{ "name": "DB", "valueFrom": "arn:aws:ssm:r:1:parameter/db" }],
+            }));
+            for values in [Values::Shown, Values::Hidden] {
+                let text = format!("{:?}", between(&task(json!({ "name": name })), &new, values));
+                assert!(!text.contains("hunter2"), "{text}");
+                // Rather too much is hidden where a container is called like a list.
+                assert!(text.contains("parameter/db") || ["environment", "tags"].contains(&name), "{text}");
+                assert_eq!(text.contains("debug"), values == Values::Shown, "{text}");
+            }
         }
     }
 

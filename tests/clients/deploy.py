@@ -132,21 +132,24 @@ def _(bench):
     contains(told, ["+ web.environment.VERSION  1.10", "- web.environment.LOG      info", "✓ filed  filed:2 is stable"])
 
 
-@check("what ECS drops of a file is named, and makes no revision each time")
+@check("what is the author's own in a file makes no revision each time, and what may be newer is registered and named")
 def _(bench):
     client = served(bench, "extra")
     place = bench.folder("extra")
     (place / "task.yaml").write_text(
-        "x-common: &common [{containerPort: 80}]\nfamily: extra\nowner: web\ncontainerDefinitions:\n"
+        "x-common: &common [{containerPort: 80}]\nfamily: extra\ncontainerDefinitions:\n"
         "  - {name: web, image: nginx:1.29, memory: 64, portMappings: *common}\n"
     )
     flags = ["--service", "extra", "--task-definition", place / "task.yaml"]
     told = deploy(bench, *flags)
-    contains(told, ["ECS knows no `owner` in the task definition, and drops it", "registered extra:2"])
+    contains(told, ["registered extra:2"])
     same(told.count("`x-common`"), 1)
     lacks(deploy(bench, *flags), ["registered"])
     contains(deploy(bench, *flags, "--force"), ["runs extra:2; nothing changes in it"])
     same(revision(client, "extra"), 2)
+    with (place / "task.yaml").open("a") as file:
+        file.write("owner: web\n")
+    contains(deploy(bench, *flags), ["ECS knows no `owner` in the task definition, and drops it", "registered extra:3"])
 
 
 @check("what ECS refuses in a file is told with its place")

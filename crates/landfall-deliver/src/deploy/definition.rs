@@ -12,6 +12,8 @@ pub type Object = Map<String, Value>;
 pub struct Definition {
     body: Object,
     is_read: bool,
+    /// Members that were set by name, by their container where they are one's: these are meant.
+    set: Vec<(Option<String>, String)>,
 }
 
 /// A task definition that was read, and what was left out of it.
@@ -49,7 +51,7 @@ impl Definition {
         let unknown = members::unknown(&body);
         // By custom these are for whoever writes: where YAML's anchors stand.
         body.retain(|name, _| !name.starts_with("x-"));
-        let definition = Self { body, is_read: true };
+        let definition = Self { body, is_read: true, set: Vec::new() };
         // What is missing is often there by another name.
         let misspelt = |why| unknown.iter().find(|one| one.meant.is_some()).map_or(why, ToString::to_string);
         definition.check().map_err(misspelt)?;
@@ -73,7 +75,8 @@ impl Definition {
     /// One that is registered and that couldn't be read: no more than its name is known.
     pub fn unread(name: &str) -> Self {
         let family = short(name).split(':').next().unwrap_or_default();
-        Self { body: Object::from_iter([("family".to_owned(), Value::from(family))]), is_read: false }
+        let body = Object::from_iter([("family".to_owned(), Value::from(family))]);
+        Self { body, is_read: false, set: Vec::new() }
     }
 
     /// Whether more than its name is known.
@@ -104,13 +107,20 @@ impl Definition {
         }
     }
 
-    /// The same as ECS would keep it, as far as a registered one shows that: members that ECS doesn't know are dropped by
-    /// it, and are no difference. One that is newer than this program is known to ECS, and then the registered one has it.
+    /// The same as ECS would keep it, as far as that can be told: misspelt members, and those that are the author's own
+    /// by their name (`x-…`), are dropped by it, and are no difference. Of another unknown one nobody here can tell whether
+    /// it is newer than this program: it stays, as does one that was set by name or that the registered one has, since a
+    /// revision too many is better than a change that is never deployed.
     #[must_use]
     pub fn as_kept_by(&self, registered: &Self) -> Self {
         let mut kept = self.clone();
-        members::strip(&mut kept.body, &members::unknown(&registered.body));
+        members::strip(&mut kept.body, &members::unknown(&registered.body), &self.set);
         kept
+    }
+
+    /// Remembers that a member was set by its name.
+    pub(super) fn note_set(&mut self, container: Option<&str>, name: &str) {
+        self.set.push((container.map(str::to_owned), name.to_owned()));
     }
 
     /// Its family.

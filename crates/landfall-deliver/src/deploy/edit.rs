@@ -97,11 +97,17 @@ pub fn apply(definition: &Definition, edits: &[Edit]) -> Result<Definition, Stri
         let told = |reason: String| format!("{}: {reason}", edit.flag);
         if edit.change.is_of_task() {
             change_task(edited.body_mut(), &edit.change).map_err(told)?;
+            if let Change::Member { name, .. } = &edit.change {
+                edited.note_set(None, name);
+            }
             continue;
         }
         for name in targets(&edited, edit).map_err(told)? {
             let Some(container) = edited.container_mut(&name) else { continue };
             change_container(container, &edit.change).map_err(told)?;
+            if let Change::ContainerMember { name: member, .. } = &edit.change {
+                edited.note_set(Some(&name), member);
+            }
         }
     }
     Ok(edited)

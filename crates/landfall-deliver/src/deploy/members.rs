@@ -40,13 +40,19 @@ pub fn unknown(body: &Object) -> Vec<Unknown> {
     found
 }
 
-/// Takes away the members that ECS doesn't know, but those that are to be kept.
-pub(super) fn strip(body: &mut Object, kept: &[Unknown]) {
-    strip_in(body, known(), "the task definition", kept);
+/// Takes away the members that ECS surely drops: what is misspelt, and what is the author's own by its name. Those that
+/// are to be kept stay, and those that were set by name, of a container or of the task definition.
+pub(super) fn strip(body: &mut Object, kept: &[Unknown], set: &[(Option<String>, String)]) {
+    let set = set.iter().filter_map(|(container, name)| unknown_member(container.as_deref(), name));
+    let kept: Vec<Unknown> = kept.iter().cloned().chain(set).collect();
+    strip_in(body, known(), "the task definition", &kept);
 }
 
 fn strip_in(object: &mut Object, known: &Value, of: &str, kept: &[Unknown]) {
-    object.retain(|name, _| judge(name, known, of).is_none_or(|unknown| kept.contains(&unknown)));
+    let is_dropped = |unknown: &Unknown| {
+        (unknown.meant.is_some() || unknown.name.starts_with("x-")) && !kept.contains(unknown)
+    };
+    object.retain(|name, _| !judge(name, known, of).is_some_and(|unknown| is_dropped(&unknown)));
     for (name, value) in object.iter_mut() {
         let Some(known) = known.get(name).filter(|known| known.is_object()) else { continue };
         let items = match value {

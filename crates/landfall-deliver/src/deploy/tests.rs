@@ -129,15 +129,29 @@ fn what_ecs_fills_in_is_no_difference() {
 }
 
 #[test]
-fn what_ecs_drops_is_no_difference_and_what_it_keeps_is() {
+fn what_ecs_surely_drops_is_no_difference_and_what_it_may_keep_is() {
     let read = |value| Definition::from_document(value).unwrap().definition;
     let wanted = read(json!({
-        "family": "web", "x-common": {}, "owner": "web", "containerDefinitions": [{ "name": "web", "team": "a" }],
+        "family": "web", "x-common": {}, "owner": "web", "executionRole": "misspelt",
+        "containerDefinitions": [{ "name": "web", "portMapping": [], "x-team": "a" }],
     }));
-    let dropped = read(json!({ "family": "web", "containerDefinitions": [{ "name": "web" }] }));
+    let dropped = read(json!({ "family": "web", "owner": "web", "containerDefinitions": [{ "name": "web" }] }));
+    let without = read(json!({ "family": "web", "containerDefinitions": [{ "name": "web" }] }));
     let kept = read(json!({ "family": "web", "owner": "x", "containerDefinitions": [{ "name": "web" }] }));
     assert_eq!(wanted.as_kept_by(&dropped).normalised(), dropped.normalised());
     assert_eq!(wanted.as_kept_by(&kept).body()["owner"], "web");
+    // It may be newer than this program.
+    assert_ne!(wanted.as_kept_by(&without).normalised(), without.normalised());
+    for change in [
+        Change::ContainerMember { name: "newMember".to_owned(), value: json!(5) },
+        Change::ContainerMember { name: "portMapping".to_owned(), value: json!(5) },
+        Change::Member { name: "x-new".to_owned(), value: json!(5) },
+    ] {
+        let edit = Edit { flag: "--set", containers: Vec::new(), change };
+        let set = apply(&without, &[edit]).unwrap();
+        assert_ne!(set.as_kept_by(&without).normalised(), without.normalised(), "{set:?}");
+        assert_eq!(diff::between(&without, &set.as_kept_by(&without), Values::Shown).len(), 1, "{set:?}");
+    }
     // It is sent all the same, since it may be newer than this program; what is written for people isn't.
     assert_eq!((wanted.body().get("x-common"), &wanted.body()["owner"]), (None, &json!("web")));
 }

@@ -268,15 +268,8 @@ const SECRET_WORDS: &[&str] = &[
 ];
 /// Lists and maps whose names are the author's own, or a log or volume driver's. Those of secrets have only names of
 /// secrets, and are shown.
-const NAMED_BY_USERS: &[&str] = &[
-    "environment",
-    "options",
-    "dockerLabels",
-    "driverOpts",
-    "labels",
-    "properties",
-    "tags",
-];
+const NAMED_BY_USERS: &[&str] =
+    &["environment", "options", "dockerLabels", "driverOpts", "labels", "properties", "tags"];
 
 #[cfg(test)]
 mod tests {

@@ -135,7 +135,8 @@ fn what_ecs_surely_drops_is_no_difference_and_what_it_may_keep_is() {
         "family": "web", "x-common": {}, "owner": "web", "executionRole": "misspelt",
         "containerDefinitions": [{ "name": "web", "portMapping": [], "x-team": "a" }],
     }));
-    let dropped = read(json!({ "family": "web", "owner": "web", "containerDefinitions": [{ "name": "web" }] }));
+    let dropped =
+        read(json!({ "family": "web", "owner": "web", "containerDefinitions": [{ "name": "web" }] }));
     let without = read(json!({ "family": "web", "containerDefinitions": [{ "name": "web" }] }));
     let kept = read(json!({ "family": "web", "owner": "x", "containerDefinitions": [{ "name": "web" }] }));
     assert_eq!(wanted.as_kept_by(&dropped).normalised(), dropped.normalised());

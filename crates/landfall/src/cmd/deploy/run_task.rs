@@ -229,15 +229,29 @@ impl Run<'_> {
                 .help("--stop stops it then; `aws ecs stop-task` does it now");
         }
         let cluster = &self.args.place.cluster;
+        let (mut told, mut failed) = (Vec::new(), Vec::new());
+        // One that can't be stopped doesn't keep the others running.
         for task in left {
             screen.progress.begins(format!("stopping task {task}"));
             let stopped = run_task::stop(self.caller, cluster, task, "landfall deploy run-task --stop").await;
             screen.progress.answered();
-            if let Err(error) = stopped {
-                return denied::failure(error, &format!("{why}; stopping the task, which goes on: {task}"));
+            match stopped {
+                Ok(()) => told.push(task.clone()),
+                Err(error) => failed.push(denied::failure(
+                    error,
+                    &format!("{why}; stopping the task, which goes on: {task}"),
+                )),
             }
         }
-        show::stopped_watching(left, &format!("{why}; the task was told to stop"))
+        let mut failed = failed.into_iter();
+        let Some(mut first) = failed.next() else {
+            return show::stopped_watching(left, &format!("{why}; the task was told to stop"));
+        };
+        first.details.extend(failed.map(|other| other.message));
+        if !told.is_empty() {
+            first.details.push(show::stopped_watching(&told, "told to stop").message);
+        }
+        first
     }
 }
 

@@ -732,7 +732,7 @@ fn check_action(action: &str, resource: &str) -> Result<(), Failure> {
         .help(formats.join(", ")))
 }
 
-/// The policy of the repository that a call is made on, where it has one.
+/// Shows an answer to a person: what it is about, the answer, and what decided it.
 fn show(explained: &Explained, sources: &SourceMap) {
     if let Some(about) = &explained.about {
         ui::line(ui::styled(ui::BOLD, about));

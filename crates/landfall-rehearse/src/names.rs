@@ -20,6 +20,10 @@ pub(crate) fn of_refusal(world: &World, record: &Record, finding: Finding) -> Fi
     if !matches!(finding.rule, "action-not-allowed" | "resource-not-allowed" | "condition-not-met") {
         return finding;
     }
+    // What a call makes isn't there before it: then the policy is all that refuses.
+    if record.action.as_deref().is_some_and(makes) {
+        return finding;
+    }
     let Some((what, near)) = record.resource.as_deref().and_then(|arn| absent(world, arn)) else {
         return finding;
     };
@@ -29,6 +33,12 @@ pub(crate) fn of_refusal(world: &World, record: &Record, finding: Finding) -> Fi
         "there is no {what} here{}; a policy that allows more doesn't help",
         meant(near.as_deref())
     ))
+}
+
+/// Whether an action makes what it is called on.
+fn makes(action: &str) -> bool {
+    let name = action.split_once(':').map_or(action, |(_, name)| name);
+    ["Create", "Register"].iter().any(|verb| name.starts_with(verb))
 }
 
 /// What an ARN names, where that isn't there, and the nearest name that is.
@@ -44,6 +54,10 @@ fn absent(world: &World, arn: &str) -> Option<(String, Option<String>)> {
         ("iam", "role") => {
             let (account, name) = (arn.account_id()?, arn.resource.rsplit('/').next()?);
             let roles = world.store.roles(account);
+            // Of another account nobody here knows what it has.
+            if roles.is_empty() && account != world.settings.default_account {
+                return None;
+            }
             let names: Vec<&str> = roles.iter().map(|role| role.name.as_str()).collect();
             let is_absent = !names.contains(&name) && !name.contains(['*', '?']);
             is_absent.then(|| (format!("role `{name}`"), nearest(name, &names)))

@@ -21,6 +21,7 @@ mod turns;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody, to_bytes};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -29,13 +30,14 @@ use landfall_wire::error::{AwsError, Protocol, Reply, render};
 use landfall_wire::hash::sha256_hex;
 use landfall_wire::oci::{RangeRequest, parse_range};
 use landfall_wire::sigv4::SignedRequest;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::authn;
 use crate::connection::Connection;
 use crate::door::Passed;
 use crate::ecs::runner::agent::{self as ecs_agent, Asker};
 use crate::log::FailedCall;
-use crate::world::{RootKey, World};
+use crate::world::{LARGE_CALLS_MAX, RootKey, World};
 use crate::{control, ecr, eks, registry};
 
 /// Largest body of a signed API call, in bytes.
@@ -43,6 +45,13 @@ const API_BODY_BYTES_MAX: usize = 1 << 20;
 /// Largest body of an unsigned one, in bytes: an exchange with the longest token and session policy, every
 /// character of them percent-encoded.
 const UNSIGNED_BODY_BYTES_MAX: usize = 128 << 10;
+
+/// How long a call with a large body waits for its turn.
+const TURN_WAIT: Duration = Duration::from_secs(60);
+/// How long a large body may take beside the time for its bytes.
+const LARGE_BODY_TIME: Duration = Duration::from_secs(30);
+/// How fast a large body has to come at least.
+const LARGE_BODY_BYTES_PER_SECOND: u64 = 256 << 10;
 
 /// Answers one request.
 pub async fn handle(
@@ -178,12 +187,12 @@ async fn aws(
     } else {
         UNSIGNED_BODY_BYTES_MAX
     };
-    // Held until the answer is there, and by nobody whose key isn't known.
-    let _turn = match limit > API_BODY_BYTES_MAX && is_larger(&body, API_BODY_BYTES_MAX) {
-        true => world.large_calls.acquire().await.ok(),
-        false => None,
+    // The turn is held until the answer is there.
+    let (read, _turn) = match read_in_turn(world, body, limit).await {
+        Ok(read) => read,
+        Err(error) => return refuse(&error),
     };
-    let Some(body) = read_body(body, limit).await else { return refuse(&not_read(limit, is_signed)) };
+    let Some(body) = read else { return refuse(&not_read(limit, is_signed)) };
     let is_eks = eks_rest::is_path(parts.uri.path());
     // Only a signature covers it, and one stands in a header or in the query.
     let may_be_signed = is_signed || parts.uri.query().is_some();
@@ -242,6 +251,48 @@ async fn read_body(mut body: Body, bytes_max: usize) -> Option<Vec<u8>> {
         read.extend_from_slice(&piece);
     }
     Some(read)
+}
+
+/// Reads a body, a large one when it is its turn, which nobody has whose key isn't known. Whether the key is the caller's
+/// own shows only at the end of the body: nobody keeps others waiting by sending it slowly.
+async fn read_in_turn(
+    world: &World,
+    body: Body,
+    limit: usize,
+) -> Result<(Option<Vec<u8>>, Option<SemaphorePermit<'_>>), AwsError> {
+    if limit <= API_BODY_BYTES_MAX || !is_larger(&body, API_BODY_BYTES_MAX) {
+        return Ok((read_body(body, limit).await, None));
+    }
+    let turn = turn(&world.large_calls, TURN_WAIT).await?;
+    let read = read_within(large_body_time(&body, limit), body, limit).await?;
+    Ok((read, Some(turn)))
+}
+
+/// How long a large body may take, in which others wait for their turn.
+fn large_body_time(body: &Body, bytes_max: usize) -> Duration {
+    let bytes = body.size_hint().upper().map_or(bytes_max as u64, |most| most.min(bytes_max as u64));
+    LARGE_BODY_TIME + Duration::from_secs(bytes / LARGE_BODY_BYTES_PER_SECOND)
+}
+
+/// Waits for leave to have a large body in memory. The SDKs try again when none came.
+async fn turn(turns: &Semaphore, wait: Duration) -> Result<SemaphorePermit<'_>, AwsError> {
+    let turn = tokio::time::timeout(wait, turns.acquire()).await;
+    turn.ok().and_then(Result::ok).ok_or_else(|| {
+        let seconds = wait.as_secs();
+        let message = format!(
+            "{LARGE_CALLS_MAX} calls with a large body are under way, and there was no turn within {seconds} s: try again"
+        );
+        AwsError::new("ServiceUnavailable", 503, message)
+    })
+}
+
+/// Reads a large body, unless it takes too long.
+async fn read_within(time: Duration, body: Body, bytes_max: usize) -> Result<Option<Vec<u8>>, AwsError> {
+    let read = tokio::time::timeout(time, read_body(body, bytes_max)).await;
+    read.map_err(|_| {
+        let message = format!("the body came too slowly: it was not there within {} s", time.as_secs());
+        AwsError::new("RequestTimeout", 408, message)
+    })
 }
 
 /// What is said of a body that was not read to its end.
@@ -580,4 +631,35 @@ pub(crate) fn reply(reply: Reply) -> Response<Body> {
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    struct Never;
+
+    impl futures_core::Stream for Never {
+        type Item = std::io::Result<bytes::Bytes>;
+
+        fn poll_next(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Self::Item>> {
+            std::task::Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_without_end_for_a_large_body() {
+        let slow = read_within(Duration::ZERO, Body::from_stream(Never), 9).await.unwrap_err();
+        assert_eq!((&*slow.code, slow.status), ("RequestTimeout", 408));
+        let turns = Semaphore::new(1);
+        let _taken = turn(&turns, Duration::ZERO).await.unwrap();
+        let busy = turn(&turns, Duration::ZERO).await.unwrap_err();
+        assert_eq!((&*busy.code, busy.status), ("ServiceUnavailable", 503));
+        assert_eq!(large_body_time(&Body::from(vec![0; 512 << 10]), 20 << 20), Duration::from_secs(32));
+        assert_eq!(large_body_time(&Body::from_stream(Never), 20 << 20), Duration::from_secs(110));
+    }
 }

@@ -115,6 +115,8 @@ async fn begin(carried: &RollOut<'_>, screen: &mut show::Screen) -> Result<Vec<S
             let one = begin_shift(caller, part, arn, request.as_ref(), is_only, screen).await?;
             if let Started::Shifting(followed, _) = &one {
                 ids.push(followed.id.clone());
+                // At once, since the next one may be interrupted; the last line of a name counts.
+                outputs.write(&[("codedeploy-deployment-id", &ids.join(","))]);
             }
             started.push(one);
             continue;
@@ -136,9 +138,6 @@ async fn begin(carried: &RollOut<'_>, screen: &mut show::Screen) -> Result<Vec<S
                 started.push(Started::Ended(Ended::ByEcs(Box::new(outcome))));
             }
         }
-    }
-    if !ids.is_empty() {
-        outputs.write(&[("codedeploy-deployment-id", &ids.join(","))]);
     }
     Ok(started)
 }

@@ -225,21 +225,30 @@ pub async fn all(how: &Watching<'_>, begun: Vec<Begun>, tell: &mut dyn FnMut(Tol
             () = how.interrupt.asked() => break,
         }
     }
-    in_order(watched)
+    in_order(watched, how.goes_back)
 }
 
 /// How each ended, its way back after it. What has no end by now was interrupted.
-fn in_order(watched: Vec<Watched>) -> Vec<Outcome> {
+fn in_order(watched: Vec<Watched>, goes_back: bool) -> Vec<Outcome> {
     let mut outcomes: Vec<(usize, Outcome)> = Vec::new();
     for (at, mut one) in watched.into_iter().enumerate() {
         let (end, took) = one.end.take().unwrap_or((End::Interrupted, one.began.elapsed()));
         let place = one.way_back_of.unwrap_or(at);
-        let outcome = one.outcome.take().unwrap_or_else(|| one.outcome(end, took, None));
+        let outcome = one.outcome.take().unwrap_or_else(|| {
+            let mut outcome = one.outcome(end, took, None);
+            if goes_back && one.way_back_of.is_none() && wants_rollback(&outcome) {
+                outcome.stays = Some(NOT_BROUGHT_BACK.to_owned());
+            }
+            outcome
+        });
         outcomes.push((place, outcome));
     }
     outcomes.sort_by_key(|(place, _)| *place);
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
+
+/// Why a service stays with what failed, where the watching was stopped between the failure and the way back.
+const NOT_BROUGHT_BACK: &str = "stopped before the service could be brought back";
 
 /// The pause before the next look: short while something happens, longer when nothing does. Ten services are
 /// one call, so even the shortest is a twentieth of what ECS allows an account.
@@ -531,7 +540,7 @@ impl Watch<'_> {
         let (caller, cluster) = (self.how.caller, self.how.cluster);
         let service = one.begun.service.clone();
         // What is true when the watching is stopped meanwhile.
-        one.left("stopped before the service could be brought back".to_owned());
+        one.left(NOT_BROUGHT_BACK.to_owned());
         let target = match rollback::way(caller, cluster, &one.begun).await {
             Ok(Way::To(target)) => target,
             Ok(Way::Nowhere(why)) => return self.stays(one, why),

@@ -67,6 +67,8 @@ struct Slot {
     /// Held while the issuer is asked.
     asking: tokio::sync::Mutex<Refreshes>,
     found: RwLock<Option<Arc<Found>>>,
+    /// How often the issuer was asked, and what came of the last time.
+    last: RwLock<(u64, Option<Arc<Found>>)>,
 }
 
 /// How often key ids that are not known have led to a fetch.
@@ -94,6 +96,43 @@ impl Refreshes {
 impl Slot {
     fn found(&self) -> Option<Arc<Found>> {
         self.found.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn last(&self) -> (u64, Option<Arc<Found>>) {
+        self.last.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The keys that are known, when they are fresh and have the key id, else those that the issuer is asked for.
+    async fn keys<F: Future<Output = Found>>(
+        &self,
+        kid: Option<&str>,
+        now: Timestamp,
+        ask: impl FnOnce() -> F,
+    ) -> Arc<Found> {
+        let (times, _) = self.last();
+        if let Some(found) = self.found().filter(|found| found.is_usable(now, kid)) {
+            return found;
+        }
+        let mut refreshes = self.asking.lock().await;
+        // Whoever came first has asked for all who waited, also for a key id that the issuer doesn't have.
+        let before = self.found().filter(|found| found.is_fresh(now));
+        if let Some(found) = before.as_ref().filter(|found| found.is_usable(now, kid)) {
+            return Arc::clone(found);
+        }
+        let (times_now, last) = self.last();
+        if let Some(last) = last.filter(|_| times_now != times) {
+            return last;
+        }
+        if let Some(found) = before.as_ref().filter(|_| !refreshes.take(now)) {
+            return Arc::clone(found);
+        }
+        let found = Arc::new(ask().await);
+        if found.keys.is_ok() || before.is_none() {
+            *self.found.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&found));
+        }
+        *self.last.write().unwrap_or_else(PoisonError::into_inner) =
+            (times_now + 1, Some(Arc::clone(&found)));
+        found
     }
 }
 
@@ -166,22 +205,7 @@ impl Discovery {
     ) -> Option<Arc<Found>> {
         let fetcher = self.fetcher.as_ref()?;
         let slot = self.slot(issuer);
-        if let Some(found) = slot.found().filter(|found| found.is_usable(now, kid)) {
-            return Some(found);
-        }
-        let mut refreshes = slot.asking.lock().await;
-        // Whoever came first has asked for all who waited.
-        let before = slot.found().filter(|found| found.is_fresh(now));
-        if let Some(found) = &before
-            && (found.is_usable(now, kid) || !refreshes.take(now))
-        {
-            return before;
-        }
-        let found = Arc::new(ask(fetcher, issuer, wall, now).await);
-        if found.keys.is_ok() || before.is_none() {
-            *slot.found.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&found));
-        }
-        Some(found)
+        Some(slot.keys(kid, now, || ask(fetcher, issuer, wall, now)).await)
     }
 
     fn slot(&self, issuer: &Issuer) -> Arc<Slot> {
@@ -272,5 +296,26 @@ mod tests {
         assert_eq!(count(60, 360), 10);
         // After a quiet while there are a few again, and no more than that.
         assert_eq!(count(3_600, 3_620), 4);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_key_id_shares_a_fetch() {
+        let now = Timestamp::from_seconds(1_790_856_000);
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let slot = Slot::default();
+        let exchange = || {
+            slot.keys(Some("unknown"), now, || async {
+                asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                Found {
+                    at: now,
+                    keys: Jwks::parse(r#"{"keys":[]}"#).map_err(|_| Fault::NoCertificate),
+                    visits: Vec::new(),
+                }
+            })
+        };
+        assert!(exchange().await.keys.is_ok());
+        tokio::join!(exchange(), exchange(), exchange());
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 2);
     }
 }

@@ -149,7 +149,7 @@ def _(bench):
     same(revision(client, "extra"), 2)
     with (place / "task.yaml").open("a") as file:
         file.write("owner: web\n")
-    contains(deploy(bench, *flags), ["ECS knows no `owner` in the task definition, and drops it", "registered extra:3"])
+    contains(deploy(bench, *flags), ["`owner` in the task definition is not known here: it is kept", "registered extra:3"])
 
 
 @check("what ECS refuses in a file is told with its place")

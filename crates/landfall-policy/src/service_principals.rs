@@ -1,6 +1,8 @@
 //! The services of AWS that policies can name. IAM refuses a name that it doesn't know, and nobody has all that it
 //! knows: a name that isn't here may be that of a new service.
 
+use landfall_types::Finding;
+
 use crate::ast::{Policy, PrincipalPattern};
 use crate::parse::{Problem, invalid_principal};
 
@@ -106,6 +108,14 @@ fn may_be_new(name: &str) -> bool {
 /// [may be new](refused).
 pub fn unknown(policy: &Policy) -> Vec<Problem> {
     problems(policy, |_| true)
+}
+
+/// The [`unknown`] services as warnings, since one of them may be new.
+pub fn warnings(policy: &Policy) -> impl Iterator<Item = Finding> {
+    unknown(policy).into_iter().map(|problem| {
+        let label = problem.detail.unwrap_or_else(|| "this service isn't known".to_owned());
+        Finding::warning("unknown-service", problem.message).at(problem.span, label)
+    })
 }
 
 /// Those of the [`unknown`] services that are none: misspelt, or not of a service's shape. The others may be new.

@@ -151,25 +151,9 @@ fn meant(near: Option<&str>) -> String {
 
 /// The name that is most like another one, if no more than a third of its letters differ.
 fn nearest(name: &str, known: &[&str]) -> Option<String> {
-    let nearest = known.iter().min_by_key(|known| distance(name, known))?;
+    let nearest = known.iter().min_by_key(|known| strsim::levenshtein(name, known))?;
     let most = name.chars().count().max(nearest.chars().count()) / 3;
-    (distance(name, nearest) <= most.max(1)).then(|| (*nearest).to_owned())
-}
-
-/// How many letters have to be put in, taken out or changed.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (at, a) in left.chars().enumerate() {
-        let mut before = row[0];
-        row[0] = at + 1;
-        for (place, b) in right.iter().enumerate() {
-            let changed = before + usize::from(a != *b);
-            before = row[place + 1];
-            row[place + 1] = changed.min(row[place] + 1).min(before + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
+    (strsim::levenshtein(name, nearest) <= most.max(1)).then(|| (*nearest).to_owned())
 }
 
 #[cfg(test)]

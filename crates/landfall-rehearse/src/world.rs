@@ -12,8 +12,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use landfall_check::terraform::{self, Infra};
-use landfall_policy::PolicyKind;
 use landfall_policy::parse::Problem;
+use landfall_policy::{PolicyKind, service_principals};
 use landfall_serve::World;
 use landfall_serve::authn::Identified;
 use landfall_serve::authz::{self, Asked, Call, Permit, calls};
@@ -107,12 +107,12 @@ fn make(seeder: &Seeder<'_>, infra: &Infra) -> Seeded {
         made.extend((count > 0).then(|| format!("{count} {}", if count == 1 { one } else { many })));
     }
     if let Err(error) = landfall_serve::ecs::before::settle(seeder.world) {
-        refused.push(Finding::error("not-stored", format!("the services can't be written down: {error:?}")));
+        refused.push(Finding::error("not-stored", format!("the services can't be written down: {error}")));
     }
     refused.extend(seeder.aside.take());
     refused.extend(infra.ecr_calls.iter().filter_map(|it| seeder.ecr(it).err()));
     if let Err(error) = landfall_serve::store::principals::settle_files(&seeder.world.store) {
-        refused.push(Finding::error("not-stored", format!("the policies can't be written down: {error:?}")));
+        refused.push(Finding::error("not-stored", format!("the policies can't be written down: {error}")));
     }
     made.extend(counted(&keys));
     let mut unknown = seeder.unknown.take();
@@ -325,16 +325,6 @@ fn hosts(issuer: Option<&str>, kind: PolicyKind, tree: &Tree) -> Vec<String> {
 /// A trust policy for a service that asks for no role here.
 const NOBODY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"none.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
-/// The services that a policy names and that AWS would refuse, as far as they are known here: warnings, as one of them
-/// may be new.
-pub fn unknown_services(policy: &landfall_policy::Policy) -> impl Iterator<Item = Finding> {
-    let unknown = landfall_policy::service_principals::unknown(policy);
-    unknown.into_iter().take(PROBLEMS_SHOWN).map(|problem| {
-        Finding::warning("unknown-service", problem.message.clone())
-            .at(problem.span, problem.detail.as_deref().unwrap_or("this service isn't known").to_owned())
-    })
-}
-
 /// Mistakes of a document from long ago that are shown.
 const PROBLEMS_SHOWN: usize = 3;
 
@@ -503,7 +493,7 @@ impl Seeder<'_> {
         done.map_err(|error| refusal(&error, operation, role.trust.span))?;
         self.note_old_problems(&role.trust, PolicyKind::Trust);
         let (trust, _) = landfall_policy::parse::policy(&role.trust, PolicyKind::Trust);
-        self.aside.borrow_mut().extend(unknown_services(&trust));
+        self.aside.borrow_mut().extend(service_principals::warnings(&trust).take(PROBLEMS_SHOWN));
         // A policy that can't be read is unknown, which is told; the others are what they are.
         self.policies::<Role>((role.name.value.as_str(), arn.as_str()), &role.inline, &role.attached);
         Ok(())

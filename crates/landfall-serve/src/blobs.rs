@@ -222,7 +222,7 @@ impl DirBlobs {
     /// When a directory can't be read or a file can't be removed.
     pub fn sweep(&self, held: impl FnOnce() -> HashSet<Digest>) -> io::Result<(u64, u64)> {
         let _alone = self.sweeping.lock().unwrap_or_else(PoisonError::into_inner);
-        self.kept.begin_sweep();
+        let sweep = self.kept.begin_sweep();
         let held = held();
         let (mut count, mut bytes) = (0, 0);
         for algorithm in entries(&self.dir.join("blobs"))? {
@@ -237,7 +237,7 @@ impl DirBlobs {
                         continue;
                     }
                     let size = std::fs::metadata(&path).map_or(0, |file| file.len());
-                    if self.kept.remove_unless_kept(&digest, || std::fs::remove_file(&path))? {
+                    if sweep.remove_unless_kept(&digest, || std::fs::remove_file(&path))? {
                         (count, bytes) = (count + 1, bytes + size);
                     }
                 }

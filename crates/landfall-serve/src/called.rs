@@ -119,10 +119,7 @@ impl Called<'_> {
         _permit: &Permit<C>,
         change: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
     ) -> Result<T, AwsError> {
-        self.world.store.write(change).map_err(|fault| match fault {
-            Fault::Aws(error) => error,
-            Fault::Store => internal(self.protocol),
-        })
+        self.world.store.write(change).map_err(|fault| fault.error(self.protocol))
     }
 }
 
@@ -132,6 +129,16 @@ pub(crate) enum Fault {
     Aws(AwsError),
     /// The change could not be kept.
     Store,
+}
+
+impl Fault {
+    /// What the client is told: that a change can't be kept is the server's own failure.
+    pub(crate) fn error(self, protocol: Protocol) -> AwsError {
+        match self {
+            Self::Aws(error) => error,
+            Self::Store => internal(protocol),
+        }
+    }
 }
 
 impl From<AwsError> for Fault {

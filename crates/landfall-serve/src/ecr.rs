@@ -38,6 +38,7 @@ use serde_json::Value;
 
 use crate::authn::Identified;
 use crate::authz::{Call, Permit, calls, public_calls};
+use crate::called::Fault;
 use crate::store::{RegistryId, Repository, StoreError, Writing};
 use crate::world::World;
 
@@ -366,28 +367,13 @@ fn disk(failed: StoreError) -> AwsError {
     failed.or(Protocol::Json11, || internal(Protocol::Json11))
 }
 
-/// Why a change did not happen: ECR's refusal, or the store's failure.
-struct Fault(AwsError);
-
-impl From<AwsError> for Fault {
-    fn from(error: AwsError) -> Self {
-        Self(error)
-    }
-}
-
-impl From<StoreError> for Fault {
-    fn from(error: StoreError) -> Self {
-        Self(disk(error))
-    }
-}
-
 /// Checks and changes in one step: nobody else writes between them, and nobody changes anything without a permit.
 fn write<C, T>(
     world: &World,
     _permit: &Permit<C>,
     change: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
 ) -> Result<T, AwsError> {
-    world.store.write(change).map_err(|Fault(error)| error)
+    world.store.write(change).map_err(|fault| fault.error(Protocol::Json11))
 }
 
 /// What API and registry say of a repository that isn't there (observed).

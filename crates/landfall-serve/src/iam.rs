@@ -24,10 +24,11 @@ pub mod tags;
 pub mod users;
 
 use landfall_types::AccountId;
-use landfall_wire::error::{AwsError, Protocol, internal};
+use landfall_wire::error::{AwsError, Protocol};
 
 use crate::authz::Permit;
-use crate::store::{StoreError, Writing};
+use crate::called::Fault;
+use crate::store::Writing;
 use crate::world::World;
 
 pub use checks::check_length;
@@ -68,22 +69,7 @@ fn account_of<C>(permit: &Permit<C>, world: &World) -> AccountId {
     permit.caller().account().unwrap_or(world.settings.default_account)
 }
 
-/// Why a change did not happen: IAM's refusal, or the store's failure.
-struct Fault(AwsError);
-
-impl From<AwsError> for Fault {
-    fn from(error: AwsError) -> Self {
-        Self(error)
-    }
-}
-
-impl From<StoreError> for Fault {
-    fn from(error: StoreError) -> Self {
-        Self(error.or(Protocol::IAM, || internal(Protocol::IAM)))
-    }
-}
-
 /// Checks and changes in one step: nobody else writes between them.
 fn write<T>(world: &World, change: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>) -> Result<T, AwsError> {
-    world.store.write(change).map_err(|Fault(error)| error)
+    world.store.write(change).map_err(|fault| fault.error(Protocol::IAM))
 }

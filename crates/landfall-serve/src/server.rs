@@ -197,7 +197,7 @@ impl Memory {
         let file = dir.join(store::disk::FILE_NAME);
         let refused = |message| StartError::Record { file: file.clone(), message };
         let store = store.map_err(refused)?;
-        store::principals::settle_kept(&store).map_err(|failed| refused(format!("{failed:?}")))?;
+        store::principals::settle_kept(&store).map_err(|failed| refused(failed.to_string()))?;
         Ok(Self {
             store,
             blobs: DirBlobs::durable(dir.to_owned(), (config.read_time)())

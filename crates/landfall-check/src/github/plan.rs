@@ -79,11 +79,14 @@ pub struct CommitFacts {
 impl RunFacts {
     /// A text without the ids that stand in for the real ones.
     pub fn without_stand_ins(&self, text: &str) -> String {
-        if self.ids_are_known {
-            return text.to_owned();
-        }
-        text.replace(&self.owner_id.to_string(), "OWNER_ID")
-            .replace(&self.repository_id.to_string(), "REPO_ID")
+        let replaced = |text: String, (id, shown): (String, &str)| text.replace(&id, shown);
+        self.stand_ins().into_iter().fold(text.to_owned(), replaced)
+    }
+
+    /// The ids that stand in for the real ones, each with what a person is shown instead; none when they are known.
+    pub fn stand_ins(&self) -> Vec<(String, &'static str)> {
+        let ids = [(self.owner_id.to_string(), "OWNER_ID"), (self.repository_id.to_string(), "REPO_ID")];
+        if self.ids_are_known { Vec::new() } else { ids.to_vec() }
     }
 
     /// How to find the ids of the repository out, and where to say them.

@@ -28,8 +28,19 @@ impl std::fmt::Display for Unknown {
         let Self { name, of, meant } = self;
         match meant {
             Some(meant) => write!(f, "ECS knows no `{name}` in {of}, and drops it: is `{meant}` meant?"),
-            None => write!(f, "ECS knows no `{name}` in {of}, and drops it"),
+            None if self.is_the_authors() => write!(f, "ECS knows no `{name}` in {of}, and drops it"),
+            None => write!(
+                f,
+                "`{name}` in {of} is not known here: it is kept, and ECS drops it unless it is new there"
+            ),
         }
+    }
+}
+
+impl Unknown {
+    /// Whether it is the author's own by its name, which nobody else's ever has.
+    fn is_the_authors(&self) -> bool {
+        self.name.starts_with("x-")
     }
 }
 
@@ -49,9 +60,8 @@ pub(super) fn strip(body: &mut Object, kept: &[Unknown], set: &[(Option<String>,
 }
 
 fn strip_in(object: &mut Object, known: &Value, of: &str, kept: &[Unknown]) {
-    let is_dropped = |unknown: &Unknown| {
-        (unknown.meant.is_some() || unknown.name.starts_with("x-")) && !kept.contains(unknown)
-    };
+    let is_dropped =
+        |unknown: &Unknown| (unknown.meant.is_some() || unknown.is_the_authors()) && !kept.contains(unknown);
     object.retain(|name, _| !judge(name, known, of).is_some_and(|unknown| is_dropped(&unknown)));
     for (name, value) in object.iter_mut() {
         let Some(known) = known.get(name).filter(|known| known.is_object()) else { continue };
@@ -155,8 +165,12 @@ mod tests {
             assert_eq!(of(document), [wanted]);
         }
         assert_eq!(
-            of(json!({ "family": "web", "somethingElse": 1 })),
-            ["ECS knows no `somethingElse` in the task definition, and drops it"]
+            of(json!({ "family": "web", "somethingElse": 1, "x-common": 1 })),
+            [
+                "`somethingElse` in the task definition is not known here: it is kept, and ECS drops it unless it is new \
+                 there",
+                "ECS knows no `x-common` in the task definition, and drops it",
+            ]
         );
     }
 

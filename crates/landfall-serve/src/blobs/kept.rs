@@ -16,8 +16,9 @@ pub(super) struct Kept {
 struct State {
     /// Those that wait for their record, with how many wait.
     waiting: HashMap<Digest, usize>,
-    /// Those that waited at any time since the sweep began. What it was told is held may be older than they are.
-    since_sweep: HashSet<Digest>,
+    /// While there is a sweep, those that waited at any time since it began: what it was told is held may be older than
+    /// they are.
+    since_sweep: Option<HashSet<Digest>>,
 }
 
 impl Kept {
@@ -33,30 +34,46 @@ impl Kept {
     ) -> io::Result<Waiting> {
         let mut state = self.state();
         *state.waiting.entry(digest.clone()).or_default() += 1;
-        state.since_sweep.insert(digest.clone());
+        if let Some(since_sweep) = &mut state.since_sweep {
+            since_sweep.insert(digest.clone());
+        }
         let waiting = Waiting { kept: self.clone(), digest: digest.clone() };
         let stored = store();
         drop(state);
         stored.map(|()| waiting)
     }
 
-    /// A sweep begins: whatever it is told now is held, it is told after this.
-    pub(super) fn begin_sweep(&self) {
+    /// A sweep begins: whatever it is told now is held, it is told after this. There is one at a time.
+    pub(super) fn begin_sweep(&self) -> Sweep<'_> {
         let mut state = self.state();
-        state.since_sweep = state.waiting.keys().cloned().collect();
+        state.since_sweep = Some(state.waiting.keys().cloned().collect());
+        Sweep { kept: self }
     }
+}
 
+/// A sweep that is under way. See [`Kept::begin_sweep`].
+pub(super) struct Sweep<'k> {
+    kept: &'k Kept,
+}
+
+impl Sweep<'_> {
     /// Removes a file that nobody waits with, as one step for those who store.
     pub(super) fn remove_unless_kept(
         &self,
         digest: &Digest,
         remove: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<bool> {
-        let state = self.state();
-        if state.since_sweep.contains(digest) {
+        let state = self.kept.state();
+        if state.since_sweep.as_ref().is_some_and(|since_sweep| since_sweep.contains(digest)) {
             return Ok(false);
         }
         remove().map(|()| true)
+    }
+}
+
+impl Drop for Sweep<'_> {
+    fn drop(&mut self) {
+        self.kept.state().since_sweep = None;
     }
 }
 

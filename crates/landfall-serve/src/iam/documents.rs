@@ -116,12 +116,7 @@ impl DocumentInput {
     /// The services that a trust policy names and that aren't known, as warnings: they may be new.
     pub fn unknown_services(&self) -> Vec<Finding> {
         let (policy, _) = parse::policy(&self.tree, PolicyKind::Trust);
-        let unknown = service_principals::unknown(&policy).into_iter().take(PROBLEMS_TOLD);
-        let warning = |problem: Problem| {
-            let label = problem.detail.clone().unwrap_or_else(|| "this service isn't known".to_owned());
-            Finding::warning("unknown-service", problem.message.clone()).at(problem.span, label)
-        };
-        unknown.map(warning).collect()
+        service_principals::warnings(&policy).take(PROBLEMS_TOLD).collect()
     }
 
     /// The place of the document.

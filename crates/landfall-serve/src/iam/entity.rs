@@ -5,7 +5,7 @@ use std::sync::Arc;
 use landfall_types::{AccountId, Arn};
 use landfall_wire::error::AwsError;
 
-use super::{Fault, account_of, error, no_such_entity, write};
+use super::{account_of, error, no_such_entity, write};
 use crate::authz::Permit;
 use crate::store::records::key;
 use crate::store::{CustomerPolicy, Group, InstanceProfile, Provider, Record, Role, User, Writing};
@@ -215,7 +215,7 @@ pub(super) fn change_seeing<E: Entity, C, T>(
     write(world, |writing| {
         let mut entity = E::clone(&*find_in::<E, C>(writing, world, permit, name)?);
         entity.check_modifiable()?;
-        let answer = change(writing, &mut entity).map_err(Fault)?;
+        let answer = change(writing, &mut entity)?;
         writing.put(entity);
         Ok(answer)
     })
@@ -230,7 +230,7 @@ pub(super) fn change_any<E: Entity, C, T>(
 ) -> Result<T, AwsError> {
     write(world, |writing| {
         let mut entity = E::clone(&*find_in::<E, C>(writing, world, permit, name)?);
-        let answer = change(&mut entity).map_err(Fault)?;
+        let answer = change(&mut entity)?;
         writing.put(entity);
         Ok(answer)
     })

@@ -122,11 +122,7 @@ impl Destination<'_> {
             writing.put(stream);
             Ok::<_, Fault>(())
         });
-        match made {
-            Ok(()) => Ok(key),
-            Err(Fault::Aws(error)) => Err((error, id)),
-            Err(Fault::Store) => Err((internal(Protocol::Json11), id)),
-        }
+        made.map(|()| key).map_err(|fault| (fault.error(Protocol::Json11), id))
     }
 }
 

@@ -66,13 +66,16 @@ pub trait Disk: Send + Sync + Debug {
 }
 
 /// Why a write did not happen.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum StoreError {
     /// There is one already.
+    #[error("there is such a record already")]
     Exists,
     /// There is none.
+    #[error("there is no such record")]
     Missing,
     /// The disk did not take it: it is full, or broken.
+    #[error("{0}")]
     Disk(String),
 }
 

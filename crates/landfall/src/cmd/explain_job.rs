@@ -341,7 +341,7 @@ impl Asker<'_> {
         let span_of = |known: fn(&Login) -> &Known| login.and_then(|login| known(login).span());
         Ok(Box::new(Token {
             claims,
-            stand_ins: stand_ins(run),
+            stand_ins: run.stand_ins(),
             maker,
             audience: asked.span(),
             login: login_span,
@@ -392,11 +392,6 @@ impl Asker<'_> {
         how.duration = duration.and_then(|seconds| seconds.trim().parse().ok());
         how
     }
-}
-
-fn stand_ins(run: &RunFacts) -> Vec<(String, &'static str)> {
-    let ids = [(run.owner_id.to_string(), "OWNER_ID"), (run.repository_id.to_string(), "REPO_ID")];
-    if run.ids_are_known { Vec::new() } else { ids.to_vec() }
 }
 
 /// A role that is not taken with the job's ID token.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::Args;
 use landfall_check::terraform::{self, About, Doubt};
 use landfall_deliver::{Failure, FailureKind};
-use landfall_policy::PolicyKind;
 use landfall_policy::region::SubjectTemplate;
+use landfall_policy::{PolicyKind, service_principals};
 use landfall_serve::World;
 use landfall_serve::store::Role;
 use landfall_types::{AccountId, Arn, Claims, Finding, Severity, SourceMap, Span};
@@ -16,6 +16,9 @@ use super::{serve, usage};
 use crate::config::Found;
 use crate::files::{self, Variables};
 use crate::ui;
+
+/// Services of a trust policy that are warned about.
+const SERVICES_SHOWN: usize = 3;
 
 /// Where a role comes from.
 #[derive(Args, Clone, Debug, Default)]
@@ -227,8 +230,8 @@ pub fn find(
     tell_problems(&role, sources);
     // Of Terraform's roles that is told already.
     if source.policy.is_some() && kind == PolicyKind::Trust {
-        let services = landfall_rehearse::world::unknown_services(&role.trust.policy);
-        services.for_each(|finding| ui::finding_on_stderr(&finding, sources));
+        let services = service_principals::warnings(&role.trust.policy);
+        services.take(SERVICES_SHOWN).for_each(|finding| ui::finding_on_stderr(&finding, sources));
     }
     Ok(Standing { side, role })
 }

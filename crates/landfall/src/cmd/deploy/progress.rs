@@ -55,7 +55,7 @@ impl Progress {
 
     /// Tasks were started.
     pub fn has_started(&self, arns: &[String]) {
-        arns.iter().for_each(|arn| self.has(format!("started task {arn}, which goes on")));
+        arns.iter().for_each(|arn| self.has(format!("started task {arn}")));
         self.inner.tasks.borrow_mut().extend_from_slice(arns);
     }
 

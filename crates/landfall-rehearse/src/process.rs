@@ -22,8 +22,10 @@ const LINES_WAITING_MAX: usize = 1024;
 const QUIET: Duration = Duration::from_millis(500);
 /// As [`QUIET`], for something that is never silent.
 const NEVER_QUIET: Duration = Duration::from_secs(3);
-/// From the polite signal to the one that can't be refused.
-const GRACE: Duration = Duration::from_secs(2);
+/// What is asked of a process before it is killed, and how long it may take for that.
+/// <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-cancellation>
+const REQUESTS: [(Signal, Duration); 2] =
+    [(Signal::INT, Duration::from_millis(7_500)), (Signal::TERM, Duration::from_millis(2_500))];
 /// How often the processes of a job are looked for that are started while others are ended.
 const ROUNDS_MAX: usize = 8;
 /// The variable by which a job's processes are known, as in GitHub's runner (`JobExtension`).
@@ -134,10 +136,14 @@ impl Running {
         }
     }
 
-    /// Asks politely, waits a moment, and insists.
+    /// Asks, asks again, and insists.
     async fn stop(&mut self) {
-        self.signal(Signal::INT);
-        let _ = tokio::time::timeout(GRACE, self.child.wait()).await;
+        for (signal, patience) in REQUESTS {
+            self.signal(signal);
+            if tokio::time::timeout(patience, self.child.wait()).await.is_ok() {
+                break;
+            }
+        }
         if let Some(group) = self.group {
             let _ = kill_process_group(group, Signal::KILL);
         }

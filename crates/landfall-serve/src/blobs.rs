@@ -406,7 +406,10 @@ impl Upload {
             let content = Arc::clone(&file);
             blocking(move || content.sync_all()).await??;
         }
-        let waiting = crate::store::waiting(|| blobs.keep(scratch, &actual, length))?;
+        let keep = || blobs.keep(scratch, &actual, length);
+        // Handing the worker's other tasks on is for those who wait for a disk: each thread that becomes a worker takes
+        // memory of its own for what it reads.
+        let waiting = if blobs.is_durable { crate::store::waiting(keep) } else { keep() }?;
         // When the content was there already, this was the last of the file.
         blobs.flow.give_up(file);
         Ok(Stored { digest: actual, length, _waiting: waiting })

@@ -94,6 +94,11 @@ impl Context {
         Self::default()
     }
 
+    /// No keys yet, with room for so many.
+    pub fn with_capacity(keys: usize) -> Self {
+        Self { keys: Vec::with_capacity(keys) }
+    }
+
     /// Sets a key to one value.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.set_all(name, vec![value.into()]);

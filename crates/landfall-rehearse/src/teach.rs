@@ -114,7 +114,7 @@ pub(crate) fn findings(
             }),
         };
         let finding = names::of_refusal(&executor.rehearsal.world, record, finding);
-        if record.is_optional() {
+        if record.is_optional {
             beside.push(finding);
             continue;
         }

@@ -48,20 +48,14 @@ pub struct Record {
     pub resource: Option<String>,
     /// The verdict.
     pub verdict: Verdict,
-    /// The engine's decision and the request that it decided.
-    pub decision: Option<(Decision, Request)>,
+    /// The engine's decision.
+    pub decision: Option<Decision>,
+    /// Whether whoever called goes on without the answer: a call of Landfall's own that would only have told more.
+    pub is_optional: bool,
     /// For refusals: what is wrong, where, and what to change.
     pub finding: Option<Finding>,
     /// For exchanges of an ID token: its claims (never the token).
     pub claims: Option<Claims>,
-}
-
-impl Record {
-    /// Whether whoever called goes on without the answer: a call of Landfall's own that would only have told more.
-    pub fn is_optional(&self) -> bool {
-        let agents = self.decision.as_ref().and_then(|(_, request)| request.context.get("aws:UserAgent"));
-        agents.is_some_and(|agents| agents.iter().any(|agent| agent::is_optional(agent)))
-    }
 }
 
 /// The verdict of a [`Record`].
@@ -109,7 +103,7 @@ pub struct Entry {
     pub resource: Option<String>,
     /// See [`Record::verdict`].
     pub verdict: Verdict,
-    /// See [`Record::decision`].
+    /// See [`Record::decision`]; with what was decided on, which no record keeps: it is half of a call's memory.
     pub decision: Option<(Decision, Request)>,
     /// See [`Record::finding`].
     pub finding: Option<Finding>,
@@ -180,8 +174,10 @@ impl DecisionLog {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a record and hands it on to those who follow.
-    pub fn add(&self, at: Timestamp, entry: Entry) {
+    /// Adds a record and hands it on to those who follow. Gives back what was decided on.
+    pub fn add(&self, at: Timestamp, entry: Entry) -> Option<Request> {
+        let (decision, request) = entry.decision.unzip();
+        let agents = request.as_ref().and_then(|request: &Request| request.context.get("aws:UserAgent"));
         let mut record = Record {
             sequence: 0,
             at,
@@ -192,7 +188,8 @@ impl DecisionLog {
             action: entry.action,
             resource: entry.resource.map(cut),
             verdict: entry.verdict.cut(),
-            decision: entry.decision,
+            decision,
+            is_optional: agents.is_some_and(|agents| agents.iter().any(|agent| agent::is_optional(agent))),
             finding: entry.finding.map(cut_finding),
             claims: entry.claims,
         };
@@ -208,6 +205,7 @@ impl DecisionLog {
         // A record is many small pieces: others need not wait until all are given back.
         drop(inner);
         drop(forgotten);
+        request
     }
 
     /// Gives back the memory of records that had to go for newer ones. They are many small pieces, and whoever has
@@ -348,12 +346,7 @@ fn weight(record: &Record) -> usize {
         let texts = labels.chain(&finding.notes).chain(&finding.help);
         finding.message.len() + texts.map(|text| text.len() + PART).sum::<usize>()
     });
-    let decision = record.decision.as_ref().map_or(0, |(decision, request)| {
-        let keys = request.context.iter().map(|key| {
-            key.name.len() + key.values.iter().map(|value| value.len() + PART).sum::<usize>() + PART
-        });
-        keys.sum::<usize>() + request.resource.len() + decision.misses.len() * MISS
-    });
+    let decision = record.decision.as_ref().map_or(0, |decision| decision.misses.len() * MISS);
     let claims = record.claims.iter().flat_map(Claims::iter);
     let claims: usize = claims.map(|(name, value)| name.len() + PART + claim_weight(value)).sum();
     let message = match &record.verdict {
@@ -438,12 +431,12 @@ mod tests {
         let log = DecisionLog::new();
         log.add(Timestamp(0), refusal("first", ""));
         let first = Arc::downgrade(&log.after(0)[0]);
-        (0..RECORDS_MAX).for_each(|_| log.add(Timestamp(0), refusal("later", "")));
+        (0..RECORDS_MAX).for_each(|_| drop(log.add(Timestamp(0), refusal("later", ""))));
         assert_eq!((log.after(0).len(), first.strong_count()), (RECORDS_MAX, 1));
         log.give_back();
         assert_eq!(first.strong_count(), 0);
         let second = Arc::downgrade(&log.after(0)[0]);
-        (0..FORGOTTEN_MAX + 2).for_each(|_| log.add(Timestamp(0), refusal("later", "")));
+        (0..FORGOTTEN_MAX + 2).for_each(|_| drop(log.add(Timestamp(0), refusal("later", ""))));
         assert_eq!(second.strong_count(), 0, "nobody gave it back");
     }
 

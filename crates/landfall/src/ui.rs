@@ -167,7 +167,7 @@ pub fn decided(record: &Record) -> String {
 pub fn because(record: &Record, sources: &SourceMap) -> String {
     match (&record.verdict, &record.decision) {
         (Verdict::Refused { code, .. }, _) => code.clone(),
-        (Verdict::Allowed, Some((decision, _))) => {
+        (Verdict::Allowed, Some(decision)) => {
             decision.allowed_by.first().map_or_else(String::new, |by| {
                 let name = sources.name(by.span.source);
                 // A policy that came with AWS or over the API is known by its name, one in a file by its line.

@@ -37,7 +37,7 @@ pub(super) fn findings(
             _ => deployed::of_task_session(origin, record, finding.clone())
                 .unwrap_or_else(|| of_call(asked, finding.clone())),
         };
-        if record.is_optional() {
+        if record.is_optional {
             beside.push(finding);
             continue;
         }

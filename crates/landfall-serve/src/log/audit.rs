@@ -147,7 +147,7 @@ mod tests {
     fn logged(path: &Path, count: usize, tell: Tell) -> String {
         let log = DecisionLog::new();
         let audit = Audit::begin(&log, path, SourceMap::new(), tell).unwrap();
-        (0..count).for_each(|number| log.add(Timestamp(0), refusal(&format!("r{number}"), "who")));
+        (0..count).for_each(|number| drop(log.add(Timestamp(0), refusal(&format!("r{number}"), "who"))));
         log.close();
         audit.finish();
         std::fs::read_to_string(path).unwrap_or_default()

@@ -105,7 +105,7 @@ impl Serialize for RecordJson<'_> {
             Verdict::Allowed => ("allowed", None, None),
             Verdict::Refused { code, message } => ("refused", Some(code.as_str()), Some(message.as_str())),
         };
-        let allowed_by = record.decision.iter().flat_map(|(decision, _)| &decision.allowed_by);
+        let allowed_by = record.decision.iter().flat_map(|decision| &decision.allowed_by);
         Fields {
             time: record.at,
             sequence: record.sequence,
@@ -118,7 +118,7 @@ impl Serialize for RecordJson<'_> {
             outcome,
             code,
             message,
-            optional: record.is_optional(),
+            optional: record.is_optional,
             allowed_by: allowed_by.map(|by| statement(by, sources)).collect(),
             finding: record.finding.as_ref().map(|finding| self::finding(finding, sources)),
             claims: record.claims.as_ref().map(ClaimsJson),

@@ -26,7 +26,7 @@ pub use refused::{assume_role_with_saml, assume_root, get_web_identity_token};
 pub use session::Issued;
 pub(crate) use session::{issue_to_task, key_id};
 pub use user::{Federated, check_session, get_federation_token, get_session_token};
-pub use web_identity::{Assumed, assume, assume_role_with_web_identity, exchange, trust_layers};
+pub use web_identity::{Assumed, ask, assume, assume_role_with_web_identity, exchange, trust_layers};
 
 /// An exchange that is asked for: all but its parameters.
 #[derive(Clone, Copy, Debug)]

@@ -26,6 +26,9 @@ use crate::log::{Entry, Verdict};
 use crate::store::{Provider, Role};
 use crate::world::World;
 
+/// Condition keys of an exchange beside those of its token and of its call, where there are no session tags.
+const KEYS_BESIDE: usize = 8;
+
 /// What an exchange gives.
 #[derive(Clone, Debug)]
 pub struct Assumed {
@@ -59,6 +62,15 @@ pub fn assume_role_with_web_identity(
 /// # Errors
 /// AWS's code, message and status for the first check that fails.
 pub fn assume(world: &World, asked: Asked<'_>, params: &Params) -> Result<Assumed, AwsError> {
+    at_once(world, asked, params).0
+}
+
+/// Exchanges an ID token as [`assume`] does, for what the trust policy was asked; none where the exchange ended before.
+pub fn ask(world: &World, asked: Asked<'_>, params: &Params) -> Option<Request> {
+    at_once(world, asked, params).1
+}
+
+fn at_once(world: &World, asked: Asked<'_>, params: &Params) -> Concluded {
     let mut seen = Seen::default();
     let result = begin(world, params, &mut seen).and_then(|begun| finish(world, asked, &begun, None));
     conclude(world, asked, params, seen, result)
@@ -72,12 +84,15 @@ pub async fn exchange(world: &World, asked: Asked<'_>, params: &Params) -> Resul
     let mut seen = Seen::default();
     let begun = match begin(world, params, &mut seen) {
         Ok(begun) => begun,
-        Err(refusal) => return conclude(world, asked, params, seen, Err(refusal)),
+        Err(refusal) => return conclude(world, asked, params, seen, Err(refusal)).0,
     };
     let found = begun.find_keys(world).await;
     let result = finish(world, asked, &begun, found.as_deref());
-    conclude(world, asked, params, seen, result)
+    conclude(world, asked, params, seen, result).0
 }
+
+/// How an exchange ended, and what the trust policy was asked.
+type Concluded = (Result<Assumed, AwsError>, Option<Request>);
 
 /// Writes an exchange into the log.
 fn conclude(
@@ -86,7 +101,7 @@ fn conclude(
     params: &Params,
     seen: Seen,
     result: Result<(Assumed, Decision, Request), Refusal>,
-) -> Result<Assumed, AwsError> {
+) -> Concluded {
     let caller = seen.subject();
     let (result, verdict, decision, finding) = match result {
         Ok((assumed, decision, request)) => (Ok(assumed), Verdict::Allowed, Some((decision, request)), None),
@@ -97,7 +112,7 @@ fn conclude(
             (Err(error), verdict, decision, Some(finding))
         }
     };
-    world.log.add(
+    let request = world.log.add(
         world.clock.now(),
         Entry {
             request_id: asked.request_id.to_owned(),
@@ -112,7 +127,7 @@ fn conclude(
             claims: seen.claims,
         },
     );
-    result
+    (result, request)
 }
 
 /// What was read of the token before the exchange ended.
@@ -354,9 +369,9 @@ impl Exchange<'_> {
         context: Context,
     ) -> Result<(Decision, Request), Refusal> {
         let request = Request {
-            principal: Principal::Federated { provider: self.provider.arn.to_string() },
+            principal: Principal::Federated { provider: self.provider.arn.text() },
             action: action.to_owned(),
-            resource: self.role.arn.to_string(),
+            resource: self.role.arn.text(),
             resource_account: self.role.arn.account.clone(),
             context,
         };
@@ -373,13 +388,13 @@ impl Exchange<'_> {
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif>
     fn context(&self, keys: Vec<(String, Vec<String>)>) -> Context {
         let identity = self.identity;
-        let mut context = Context::new();
+        let mut context = Context::with_capacity(keys.len() + self.asked.keys.len() + KEYS_BESIDE);
         let now = self.world.clock.now();
         context.set("aws:CurrentTime", now.to_string());
         context.set("aws:EpochTime", now.seconds().to_string());
         context.set(SECURE_TRANSPORT.0, SECURE_TRANSPORT.1);
         context.set("aws:RequestedRegion", self.asked.region);
-        context.set("aws:FederatedProvider", self.provider.arn.to_string());
+        context.set("aws:FederatedProvider", self.provider.arn.text());
         context.set("sts:RoleSessionName", self.input.session_name);
         if identity.roles.is_some() {
             context.set("sts:RoleAuthorizedByIdp", "true");
@@ -426,7 +441,7 @@ impl Exchange<'_> {
             session_name: self.input.session_name.to_owned(),
             issued_at_ms: now.0,
             expires_at_ms: super::session::ends(self.world, now, self.input.duration_seconds),
-            provider: Some(self.provider.arn.to_string()),
+            provider: Some(self.provider.arn.text()),
             federated_keys,
             tags: self.identity.session_tags.clone(),
             transitive_tag_keys: self.identity.transitive_tag_keys.clone(),
@@ -441,7 +456,7 @@ impl Exchange<'_> {
             issued,
             subject: self.identity.subject.clone(),
             audience: self.identity.audience.clone(),
-            provider: self.provider.arn.to_string(),
+            provider: self.provider.arn.text(),
             packed_policy_size,
         })
     }

@@ -42,6 +42,13 @@ fn agent(bench: &Bench, token: &str) -> Reply {
     bench.send(&Request::new("GET", "/v1/credentials").header("authorization", token))
 }
 
+/// A trust policy that admits pods with this session tag.
+fn trust_of_tag(name: &str, value: &str) -> String {
+    let condition = serde_json::json!({ "StringEquals": { format!("aws:RequestTag/{name}"): value } });
+    trust("pods.eks.amazonaws.com", &["sts:AssumeRole", "sts:TagSession"])
+        .replace(r#""Effect":"Allow""#, &format!(r#""Condition":{condition},"Effect":"Allow""#))
+}
+
 fn set_trust(bench: &Bench, trust: &str) {
     let params = [("RoleName", "pod"), ("PolicyDocument", trust)];
     let done = bench.iam("UpdateAssumeRolePolicy", &params);
@@ -61,9 +68,6 @@ fn a_pod_gets_a_session_with_the_six_tags() {
     assert_eq!(answer["credentials"]["expiration"], serde_json::json!((NOW.seconds() + 6 * 3600) as f64));
     let record = bench.newest();
     assert_eq!(record.caller, "system:serviceaccount:build:pusher");
-    let (_, request) = record.decision.as_ref().unwrap();
-    let tag =
-        |name: &str| request.context.get(&format!("aws:RequestTag/{name}")).map(|values| values.to_vec());
     for (name, value) in [
         ("eks-cluster-arn", "arn:aws:eks:eu-west-1:123456789012:cluster/shop"),
         ("eks-cluster-name", "shop"),
@@ -72,7 +76,15 @@ fn a_pod_gets_a_session_with_the_six_tags() {
         ("kubernetes-pod-name", "pusher-0"),
         ("kubernetes-pod-uid", "0f1e2d3c-0000-4000-8000-000000000000"),
     ] {
-        assert_eq!(tag(name), Some(vec![value.to_owned()]), "{name}");
+        // One trust policy after the other that admits a pod with this tag alone, and any other one.
+        for (wanted, status) in [(value, 200), ("other", 400)] {
+            set_trust(bench, &trust_of_tag(name, wanted));
+            assert_eq!(
+                assume(bench, &token(bench, &facts("build", "pusher"))).status,
+                status,
+                "{name}: {wanted}"
+            );
+        }
     }
 }
 
@@ -82,10 +94,7 @@ fn a_trust_policy_that_does_not_admit_pods_refuses_with_one_sentence() {
     let furnished = Furnished::new();
     let bench = &furnished.bench;
     let both = ["sts:AssumeRole", "sts:TagSession"];
-    let other_namespace = trust("pods.eks.amazonaws.com", &both).replace(
-        r#""Effect":"Allow""#,
-        r#""Condition":{"StringEquals":{"aws:RequestTag/kubernetes-namespace":"prod"}},"Effect":"Allow""#,
-    );
+    let other_namespace = trust_of_tag("kubernetes-namespace", "prod");
     for (trust, action) in [
         (trust("pods.eks.amazonaws.com", &["sts:AssumeRole"]), "sts:TagSession"),
         (trust("pods.eks.amazonaws.com", &["sts:TagSession"]), "sts:AssumeRole"),

@@ -9,6 +9,8 @@ use serde_json::{Number, Value};
 
 /// The most members that one object in a token may have.
 const MEMBERS_MAX: usize = 1_000;
+/// Room for members that is taken with the first one: GitHub's tokens have some thirty.
+const MEMBERS_EXPECTED: usize = 32;
 
 /// Claims as a JSON object.
 pub fn claims_to_json(claims: &Claims) -> Value {
@@ -149,7 +151,12 @@ impl<'de> Visitor<'de> for MemberVisitor {
             }
             match known.and_then(|index| map.get_mut(index)) {
                 Some((_, old)) => *old = value,
-                None => map.push((name, value)),
+                None => {
+                    if map.len() == map.capacity() {
+                        map.reserve(map.len().max(MEMBERS_EXPECTED));
+                    }
+                    map.push((name, value));
+                }
             }
         }
         Ok(ClaimValue::Map(map))

@@ -9,14 +9,13 @@ use super::WebIdentity;
 /// prefix is the issuer's host and path, as in the provider's ARN. Claims beyond these are invisible to
 /// policies.
 pub fn condition_keys(issuer_host_and_path: &str, identity: &WebIdentity) -> Vec<(String, Vec<String>)> {
-    let key = |name: &str| format!("{issuer_host_and_path}:{name}");
-    let mut keys = vec![
-        (key("aud"), vec![identity.audience.clone()]),
-        (key("oaud"), identity.audiences.clone()),
-        (key("sub"), vec![identity.subject.clone()]),
-    ];
+    let key = |name: &str| [issuer_host_and_path, ":", name].concat();
     let shared = PROVIDERS.iter().find(|provider| (provider.is)(issuer_host_and_path));
     let names = shared.map_or(&[][..], |provider| provider.claims);
+    let mut keys = Vec::with_capacity(3 + EVERY_PROVIDER.len() + names.len());
+    keys.push((key("aud"), vec![identity.audience.clone()]));
+    keys.push((key("oaud"), identity.audiences.clone()));
+    keys.push((key("sub"), vec![identity.subject.clone()]));
     for (name, spellings) in EVERY_PROVIDER.iter().chain(names) {
         let claim = spellings.iter().find_map(|spelling| identity.claims.get(spelling));
         let values = claim.map(values).unwrap_or_default();

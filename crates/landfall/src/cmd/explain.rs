@@ -391,10 +391,10 @@ fn exchange(
     let keys: Vec<_> = context.iter().map(|(key, value)| (key.clone(), vec![value.clone()])).collect();
     let region = how.region.as_deref().unwrap_or(&world.settings.default_region);
     let asked = sts::Asked { request_id: "explain", region, keys: &keys, default_regions_only: false };
-    let _ = sts::assume(world, asked, &params);
+    let request = sts::ask(world, asked, &params);
     let record = world.log.after(before).into_iter().next().ok_or_else(|| usage("nothing was decided"))?;
-    let traces = match (&record.decision, &role) {
-        (Some((_, request)), Ok(role)) => trace(&sts::trust_layers(role), request),
+    let traces = match (&request, &role) {
+        (Some(request), Ok(role)) => trace(&sts::trust_layers(role), request),
         _ => Vec::new(),
     };
     let unknown = unknown_exchange(side, role.as_ref().ok().copied(), &issuer, &record, sources);
@@ -508,7 +508,7 @@ fn unknown_exchange(
     sources: &SourceMap,
 ) -> Option<String> {
     let rule = record.finding.as_ref().map_or("", |finding| finding.rule);
-    let Some((decision, _)) = &record.decision else {
+    let Some(decision) = &record.decision else {
         let because = || {
             let account = role?.arn.account_id()?;
             let provider = Arn::oidc_provider(account, &issuer.host_and_path());

@@ -158,11 +158,11 @@ add(
 )
 add(
     __name__,
-    "told in a GitLab pipeline: ECS may not take the execution role",
+    "told in a GitLab pipeline: ECS may not take the task role",
     by_gitlab(
         ("infra/service.tf", 'identifiers = ["ecs-tasks.amazonaws.com"]', 'identifiers = ["ec2.amazonaws.com"]'),
-        ["ECS was unable to assume the role 'arn:aws:iam::123456789012:role/ecsTaskExecutionRole'", "ECS takes this role for the task"],
-        [("service/task-definition.json", '"executionRoleArn"'), ("infra/service.tf", "principals {")],
+        ["ECS was unable to assume the role 'arn:aws:iam::123456789012:role/orders-task'", "ECS takes this role for the task"],
+        [("service/task-definition.json", '"taskRoleArn"'), ("infra/service.tf", "principals {")],
     ),
 )
 add(

@@ -93,6 +93,14 @@ resource "aws_iam_role_policy" "execution" {
   })
 }
 
+resource "aws_iam_role" "machine" {
+  name = "machine-reasons"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "ec2.amazonaws.com" } }]
+  })
+}
+
 resource "aws_ecs_task_definition" "tasks" {
   family                = "tasks"
   execution_role_arn    = aws_iam_role.execution.arn
@@ -210,3 +218,22 @@ def _(bench):
     wider.write_text(json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}))
     report = json.loads(run("run-task", "--family", definition, "--format", "json", infra=wider).splitlines()[-1])
     contains(report["tasks"][0]["why"]["note"], [f"{refused} on * is allowed: what is in force in the account is something else"])
+
+
+@check("a role that ECS can't take for tasks is told as the cause, with the line of its trust policy, of deploy and of run-task")
+def _(bench):
+    beside, folder, _ = furnished(bench)
+    root = beside.environment(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", DOCKER_HOST="unix:///none")
+    run = lambda *command: beside.run(beside.landfall, "deploy", *command, "--cluster", "prod", "--infra", folder, env=root, expect=1)
+    arn = lambda name: f"arn:aws:iam::{ACCOUNT}:role/{name}"
+    said = lambda name: f"ECS was unable to assume the role '{arn(name)}' that was provided for this task."
+    place = "tasks.tf:" + str(next(at for at, line in enumerate(TASKS.splitlines(), 1) if "ec2.amazonaws.com" in line))
+    for flag, role in [("--task-role", "machine-reasons"), ("--execution-role", "machine-reasons"), ("--task-role", "none-reasons")]:
+        told = run("--service", "tasks", flag, arn(role), "--desired-count", "1").stdout
+        contains(told, ["✗ tasks  the deployment of tasks:", " failed, and the service stays with it", f"3 × {said(role)}", "help: the role has to be there"])
+        lacks(told, ["has started 1 tasks"])
+        contains(told, ["there is no role"] if role == "none-reasons" else ["error[principal-mismatch]", place])
+    definition = beside.dir / "task-untaken.json"
+    definition.write_text(json.dumps({"family": "untaken", "taskRoleArn": arn("machine-reasons"), "containerDefinitions": [{"name": "web", "image": "nginx", "memory": 64}]}))
+    told = run("run-task", "--task-definition", definition).stderr
+    contains(told, [said("machine-reasons"), "caused by: ClientException", "help: the role has to be there", "error[principal-mismatch]", place])

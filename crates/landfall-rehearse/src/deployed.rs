@@ -16,7 +16,7 @@ use landfall_serve::ecs::{runner, types};
 use landfall_serve::log::{Record, Verdict};
 use landfall_serve::store::Record as _;
 use landfall_serve::store::ecs::{Container, Service, ServiceDeployment, ServiceRevision, Task};
-use landfall_types::{Arn, Finding, Severity, SourceMap, Span, Tree};
+use landfall_types::{AccountId, Arn, Finding, Severity, SourceMap, Span, Tree};
 
 /// Lines of a container's log that are shown.
 const LINES_SHOWN: usize = 5;
@@ -102,6 +102,10 @@ pub(crate) fn of_deployment(origin: &Origin<'_>, deployed: &Deployed) -> Option<
         return Some(superseded(origin, deployed, &name));
     }
     let failed = failed_tasks(origin.world, deployed);
+    // The refusal itself is told, with its policy.
+    if failed.is_empty() && was_not_launched(deployed) {
+        return None;
+    }
     let finding = match failed.first() {
         Some(task) => of_task(origin, task, failed.len(), &name)?,
         None => waited(origin, deployed, &name),
@@ -112,6 +116,15 @@ pub(crate) fn of_deployment(origin: &Origin<'_>, deployed: &Deployed) -> Option<
     };
     let is_open = story.status == Status::InProgress && !failed.is_empty();
     Some(if is_open { without_breaker(origin, service, finding) } else { finding })
+}
+
+/// Whether ECS couldn't take a role of the tasks since the deployment began.
+fn was_not_launched(deployed: &Deployed) -> bool {
+    let since = deployed.story.created_ms;
+    let events = deployed.service.events.iter().filter(|event| event.at_ms >= since);
+    events.map(|event| &event.message).any(|text| {
+        text.contains("failed to launch a task with (error") && text.contains("unable to assume the role")
+    })
 }
 
 /// The tasks of a deployment that ended by themselves, the last one first.
@@ -423,10 +436,13 @@ fn at<'t>(tree: &'t Tree, path: &[types::Part]) -> Option<&'t Tree> {
 
 /// A refused call that ECS made for a task, told from those of the job: what the session is, with its places.
 pub(crate) fn of_task_session(origin: &Origin<'_>, record: &Record, finding: Finding) -> Option<Finding> {
-    if let Some(task) = record.caller.strip_prefix("ecs-tasks.amazonaws.com for ") {
-        let task = task_of(origin.world, task.rsplit('/').next()?)?;
+    if let Some(source) = record.caller.strip_prefix("ecs-tasks.amazonaws.com for ") {
         let role = record.resource.as_deref()?;
-        return Some(with_role(origin, &task, role, finding, "ECS takes this role for the task"));
+        // A task that can't be launched is not there.
+        let task = task_of(origin.world, source.rsplit('/').next()?);
+        let account = Arn::parse(source).ok()?.account_id()?;
+        let family = task.as_ref().and_then(|task| task.definition_name().split(':').next());
+        return Some(with_role(origin, account, family, role, finding, "ECS takes this role for the task"));
     }
     let arn = Arn::parse(&record.caller).ok()?;
     let (role, session) = arn.resource.strip_prefix("assumed-role/")?.split_once('/')?;
@@ -435,19 +451,29 @@ pub(crate) fn of_task_session(origin: &Origin<'_>, record: &Record, finding: Fin
         let name = runner::role_of(origin.world, &task, member)?;
         (name.rsplit('/').next() == Some(role)).then_some(name)
     })?;
-    Some(with_role(origin, &task, &named, finding, "the call is made by ECS in this role, to start the task"))
+    let (account, family) = (task.place.account, task.definition_name().split(':').next());
+    let why = "the call is made by ECS in this role, to start the task";
+    Some(with_role(origin, account, family, &named, finding, why))
 }
 
 fn task_of(world: &World, id: &str) -> Option<Arc<Task>> {
     world.store.list::<Task>("").into_iter().find(|task| task.id == id)
 }
 
-fn with_role(origin: &Origin<'_>, task: &Task, role: &str, finding: Finding, why: &str) -> Finding {
+/// A finding with the role's place, and that where a task definition names it: of a family, where that is known.
+fn with_role(
+    origin: &Origin<'_>,
+    account: AccountId,
+    family: Option<&str>,
+    role: &str,
+    finding: Finding,
+    why: &str,
+) -> Finding {
     let name = role.rsplit('/').next().unwrap_or(role);
-    let known = origin.world.store.role(task.place.account, name);
-    let family = task.definition_name().split(':').next().unwrap_or_default();
+    let known = origin.world.store.role(account, name);
     let in_files = origin.definitions.iter();
-    let in_terraform = origin.infra.ecs_task_definitions.iter().filter(|known| known.family.value == family);
+    let in_terraform = origin.infra.ecs_task_definitions.iter();
+    let in_terraform = in_terraform.filter(|known| family.is_none_or(|family| known.family.value == family));
     let mut written = in_files.chain(in_terraform.map(|known| &known.input)).flat_map(|definition| {
         let roles = ["executionRoleArn", "taskRoleArn"].into_iter();
         roles.filter_map(|member| definition.field(member))

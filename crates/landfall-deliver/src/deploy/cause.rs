@@ -1,39 +1,61 @@
-//! Why tasks stopped, in ECS's words and in order: what is said once for each reason, with a task that shows it.
+//! Why tasks stopped or never began, in ECS's words and in order: what is said once for each reason, with a task that
+//! shows it.
 
+use super::denied::UNTAKEN_HELP;
 use super::view::Task;
 
-/// Tasks that stopped for the same reason.
+/// Tasks that stopped, or couldn't be launched, for the same reason.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Cause {
     /// How many.
     pub count: usize,
     /// One line, ECS's own words.
     pub reason: String,
-    /// One of them: the last that stopped.
-    pub task: Task,
+    /// One of them: the last that stopped. None of those that couldn't be launched.
+    pub task: Option<Task>,
     /// The container that is to blame, where one is.
     pub container: Option<String>,
     /// What to do, where that can be said.
     pub help: Option<&'static str>,
 }
 
-/// The reasons, the most frequent first.
-pub fn of(tasks: &[Task]) -> Vec<Cause> {
+/// ECS's error, where an event of a service tells that a task couldn't be launched.
+pub fn launch_error(event: &str) -> Option<&str> {
+    let (_, error) = event.split_once("failed to launch a task with (error ")?;
+    Some(error.trim_end_matches('.').strip_suffix(')').unwrap_or(error))
+}
+
+/// The reasons why tasks stopped and why others couldn't be launched, the most frequent first.
+pub fn of(tasks: &[Task], not_launched: &[String]) -> Vec<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
     for task in tasks {
         let (reason, container) = reason(task);
         let pattern = without_ids(&reason, task.id());
-        match causes.iter_mut().find(|known| without_ids(&known.reason, known.task.id()) == pattern) {
+        let is_same = |known: &Cause| {
+            let id = known.task.as_ref().map_or("", Task::id);
+            without_ids(&known.reason, id) == pattern
+        };
+        match causes.iter_mut().find(|known| is_same(known)) {
             Some(known) => {
                 known.count += 1;
-                if task.stopped_at.unwrap_or_default() >= known.task.stopped_at.unwrap_or_default() {
-                    known.task = task.clone();
+                let before = known.task.as_ref().and_then(|task| task.stopped_at).unwrap_or_default();
+                if task.stopped_at.unwrap_or_default() >= before {
+                    known.task = Some(task.clone());
                     known.reason = reason;
                 }
             }
             None => {
                 let help = help(&reason);
-                causes.push(Cause { count: 1, reason, task: task.clone(), container, help });
+                causes.push(Cause { count: 1, reason, task: Some(task.clone()), container, help });
+            }
+        }
+    }
+    for error in not_launched {
+        match causes.iter_mut().find(|known| known.task.is_none() && known.reason == *error) {
+            Some(known) => known.count += 1,
+            None => {
+                let (reason, help) = (error.clone(), help(error));
+                causes.push(Cause { count: 1, reason, task: None, container: None, help });
             }
         }
     }
@@ -136,7 +158,7 @@ fn help(reason: &str) -> Option<&'static str> {
         });
     }
     if has("unable to assume the role") {
-        return Some("the role has to be there, and its trust policy has to admit ecs-tasks.amazonaws.com");
+        return Some(UNTAKEN_HELP);
     }
     if has("ecr:GetAuthorizationToken") {
         return Some("the execution role needs AmazonECSTaskExecutionRolePolicy");

@@ -29,6 +29,16 @@ pub fn parse(message: &str) -> Option<Denied> {
     Some(Denied { caller, action, resource, is_explicit: message.contains("explicit deny") })
 }
 
+/// The role that ECS couldn't take for a task, where a sentence of it says so (observed).
+pub fn untaken_role(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("was unable to assume the role '")?;
+    rest.split_once('\'').map(|(role, _)| role)
+}
+
+/// What to do about a role that ECS couldn't take.
+pub(super) const UNTAKEN_HELP: &str =
+    "the role has to be there, and its trust policy has to admit ecs-tasks.amazonaws.com";
+
 impl Denied {
     /// The statement that allows it, in one line.
     pub fn statement(&self) -> String {
@@ -71,9 +81,11 @@ pub fn failure(error: CallError, doing: &str) -> Failure {
     let has_ended = error
         .answer()
         .is_some_and(|answer| answer.code.starts_with("ExpiredToken") || answer.code == "RequestExpired");
+    let is_untaken = error.answer().is_some_and(|answer| untaken_role(&answer.message).is_some());
     let failure = error.into_failure(doing);
     match denied {
         Some(denied) => failure.help(denied.help()),
+        None if is_untaken => failure.help(UNTAKEN_HELP),
         None if has_ended => failure.help(
             "the session has ended: take a new one (`landfall login` in a job, `aws sso login` at a desk) and run it \
              again, or run it by `landfall exec`, which renews the session",

@@ -92,7 +92,7 @@ fn a_task_that_stopped_tells_why() {
         let mut value = row["task"].clone();
         value["taskArn"] = json!("arn:aws:ecs:r:1:task/c/0123");
         let task = Task::read(&value).unwrap();
-        let [cause] = cause::of(&[task]).try_into().unwrap();
+        let [cause] = cause::of(&[task], &[]).try_into().unwrap();
         assert_eq!(cause.reason, text(&row, "reason"), "{}", text(&row, "name"));
         assert_eq!(cause.container.as_deref(), row["container"].as_str(), "{}", text(&row, "name"));
         assert_eq!(cause.help, row.get("help").and_then(Value::as_str), "{}", text(&row, "name"));
@@ -106,16 +106,34 @@ fn the_same_reason_is_told_once() {
         Task::read(&json!({ "taskArn": arn, "stoppedReason": reason.replace("ID", id), "stoppedAt": at }))
             .unwrap()
     };
-    let causes = cause::of(&[
+    let tasks = [
         task("a1", "assumed-role/x/ID failed", 1.0),
         task("b2", "other", 2.0),
         task("c3", "assumed-role/x/ID failed", 3.0),
         task("d4", "refused, request id: 36ecc12a-1901-49df-8352-30b072436839", 4.0),
         task("e5", "refused, request id: ffc8efae-c980-4b03-bc34-fc6b0935c9b3", 5.0),
         task("f6", "refused, request id: 1-2-3-4-5", 6.0),
-    ]);
-    let told: Vec<_> = causes.iter().map(|cause| (cause.count, cause.task.id())).collect();
-    assert_eq!(told, [(2, "c3"), (2, "e5"), (1, "b2"), (1, "f6")]);
+    ];
+    let causes = cause::of(&tasks, &["no role".to_owned(), "no role".to_owned(), "no role".to_owned()]);
+    let told = causes.iter().map(|cause| (cause.count, cause.task.as_ref().map_or("none", Task::id)));
+    assert_eq!(told.collect::<Vec<_>>(), [(3, "none"), (2, "c3"), (2, "e5"), (1, "b2"), (1, "f6")]);
+}
+
+#[test]
+fn an_event_tells_why_a_task_was_not_launched() {
+    let role = "arn:aws:iam::123456789012:role/web";
+    let error = format!(
+        "ECS was unable to assume the role '{role}' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
+    );
+    for service in ["(service web) ", "service web ", ""] {
+        let event = format!("{service}failed to launch a task with (error {error}).");
+        assert_eq!(cause::launch_error(&event), Some(error.as_str()), "{service}");
+    }
+    assert_eq!(cause::launch_error("(service web) has started 1 tasks: (task 1)."), None);
+    assert_eq!(denied::untaken_role(&error), Some(role));
+    assert_eq!(denied::untaken_role("unable to assume the service linked role"), None);
+    let [cause] = cause::of(&[], &[error]).try_into().unwrap();
+    assert!(cause.help.unwrap().contains("ecs-tasks.amazonaws.com"), "{cause:?}");
 }
 
 #[test]

@@ -295,6 +295,13 @@ impl Watched {
         }
     }
 
+    fn causes(&self) -> Vec<Cause> {
+        let since = self.begun.wanted.created_at;
+        let events = self.last.events.iter().filter(|event| event.created_at >= since);
+        let not_launched = events.filter_map(|event| cause::launch_error(&event.message));
+        cause::of(&self.tasks, &not_launched.map(str::to_owned).collect::<Vec<_>>())
+    }
+
     fn outcome(&self, end: End, took: Duration, tail: Option<(String, Tail)>) -> Outcome {
         Outcome {
             service: self.begun.service.clone(),
@@ -302,7 +309,7 @@ impl Watched {
             before: self.begun.before.clone(),
             deployment: self.begun.wanted.id.clone(),
             is_updated: self.begun.is_updated,
-            causes: if end.is_about_tasks() { cause::of(&self.tasks) } else { Vec::new() },
+            causes: if end.is_about_tasks() { self.causes() } else { Vec::new() },
             end,
             took,
             last: self.last.clone(),
@@ -524,14 +531,14 @@ impl Watch<'_> {
     /// Looks once more why tasks stopped: the last lines of the container that is to blame.
     async fn why(&mut self, one: &mut Watched) -> Option<(String, Tail)> {
         self.fetch_tasks(one).await;
-        let causes = cause::of(&one.tasks);
+        let causes = one.causes();
         let first = causes.first()?;
-        let container = first.container.as_ref()?;
-        let has_run = first.task.containers.iter().any(|one| one.exit_code.is_some());
+        let (container, task) = (first.container.as_ref()?, first.task.as_ref()?);
+        let has_run = task.containers.iter().any(|one| one.exit_code.is_some());
         if !has_run {
             return None;
         }
-        let lines = logs::tail(self.how.caller, &one.begun.definition, container, first.task.id()).await;
+        let lines = logs::tail(self.how.caller, &one.begun.definition, container, task.id()).await;
         Some((container.clone(), lines))
     }
 

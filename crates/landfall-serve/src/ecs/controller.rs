@@ -41,10 +41,15 @@ fn fresh_deployment_id(world: &World) -> String {
 /// Gives a service an event, and carries out what follows from it. The service is written.
 pub(super) fn feed(world: &World, writing: &mut Writing<'_>, service: &mut Service, event: Event) {
     let now = world.clock.now().0;
-    let actions = service.rollout.step(event, now, &mut |what| match what {
+    let mut fresh = |what| match what {
         Fresh::Task => fresh_task_id(world),
         Fresh::Deployment => fresh_number(world),
+    };
+    let mut rollout = service.rollout.clone();
+    let actions = rollout.step_where(event, now, &mut fresh, &mut |deployment, task| {
+        launch_refusal(world, writing, service, deployment, task)
     });
+    service.rollout = rollout;
     for action in actions {
         match action {
             Action::Start { task, deployment } => start(world, writing, service, &task, &deployment),
@@ -127,10 +132,38 @@ fn plan_of(writing: &Writing<'_>, service: &Service, number: &str) -> Option<Bod
     revision.or_else(|| writing.get::<TaskSet>(&key).map(|set| set.body.clone()))
 }
 
+/// What the tasks of a deployment are made of, with their task definition.
+fn made_of(writing: &Writing<'_>, service: &Service, deployment: &str) -> Option<(Body, TaskDefinition)> {
+    let plan = plan_of(writing, service, deployment)?;
+    let definition = definition(writing, &service.place, plan.get("taskDefinition")?.as_str()?)?;
+    Some((plan, definition))
+}
+
+/// Why a task can't be launched: ECS can't take its roles.
+fn launch_refusal(
+    world: &World,
+    writing: &Writing<'_>,
+    service: &Service,
+    deployment: &str,
+    id: &str,
+) -> Option<String> {
+    let (_, definition) = made_of(writing, service, deployment)?;
+    if is_stand_in(world, &definition) {
+        return None;
+    }
+    let cluster = &service.cluster;
+    let resource = if service.long_arn { format!("task/{cluster}/{id}") } else { format!("task/{id}") };
+    let source = service.place.arn(&resource);
+    runner::role::check(world, &service.place, &source, runner::roles(None, &definition)).err()
+}
+
+/// Whether tasks of this stand for those that ran before this server.
+fn is_stand_in(world: &World, definition: &TaskDefinition) -> bool {
+    definition.was_there && runner::lacks_images(world, definition)
+}
+
 fn start(world: &World, writing: &mut Writing<'_>, service: &Service, id: &str, deployment: &str) {
-    let Some(plan) = plan_of(writing, service, deployment) else { return };
-    let arn = plan.get("taskDefinition").and_then(Value::as_str).unwrap_or_default();
-    let Some(definition) = definition(writing, &service.place, arn) else { return };
+    let Some((plan, definition)) = made_of(writing, service, deployment) else { return };
     let mut body = super::members(&plan, &["launchType", "platformVersion", "networkConfiguration"]);
     if let Some(provider) = first_provider(&plan) {
         body.insert("capacityProviderName".to_owned(), provider);
@@ -158,7 +191,7 @@ fn start(world: &World, writing: &mut Writing<'_>, service: &Service, id: &str, 
         tags,
     };
     let mut task = task.build(world);
-    if definition.was_there && runner::lacks_images(world, &task) {
+    if is_stand_in(world, &definition) {
         task.is_stand_in = true;
         task.not_run = Some(STAND_IN.to_owned());
     }

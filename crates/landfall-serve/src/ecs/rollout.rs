@@ -420,6 +420,7 @@ pub enum Fresh {
 struct Step<'a> {
     now_ms: i64,
     fresh: &'a mut dyn FnMut(Fresh) -> String,
+    refusal: &'a mut dyn FnMut(&str, &str) -> Option<String>,
     actions: Vec<Action>,
 }
 
@@ -448,7 +449,19 @@ impl Rollout {
 
     /// Takes an event. `fresh` makes new ids.
     pub fn step(&mut self, event: Event, now_ms: i64, fresh: &mut dyn FnMut(Fresh) -> String) -> Vec<Action> {
-        let mut step = Step { now_ms, fresh, actions: Vec::new() };
+        self.step_where(event, now_ms, fresh, &mut |_, _| None)
+    }
+
+    /// The same where a launch can fail: `refusal` has ECS's error, if there is one, for a deployment and the id of the
+    /// task that is to be launched for it.
+    pub fn step_where(
+        &mut self,
+        event: Event,
+        now_ms: i64,
+        fresh: &mut dyn FnMut(Fresh) -> String,
+        refusal: &mut dyn FnMut(&str, &str) -> Option<String>,
+    ) -> Vec<Action> {
+        let mut step = Step { now_ms, fresh, refusal, actions: Vec::new() };
         self.take(event, &mut step);
         if self.draining {
             self.drain(&mut step);
@@ -667,11 +680,15 @@ impl Rollout {
         }
     }
 
-    /// Starts tasks of a deployment, and says so.
+    /// Starts tasks of a deployment, and says so. After one that can't be launched the next are tried later.
     fn start(&mut self, deployment: &str, number: u32, step: &mut Step<'_>) {
-        let mut started = Vec::new();
+        let (mut started, mut refused) = (Vec::new(), None);
         for _ in 0..number {
             let id = (step.fresh)(Fresh::Task);
+            refused = (step.refusal)(deployment, &id);
+            if refused.is_some() {
+                break;
+            }
             started.push(id.clone());
             self.tasks.push(Task {
                 id: id.clone(),
@@ -692,6 +709,24 @@ impl Rollout {
                 list(&started)
             );
             step.actions.push(Action::Say(sentence));
+        }
+        if let Some(error) = refused {
+            self.launch_failed(deployment, &error, step);
+        }
+    }
+
+    /// A task that couldn't be launched has failed: there is none, and the service says why (observed).
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html>
+    fn launch_failed(&mut self, deployment: &str, error: &str, step: &mut Step<'_>) {
+        self.steady = false;
+        let sentence = format!("(service {}) failed to launch a task with (error {error}).", self.service);
+        step.actions.push(Action::Say(sentence));
+        self.count_failure(deployment, step);
+        let known = self.deployments.iter_mut().find(|known| known.id() == deployment);
+        if let Some(deployment) = known {
+            // No task's end tells when to try again.
+            let later = step.now_ms.saturating_add(BACKOFF_MS);
+            deployment.not_before_ms = deployment.not_before_ms.max(later);
         }
     }
 }

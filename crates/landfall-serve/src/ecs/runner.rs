@@ -26,12 +26,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use landfall_types::{Arn, Finding};
 use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::controller;
 use super::rollout::{Event, Health};
-use crate::store::ecs::{Service, ServiceStatus, Task, TaskStatus};
+use crate::store::ecs::{Place, Service, ServiceStatus, Task, TaskDefinition, TaskStatus};
 use crate::store::{Record, Store, StoreError};
 use crate::world::World;
 
@@ -494,11 +495,20 @@ fn admit(world: &World, task: &Task) -> Result<(), StoreError> {
     }
 }
 
-/// Whether an image of this server's registry that the task needs was never pushed to it.
-pub(super) fn lacks_images(world: &World, task: &Task) -> bool {
-    task.containers.iter().any(|container| {
-        pull::local(world, task, &container.image).is_some_and(|image| !pull::is_there(world, &image))
+/// Whether an image of this server's registry that tasks of this need was never pushed to it.
+pub(super) fn lacks_images(world: &World, definition: &TaskDefinition) -> bool {
+    let mut images = definition.containers().filter_map(|container| container.get("image")?.as_str());
+    images.any(|image| {
+        let local = pull::local(world, &definition.place, image);
+        local.is_some_and(|image| !pull::is_there(world, &image))
     })
+}
+
+/// Why tasks can't take a role by the name that AWS's sentence about it has, if they can't.
+pub fn why_not_taken(world: &World, role_arn: &str) -> Option<Finding> {
+    let account = Arn::parse(role_arn).ok()?.account_id()?;
+    let place = Place { account, region: world.settings.default_region.clone() };
+    role::finding(world, &place, role_arn)
 }
 
 /// A task that ends by itself.
@@ -561,10 +571,24 @@ fn task(world: &World, id: &str) -> Option<Arc<Task>> {
 
 /// The role that a task has, from its overrides or its definition.
 pub fn role_of(world: &World, task: &Task, member: &str) -> Option<String> {
-    let overrides = task.body.get("overrides").and_then(|overrides| overrides.get(member));
-    let given = overrides.and_then(Value::as_str).filter(|role| !role.is_empty()).map(str::to_owned);
     let definition = super::load::definition_by_arn(world, &task.place, &task.definition);
-    given.or_else(|| definition?.text(member).filter(|role| !role.is_empty()).map(str::to_owned))
+    role_in(task.body.get("overrides"), definition.as_deref(), member).map(str::to_owned)
+}
+
+fn role_in<'b>(
+    overrides: Option<&'b Value>,
+    definition: Option<&'b TaskDefinition>,
+    member: &str,
+) -> Option<&'b str> {
+    let given = overrides.and_then(|overrides| overrides.get(member)?.as_str());
+    let given = given.filter(|role| !role.is_empty());
+    given.or_else(|| definition?.text(member).filter(|role| !role.is_empty()))
+}
+
+/// The roles that ECS takes for a task of this.
+pub(super) fn roles<'b>(overrides: Option<&'b Value>, definition: &'b TaskDefinition) -> Vec<&'b str> {
+    let members = ["taskRoleArn", "executionRoleArn"].into_iter();
+    members.filter_map(|member| role_in(overrides, Some(definition), member)).collect()
 }
 
 #[cfg(test)]

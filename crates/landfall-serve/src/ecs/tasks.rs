@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::page::Page;
 use super::pass_role::{self, PassedTo};
 use super::{
-    Called, Fault, Keys, active_cluster, cluster_key, cluster_name, controller, failure, includes, invalid,
-    launch, load, members, names, resource_tag_keys, service_input, services, settings, tags, task_json,
+    Called, Fault, Keys, active_cluster, client, cluster_key, cluster_name, controller, failure, includes,
+    invalid, launch, load, members, names, resource_tag_keys, runner, service_input, services, settings,
+    tags, task_json,
 };
 use crate::authz::ecs_calls as calls;
 use crate::store::ecs::{
@@ -191,6 +192,11 @@ fn run(call: &Called<'_>) -> Result<Value, AwsError> {
     let launch = service_input::read_launch(call, &in_cluster, Some(&definition))?;
     check_overrides(call, &definition)?;
     let token = run_token(call)?;
+    let first = new_ids.first().map(String::as_str).unwrap_or_default();
+    let source =
+        place.arn(&if long_arn { format!("task/{cluster}/{first}") } else { format!("task/{first}") });
+    let roles = runner::roles(call.input.value("overrides"), &definition);
+    runner::role::check(call.world, place, &source, roles).map_err(client)?;
     let new = |id: &String| -> Result<Task, AwsError> {
         Ok(NewTask {
             cluster,

@@ -157,6 +157,8 @@ struct Furnished {
 impl Furnished {
     fn new() -> Self {
         let bench = Bench::with_provider();
+        let trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}}"#;
+        bench.iam("CreateRole", &[("RoleName", "app"), ("AssumeRolePolicyDocument", trust)]);
         let call = |operation: &str, input: &str| {
             works(&bench.call(&root(), "ecs", Request::json("ecs", operation, input)))
         };

@@ -9,6 +9,7 @@ use landfall_deliver::deploy::denied::{self, Denied};
 use landfall_policy::{Decision, Denial, Layer, Outcome, PolicyKind};
 use landfall_serve::authz::{self, Asked};
 use landfall_serve::caller::{Caller, CallingUser};
+use landfall_serve::ecs::runner;
 use landfall_types::{Arn, Finding, SourceMap};
 use landfall_wire::error::Protocol;
 use serde_json::{Value, json};
@@ -76,7 +77,8 @@ impl Why {
 /// The sentence of a failure that tells of a missing permission.
 fn refusal(failure: &Failure) -> Option<&str> {
     let texts = std::iter::once(&failure.message).chain(&failure.details);
-    texts.map(String::as_str).find(|text| denied::parse(text).is_some())
+    let is_one = |text: &&str| denied::parse(text).is_some() || denied::untaken_role(text).is_some();
+    texts.map(String::as_str).find(is_one)
 }
 
 /// A failure with the reason that the policies have for it, if it is a refused call.
@@ -90,9 +92,18 @@ fn why(text: &str, paths: &[PathBuf], keys: Keys) -> Option<Why> {
     if paths.is_empty() {
         return None;
     }
-    let denied = denied::parse(text)?;
     let sources = SourceMap::new();
     let shown = paths.iter().map(|path| files::shown(path)).collect::<Vec<_>>().join(", ");
+    let Some(denied) = denied::parse(text) else {
+        let role = denied::untaken_role(text)?;
+        return Some(match untaken(role, paths, &sources) {
+            Err(failure) => Why::Note(format!("{shown} doesn't say why: {failure}")),
+            Ok(None) => Why::Note(format!(
+                "by {shown} tasks may take {role}: what is in force in the account is something else"
+            )),
+            Ok(Some(finding)) => Why::Refused(Box::new(finding), sources),
+        });
+    };
     Some(Why::Note(match reason(&denied, paths, keys, &sources) {
         Err(failure) => format!("{shown} doesn't say why: {failure}"),
         Ok(Reason::Allowed) => format!(
@@ -106,6 +117,21 @@ fn why(text: &str, paths: &[PathBuf], keys: Keys) -> Option<Why> {
         ),
         Ok(Reason::Refused(finding)) => return Some(Why::Refused(Box::new(finding), sources)),
     }))
+}
+
+/// Why ECS can't take a role for tasks, if the policies have it so.
+fn untaken(role: &str, paths: &[PathBuf], sources: &SourceMap) -> Result<Option<Finding>, Failure> {
+    let account = Arn::parse(role).ok().and_then(|arn| arn.account_id());
+    let account = account.ok_or_else(|| Failure::usage(format!("{role} is not the ARN of a role")))?;
+    let source = source(paths, Some(account.to_string()));
+    let Offline { world, .. } = role::offline(sources, account, &source)?;
+    Ok(runner::why_not_taken(&world, role))
+}
+
+/// The policies at hand: Terraform in folders, and a document.
+fn source(paths: &[PathBuf], account: Option<String>) -> RoleSource {
+    let (documents, infra): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| path.is_file());
+    RoleSource { infra, policy: documents.into_iter().next(), account, ..RoleSource::default() }
 }
 
 /// What the policies say of a call that was refused.
@@ -127,13 +153,7 @@ fn reason(
     let caller = Arn::parse(&denied.caller)
         .map_err(|_| Failure::usage(format!("AWS's message names no caller: `{}`", denied.caller)))?;
     let account = caller.account_id();
-    let (documents, folders): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| path.is_file());
-    let source = RoleSource {
-        infra: folders,
-        policy: documents.first().cloned(),
-        account: account.map(|account| account.to_string()),
-        ..RoleSource::default()
-    };
+    let source = source(paths, account.map(|account| account.to_string()));
     let (world, identity, _blobs) = who(&caller, &source, sources)?;
     add_keys(&mut keys, denied);
     let resource = Arn::parse(&denied.resource).ok();

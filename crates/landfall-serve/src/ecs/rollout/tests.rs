@@ -193,9 +193,14 @@ fn cases() {
     for case in &cases.case {
         let mut rollout = Rollout::new("web", case.desired, case.rules());
         let (mut now, mut number, mut ways_back) = (0, 0, 0);
+        let mut refused: Option<String> = None;
         for (event, wanted) in &case.steps {
             if event == "look" {
                 assert_eq!(&seen(&rollout), wanted, "{}: at {now} ms", case.name);
+                continue;
+            }
+            if let Some(error) = event.strip_prefix("launches fail: ") {
+                refused = Some(error.to_owned()).filter(|error| error != "no more");
                 continue;
             }
             let event = case.event(event, &mut now);
@@ -210,7 +215,7 @@ fn cases() {
                     format!("back{ways_back}")
                 }
             };
-            let actions = rollout.step(event, now, &mut fresh);
+            let actions = rollout.step_where(event, now, &mut fresh, &mut |_, _| refused.clone());
             let told: Vec<String> = actions.iter().map(told).collect();
             assert_eq!(&told, wanted, "{place}: {rollout:#?}");
         }

@@ -12,7 +12,7 @@ use crate::caller::Caller;
 use crate::connection::Connection;
 use crate::ecr;
 use crate::ecs::load;
-use crate::store::ecs::Task;
+use crate::store::ecs::{Place, Task};
 use crate::store::{Reference, RegistryId};
 use crate::world::World;
 
@@ -28,7 +28,7 @@ pub(super) struct LocalImage {
 }
 
 /// Reads an image's name, when it is one of this server's: an ECR name, or this server's own address.
-pub(super) fn local(world: &World, task: &Task, image: &str) -> Option<LocalImage> {
+pub(super) fn local(world: &World, place: &Place, image: &str) -> Option<LocalImage> {
     let (host, rest) = image.split_once('/')?;
     let registry =
         match host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn")) {
@@ -44,7 +44,7 @@ pub(super) fn local(world: &World, task: &Task, image: &str) -> Option<LocalImag
                 if !is_own && world.doors.called(Some(host)).is_none() {
                     return None;
                 }
-                RegistryId { account: task.place.account, region: task.place.region.clone() }
+                RegistryId { account: place.account, region: place.region.clone() }
             }
         };
     let (name, reference) = match rest.split_once('@') {
@@ -69,7 +69,7 @@ pub(super) fn resolve(world: &World, task: &Task) -> Result<Vec<Option<String>>,
     let mut digests = Vec::new();
     check_sources(world, task)?;
     for container in &task.containers {
-        let Some(image) = local(world, task, &container.image) else {
+        let Some(image) = local(world, &task.place, &container.image) else {
             digests.push(None);
             continue;
         };

@@ -1,13 +1,16 @@
 //! Tasks take roles: the execution role to pull and to log, the task role for what runs in them.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html>
 
+use std::sync::Arc;
+
 use landfall_policy::decide::Named;
 use landfall_policy::{Context, Layers, Principal, Request, decide, explain};
-use landfall_types::Arn;
+use landfall_types::{Arn, Finding};
 use landfall_wire::error::AwsError;
 
 use crate::caller::Session;
 use crate::log::{Entry, Verdict};
+use crate::store::Role;
 use crate::store::ecs::{Place, Task};
 use crate::world::World;
 
@@ -35,29 +38,47 @@ pub(crate) struct Taker<'a> {
 pub(super) fn assume(world: &World, task: &Task, role_arn: &str) -> Result<Session, String> {
     let taker =
         Taker { principal: TASKS, place: &task.place, source: task.arn(), session_name: task.id.clone() };
-    assume_as(world, &taker, role_arn).map_err(|()| {
-        format!(
-            "ECS was unable to assume the role '{role_arn}' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
-        )
-    })
+    assume_as(world, &taker, role_arn).map_err(|()| refusal(role_arn))
+}
+
+/// ECS's sentence for a role that isn't there or doesn't trust tasks.
+fn refusal(role_arn: &str) -> String {
+    format!(
+        "ECS was unable to assume the role '{role_arn}' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
+    )
+}
+
+/// The roles of a task that is about to be launched: ECS tries to take them first (captured). `source` is the task's ARN.
+///
+/// # Errors
+/// ECS's sentence about the first that can't be taken.
+pub(crate) fn check<'r>(
+    world: &World,
+    place: &Place,
+    source: &str,
+    roles: impl IntoIterator<Item = &'r str>,
+) -> Result<(), String> {
+    let session_name = source.rsplit('/').next().unwrap_or_default().to_owned();
+    let taker = Taker { principal: TASKS, place, source: source.to_owned(), session_name };
+    for role_arn in roles {
+        // What is taken for the task later is noted then.
+        taken(world, &taker, role_arn, false).map_err(|()| refusal(role_arn))?;
+    }
+    Ok(())
+}
+
+/// Why tasks can't take a role, if they can't.
+pub(crate) fn finding(world: &World, place: &Place, role_arn: &str) -> Option<Finding> {
+    let source = place.arn("task/cluster/00000000000000000000000000000000");
+    let taker = Taker { principal: TASKS, place, source, session_name: String::new() };
+    let before = world.log.last();
+    taken(world, &taker, role_arn, false).err()?;
+    world.log.after(before).into_iter().find_map(|record| record.finding.clone())
 }
 
 /// The session of a service in a role.
 pub(crate) fn assume_as(world: &World, taker: &Taker<'_>, role_arn: &str) -> Result<Session, ()> {
-    let request = request(taker, role_arn, world);
-    let refused = || format!("{} may not take the role", taker.principal);
-    let Some(role) = find(world, taker.place, role_arn) else {
-        note(world, taker, role_arn, Err(refused()), None);
-        return Err(());
-    };
-    let trust = Named { name: format!("trust policy of {}", role.name).into(), policy: &role.trust.policy };
-    let decision = decide(&Layers { trust: Some(trust), ..Layers::default() }, &request);
-    if !decision.is_allowed() {
-        let finding = explain::finding(&decision, &request, &world.sources);
-        note(world, taker, role_arn, Err(refused()), Some((decision, request, Some(finding))));
-        return Err(());
-    }
-    note(world, taker, role_arn, Ok(()), Some((decision, request, None)));
+    let role = taken(world, taker, role_arn, true)?;
     let now = world.clock.now();
     Ok(Session {
         access_key_id: crate::sts::key_id(world, &role.arn),
@@ -78,7 +99,28 @@ pub(crate) fn assume_as(world: &World, taker: &Taker<'_>, role_arn: &str) -> Res
     })
 }
 
-fn find(world: &World, place: &Place, role_arn: &str) -> Option<std::sync::Arc<crate::store::Role>> {
+/// The role, if it may be taken. A refusal is always noted.
+fn taken(world: &World, taker: &Taker<'_>, role_arn: &str, notes_all: bool) -> Result<Arc<Role>, ()> {
+    let request = request(taker, role_arn, world);
+    let refused = || format!("{} may not take the role", taker.principal);
+    let Some(role) = find(world, taker.place, role_arn) else {
+        note(world, taker, role_arn, Err(refused()), None);
+        return Err(());
+    };
+    let trust = Named { name: format!("trust policy of {}", role.name).into(), policy: &role.trust.policy };
+    let decision = decide(&Layers { trust: Some(trust), ..Layers::default() }, &request);
+    if !decision.is_allowed() {
+        let finding = explain::finding(&decision, &request, &world.sources);
+        note(world, taker, role_arn, Err(refused()), Some((decision, request, Some(finding))));
+        return Err(());
+    }
+    if notes_all {
+        note(world, taker, role_arn, Ok(()), Some((decision, request, None)));
+    }
+    Ok(role)
+}
+
+fn find(world: &World, place: &Place, role_arn: &str) -> Option<Arc<Role>> {
     let name = match Arn::parse(role_arn) {
         Ok(arn) => arn.role_path_and_name().map(|(_, name)| name.to_owned())?,
         Err(_) => role_arn.to_owned(),
@@ -104,7 +146,7 @@ fn request(taker: &Taker<'_>, role_arn: &str, world: &World) -> Request {
     }
 }
 
-type Decided = (landfall_policy::Decision, Request, Option<landfall_types::Finding>);
+type Decided = (landfall_policy::Decision, Request, Option<Finding>);
 
 fn note(
     world: &World,
@@ -120,9 +162,8 @@ fn note(
     let (decision, finding) = match decided {
         Some((decision, request, finding)) => (Some((decision, request)), finding),
         None => {
-            let finding =
-                landfall_types::Finding::error("role-missing", format!("there is no role `{role_arn}`"))
-                    .help("make the role, or name another one: the Terraform of --infra can describe it");
+            let finding = Finding::error("role-missing", format!("there is no role `{role_arn}`"))
+                .help("make the role, or name another one: the Terraform of --infra can describe it");
             (None, Some(finding))
         }
     };

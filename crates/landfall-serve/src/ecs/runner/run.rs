@@ -129,7 +129,7 @@ impl Run<'_> {
     async fn pull(&self, task: &Task, plan: &mut Plan) -> Result<(), String> {
         let failed =
             |problem: String| format!("CannotPullContainerError: Error response from daemon: {problem}");
-        let Some(local) = pull::local(self.world, task, &plan.image) else {
+        let Some(local) = pull::local(self.world, &task.place, &plan.image) else {
             return self.engine.pull(&plan.image, None).await.map_err(failed);
         };
         let caller = pull::puller(self.world, task)?;

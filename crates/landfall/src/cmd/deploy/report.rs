@@ -246,13 +246,14 @@ fn outcome_of_ecs(outcome: &Outcome, infra: &InfraArgs) -> Value {
 }
 
 fn cause(cause: &Cause, infra: &InfraArgs) -> Value {
+    let task = cause.task.as_ref();
     json!({
         "count": cause.count,
         "reason": cause.reason,
-        "task": cause.task.task_arn,
+        "task": task.map(|task| task.task_arn.as_str()),
         "container": cause.container,
-        "stopCode": cause.task.stop_code,
-        "exitCodes": cause.task.containers.iter()
+        "stopCode": task.and_then(|task| task.stop_code.as_deref()),
+        "exitCodes": task.into_iter().flat_map(|task| &task.containers)
             .filter_map(|one| Some((one.name.clone(), Value::from(one.exit_code?))))
             .collect::<serde_json::Map<_, _>>(),
         "why": why(infra.why(&cause.reason)),

@@ -324,7 +324,7 @@ impl Screen {
                 continue;
             }
             ui::line(format!("{} task {id}: {}", styled(BAD, "✗"), plain(&one.reason)));
-            let causes = landfall_deliver::deploy::cause::of(std::slice::from_ref(&one.task));
+            let causes = cause::of(std::slice::from_ref(&one.task), &[]);
             if let Some(help) = causes.first().and_then(|cause| cause.help) {
                 ui::line(format!("  help: {help}"));
             }
@@ -518,8 +518,11 @@ fn reasons(outcome: &Outcome) -> Vec<String> {
         }
         End::Lost(failure) | End::NotUpdated(failure) => lines.extend(failure.details.clone()),
         End::Timeout | End::Verdict(Verdict::Failing { .. }) => {
-            let start = outcome.complaints.len().saturating_sub(COMPLAINTS_SHOWN);
-            lines.extend(outcome.complaints.iter().skip(start).map(|text| format!("ECS: {text}")));
+            // What keeps tasks from being launched is among the causes.
+            let others = outcome.complaints.iter().filter(|text| cause::launch_error(text).is_none());
+            let others: Vec<&String> = others.collect();
+            let start = others.len().saturating_sub(COMPLAINTS_SHOWN);
+            lines.extend(others.iter().skip(start).map(|text| format!("ECS: {text}")));
             let ours = outcome.last.deployment(&outcome.deployment);
             let reason = ours.and_then(|ours| ours.rollout_state_reason.clone());
             lines.extend(reason.filter(|reason| outcome.end == End::Timeout && !reason.is_empty()));
@@ -541,7 +544,8 @@ fn reasons(outcome: &Outcome) -> Vec<String> {
 
 fn show_tail(outcome: &Outcome) {
     let Some((container, tail)) = &outcome.tail else { return };
-    let task = outcome.causes.first().map_or("", |cause| start(cause.task.id()));
+    let task =
+        outcome.causes.first().and_then(|cause| cause.task.as_ref()).map_or("", |task| start(task.id()));
     match tail {
         Tail::Lines { stream, lines } if lines.is_empty() => {
             ui::line(format!(

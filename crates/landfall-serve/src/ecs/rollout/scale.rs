@@ -178,23 +178,26 @@ impl Rollout {
     }
 
     /// Beside the new tasks those stay that a rollback would go back to, as many as are wanted; tasks of a
-    /// deployment that was superseded midway go as soon as they can be spared.
+    /// deployment that was superseded midway go as soon as they can be spared. So do those of the first ones, where none
+    /// has completed yet.
     fn keep_other_colour(&mut self, primary: &str, step: &mut Step<'_>) {
-        let Some(kept) = self.last_completed.as_ref().map(|target| target.id.clone()) else { return };
-        if kept != primary && !self.may_clean_up() {
-            self.stop_excess(&kept, self.desired, step);
+        let kept = self.last_completed.as_ref().map(|target| target.id.clone());
+        if let Some(kept) = kept.as_deref().filter(|kept| *kept != primary)
+            && !self.may_clean_up()
+        {
+            self.stop_excess(kept, self.desired, step);
             let room = self.limits().upper.saturating_sub(count(self.tasks.iter()));
-            let lacking = self.desired.saturating_sub(self.live_of(&kept));
+            let lacking = self.desired.saturating_sub(self.live_of(kept));
             let not_before = self.deployments.iter().find(|known| known.id() == kept);
             if not_before.is_some_and(|known| step.now_ms >= known.not_before_ms) {
-                self.start(&kept, lacking.min(room), step);
+                self.start(kept, lacking.min(room), step);
             }
         }
         let now = step.now_ms;
         let all_healthy = count(self.tasks.iter().filter(|task| self.is_healthy(task, now)));
         let spare = all_healthy.saturating_sub(self.limits().lower) as usize;
         let superseded = self.tasks.iter().filter(|task| {
-            let is_other = task.deployment != primary && task.deployment != kept;
+            let is_other = task.deployment != primary && kept.as_deref() != Some(&task.deployment);
             is_other && task.phase != Phase::Stopping && !task.is_protected(now)
         });
         let (healthy, idle): (Vec<&Task>, Vec<&Task>) =

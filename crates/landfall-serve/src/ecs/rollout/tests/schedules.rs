@@ -367,6 +367,48 @@ fn under_any_schedule_the_limits_hold_and_a_rollback_ends_where_it_began() {
 }
 
 #[test]
+fn deployments_before_the_first_has_completed_give_way_to_the_last() {
+    let (mut replaced, mut waited) = (0, 0);
+    for seed in 1..=150_u64 {
+        let mut dice = Dice(seed.wrapping_mul(0x94D0_49BB_1331_11EB));
+        let desired = u32::try_from(dice.roll(4)).unwrap() + 1;
+        let mut rules = random_rules(&mut dice);
+        rules.breaker.enabled = false;
+        if !rules.strategy.is_rolling() {
+            let stages = vec![*dice.pick(&Stage::ALL[1..10]).unwrap()];
+            rules.hooks.push(Hook { stages, function: None, timeout_ms: 86_400_000, goes_on: false });
+        }
+        let mut run = Run::new("web", desired, rules);
+        let target = |id: &str| Target { id: id.to_owned(), has_health_check: seed % 2 == 0 };
+        for id in ["first", "second", "third", "fourth"] {
+            run.step(Event::Deploy(target(id)));
+            for _ in 0..dice.roll(80) {
+                run.anything(&mut dice);
+            }
+        }
+        let is_first = run.rollout.last_completed.is_none();
+        for _ in 0..10 {
+            run.settle();
+            if run.rollout.waits_at().is_some() {
+                run.step(Event::Continue { go_on: true });
+            }
+        }
+        let rollout = &run.rollout;
+        if rollout.stuck {
+            continue;
+        }
+        let primary = &rollout.deployments[0];
+        assert!(rollout.steady, "seed {seed}: never steady:\n{}\n{rollout:#?}", run.told.join("\n"));
+        assert_eq!((primary.id(), primary.state), ("fourth", RolloutState::Completed), "seed {seed}");
+        assert!(rollout.tasks.iter().all(|task| task.deployment == "fourth"), "seed {seed}");
+        assert_eq!(count(rollout.tasks.iter()), rollout.desired, "seed {seed}");
+        replaced += 1;
+        waited += u32::from(is_first);
+    }
+    assert!(replaced > 100 && waited > 40, "{replaced} replaced, {waited} of them before any had completed");
+}
+
+#[test]
 fn without_a_breaker_what_cannot_work_is_tried_on_and_never_costs_what_runs() {
     let (mut tried, mut replaced) = (0, 0);
     for seed in 1..=100_u64 {

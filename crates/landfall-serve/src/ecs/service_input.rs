@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::rollout::{
     Breaker, Controller, HOOK_TIMEOUT_MINUTES, Hook, Rules, SETTLE_MS, Stage, Strategy, Threshold,
 };
-use super::{Called, client, invalid, launch, load, names};
+use super::{Called, client, invalid, launch, load, members, names};
 use crate::clock::Clock;
 use crate::store::ecs::{Body, Cluster, DefinitionStatus, Place, TaskDefinition};
 
@@ -87,38 +87,35 @@ pub(super) fn read_launch(
     let body = launch::read(call, cluster)?;
     launch::check_platform(call, &body)?;
     let Some(definition) = definition else { return Ok(body) };
-    let required: Vec<&str> = definition
-        .body
-        .get("requiresCompatibilities")
-        .and_then(Value::as_array)
-        .map(|kinds| kinds.iter().filter_map(Value::as_str).collect())
-        .unwrap_or_default();
-    if launch::is_fargate(&body) && !required.contains(&"FARGATE") {
-        return Err(invalid("Task definition does not support launch_type FARGATE."));
-    }
-    check_network(call, definition)?;
+    let mut whole = body.clone();
+    whole.extend(members(call.members, &["networkConfiguration"]));
+    check_placement(&whole, definition)?;
     Ok(body)
 }
 
+/// Where tasks are to run, held against what they are made of: of a call, or of a service as a call changes it.
+pub(super) fn check_placement(body: &Body, definition: &TaskDefinition) -> Result<(), AwsError> {
+    let required = definition.body.get("requiresCompatibilities").and_then(Value::as_array);
+    let may_be_fargate = required.is_some_and(|kinds| kinds.iter().any(|kind| kind == "FARGATE"));
+    if launch::is_fargate(body) && !may_be_fargate {
+        return Err(invalid("Task definition does not support launch_type FARGATE."));
+    }
+    check_network(body, definition)
+}
+
 /// A task with a network interface of its own is told where to put it.
-fn check_network(call: &Called<'_>, definition: &TaskDefinition) -> Result<(), AwsError> {
+fn check_network(body: &Body, definition: &TaskDefinition) -> Result<(), AwsError> {
     let is_awsvpc = definition.text("networkMode") == Some("awsvpc");
-    let network = call.input.object("networkConfiguration")?;
-    let has_network = match network {
-        Some(network) => network.value("awsvpcConfiguration").is_some(),
-        None => false,
-    };
-    if is_awsvpc && !has_network && call.operation != "UpdateService" {
-        return Err(invalid(
-            "Network Configuration must be provided when networkMode 'awsvpc' is specified.",
-        ));
-    }
-    if !is_awsvpc && has_network {
-        return Err(invalid(
+    let vpc = member(body, "networkConfiguration").and_then(|network| member(network, "awsvpcConfiguration"));
+    match vpc {
+        None if is_awsvpc => {
+            Err(invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified."))
+        }
+        Some(_) if !is_awsvpc => Err(invalid(
             "Network Configuration is not valid for the given networkMode of this task definition.",
-        ));
+        )),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn member<'b>(of: &'b Body, name: &str) -> Option<&'b Map<String, Value>> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::pass_role::{self, PassedTo};
 use super::rollout::Event;
 use super::{
-    Called, Fault, active_cluster, controller, invalid, load, members, no_service, service_input,
+    Called, Fault, active_cluster, controller, invalid, launch, load, members, no_service, service_input,
     service_json, services, traffic,
 };
 use crate::authz::ecs_calls as calls;
@@ -32,7 +32,7 @@ pub(super) fn update(call: &Called<'_>) -> Result<Value, AwsError> {
         Some(text) => Some(service_input::usable_definition(call, &named.place, text)?),
         None => None,
     };
-    service_input::read_launch(call, &cluster, definition.as_deref())?;
+    service_input::read_launch(call, &cluster, None)?;
     let desired = service_input::desired_count(call)?;
     let force = call.input.boolean("forceNewDeployment")?.unwrap_or(false);
     let mut given = members(call.members, &service_input::REVISION);
@@ -52,6 +52,8 @@ pub(super) fn update(call: &Called<'_>) -> Result<Value, AwsError> {
         }
         let changes = take(&mut service, given)?;
         if changes && let Some(definition) = of_service(call, &service) {
+            launch::check_platform(call, &service.body)?;
+            service_input::check_placement(&service.body, &definition)?;
             traffic::check(&service.body, &definition)?;
         }
         if let Some(desired) = desired {

@@ -12,6 +12,7 @@ mod discovery;
 mod door_table;
 mod doors;
 mod ecr_doors;
+mod ecs_calls;
 mod ecs_doors;
 mod ecs_traffic;
 mod edge;

@@ -148,12 +148,33 @@ fn check_environment(container: &Body) -> Result<(), AwsError> {
     Ok(())
 }
 
+/// A secret is an environment variable too: each name is there once. The texts are ECS's, seen in its answers.
+fn check_secret_names(container: &Body) -> Result<(), AwsError> {
+    let names = |member: &'static str| objects(container, member).filter_map(|one| text(one, "name"));
+    if let Some(name) = names("secrets").find(|name| names("environment").any(|other| other == *name)) {
+        return Err(client(format!(
+            "The secret name must be unique and not shared with any new or existing environment variables set on the container, such as '{name}'."
+        )));
+    }
+    let mut seen = Vec::new();
+    for name in names("secrets") {
+        if seen.contains(&name) {
+            return Err(client(format!(
+                "Duplicate secret names found: {name}. Each secret name must be unique."
+            )));
+        }
+        seen.push(name);
+    }
+    Ok(())
+}
+
 fn check_secrets(body: &Body, container: &Body, place: &Place) -> Result<(), AwsError> {
     if !list(container, "secrets").is_empty() && text(body, "executionRoleArn").is_none() {
         return Err(client(
             "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
         ));
     }
+    check_secret_names(container)?;
     for secret in objects(container, "secrets") {
         let arn = text(secret, "valueFrom").and_then(|value| Arn::parse(value).ok());
         let own = place.account.as_str();

@@ -301,7 +301,12 @@ impl<'i, 'e, 'a> Input<'i, 'e, 'a> {
             }
             Node::Null => return None,
             Node::List(items) => {
-                Node::List(items.iter().filter_map(|item| self.translated(name, item)).collect())
+                let known: Vec<Tree> = items.iter().filter_map(|item| self.translated(name, item)).collect();
+                // Subnets of which none is known are not none, which ECS refuses.
+                if name == "subnets" && known.is_empty() && !items.is_empty() {
+                    return None;
+                }
+                Node::List(known)
             }
             Node::Map(entries) => Node::Map(
                 entries

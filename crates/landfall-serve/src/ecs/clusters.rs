@@ -198,6 +198,7 @@ fn put_capacity_providers(call: &Called<'_>) -> Result<Value, AwsError> {
         }
     }
     check_providers(call, &named.0)?;
+    check_removed(call, &named.0, &named.1)?;
     change(call, &named, &["capacityProviders", "defaultCapacityProviderStrategy"])
 }
 
@@ -214,6 +215,35 @@ fn check_providers(call: &Called<'_>, place: &Place) -> Result<(), AwsError> {
         if item.text("capacityProvider")?.is_some_and(|name| !providers.contains(&name)) {
             return Err(launch::not_associated());
         }
+    }
+    Ok(())
+}
+
+/// A provider of services or tasks that are there can't be taken away (observed).
+fn check_removed(call: &Called<'_>, place: &Place, cluster: &str) -> Result<(), AwsError> {
+    let kept = call.input.texts("capacityProviders")?;
+    let store = &call.world.store;
+    let known = store.get::<Cluster>(&place.key(&[cluster]));
+    let before = known.as_ref().and_then(|known| known.body.get("capacityProviders")?.as_array());
+    let removed: Vec<&str> =
+        before.into_iter().flatten().filter_map(Value::as_str).filter(|name| !kept.contains(name)).collect();
+    let goes = |name: &Value| name.as_str().is_some_and(|name| removed.contains(&name));
+    let services = store.list::<Service>(&place.in_cluster(cluster));
+    let by_service =
+        services.iter().filter(|service| service.status != ServiceStatus::Inactive).any(|known| {
+            let strategy = known.body.get("capacityProviderStrategy").and_then(Value::as_array);
+            strategy.into_iter().flatten().filter_map(|item| item.get("capacityProvider")).any(goes)
+        });
+    let tasks = store.list::<Task>(&place.in_cluster(cluster));
+    let by_task = tasks
+        .iter()
+        .filter(|task| task.status != TaskStatus::Stopped)
+        .any(|task| task.body.get("capacityProviderName").is_some_and(goes));
+    if by_service || by_task {
+        return Err(AwsError::bad_request(
+            "ResourceInUseException",
+            "The specified capacity provider is in use and cannot be removed.",
+        ));
     }
     Ok(())
 }

@@ -575,7 +575,8 @@ pub fn role_of(world: &World, task: &Task, member: &str) -> Option<String> {
     role_in(task.body.get("overrides"), definition.as_deref(), member).map(str::to_owned)
 }
 
-fn role_in<'b>(
+/// The role of a task to be, from its overrides or its definition.
+pub(super) fn role_in<'b>(
     overrides: Option<&'b Value>,
     definition: Option<&'b TaskDefinition>,
     member: &str,

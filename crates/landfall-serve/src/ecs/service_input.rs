@@ -43,6 +43,11 @@ pub(super) const SETTINGS: [&str; 9] = [
 /// Largest `desiredCount`: the quota of tasks in a service.
 pub(super) const DESIRED_MAX: i64 = 5_000;
 
+/// Subnets of a network interface.
+const SUBNETS_MAX: usize = 16;
+/// Security groups of a network interface.
+const SECURITY_GROUPS_MAX: usize = 5;
+
 /// A whole number of tasks; ECS's words for what isn't one were captured.
 pub(super) fn desired_count(call: &Called<'_>) -> Result<Option<u32>, AwsError> {
     let Some(count) = call.input.integer("desiredCount")? else { return Ok(None) };
@@ -103,6 +108,23 @@ pub(super) fn check_placement(body: &Body, definition: &TaskDefinition) -> Resul
     check_network(body, definition)
 }
 
+/// Commands are executed in containers by their task role: a service that allows it has one (observed).
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html>
+pub(super) fn check_execute(
+    body: &Body,
+    definition: &TaskDefinition,
+    operation: &str,
+) -> Result<(), AwsError> {
+    let has_role = definition.text("taskRoleArn").is_some_and(|role| !role.is_empty());
+    if has_role || body.get("enableExecuteCommand") != Some(&Value::Bool(true)) {
+        return Ok(());
+    }
+    let done = if operation == "CreateService" { "created" } else { "updated" };
+    Err(invalid(format!(
+        "The service couldn't be {done} because a valid taskRoleArn is not being used. Specify a valid task role in your task definition and try again."
+    )))
+}
+
 /// A task with a network interface of its own is told where to put it.
 fn check_network(body: &Body, definition: &TaskDefinition) -> Result<(), AwsError> {
     let is_awsvpc = definition.text("networkMode") == Some("awsvpc");
@@ -114,8 +136,31 @@ fn check_network(body: &Body, definition: &TaskDefinition) -> Result<(), AwsErro
         Some(_) if !is_awsvpc => Err(invalid(
             "Network Configuration is not valid for the given networkMode of this task definition.",
         )),
-        _ => Ok(()),
+        Some(vpc) => check_vpc(vpc),
+        None => Ok(()),
     }
+}
+
+/// Subnets and security groups, in ECS's words (observed; that there are too many of the latter by analogy). Subnets that
+/// are not said are those that Terraform doesn't know yet.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_AwsVpcConfiguration.html>
+fn check_vpc(vpc: &Map<String, Value>) -> Result<(), AwsError> {
+    let list = |name: &str| vpc.get(name).and_then(Value::as_array).filter(|items| !items.is_empty());
+    if vpc.get("subnets").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        return Err(invalid("subnets can not be empty."));
+    }
+    for (name, one, most) in
+        [("subnets", "subnet", SUBNETS_MAX), ("securityGroups", "security group", SECURITY_GROUPS_MAX)]
+    {
+        let Some(items) = list(name) else { continue };
+        if items.iter().filter_map(Value::as_str).any(|item| item.trim().is_empty()) {
+            return Err(invalid(format!("{one} cannot be blank.")));
+        }
+        if items.len() > most {
+            return Err(invalid(format!("{name} can have at most {most} items.")));
+        }
+    }
+    Ok(())
 }
 
 fn member<'b>(of: &'b Body, name: &str) -> Option<&'b Map<String, Value>> {

@@ -253,6 +253,7 @@ impl NewService {
             None => return Err(invalid("DesiredCount is missing")),
         };
         if let Some(definition) = &definition {
+            service_input::check_execute(&body, definition, call.operation)?;
             traffic::check(&body, definition)?;
             body.insert("taskDefinition".to_owned(), Value::from(definition.arn()));
             add_platform(&mut body, launch::family(definition));

@@ -26,6 +26,11 @@ const RUN_MAX: i64 = 10;
 const DESCRIBED_MAX: usize = 100;
 /// Longest `reason`, in characters.
 const REASON_CHARS_MAX: usize = 1_024;
+/// Longest `overrides`, in characters of JSON.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
+const OVERRIDES_CHARS_MAX: usize = 8_192;
+/// Longest `startedBy`, in characters.
+const STARTED_BY_CHARS_MAX: usize = 128;
 
 pub(super) fn answer(call: &Called<'_>) -> Option<Result<Value, AwsError>> {
     Some(match call.operation {
@@ -191,10 +196,12 @@ fn run(call: &Called<'_>) -> Result<Value, AwsError> {
         service_input::usable_definition(call, place, call.input.required_text("taskDefinition")?)?;
     let launch = service_input::read_launch(call, &in_cluster, Some(&definition))?;
     check_overrides(call, &definition)?;
+    check_started_by(call)?;
     let token = run_token(call)?;
     let first = new_ids.first().map(String::as_str).unwrap_or_default();
     let source =
         place.arn(&if long_arn { format!("task/{cluster}/{first}") } else { format!("task/{first}") });
+    check_execute(call, &definition)?;
     let roles = runner::roles(call.input.value("overrides"), &definition);
     runner::role::check(call.world, place, &source, roles).map_err(client)?;
     let new = |id: &String| -> Result<Task, AwsError> {
@@ -310,8 +317,32 @@ fn task_tags(
     Ok(tags)
 }
 
+/// Commands are executed in containers by their task role (observed).
+fn check_execute(call: &Called<'_>, definition: &TaskDefinition) -> Result<(), AwsError> {
+    let is_asked = call.input.boolean("enableExecuteCommand")?.unwrap_or(false);
+    if is_asked && runner::role_in(call.input.value("overrides"), Some(definition), "taskRoleArn").is_none() {
+        return Err(invalid(
+            "The execute command failed because a valid task role is not being used. Specify a valid task role in your task definition or as a task override and try again.",
+        ));
+    }
+    Ok(())
+}
+
+/// Who is said to have started a task: ECS's words (observed, of the shorter limit that there was once).
+fn check_started_by(call: &Called<'_>) -> Result<(), AwsError> {
+    let name = call.input.text("startedBy")?.unwrap_or_default();
+    if name.chars().count() > STARTED_BY_CHARS_MAX {
+        return Err(invalid(format!("startedBy longer than {STARTED_BY_CHARS_MAX}.")));
+    }
+    Ok(())
+}
+
 fn check_overrides(call: &Called<'_>, definition: &TaskDefinition) -> Result<(), AwsError> {
     let Some(overrides) = call.input.object("overrides")? else { return Ok(()) };
+    let written = call.input.value("overrides").map(Value::to_string).unwrap_or_default();
+    if written.chars().count() > OVERRIDES_CHARS_MAX {
+        return Err(invalid(format!("Container Overrides length must be at most {OVERRIDES_CHARS_MAX}")));
+    }
     let known: Vec<&str> = definition
         .containers()
         .filter_map(|container| container.get("name").and_then(Value::as_str))

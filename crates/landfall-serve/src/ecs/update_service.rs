@@ -50,7 +50,11 @@ pub(super) fn update(call: &Called<'_>) -> Result<Value, AwsError> {
         if desired.is_some() && service.text("schedulingStrategy") == Some("DAEMON") {
             return Err(Fault::from(service_input::no_count_of_daemon()));
         }
+        let asks_role = given.contains_key("enableExecuteCommand") || given.contains_key("taskDefinition");
         let changes = take(&mut service, given)?;
+        if asks_role && let Some(definition) = of_service(call, &service) {
+            service_input::check_execute(&service.body, &definition, call.operation)?;
+        }
         if changes && let Some(definition) = of_service(call, &service) {
             launch::check_platform(call, &service.body)?;
             service_input::check_placement(&service.body, &definition)?;

@@ -220,18 +220,61 @@ fn shown(value: &Value) -> String {
 fn is_secret_name(name: &str) -> bool {
     let name = name.split_once(" (").map_or(name, |(name, _)| name);
     let upper = name.to_ascii_uppercase().replace(['-', '.', ' '], "_");
-    SECRET_WORDS.iter().any(|word| upper.contains(word))
-        || ["_KEY", "_PAT", "_PWD", "_DSN"].iter().any(|end| upper.ends_with(end))
+    SECRET_WORDS.iter().any(|word| upper.contains(word)) || SECRET_ENDS.iter().any(|end| upper.ends_with(end))
 }
 
-/// `scheme://user:password@host`, a connection string with a password in it, or the start of a private key.
+/// `scheme://user:password@host`, a connection string with a password in it, the start of a private key, or a token.
 fn is_secret_value(value: &Value) -> bool {
     let Some(text) = value.as_str() else { return false };
     let has_userinfo = text.split_once("://").is_some_and(|(_, rest)| {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
         authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
     });
-    has_userinfo || has_password(text) || text.contains("-----BEGIN ")
+    has_userinfo || has_password(text) || text.contains("-----BEGIN ") || has_token(text)
+}
+
+/// A token that can be told by its looks, wherever it stands in a text.
+fn has_token(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let after = |word: &str| lower.split_once(word).map(|(_, rest)| rest.trim_start());
+    let is_borne = after("bearer ")
+        .and_then(|rest| rest.split_whitespace().next())
+        .is_some_and(|word| word.len() >= BEARER_CHARS_MIN && word.bytes().any(|byte| byte.is_ascii_digit()));
+    let is_sent = is_borne || after("authorization:").is_some_and(|rest| rest.len() >= BEARER_CHARS_MIN);
+    let is_webhook = ["hooks.slack.com/services/", "discord.com/api/webhooks/"];
+    if is_sent || is_webhook.iter().any(|part| lower.contains(part)) {
+        return true;
+    }
+    let in_word = |c: char| c.is_ascii_alphanumeric() || "-_.+/".contains(c);
+    let mut words = text.split(|c: char| !in_word(c)).filter(|word| !word.is_empty());
+    words.clone().any(|word| is_jwt(word) || is_prefixed(word))
+        || words.clone().any(is_access_key_id) && words.any(|word| word.len() == SECRET_KEY_CHARS)
+}
+
+/// `HEADER.CLAIMS.SIGNATURE`: a header is a JSON object, which begins so in base64.
+fn is_jwt(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('.').collect();
+    matches!(parts.as_slice(), [header, claims, _, ..] if header.starts_with("eyJ") && !claims.is_empty())
+}
+
+/// The tokens of services that give theirs a form of its own.
+fn is_prefixed(word: &str) -> bool {
+    TOKEN_STARTS.iter().any(|(start, least)| {
+        let mut found =
+            word.match_indices(start).map(|(at, _)| word.get(at + start.len()..).unwrap_or_default());
+        found.any(|rest| {
+            let is_rest = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            rest.find(|c| !is_rest(c)).unwrap_or(rest.len()) >= *least
+        })
+    })
+}
+
+/// `AKIA…`, `ASIA…`: no secret by itself, but what stands beside it may be.
+fn is_access_key_id(word: &str) -> bool {
+    let rest = word.strip_prefix("AKIA").or_else(|| word.strip_prefix("ASIA"));
+    rest.is_some_and(|rest| {
+        rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+    })
 }
 
 /// `Server=db;User Id=app;Password=…`, `host=db password=…`, `…?password=…`.
@@ -266,6 +309,37 @@ const SECRET_WORDS: &[&str] = &[
     "ACCESSKEY",
     "AUTHORIZATION",
 ];
+/// Ends of such names.
+const SECRET_ENDS: &[&str] = &["_KEY", "_PAT", "_PWD", "_DSN", "_PASS", "_PW", "_AUTH"];
+/// How tokens of GitHub, GitLab, Slack, npm and Stripe begin, and how much has to follow at least.
+/// <https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github#githubs-token-formats>,
+/// <https://docs.gitlab.com/security/tokens/#token-prefixes>, <https://api.slack.com/concepts/token-types>
+const TOKEN_STARTS: &[(&str, usize)] = &[
+    ("ghp_", 20),
+    ("gho_", 20),
+    ("ghu_", 20),
+    ("ghs_", 20),
+    ("ghr_", 20),
+    ("github_pat_", 20),
+    ("glpat-", 16),
+    ("gldt-", 16),
+    ("glptt-", 16),
+    ("glrt-", 16),
+    ("xoxb-", 10),
+    ("xoxp-", 10),
+    ("xoxa-", 10),
+    ("xoxr-", 10),
+    ("xoxs-", 10),
+    ("xapp-", 10),
+    ("npm_", 30),
+    ("sk_live_", 10),
+    ("sk_test_", 10),
+    ("rk_live_", 10),
+];
+/// What follows `Bearer`, at least, in bytes; a word of a sentence has no digits.
+const BEARER_CHARS_MIN: usize = 8;
+/// The length of a secret access key.
+const SECRET_KEY_CHARS: usize = 40;
 /// Lists and maps whose names are the author's own, or a log or volume driver's. Those of secrets have only names of
 /// secrets, and are shown.
 const NAMED_BY_USERS: &[&str] =
@@ -288,6 +362,8 @@ mod tests {
                 "environment": [
                     { "name": "DB_PASSWORD", "value": "hunter2" }, { "name": "DB_PASSWORD", "value": "hunter2" },
                     { "name": "LOG", "value": "info" }, { "name": "LOG", "value": "debug" },
+                    { "name": "DB_PASS", "value": "hunter2" }, { "name": "ADMIN_PW", "value": "hunter2" },
+                    { "name": "PROXY_AUTH", "value": "hunter2" }, { "name": "HOOK", "value": "xoxb-0123456789-hunter2" },
                 ],
                 "logConfiguration": { "logDriver": "splunk", "options": {
                     "splunk-token": "hunter2", "splunk-url": "https://splunk.example.com", "apikey": "hunter2",
@@ -295,6 +371,7 @@ mod tests {
                 } },
                 "firelensConfiguration": { "type": "fluentbit", "options": { "Shared_Key": "hunter2" } },
                 "dockerLabels": { "com.example.api-key": "hunter2", "com.example.team": "web" },
+                "systemControls": [{ "namespace": "a", "value": "Bearer 0123-hunter2" }],
                 "secrets": [{ "name": "DB_TOKEN", "valueFrom": "arn:aws:ssm:r:1:parameter/token" }],
                 "repositoryCredentials": { "credentialsParameter": "arn:aws:secretsmanager:r:1:secret:token" },
             })),
@@ -365,6 +442,33 @@ mod tests {
             ("Server=db;Password=", false),
             ("https://auth.example.com/token?grant=code", false),
             ("level=debug format=json", false),
+            ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl", true),
+            ("eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.", true),
+            ("--id=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln", true),
+            ("eyJhIjoxfQ==", false),
+            ("glpat-0123456789abcdefghij", true),
+            ("https://gitlab.example.com/?t=glpat-0123456789abcdefghij", true),
+            ("glpat-is-the-start", false),
+            ("xoxb-123456789012-abcdef", true),
+            ("ghp_0123456789abcdefghijABCDEFGHIJ012345", true),
+            ("ghs_0123456789abcdefghijABCDEFGHIJ012345", true),
+            ("github_pat_11AAAAAAA0123456789abc_defghij", true),
+            ("npm_0123456789abcdefghijABCDEFGHIJ012345", true),
+            ("npm_config_registry", false),
+            ("sk_live_0123456789abcdef", true),
+            ("AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", true),
+            ("ASIAIOSFODNN7EXAMPLE wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", true),
+            ("AKIAIOSFODNN7EXAMPLE", false),
+            ("2fd4e1c67a2d28fced849ee1bb76e7391b93eb12", false),
+            ("Bearer 0123456789", true),
+            ("curl -H 'Authorization: Basic aHVudGVyMg=='", true),
+            ("authorization: bearer 0123456789", true),
+            ("the bearer of it", false),
+            ("Bearer authentication", false),
+            ("https://hooks.slack.com/services/T0/B0/abc", true),
+            ("https://slack.com/services", false),
+            ("r/app:v1.2.3-rc.1", false),
+            ("sha256:2fd4e1c67a2d28fced849ee1bb76e7391b93eb122fd4e1c67a2d28fced849ee1", false),
         ] {
             assert_eq!(is_secret_value(&Value::from(value)), is_secret, "{value}");
         }

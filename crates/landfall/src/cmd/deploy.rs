@@ -120,7 +120,7 @@ enum DeployCommand {
 #[derive(Debug, Clone, clap::Args)]
 pub struct PlaceArgs {
     /// The cluster
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, value_name = "NAME", default_value = "default", value_parser = not_empty)]
     cluster: String,
 
     /// The region [env: AWS_REGION, AWS_DEFAULT_REGION]
@@ -137,6 +137,14 @@ pub struct PlaceArgs {
     /// How to tell what happens
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = DeployFormat::Text)]
     format: DeployFormat,
+}
+
+/// A name; ECS takes an empty one, which a variable that isn't set leaves, for `default`.
+fn not_empty(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("the name is empty: is a variable not set?".to_owned()),
+        name => Ok(name.to_owned()),
+    }
 }
 
 /// How long it is watched.

@@ -71,6 +71,9 @@ def _(bench):
     contains(run(here, "rollback", "--service", "loops"), ["loops:2 → loops:1", "✓ loops  loops:1 is stable"])
     told = run(here, "--service", "loops", "--command", "exit 5", "--rollback-on-failure", expect=1)
     contains(told, ["going back to loops:1", "✗ loops", "✓ loops  loops:1 is stable"])
+    # The service has gone back: nothing goes on, and a further way back would go too far.
+    lacks(told, ["ECS goes on trying", "`landfall deploy rollback"])
+    contains(told, ["no circuit breaker is on", "help: `--circuit-breaker rollback` lets ECS go back by itself the next time"])
 
 
 @check("--rollback-on-failure goes past a revision that never was stable, and leaves a service that has none")

@@ -555,6 +555,7 @@ async fn a_service_goes_back_to_the_last_revision_that_completed_a_deployment_an
         match wanted {
             Ok(definition) => {
                 assert_eq!(outcomes[1].end, End::Verdict(Verdict::Stable { running: 1 }), "{name}");
+                assert!(outcomes[0].is_replaced && !outcomes[1].is_replaced, "{name}");
                 assert_eq!(updates[1]["taskDefinition"], definition, "{name}");
                 let images = [("web".to_owned(), "r/app:v0".to_owned())];
                 let is_told = |one: &Told| matches!(one, Told::GoingBack { to, images: told, .. } if to == definition && *told == images);
@@ -562,6 +563,7 @@ async fn a_service_goes_back_to_the_last_revision_that_completed_a_deployment_an
             }
             Err(why) => {
                 assert_eq!((outcomes.len(), updates.len()), (1, 1), "{name}: nothing was changed");
+                assert!(!outcomes[0].is_replaced, "{name}");
                 assert!(outcomes[0].stays.as_ref().unwrap().contains(why), "{name}: {outcomes:?}");
             }
         }

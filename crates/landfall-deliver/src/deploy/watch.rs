@@ -147,6 +147,8 @@ pub struct Outcome {
     pub complaints: Vec<String>,
     /// Why the service wasn't brought back, where it should have been.
     pub stays: Option<String>,
+    /// Whether another deployment has taken its place since, which brings the service back.
+    pub is_replaced: bool,
 }
 
 /// How to watch.
@@ -317,6 +319,7 @@ impl Watched {
             tail,
             complaints: self.complaints.clone(),
             stays: None,
+            is_replaced: false,
         }
     }
 }
@@ -563,7 +566,12 @@ impl Watch<'_> {
         let begun = roll::back(caller, cluster, &one.last, &to, definition.clone()).await;
         one.left(String::new());
         match begun {
-            Ok(begun) => Some(Watched::new(begun, None)),
+            Ok(begun) => {
+                if let Some(outcome) = &mut one.outcome {
+                    outcome.is_replaced = true;
+                }
+                Some(Watched::new(begun, None))
+            }
             Err(failure) => {
                 let mut not_begun =
                     Watched::new(Begun { definition_arn: to, definition, ..one.begun.clone() }, None);

@@ -244,6 +244,7 @@ fn not_updated(part: &Part, service: &Service, arn: &str, failure: Failure) -> O
         tail: None,
         complaints: Vec::new(),
         stays: None,
+        is_replaced: false,
     }
 }
 
@@ -262,6 +263,7 @@ pub fn not_waited(begun: &Begun) -> Outcome {
         tail: None,
         complaints: Vec::new(),
         stays: None,
+        is_replaced: false,
     }
 }
 

@@ -449,9 +449,8 @@ fn headline(outcome: &Outcome, took: &str) -> String {
             format!("superseded: somebody deployed {other} ({by}) before {definition} was stable  {took}")
         }
         End::Verdict(Verdict::Failing { failed }) => {
-            format!(
-                "{failed} tasks of {definition} failed; ECS goes on trying, no circuit breaker is on  {took}"
-            )
+            let goes_on = if outcome.is_replaced { "" } else { " ECS goes on trying," };
+            format!("{failed} tasks of {definition} failed;{goes_on} no circuit breaker is on  {took}")
         }
         End::Verdict(Verdict::Gone { now }) => {
             format!(
@@ -589,6 +588,11 @@ fn helps(cluster: &str, outcome: &Outcome) -> Vec<String> {
     let name = &outcome.service;
     let rollback = format!("`landfall deploy rollback --cluster {cluster} --service {name}`");
     match &outcome.end {
+        // The service is on its way back: a further one would go one revision too far.
+        End::Verdict(Verdict::Failing { .. }) if outcome.is_replaced => {
+            helps.push("`--circuit-breaker rollback` lets ECS go back by itself the next time".to_owned());
+        }
+        _ if outcome.is_replaced => {}
         End::Verdict(Verdict::Failing { .. }) => helps.push(format!(
             "{rollback} goes back; `--circuit-breaker rollback` lets ECS do it the next time"
         )),

@@ -663,6 +663,23 @@ async fn a_watch_is_interrupted_while_ecs_is_silent() {
 }
 
 #[tokio::test]
+async fn the_time_holds_while_ecs_is_silent() {
+    let patience = Patience { timeout: Duration::from_millis(50), ..EAGER };
+    // From the first look on, or when it is asked why tasks stopped.
+    for silent_from in [0, 1] {
+        let server = Server::start(played(move |at| match at {
+            at if at >= silent_from => reply(200, "").at(support::Pace::Never),
+            _ => look(&after()),
+        }))
+        .await;
+        let began = std::time::Instant::now();
+        let (outcome, _) = watched(&server, patience).await;
+        assert_eq!(outcome.end, End::Timeout);
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn a_group_with_an_active_deployment_is_told_with_what_waits_for_it_or_stops_it() {
     let server = Server::start(|request| match operation(request).as_str() {
         "GetDeploymentGroup" => answer(&json!({ "deploymentGroupInfo": {

@@ -172,8 +172,9 @@ pub async fn follow(followed: &Followed<'_>, tell: &mut dyn FnMut(Told)) -> (End
     let (began, mut lost_since) = (Instant::now(), None::<Instant>);
     let mut tasks: Vec<Task> = Vec::new();
     loop {
+        let bound = timeout.saturating_sub(began.elapsed()).max(watch::LAST_LOOK);
         let lost = tokio::select! {
-            lost = follow.step(followed, &mut tasks) => lost,
+            lost = tokio::time::timeout(bound, follow.step(followed, &mut tasks)) => lost.unwrap_or_default(),
             () = interrupt.asked() => return (End::Interrupted(running(arns, &tasks)), ended(&tasks)),
         };
         match lost {

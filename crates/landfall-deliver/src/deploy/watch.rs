@@ -209,18 +209,16 @@ pub async fn all(how: &Watching<'_>, begun: Vec<Begun>, tell: &mut dyn FnMut(Tol
     let mut watched: Vec<Watched> = begun.into_iter().map(|one| Watched::new(one, None)).collect();
     loop {
         let step = async {
-            watch.look(&mut watched).await;
+            // A call may wait for long, and what it waits for may not come any more: the time that was given holds.
+            let bound = left(&watched, how.patience.timeout).unwrap_or_default().max(LAST_LOOK);
+            let _in_time = tokio::time::timeout(bound, watch.look(&mut watched)).await;
             watch.settle(&mut watched).await;
         };
         tokio::select! {
             () = step => {}
             () = how.interrupt.asked() => break,
         }
-        let open = watched.iter().filter(|one| one.outcome.is_none());
-        let Some(left) = open.map(|one| how.patience.timeout.saturating_sub(one.began.elapsed())).min()
-        else {
-            break;
-        };
+        let Some(left) = left(&watched, how.patience.timeout) else { break };
         let pause = pause(watch.changed.elapsed()).min(how.patience.pause_max).min(left);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -229,6 +227,15 @@ pub async fn all(how: &Watching<'_>, begun: Vec<Begun>, tell: &mut dyn FnMut(Tol
     }
     in_order(watched, how.goes_back)
 }
+
+/// What is left of the time until the first of those that have no end yet has none; none where all have an end.
+fn left(watched: &[Watched], timeout: Duration) -> Option<Duration> {
+    let open = watched.iter().filter(|one| one.outcome.is_none());
+    open.map(|one| timeout.saturating_sub(one.began.elapsed())).min()
+}
+
+/// How long the last look may take, and the question why tasks stopped after it.
+pub(super) const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// How each ended, its way back after it. What has no end by now was interrupted.
 fn in_order(watched: Vec<Watched>, goes_back: bool) -> Vec<Outcome> {
@@ -521,7 +528,7 @@ impl Watch<'_> {
                 one.end = Some((End::Timeout, elapsed));
             }
             let Some((end, took)) = one.end.clone() else { continue };
-            let tail = if end.is_about_tasks() { self.why(one).await } else { None };
+            let tail = if end.is_about_tasks() { self.why(one, &end).await } else { None };
             one.outcome = Some(one.outcome(end, took, tail));
             let goes_back = self.how.goes_back && one.way_back_of.is_none();
             if goes_back && one.outcome.as_ref().is_some_and(wants_rollback) {
@@ -532,7 +539,15 @@ impl Watch<'_> {
     }
 
     /// Looks once more why tasks stopped: the last lines of the container that is to blame.
-    async fn why(&mut self, one: &mut Watched) -> Option<(String, Tail)> {
+    /// Where the time is over, nobody waits long for it.
+    async fn why(&mut self, one: &mut Watched, end: &End) -> Option<(String, Tail)> {
+        match end {
+            End::Timeout => tokio::time::timeout(LAST_LOOK, self.last_words(one)).await.ok().flatten(),
+            _ => self.last_words(one).await,
+        }
+    }
+
+    async fn last_words(&mut self, one: &mut Watched) -> Option<(String, Tail)> {
         self.fetch_tasks(one).await;
         let causes = one.causes();
         let first = causes.first()?;

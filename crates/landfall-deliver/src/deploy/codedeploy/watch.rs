@@ -54,7 +54,9 @@ pub async fn all(
     loop {
         let step = async {
             for one in watched.iter_mut().filter(|one| one.end.is_none()) {
-                one.end = watch.look(one).await.map(|end| (end, began.elapsed()));
+                let left = patience.timeout.saturating_sub(began.elapsed()).max(watch::LAST_LOOK);
+                let seen = tokio::time::timeout(left, watch.look(one)).await.ok().flatten();
+                one.end = seen.map(|end| (end, began.elapsed()));
             }
         };
         tokio::select! {

@@ -249,6 +249,26 @@ def unhealthy(bench, kind):
     here.ended(arn)
 
 
+def writes_much(bench, kind):
+    """Each line once and in order, however many come between two looks; of more than are kept the newest, and that said."""
+    here = place(bench, kind)
+    numbers = lambda first, last: [str(number) for number in range(first, last + 1)]
+    arn = here.start(here.define("much", [{"name": "main", "command": "count 4000 sleep 700 count 5000 exit 0"}]))
+    here.ended(arn)
+    # Podman 4 ends lines where a pipe was read, and not where they end.
+    as_told = "".join if kind.startswith("podman") else list
+    same(as_told(here.log(arn, "main")), as_told(numbers(1, 4000) + numbers(1, 5000)))
+    arn = here.start(here.define("more", [{"name": "main", "command": "count 25000 exit 0"}]))
+    here.ended(arn)
+    stream = {"logGroupName": "/probe", "logStreamName": f"it/main/{arn.rpartition('/')[2]}", "startFromHead": True}
+    page = here.logs.get_log_events(**stream)
+    rest = here.logs.get_log_events(**stream, nextToken=page["nextForwardToken"])
+    first, *lines = [event["message"] for event in page["events"] + rest["events"]]
+    contains(first, ["lines are missing here"])
+    same(len(lines), 10_000)
+    same(as_told(lines)[-4000:], as_told(numbers(15001, 25000))[-4000:])
+
+
 def started_again(bench, kind):
     """What `restartPolicy` brings back: a container that ran for its minute, until its exit code is ignored."""
     here = Place(bench, kind, "--time-lapse", "30")
@@ -321,6 +341,7 @@ for kind in ENGINES:
             ("host ports: fixed, chosen by the engine, and another one where it is taken", ports),
             ("StopTask asks, and kills after stopTimeout", stopped),
             ("a health check that fails is the task's health", unhealthy),
+            ("a container that writes much in no time has each of its lines in its stream, once and in order", writes_much),
             ("restartPolicy starts a container again that ran long enough, until its exit code is ignored", started_again),
         ):
             add(f"ecs_{kind}_containers", title, lambda bench, function=function, kind=kind: function(bench, kind))

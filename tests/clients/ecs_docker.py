@@ -189,8 +189,6 @@ def _(bench):
     same(refused["stopCode"], "TaskFailedToStart")
     missing = here.run(here.define("missing", "exit", "0", image="app:2"))
     contains(missing["stoppedReason"], ["CannotPullContainerError: ", "app:2: not found"])
-    untrusted = here.run(here.define("untrusted", "exit", "0", execution=f"arn:aws:iam::{ACCOUNT}:role/none"))
-    contains(untrusted["stoppedReason"], [f"ECS was unable to assume the role 'arn:aws:iam::{ACCOUNT}:role/none'"])
     secret = here.run(here.define("secret", "exit", "0", secrets=[{"name": "A", "valueFrom": f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/a"}]))
     contains(secret["stoppedReason"], ["ResourceInitializationError: ", "unable to retrieve secrets from ssm"])
 

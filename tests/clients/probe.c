@@ -98,6 +98,10 @@ int main(int count, char **words) {
         const char *then = at + 2 < count ? words[at + 2] : "";
         if (!strcmp(word, "exit")) return atoi(next);
         else if (!strcmp(word, "say")) printf("%s\n", next), at++;
+        else if (!strcmp(word, "count")) {
+            for (int number = 1; number <= atoi(next); number++) printf("%d\n", number);
+            at++;
+        }
         else if (!strcmp(word, "env")) printf("%s=%s\n", next, getenv(next) ? getenv(next) : "nothing"), at++;
         else if (!strcmp(word, "sleep")) usleep(atoi(next) * 1000), at++;
         else if (!strcmp(word, "await")) { for (int tries = 0; tries < TRIES && access(next, F_OK); tries++) usleep(TRY_MICROSECONDS); at++; }

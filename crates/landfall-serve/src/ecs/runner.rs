@@ -49,8 +49,13 @@ const STOPPED_MS_KEPT: i64 = 3_600_000;
 const LOGS_MAX: usize = 1_000;
 /// Networks that have not handed their port over, one after the other, after which the next ones are not waited for long.
 const HANDOVERS_MISSED: u32 = 2;
-/// Lines of each of them: the oldest go first.
+/// Lines of each of them: the oldest go first. As many are asked of an engine at once.
 const LINES_MAX: usize = 10_000;
+/// Their bytes: the oldest lines go first.
+const LOG_BYTES_MAX: usize = 16 << 20;
+/// How far back a log is read again, in nanoseconds: an engine that reads two streams of a container may write down a
+/// line after one that is younger.
+const LOG_OVERLAP_NS: i64 = 1_000_000_000;
 
 /// What runs tasks.
 #[derive(Debug, Default)]
@@ -104,27 +109,69 @@ impl Now {
 struct Kept {
     /// Logs have numbers in the order in which they were begun.
     number: u64,
-    /// How many lines before these are gone.
+    /// How many lines before these are gone; one stands for all that an engine didn't tell.
     gone: u64,
     lines: Vec<LogLine>,
+    /// The bytes of these.
+    bytes: usize,
+    /// The moment of the newest line, nanoseconds since 1970.
+    newest_ns: Option<i64>,
 }
 
 impl Kept {
-    /// Adds what is new of the last lines that an engine tells; `are_all` when there are no others before them.
-    fn add(&mut self, told: Vec<LogLine>, are_all: bool) {
-        if are_all && told.len() >= self.lines.len() {
-            self.lines = told;
-            return;
-        }
-        let overlaps = |known: &usize| {
-            let tail = self.lines.get(self.lines.len().saturating_sub(*known)..);
-            tail == told.get(..*known)
+    /// Since when the log is read: what is known of it is told once more.
+    fn since(&self) -> Option<i64> {
+        self.newest_ns.map(|newest| newest.saturating_sub(LOG_OVERLAP_NS))
+    }
+
+    /// Adds what is new of the lines that an engine tells [`since`](Self::since), in its order: what it tells it goes on
+    /// to tell, so that what is known comes first.
+    fn add(&mut self, told: Vec<LogLine>) {
+        let since = self.since().unwrap_or(i64::MIN);
+        let is_since = |line: &LogLine| line.at_ns >= since;
+        let is_cut = told.len() >= LINES_MAX && told.first().is_some_and(is_since);
+        let told: Vec<LogLine> = told.into_iter().filter(is_since).collect();
+        let known: Vec<&LogLine> = self.lines.iter().filter(|line| is_since(line)).collect();
+        let is_from = |count: &usize| {
+            let tail = known.get(known.len().saturating_sub(*count)..).unwrap_or_default().iter().copied();
+            tail.eq(told.iter().take(*count))
         };
-        let known = (0..=told.len().min(self.lines.len())).rev().find(overlaps).unwrap_or(0);
-        self.lines.extend(told.into_iter().skip(known));
-        let over = self.lines.len().saturating_sub(LINES_MAX);
+        // A line may be told otherwise when it has gone on: Podman tells what a pipe has given up to now. Its place stays.
+        let is_same = !is_cut && told.len() >= known.len() && told.first() == known.first().copied();
+        // Of a log that was cut some of what is known comes first, or nothing.
+        let overlap = || (0..=told.len().min(known.len())).rev().find(is_from).unwrap_or(0);
+        let first = if is_same { known.len() } else { overlap() };
+        if first == 0 && !told.is_empty() && (is_cut || !known.is_empty()) {
+            self.gone += 1;
+        }
+        for line in told.into_iter().skip(first) {
+            self.newest_ns = self.newest_ns.max(Some(line.at_ns));
+            self.bytes += line.text.len();
+            self.lines.push(line);
+        }
+        let mut over = self.lines.len().saturating_sub(LINES_MAX);
+        let mut bytes = self.bytes - self.lines.iter().take(over).map(|line| line.text.len()).sum::<usize>();
+        while bytes > LOG_BYTES_MAX
+            && let Some(line) = self.lines.get(over)
+        {
+            bytes -= line.text.len();
+            over += 1;
+        }
+        self.bytes = bytes;
         self.lines.drain(..over);
         self.gone += u64::try_from(over).unwrap_or(0);
+    }
+
+    /// How many lines are gone, and the others. The last that is gone says so in its place.
+    fn shown(&self) -> (u64, Vec<LogLine>) {
+        let Some(gone) = self.gone.checked_sub(1) else { return (0, self.lines.clone()) };
+        let at_ns = self.lines.first().map_or(0, |line| line.at_ns);
+        let text = format!(
+            "(landfall: lines are missing here: the newest {LINES_MAX} lines and {} MiB of a container are kept)",
+            LOG_BYTES_MAX >> 20
+        );
+        let lines = std::iter::once(LogLine { at_ns, text }).chain(self.lines.iter().cloned());
+        (gone, lines.collect())
     }
 }
 
@@ -179,8 +226,12 @@ impl Runner {
     /// The same, after how many lines that are gone.
     pub(crate) fn kept_log(&self, task: &str, container: &str) -> Option<(u64, Vec<LogLine>)> {
         let now = self.now();
-        let kept = now.logs.get(&(task.to_owned(), container.to_owned()))?;
-        Some((kept.gone, kept.lines.clone()))
+        now.logs.get(&(task.to_owned(), container.to_owned())).map(Kept::shown)
+    }
+
+    /// Since when the engine is asked for more of it, nanoseconds since 1970.
+    fn log_since(&self, task: &str, container: &str) -> Option<i64> {
+        self.now().logs.get(&(task.to_owned(), container.to_owned()))?.since()
     }
 
     /// Removes what there still is of this server in the engine.
@@ -265,7 +316,7 @@ impl Runner {
         now.handovers_missed = if has_come { 0 } else { now.handovers_missed.saturating_add(1) };
     }
 
-    fn keep_log(&self, task: &str, container: &str, (lines, are_all): (Vec<LogLine>, bool)) {
+    fn keep_log(&self, task: &str, container: &str, lines: Vec<LogLine>) {
         let mut now = self.now();
         let key = (task.to_owned(), container.to_owned());
         if !now.logs.contains_key(&key) {
@@ -273,7 +324,7 @@ impl Runner {
             now.next_log += 1;
         }
         let number = now.next_log;
-        now.logs.entry(key).or_insert_with(|| Kept { number, ..Kept::default() }).add(lines, are_all);
+        now.logs.entry(key).or_insert_with(|| Kept { number, ..Kept::default() }).add(lines);
     }
 
     fn forget(&self, key: &str, task: &str) {
@@ -600,7 +651,7 @@ mod tests {
     #[test]
     fn of_too_many_logs_the_oldest_of_tasks_that_have_ended_go_first() {
         let runner = Runner::default();
-        let line = || (vec![LogLine { at_ms: 1, text: "said".to_owned() }], true);
+        let line = || vec![LogLine { at_ns: 1, text: "said".to_owned() }];
         // Ids are random: their order says nothing.
         let id = |number: usize| format!("{:04}", (number * 7919) % 9973);
         for number in 0..LOGS_MAX {
@@ -614,6 +665,72 @@ mod tests {
         assert!(has(0), "its task runs");
         assert!(!has(1), "the oldest of those that don't");
         assert!((2..=LOGS_MAX).all(has));
+    }
+
+    /// What an engine tells of a log: its last lines, of those since a moment. Docker leaves out what is older, Podman
+    /// tells some of it.
+    fn told(log: &[LogLine], since: Option<i64>, before_ns: i64) -> Vec<LogLine> {
+        let last = &log[log.len().saturating_sub(LINES_MAX)..];
+        let since = since.map_or(i64::MIN, |since| since - before_ns);
+        last.iter().filter(|line| line.at_ns >= since).cloned().collect()
+    }
+
+    #[test]
+    fn however_much_comes_between_two_looks_each_line_is_kept_once() {
+        // Lines of a look, and nanoseconds between two lines: many have the same moment, and some are late.
+        for (each, step) in
+            [(1, 7), (1_000, 0), (1_000, 50_000), (4_999, 1), (9_999, 1_000_000), (5_000, 400)]
+        {
+            for before_ns in [0, 2_000_000_000] {
+                let (mut log, mut kept) = (Vec::new(), Kept::default());
+                for look in 0..5 {
+                    for number in 0..each {
+                        let at = 5_000_000_000 + (look * each + number) * step;
+                        let late = if number % 3 == 2 { step * 2 } else { 0 };
+                        log.push(LogLine { at_ns: at - late, text: format!("{}", number % 2) });
+                    }
+                    let more = told(&log, kept.since(), before_ns);
+                    kept.add(more);
+                    let more = told(&log, kept.since(), before_ns);
+                    kept.add(more);
+                }
+                let gone = log.len().saturating_sub(LINES_MAX);
+                let at = format!("{each} lines every {step} ns");
+                assert_eq!(kept.gone, u64::try_from(gone).unwrap(), "{at}");
+                assert!(kept.lines == log[gone..], "{at}: {} lines", kept.lines.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_of_a_log_is_said_in_its_place() {
+        let line = |number: i64| LogLine { at_ns: number, text: format!("{number}") };
+        let all = |from: i64, count: usize| (from..).take(count).map(line).collect::<Vec<_>>();
+        let mut kept = Kept::default();
+        kept.add(all(0, 10));
+        assert_eq!(kept.shown(), (0, all(0, 10)));
+        // More than an engine is asked for came meanwhile: how much nobody knows.
+        kept.add(all(50, LINES_MAX));
+        let (gone, lines) = kept.shown();
+        assert_eq!((gone, lines.len()), (10, LINES_MAX + 1));
+        assert!(lines[0].text.contains("lines are missing") && lines[0].at_ns == 50, "{:?}", lines[0]);
+        assert_eq!(lines[1..], all(50, LINES_MAX));
+        // One that begins anew, as engines let it where it has a limit, has lost what nobody has seen.
+        let mut kept = Kept::default();
+        kept.add(all(0, 10));
+        kept.add(all(20, 12));
+        assert_eq!((kept.gone, kept.lines.len()), (1, 22));
+        // What has gone on is the same line.
+        let told = |text: &str| LogLine { at_ns: 9, text: text.to_owned() };
+        let mut kept = Kept::default();
+        kept.add([all(0, 9), vec![told("9 and")]].concat());
+        kept.add([all(0, 9), vec![told("9 and more"), line(10)]].concat());
+        assert_eq!((kept.gone, kept.lines.len()), (0, 11));
+        // A log of few long lines has a limit too.
+        let mut kept = Kept::default();
+        let long = |number: i64| LogLine { at_ns: number, text: "x".repeat(1 << 20) };
+        kept.add((0..20).map(long).collect());
+        assert_eq!((kept.lines.len(), kept.gone, kept.bytes), (16, 4, LOG_BYTES_MAX));
     }
 
     #[test]

@@ -543,7 +543,7 @@ fn container_log(world: &World, path: &str) -> Response<Body> {
         Some(lines) => {
             let lines: Vec<_> = lines
                 .iter()
-                .map(|line| serde_json::json!({ "timestamp": line.at_ms, "message": line.text }))
+                .map(|line| serde_json::json!({ "timestamp": line.at_ms(), "message": line.text }))
                 .collect();
             json(StatusCode::OK, &serde_json::json!({ "events": lines }))
         }

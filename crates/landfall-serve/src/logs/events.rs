@@ -66,7 +66,7 @@ pub(super) fn of(world: &World, group: &LogGroup, stream: &LogStream) -> Vec<Eve
         Some((task, container)) => world.ecs.kept_log(task, container).unwrap_or_default(),
         None => (0, Vec::new()),
     };
-    let said = lines.into_iter().map(|line| (line.at_ms, line.at_ms, line.text));
+    let said = lines.into_iter().map(|line| (line.at_ms(), line.at_ms(), line.text));
     let from = expired_before(world, group);
     let numbered = (stream.gone + first..).zip(written.chain(said));
     let mut events: Vec<Event> = numbered

@@ -147,7 +147,7 @@ pub(crate) fn close(world: &World, key: &str, gone: u64, lines: Vec<LogLine>) ->
         let mut stream = (*known).clone();
         stream.container = None;
         stream.gone += gone;
-        let events = lines.into_iter().map(|line| (line.at_ms, line.text)).collect();
+        let events = lines.into_iter().map(|line| (line.at_ms(), line.text)).collect();
         events::add(writing, &mut stream, world.clock.now().0, events)?;
         writing.put(stream);
         Ok(())

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
+use super::LINES_MAX;
 use super::log::{LogLine, log_lines};
 
 /// The version of the API that is asked for: Docker 20.10 and Podman 4 have it.
@@ -22,6 +23,10 @@ const VERSION: &str = "v1.40";
 const LIBPOD_VERSION: &str = "v4.0.0";
 /// Largest answer, in bytes: the progress of a pull, or a log.
 const ANSWER_BYTES_MAX: u64 = 32 << 20;
+/// Largest head of an answer, in bytes.
+const HEAD_BYTES_MAX: u64 = 16 << 10;
+/// Nanoseconds of a second.
+const SECOND_NS: i64 = 1_000_000_000;
 /// Longest wait for an answer, in seconds: a pull.
 const ANSWER_SECONDS_MAX: u64 = 900;
 /// Longest wait for an engine to say that it is there.
@@ -30,8 +35,6 @@ const FIND_TIME_MAX: Duration = Duration::from_secs(5);
 const OOM_MS_MAX: i64 = 5_000;
 /// Longest wait for an answer while the server ends, in seconds.
 const LAST_ANSWER_SECONDS_MAX: u64 = 10;
-/// Lines of a container's log that are asked for.
-const LOG_LINES_MAX: u32 = 1_000;
 /// An engine that answers.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -412,18 +415,26 @@ impl Engine {
         self.must("GET", &format!("/containers/{id}/stats?stream=false"), None).await.ok()
     }
 
-    /// The last lines of a container's log.
-    /// Also whether these are all of them.
-    pub(super) async fn logs(&self, id: &str) -> (Vec<LogLine>, bool) {
-        let path =
-            format!("/containers/{id}/logs?stdout=true&stderr=true&timestamps=true&tail={LOG_LINES_MAX}");
+    /// The lines of a container's log since a moment in nanoseconds since 1970, and maybe some before it: the last
+    /// [`LINES_MAX`] at most. A line that has no end is one of them when the container has ended.
+    pub(super) async fn logs(&self, id: &str, since_ns: Option<i64>, has_ended: bool) -> Vec<LogLine> {
+        let mut path =
+            format!("/containers/{id}/logs?stdout=true&stderr=true&timestamps=true&tail={LINES_MAX}");
+        if let Some(since) = since_ns {
+            // Podman leaves out the moment itself, and older ones read whole seconds only.
+            let (second, nanos) = (since.div_euclid(SECOND_NS), since.rem_euclid(SECOND_NS));
+            path.push_str(&match self.is_podman {
+                true => format!("&since={}", second.saturating_sub(1)),
+                false => format!("&since={second}.{nanos:09}"),
+            });
+        }
         match self.call("GET", &path, &[], b"").await {
             Ok((200, answer)) => {
-                let lines = log_lines(&answer);
-                let are_all = lines.len() < LOG_LINES_MAX as usize;
-                (lines, are_all)
+                // One that was cut goes on with the next look.
+                let is_cut = answer.len() as u64 + HEAD_BYTES_MAX >= ANSWER_BYTES_MAX;
+                log_lines(&answer, has_ended && !is_cut)
             }
-            _ => (Vec::new(), false),
+            _ => Vec::new(),
         }
     }
 }

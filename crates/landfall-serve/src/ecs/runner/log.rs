@@ -2,18 +2,28 @@
 
 use landfall_types::Timestamp;
 
+/// Nanoseconds of a millisecond.
+const MS_NS: i64 = 1_000_000;
+
 /// A line of a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogLine {
-    /// When, milliseconds since 1970.
-    pub at_ms: i64,
+    /// When, nanoseconds since 1970: what engines tell lines apart by.
+    pub at_ns: i64,
     /// What.
     pub text: String,
 }
 
+impl LogLine {
+    /// When, milliseconds since 1970.
+    pub fn at_ms(&self) -> i64 {
+        self.at_ns.div_euclid(MS_NS)
+    }
+}
+
 /// The engine's frames: a stream's number, three zeros, four bytes of length, and the text. A container with
-/// a terminal has none.
-pub(super) fn log_lines(answer: &[u8]) -> Vec<LogLine> {
+/// a terminal has none. Whether a last line that has no end belongs to them, the caller knows: it may go on.
+pub(super) fn log_lines(answer: &[u8], is_whole: bool) -> Vec<LogLine> {
     let mut text = Vec::new();
     let mut rest = answer;
     while let Some((head, body)) = rest.split_at_checked(8) {
@@ -26,17 +36,21 @@ pub(super) fn log_lines(answer: &[u8]) -> Vec<LogLine> {
     if text.is_empty() {
         text = answer.to_vec();
     }
+    if !is_whole {
+        let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        text.truncate(end);
+    }
     String::from_utf8_lossy(&text)
         .lines()
         .filter_map(|line| {
             let (at, text) = line.split_once(' ')?;
-            Some(LogLine { at_ms: moment_ms(at)?, text: text.trim_end_matches('\r').to_owned() })
+            Some(LogLine { at_ns: moment_ns(at)?, text: text.trim_end_matches('\r').to_owned() })
         })
         .collect()
 }
 
-/// `2026-11-27T07:25:49.190123456Z` in milliseconds since 1970.
-fn moment_ms(text: &str) -> Option<i64> {
+/// `2026-11-27T07:25:49.190123456Z` in nanoseconds since 1970.
+fn moment_ns(text: &str) -> Option<i64> {
     let (whole, rest) = text.split_once('.').unwrap_or((text.trim_end_matches('Z'), ""));
     let (date, time) = whole.split_once('T')?;
     let number = |text: Option<&str>| text?.parse::<i64>().ok();
@@ -44,9 +58,10 @@ fn moment_ms(text: &str) -> Option<i64> {
     let (year, month, day) = (number(date.next())?, number(date.next())?, number(date.next())?);
     let mut time = time.split(':');
     let (hour, minute, second) = (number(time.next())?, number(time.next())?, number(time.next())?);
-    let millis: String = rest.chars().take_while(char::is_ascii_digit).chain("000".chars()).take(3).collect();
+    let digits = rest.chars().take_while(char::is_ascii_digit);
+    let nanos: String = digits.chain("000000000".chars()).take(9).collect();
     let moment = Timestamp::from_civil(year, month, day, hour, minute, second)?;
-    Some(moment.0 + millis.parse::<i64>().ok()?)
+    moment.0.checked_mul(MS_NS)?.checked_add(nanos.parse().ok()?)
 }
 
 #[cfg(test)]
@@ -62,8 +77,9 @@ mod tests {
             "2026-1",
             "T",
             "2026-01-01T99:0:0",
+            "9999-01-01T00:00:00Z",
         ] {
-            assert_eq!(log_lines(format!("{at} text\n").as_bytes()), [], "{at}");
+            assert_eq!(log_lines(format!("{at} text\n").as_bytes(), true), [], "{at}");
         }
     }
 
@@ -71,12 +87,12 @@ mod tests {
     fn no_damage_to_a_log_ends_in_more_than_fewer_lines() {
         let mut log = vec![1, 0, 0, 0, 0, 0, 0, 42];
         log.extend_from_slice(b"2026-10-01T12:00:00.250000000Z hello world");
-        assert_eq!(log_lines(&log).len(), 1);
+        assert_eq!(log_lines(&log, true).len(), 1);
         for at in 0..log.len() {
             for byte in [0, b' ', b'9', b'-', 0x80, 0xff] {
                 let mut damaged = log.clone();
                 damaged[at] = byte;
-                assert!(log_lines(&damaged).len() <= 1 && log_lines(&damaged[..at]).len() <= 1);
+                assert!(log_lines(&damaged, true).len() <= 1 && log_lines(&damaged[..at], true).len() <= 1);
             }
         }
     }
@@ -91,9 +107,14 @@ mod tests {
             answer.extend_from_slice(&u32::try_from(text.len()).unwrap().to_be_bytes());
             answer.extend_from_slice(text.as_bytes());
         }
-        let line = |at_ms, text: &str| LogLine { at_ms, text: text.to_owned() };
-        assert_eq!(log_lines(&answer), [line(1_790_856_000_250, "hello"), line(1000, "world")]);
-        assert_eq!(log_lines(b"1970-01-01T00:00:01Z plain\n"), [line(1000, "plain")]);
-        assert_eq!(log_lines(b"\x01\x00"), []);
+        let line = |at_ns, text: &str| LogLine { at_ns, text: text.to_owned() };
+        let hello = line(1_790_856_000_250_000_000, "hello");
+        assert_eq!(hello.at_ms(), 1_790_856_000_250);
+        assert_eq!(log_lines(&answer, true), [hello, line(1_000_000_000, "world")]);
+        let begun = b"1970-01-01T00:00:01.000000007Z plain\n1970-01-01T00:00:02Z begun";
+        assert_eq!(log_lines(begun, false), [line(1_000_000_007, "plain")]);
+        assert_eq!(log_lines(begun, true).len(), 2);
+        assert_eq!(log_lines(b"1970-01-01T00:00:02Z begun", false), []);
+        assert_eq!(log_lines(b"\x01\x00", true), []);
     }
 }

@@ -387,7 +387,8 @@ impl Run<'_> {
                 tokio::spawn(async move { engine.check_health(&id).await });
             }
             if !had_ended {
-                let lines = self.engine.logs(&made.id).await;
+                let since = self.world.ecs.log_since(&id, &made.plan.name);
+                let lines = self.engine.logs(&made.id, since, false).await;
                 self.world.ecs.keep_log(&id, &made.plan.name, lines);
             }
         }
@@ -398,8 +399,9 @@ impl Run<'_> {
     async fn keep_logs(&self) {
         let id = self.key.rsplit(crate::store::records::KEY_SEPARATOR).next().unwrap_or_default();
         for made in self.containers.iter().filter(|made| made.started.is_some()) {
-            let told = self.engine.logs(&made.id).await;
-            if !told.0.is_empty() {
+            let since = self.world.ecs.log_since(id, &made.plan.name);
+            let told = self.engine.logs(&made.id, since, true).await;
+            if !told.is_empty() {
                 self.world.ecs.keep_log(id, &made.plan.name, told);
             }
         }

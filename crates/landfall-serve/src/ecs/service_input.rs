@@ -89,6 +89,7 @@ pub(super) fn read_launch(
     cluster: &Cluster,
     definition: Option<&TaskDefinition>,
 ) -> Result<Body, AwsError> {
+    check_words(call.members)?;
     let body = launch::read(call, cluster)?;
     launch::check_platform(call, &body)?;
     let Some(definition) = definition else { return Ok(body) };
@@ -204,6 +205,47 @@ pub(super) fn deployment_configuration(
     Ok(configuration)
 }
 
+/// Longest wait of a deployment between two of its stages, in minutes.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html>
+const BAKE_MINUTES_MAX: i64 = 1_440;
+
+/// Words of a service, or of a task that is run, of which there are only some: the sentences follow that about scheduling
+/// strategies, which was seen.
+pub(super) fn check_words(members: &Body) -> Result<(), AwsError> {
+    let one_of = |name: &str, value: Option<&Value>, words: &[&str]| {
+        let value = value.and_then(Value::as_str).filter(|value| !value.is_empty());
+        match value {
+            Some(value) if !words.contains(&value) => {
+                Err(invalid(format!("{name} should be one of [{}]", words.join(","))))
+            }
+            _ => Ok(()),
+        }
+    };
+    one_of("Propagate tags", members.get("propagateTags"), &["TASK_DEFINITION", "SERVICE", "NONE"])?;
+    let zones = members.get("availabilityZoneRebalancing");
+    one_of("Availability zone rebalancing", zones, &["ENABLED", "DISABLED"])?;
+    let vpc = member(members, "networkConfiguration").and_then(|of| member(of, "awsvpcConfiguration"));
+    let public = vpc.and_then(|vpc| vpc.get("assignPublicIp"));
+    one_of("Assign public ip", public, &["ENABLED", "DISABLED"])?;
+    let types = |name: &str| {
+        let items = members.get(name).and_then(Value::as_array).into_iter().flatten();
+        items.map(|item| item.get("type"))
+    };
+    for kind in types("placementConstraints") {
+        one_of("Placement constraint type", kind, &["distinctInstance", "memberOf"])?;
+    }
+    for kind in types("placementStrategy") {
+        one_of("Placement strategy type", kind, &["random", "spread", "binpack"])?;
+    }
+    match number(members, "healthCheckGracePeriodSeconds") {
+        Some(..0) => Err(invalid("healthCheckGracePeriodSeconds must be at least 0")),
+        Some(seconds) if seconds > GRACE_SECONDS_MAX => {
+            Err(invalid(format!("healthCheckGracePeriodSeconds must be at most {GRACE_SECONDS_MAX}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn check_configuration(configuration: &Value, is_daemon: bool) -> Result<(), AwsError> {
     let empty = Map::new();
     let of = configuration.as_object().unwrap_or(&empty);
@@ -239,6 +281,21 @@ fn check_configuration(configuration: &Value, is_daemon: bool) -> Result<(), Aws
         && !(0.1..=100.0).contains(&canary_percent)
     {
         return Err(invalid("canaryPercent must be between 0.1 and 100.0"));
+    }
+    let empty = Map::new();
+    let inner = |name: &str| member(of, name).unwrap_or(&empty);
+    for (name, value) in [
+        ("bakeTimeInMinutes", number(of, "bakeTimeInMinutes")),
+        ("stepBakeTimeInMinutes", number(inner("linearConfiguration"), "stepBakeTimeInMinutes")),
+        ("canaryBakeTimeInMinutes", number(inner("canaryConfiguration"), "canaryBakeTimeInMinutes")),
+    ] {
+        match value {
+            Some(..0) => return Err(invalid(format!("{name} must be at least 0"))),
+            Some(minutes) if minutes > BAKE_MINUTES_MAX => {
+                return Err(invalid(format!("{name} must be at most {BAKE_MINUTES_MAX}")));
+            }
+            _ => {}
+        }
     }
     for hook in of.get("lifecycleHooks").and_then(Value::as_array).into_iter().flatten() {
         let stages = hook.get("lifecycleStages").and_then(Value::as_array);

@@ -11,6 +11,7 @@ use crate::store::ecs::Place;
 mod container;
 mod fargate;
 mod ports;
+mod words;
 
 use fargate::is_size;
 
@@ -103,6 +104,7 @@ pub(super) fn check(body: &Body, place: &Place) -> Result<(), AwsError> {
     if !containers(body).any(is_essential) {
         return Err(client("Task definition doesn't have any essential container."));
     }
+    words::check(body)?;
     ports::check_of_task(body)?;
     check_dependencies(body, &seen)?;
     check_volumes(body, &seen)?;

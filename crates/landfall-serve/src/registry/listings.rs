@@ -23,19 +23,31 @@ const ITEMS_MAX: usize = 1000;
 pub(super) fn tags(call: &RegistryCall<'_>, name: &RepositoryName) -> Answer {
     let (permit, _) = call.permit::<calls::ListTags>(name)?;
     let count = count(call)?;
-    let mut all = list_tags(call.world, permit)?;
-    let order = if call.is_strict() { Order::ByName } else { Order::OfPushes };
-    if order == Order::ByName {
+    let after = after(call)?;
+    let (places, mut all) = list_tags(call.world, permit)?;
+    let order = if call.is_strict() { Order::ByName } else { Order::OfPushes(&places) };
+    if call.is_strict() {
         all.sort_unstable();
     }
-    let page = Page::of(&all, order, call.query.get("last"), count);
+    let page = Page::of(&all, order, call.query.get("last"), after, count);
     let body = json!({ "name": call.full_name(name), "tags": page.items });
     Ok(page.response(call, &body, &format!("{}/tags/list", call.full_name(name))))
 }
 
-fn list_tags(world: &World, permit: Permit<calls::ListTags>) -> Result<Vec<String>, Refusal> {
+/// The tags in the order of their pushes, and their places in it.
+fn list_tags(world: &World, permit: Permit<calls::ListTags>) -> Result<(Vec<u64>, Vec<String>), Refusal> {
     let (registry, name) = repository_of(&permit).map_err(internal)?;
-    Ok(world.store.tags(&registry, &name).iter().map(ToString::to_string).collect())
+    Ok(world.store.tags(&registry, &name).iter().map(|(place, tag)| (*place, tag.to_string())).unzip())
+}
+
+/// `after`: the place in the order of pushes where the page before ended. Only this server's own links have it.
+fn after(call: &RegistryCall<'_>) -> Result<Option<u64>, Refusal> {
+    let Some(text) = call.query.get("after") else { return Ok(None) };
+    let place = text.parse().map_err(|_| {
+        let message = format!("`after` is a number that the link of the page before gives, and is `{text}`");
+        Refusal::new("PAGINATION_NUMBER_INVALID", message)
+    })?;
+    Ok(Some(place))
 }
 
 /// `GET _catalog`, with `n` and `last`: the registry's repositories by name.
@@ -56,7 +68,7 @@ pub(super) fn catalog(call: &RegistryCall<'_>) -> Answer {
         .map_err(|error| Refusal::denied(error.message))?;
     let count = count(call)?;
     let all = list_repositories(call.world, permit, registry);
-    let page = Page::of(&all, Order::ByName, call.query.get("last"), count);
+    let page = Page::of(&all, Order::ByName, call.query.get("last"), None, count);
     Ok(page.response(call, &json!({ "repositories": page.items }), "_catalog"))
 }
 
@@ -85,8 +97,9 @@ fn count(call: &RegistryCall<'_>) -> Result<usize, Refusal> {
 
 /// In which order a list is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Order {
-    OfPushes,
+enum Order<'a> {
+    /// With the place of each item.
+    OfPushes(&'a [u64]),
     ByName,
 }
 
@@ -94,22 +107,32 @@ enum Order {
 struct Page<'a> {
     items: &'a [String],
     count: usize,
+    /// The place of the last item, in the order of pushes.
+    place: Option<u64>,
     more: bool,
 }
 
 impl<'a> Page<'a> {
-    /// The `count` items after `last`.
-    fn of(all: &'a [String], order: Order, last: Option<&str>, count: usize) -> Self {
+    /// The `count` items after the place `after`, or else after the item `last`: an item is pushed anew or deleted
+    /// while somebody turns pages (`latest` by every build), and its place stays.
+    fn of(all: &'a [String], order: Order<'_>, last: Option<&str>, after: Option<u64>, count: usize) -> Self {
         let start = match (last, order) {
+            (_, Order::OfPushes(places)) if after.is_some() => {
+                places.partition_point(|place| Some(*place) <= after)
+            }
             (None, _) => 0,
             (Some(last), Order::ByName) => all.partition_point(|item| item.as_str() <= last),
             // After an item that is gone comes nothing: there is no order to find its place by.
-            (Some(last), Order::OfPushes) => {
+            (Some(last), Order::OfPushes(_)) => {
                 all.iter().position(|item| item == last).map_or(all.len(), |found| found + 1)
             }
         };
         let end = start.saturating_add(count).min(all.len());
-        Self { items: all.get(start..end).unwrap_or_default(), count, more: end < all.len() }
+        let place = match order {
+            Order::OfPushes(places) => end.checked_sub(1).and_then(|last| places.get(last)).copied(),
+            Order::ByName => None,
+        };
+        Self { items: all.get(start..end).unwrap_or_default(), count, place, more: end < all.len() }
     }
 
     /// The answer, with the address of the next page if there is one.
@@ -119,7 +142,9 @@ impl<'a> Page<'a> {
         let media_type = if call.is_strict() { "application/json" } else { "text/plain; charset=utf-8" };
         set(&mut response, header::CONTENT_TYPE, media_type);
         if let Some(last) = self.items.last().filter(|_| self.more) {
-            let next = format!("</v2/{path}?last={}&n={}>; rel=\"next\"", query_value(last), self.count);
+            let after = self.place.map(|place| format!("&after={place}")).unwrap_or_default();
+            let next =
+                format!("</v2/{path}?last={}&n={}{after}>; rel=\"next\"", query_value(last), self.count);
             set(&mut response, header::LINK, &next);
         }
         response

@@ -615,10 +615,11 @@ impl Store {
         images.iter().map(|held| (Arc::clone(&held.image), tags_of(&held.image.digest))).collect()
     }
 
-    /// All tags in the order in which they were pushed (ECR's own order, observed).
-    pub fn tags(&self, registry: &RegistryId, name: &RepositoryName) -> Vec<Tag> {
+    /// All tags with their places in the order in which they were pushed (ECR's own order, observed). A tag that is
+    /// given to another image has a new place.
+    pub fn tags(&self, registry: &RegistryId, name: &RepositoryName) -> Vec<(u64, Tag)> {
         let tags = self.held_tags(&Shelf::new(registry, name));
-        tags.iter().map(|held| held.tag.clone()).collect()
+        tags.iter().map(|held| (held.number, held.tag.clone())).collect()
     }
 
     fn held_tags(&self, shelf: &Shelf) -> Vec<Arc<HeldTag>> {

@@ -47,7 +47,9 @@ pub(crate) use access::{
     arn_of, authorize_on_public_repository, authorize_on_repository, registry_policy, repository_of,
 };
 pub(crate) use images::archived;
-pub(crate) use layers::{LayerLink, open_layer_link, upload_owner, upload_without_parts, wrong_first_byte};
+pub(crate) use layers::{
+    LayerLink, archived_layer, open_layer_link, upload_owner, upload_without_parts, wrong_first_byte,
+};
 pub(crate) use lifecycle::matches_wildcard;
 pub use lifecycle::{Action, StorageClass};
 pub use lifecycle_calls::{Swept, sweep};

@@ -426,12 +426,7 @@ fn move_to<C>(world: &World, found: &Found<C>, image: &Image, target: StorageCla
     let now = world.clock.now();
     let moved =
         world.store.change_image_history(&found.registry, &found.name, image.digest.as_str(), |history| {
-            match target {
-                StorageClass::Archive if history.storage != target => history.archived_at = Some(now),
-                StorageClass::Standard if history.storage != target => history.activated_at = Some(now),
-                StorageClass::Archive | StorageClass::Standard => {}
-            }
-            history.storage = target;
+            history.move_to(target, now);
         });
     moved.map_err(disk)
 }

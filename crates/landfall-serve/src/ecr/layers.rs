@@ -50,6 +50,7 @@ pub(super) fn batch_check<C: Call>(call: &EcrCall<'_>) -> Written {
     let DigestsInput { layer_digests } = call.read()?;
     let found = call.on_repository::<C>()?;
     let (mut layers, mut failures) = (Vec::new(), Vec::new());
+    let archived = call.world.store.archived_blobs(&found.registry, &found.name);
     for text in &layer_digests {
         let Ok(digest) = Digest::parse(text) else {
             failures.push(failure(text));
@@ -58,7 +59,11 @@ pub(super) fn batch_check<C: Call>(call: &EcrCall<'_>) -> Written {
         let size = call.world.store.blob(&found.registry, &found.name, &digest);
         layers.push(Layer {
             layer_digest: text,
-            layer_availability: if size.is_some() { "AVAILABLE" } else { "UNAVAILABLE" },
+            layer_availability: match size {
+                None => "UNAVAILABLE",
+                Some(_) if archived.contains(&digest) => "ARCHIVED",
+                Some(_) => "AVAILABLE",
+            },
             layer_size: size,
             media_type: size.map(|_| LAYER_TYPE),
         });
@@ -359,6 +364,9 @@ pub(super) fn get_download_url(call: &EcrCall<'_>) -> Answer {
         let message = format!("The layer with digest '{text}' does not exist {}", found.place());
         return Err(AwsError::bad_request("LayersNotFoundException", message));
     };
+    if call.world.store.archived_blobs(&found.registry, &found.name).contains(&digest) {
+        return Err(AwsError::bad_request("LayerInaccessibleException", archived_layer(&digest)));
+    }
     let sealed = Sealed {
         account: found.registry.account.to_string(),
         region: found.registry.region.clone(),
@@ -373,6 +381,11 @@ pub(super) fn get_download_url(call: &EcrCall<'_>) -> Answer {
         "downloadUrl": format!("{base}/_landfall/layers/{token}"),
         "layerDigest": digest.as_str(),
     }))
+}
+
+/// What is said of a layer that nothing but archived images is made of. The exception is ECR's, the sentence ours.
+pub(crate) fn archived_layer(digest: &Digest) -> String {
+    format!("The layer with digest '{digest}' is archived: restore its image before it is pulled")
 }
 
 /// What came of following a download link.

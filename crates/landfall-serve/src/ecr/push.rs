@@ -82,7 +82,7 @@ fn store<C>(
     let digest = image.digest.clone();
     let put = world
         .store
-        .put_image(registry, name, image, tag.as_slice(), content)
+        .put_image(registry, name, image, tag.as_slice(), content, world.clock.now())
         .map_err(|failed| gone(failed, registry, name))?;
     match put {
         Put::Stored => Ok(()),

@@ -237,7 +237,8 @@ fn copy(
     let shared = world.store.share_blobs((registry, name), (to, name), &content.layers);
     // What is foreign is not there, and not needed there.
     let content = Content { layers: shared.map_err(|_| "InternalFailure")?, ..content };
-    let put = |tags: &[&Tag]| world.store.put_image(to, name, image.clone(), tags, &content);
+    let now = world.clock.now();
+    let put = |tags: &[&Tag]| world.store.put_image(to, name, image.clone(), tags, &content, now);
     let put = match put(tag.as_slice()) {
         // It arrives without the tag that it can't have there.
         Ok(Put::TagIsImmutable { names_it: false, .. }) => put(&[]),

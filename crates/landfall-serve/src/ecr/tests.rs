@@ -172,7 +172,7 @@ fn world_with_images() -> TestWorld {
         let tag = tag.map(|tag| Tag::parse(tag).unwrap());
         test.world
             .store
-            .put_image(&testing::registry(), &name, image, tag.as_ref().as_slice(), &Content::default())
+            .put_image(&testing::registry(), &name, image, tag.as_ref().as_slice(), &Content::default(), NOW)
             .unwrap();
     };
     push("one", 10, None, Some("v1"));

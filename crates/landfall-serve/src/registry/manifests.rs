@@ -157,7 +157,7 @@ fn put_manifest(
     let image = manifest::image_of(world, digest.clone(), parsed, bytes);
     let tags: Vec<&Tag> = target.tags.iter().collect();
     let content = manifest::content_of(parsed, target.sparse);
-    let put = world.store.put_image(&registry, &name, image, &tags, &content);
+    let put = world.store.put_image(&registry, &name, image, &tags, &content, world.clock.now());
     match put.map_err(|failed| Refusal::not_kept(failed, &registry, &name))? {
         Put::Stored | Put::AlreadyThere => Ok(digest),
         Put::Lacks(missing) => {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use landfall_types::{AccountId, Arn, Digest, RepositoryName, Tag, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::ecr_settings::{HeldHistory, LifecyclePreview, RepositorySettings};
+use super::ecr_settings::{HeldHistory, LifecyclePreview, RepositorySettings, restore};
 use super::records::{key, within};
 use super::{Document, Record, Store, StoreError, Writing, principals, text};
 
@@ -147,7 +147,7 @@ pub enum Missing {
 pub enum Put {
     /// The repository doesn't have what it is made of; nothing was changed.
     Lacks(Missing),
-    /// It is new, or one of the tags is.
+    /// It is new, or one of the tags is, or it came back from the archive.
     Stored,
     /// The same bytes were there under the same tags (or, without a tag, at all).
     AlreadyThere,
@@ -541,7 +541,9 @@ impl Store {
     }
 
     /// Stores a manifest and moves the tags to it; all or nothing, and only where its content is. What was there when
-    /// this looked stays: a collector looks under the same lock, and finds an image that is made of it.
+    /// this looked stays: a collector looks under the same lock, and finds an image that is made of it. An image that
+    /// is in the archive comes back from there.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/restore-image.html>
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is no such repository, [`StoreError::Disk`].
@@ -552,6 +554,7 @@ impl Store {
         image: Image,
         tags: &[&Tag],
         content: &Content,
+        now: Timestamp,
     ) -> Result<Put, StoreError> {
         self.write(|writing| {
             let repository = there(writing, registry, name)?;
@@ -570,7 +573,8 @@ impl Store {
                 return Ok(Put::TagIsImmutable { tag: (*tag).clone(), names_it: names_it(&tag) });
             }
             let new: Vec<&Tag> = tags.iter().filter(|tag| !names_it(tag)).copied().collect();
-            if known && new.is_empty() {
+            let is_restored = known && restore(writing, &shelf.key(image.digest.as_str()), now);
+            if known && new.is_empty() && !is_restored {
                 return Ok(Put::AlreadyThere);
             }
             let number = next(held.iter().map(|held| held.number));

@@ -1,6 +1,6 @@
 //! What ECR keeps beside content: how repositories and registries are set up, and what happened to images.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_types::{RepositoryName, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::ecr::HeldImage;
 use super::records::{key, within};
-use super::{Document, Record, RegistryId, Store, StoreError, principals, text};
+use super::{Document, Record, RegistryId, Store, StoreError, Writing, principals, text};
 use crate::ecr::{Action, StorageClass, matches_wildcard};
 
 /// Which tags of a repository can be moved from one image to another.
@@ -120,6 +120,30 @@ pub struct HeldHistory {
     name: RepositoryName,
     digest: String,
     history: ImageHistory,
+}
+
+impl ImageHistory {
+    /// The image goes to where it is kept from now on.
+    pub fn move_to(&mut self, target: StorageClass, now: Timestamp) {
+        match target {
+            StorageClass::Archive if self.storage != target => self.archived_at = Some(now),
+            StorageClass::Standard if self.storage != target => self.activated_at = Some(now),
+            StorageClass::Archive | StorageClass::Standard => {}
+        }
+        self.storage = target;
+    }
+}
+
+/// Takes an image out of the archive, by the key of its history; whether it was in there.
+pub(super) fn restore(writing: &mut Writing<'_>, key: &str, now: Timestamp) -> bool {
+    let archived = writing.get::<HeldHistory>(key);
+    let Some(held) = archived.filter(|held| held.history.storage == StorageClass::Archive) else {
+        return false;
+    };
+    let mut held = HeldHistory::clone(&held);
+    held.history.move_to(StorageClass::Standard, now);
+    writing.put(held);
+    true
 }
 
 /// What a lifecycle policy would do.
@@ -456,6 +480,14 @@ impl Store {
     pub fn image_history(&self, registry: &RegistryId, name: &RepositoryName, digest: &str) -> ImageHistory {
         let held = self.get::<HeldHistory>(&history_key(registry, name, digest));
         held.map(|held| held.history.clone()).unwrap_or_default()
+    }
+
+    /// The images of a repository that are in the archive.
+    pub fn archived_images(&self, registry: &RegistryId, name: &RepositoryName) -> BTreeSet<String> {
+        let [account, region] = of_registry(registry);
+        let histories = self.list::<HeldHistory>(&within(&[account, region, name.as_str()]));
+        let archived = histories.iter().filter(|held| held.history.storage == StorageClass::Archive);
+        archived.map(|held| held.digest.clone()).collect()
     }
 
     /// Notes what happened to an image. Nothing happens to one that is gone meanwhile.

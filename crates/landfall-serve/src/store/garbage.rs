@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use landfall_types::Digest;
+use landfall_types::{Digest, RepositoryName};
 use landfall_wire::oci::Manifest;
 
 use super::ecr::{HeldBlob, HeldImage};
-use super::records::Record as _;
-use super::{Store, StoreError};
+use super::records::{Record as _, within};
+use super::{Image, RegistryId, Store, StoreError};
 
 impl Store {
     /// Lets repositories forget blobs that none of their images is made of and that nobody has a
@@ -45,6 +45,22 @@ impl Store {
         Ok(count)
     }
 
+    /// The blobs of a repository that are in its archive: images in there are made of them, and no others.
+    pub fn archived_blobs(&self, registry: &RegistryId, name: &RepositoryName) -> HashSet<Digest> {
+        let archived = self.archived_images(registry, name);
+        if archived.is_empty() {
+            return HashSet::new();
+        }
+        let images = self.list::<HeldImage>(&within(&[registry.account.as_str(), &registry.region, name.as_str()]));
+        let (archived, active): (Vec<_>, Vec<_>) =
+            images.iter().partition(|held| archived.contains(held.image.digest.as_str()));
+        let content = |images: Vec<&Arc<HeldImage>>| -> HashSet<Digest> {
+            images.into_iter().filter_map(|held| made_of(&held.image)).flatten().collect()
+        };
+        let active = content(active);
+        content(archived).into_iter().filter(|digest| !active.contains(digest)).collect()
+    }
+
     /// The blobs that any repository has.
     pub fn held_blobs(&self) -> HashSet<Digest> {
         self.list::<HeldBlob>("").iter().map(|held| held.digest.clone()).collect()
@@ -76,11 +92,7 @@ impl Needs {
     fn of(&mut self, images: &[Arc<HeldImage>]) -> Needed<'_> {
         for held in images {
             let image = &held.image;
-            self.0.entry(image.digest.clone()).or_insert_with(|| {
-                let manifest = Manifest::parse(&image.manifest, Some(&image.media_type)).ok()?;
-                let content = manifest.config.into_iter().chain(manifest.layers);
-                Some(content.map(|item| item.digest).collect())
-            });
+            self.0.entry(image.digest.clone()).or_insert_with(|| made_of(image));
         }
         let needs = images.iter().map(|held| self.0.get(&held.image.digest)?.as_ref());
         match needs.collect::<Option<Vec<_>>>() {
@@ -90,16 +102,21 @@ impl Needs {
     }
 }
 
+/// The config and layers of an image; none when its manifest can't be understood.
+fn made_of(image: &Image) -> Option<Vec<Digest>> {
+    let manifest = Manifest::parse(&image.manifest, Some(&image.media_type)).ok()?;
+    let content = manifest.config.into_iter().chain(manifest.layers);
+    Some(content.map(|item| item.digest).collect())
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use landfall_types::{AccountId, RepositoryName, Tag, Timestamp};
+    use landfall_types::{AccountId, Tag, Timestamp};
     use landfall_wire::hash::sha256_digest;
 
     use super::super::leases::LEASE_MS;
-    use super::super::{
-        Content, Gate, Image, KINDS, Missing, Put, RegistryId, Repository, RepositorySettings,
-    };
+    use super::super::{Content, Gate, KINDS, Missing, Put, Repository, RepositorySettings};
     use super::*;
 
     /// A repository with a blob that nobody has a lease on, on a disk that is slow from now on.
@@ -168,7 +185,7 @@ mod tests {
             };
             let tag = Tag::parse("v1").unwrap();
             let content = Content { layers: vec![self.blob.clone()], images: Vec::new() };
-            self.store.put_image(&self.registry, &self.name, image, &[&tag], &content).unwrap()
+            self.store.put_image(&self.registry, &self.name, image, &[&tag], &content, Timestamp(0)).unwrap()
         }
     }
 

@@ -2,12 +2,14 @@
 //! are, and how long a document may be. Roles that stand already keep working until they are edited.
 
 mod date;
+mod ecr;
 
 use landfall_types::{Arn, Node, Spanned, Tree};
 
 use crate::ast::{ComparisonKind, Condition, Effect, Policy, PrincipalPattern, Statement};
 use crate::parse::{LEGACY_PARSING, PolicyKind, Problem, SYNTAX_ERRORS, invalid_principal};
 use crate::pattern;
+pub use ecr::{EcrOwner, ecr_problems};
 
 /// The longest trust policy, in characters without white space (default quota).
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
@@ -26,7 +28,8 @@ pub const SESSION_POLICY_CHARS_MAX: usize = 2_048;
 pub fn write_time_problems(policy: &Policy, tree: &Tree, kind: PolicyKind, account: &str) -> Vec<Problem> {
     let mut problems = match kind {
         PolicyKind::Trust => trust_problems(policy, account),
-        PolicyKind::Identity | PolicyKind::Resource => Vec::new(),
+        PolicyKind::Resource => ecr_problems(policy, EcrOwner::Repository),
+        PolicyKind::Identity => Vec::new(),
     };
     problems.extend(size_problem(tree, kind));
     problems

@@ -1,7 +1,9 @@
 //! What is wrong with a document, and what can be read of it all the same.
 
 use super::*;
-use crate::write_time::{chars_without_white_space, date_problems, first_told, write_time_problems};
+use crate::write_time::{
+    EcrOwner, chars_without_white_space, date_problems, ecr_problems, first_told, write_time_problems,
+};
 use crate::{catalogue, managed};
 
 #[test]
@@ -33,6 +35,36 @@ fn shared_providers_have_to_be_narrowed_when_a_trust_is_written() {
         let account = text(case.field("account").unwrap());
         let problems = write_time_problems(&policy, tree, PolicyKind::Trust, account);
         let said: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
+        assert_eq!(said, texts(case.field("problems").unwrap()), "{name}");
+    }
+}
+
+#[test]
+fn policies_of_ecr_name_what_is_decided_there() {
+    for case in rows(&read_cases("write-time-ecr.json")) {
+        let name = text(case.field("name").unwrap());
+        let owner = match text(case.field("owner").unwrap()) {
+            "repository" => EcrOwner::Repository,
+            "public" => EcrOwner::PublicRepository,
+            "registry" => EcrOwner::Registry,
+            other => panic!("{other}"),
+        };
+        let clause = |field: &str| {
+            let patterns = case.field(field).map(texts)?;
+            let patterns = patterns.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(",");
+            Some(patterns)
+        };
+        let resource = clause("resource").map(|resource| format!(r#","Resource":[{resource}]"#));
+        let document = format!(
+            r#"{{"Statement":{{"Effect":"Allow","Principal":"*","Action":[{}]{}}}}}"#,
+            clause("action").unwrap(),
+            resource.unwrap_or_default()
+        );
+        let (policy, _) = parse::document(SourceId(0), &document, PolicyKind::Resource);
+        assert_eq!(policy.statements.len(), 1, "{name}: {document}");
+        let problems = ecr_problems(&policy, owner);
+        assert!(problems.iter().all(|problem| problem.message == owner.refusal()), "{name}");
+        let said: Vec<String> = problems.into_iter().filter_map(|problem| problem.detail).collect();
         assert_eq!(said, texts(case.field("problems").unwrap()), "{name}");
     }
 }

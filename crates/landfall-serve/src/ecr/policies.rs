@@ -4,6 +4,7 @@
 
 use landfall_policy::PolicyKind;
 use landfall_policy::parse::Problem;
+use landfall_policy::write_time::{EcrOwner, ecr_problems};
 use landfall_types::AccountId;
 use landfall_wire::error::AwsError;
 use landfall_wire::json::ecr_invalid_parameter;
@@ -15,25 +16,26 @@ use crate::authz::{Call, Permit, calls};
 use crate::store::{Document, RegistryId, principals};
 use crate::world::World;
 
-/// What a policy belongs to: ECR's sentence of one that it can't read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Owner {
-    Repository,
-    Registry,
-}
-
-/// Reads a policy as ECR does when it is written: whom it names has to be there.
+/// Reads a policy as ECR does when it is written: whom it names has to be there, and what it allows has to be decided
+/// there.
 ///
 /// # Errors
 /// `InvalidParameterException`, which says no more than that (observed).
 pub(super) fn read(
     world: &World,
-    owner: Owner,
+    owner: EcrOwner,
     name: &str,
     text: &str,
     account: AccountId,
 ) -> Result<Document, AwsError> {
     let document = read_again(world, owner, name, text)?;
+    let problems = ecr_problems(&document.policy, owner);
+    if !problems.is_empty() {
+        let told = problems.iter().take(PROBLEMS_TOLD);
+        return Err(told.fold(ecr_invalid_parameter("PolicyText", owner.refusal()), |refused, problem| {
+            refused.at(problem.span, problem.detail.as_deref().unwrap_or("here"))
+        }));
+    }
     // Observed: <https://github.com/hashicorp/terraform-provider-aws/issues/39064>.
     if let Some(principal) = principals::missing(&world.store, account, &document.policy) {
         let label = "there is nobody of this name here; AWS turns names into ids when a policy is saved";
@@ -46,24 +48,29 @@ pub(super) fn read(
 ///
 /// # Errors
 /// As [`read`].
-pub(super) fn read_again(world: &World, owner: Owner, name: &str, text: &str) -> Result<Document, AwsError> {
-    let noun = match owner {
-        Owner::Repository => "repository",
-        Owner::Registry => "registry",
-    };
-    let invalid = || ecr_invalid_parameter("PolicyText", &format!("Invalid {noun} policy provided"));
+pub(super) fn read_again(
+    world: &World,
+    owner: EcrOwner,
+    name: &str,
+    text: &str,
+) -> Result<Document, AwsError> {
+    let invalid = || ecr_invalid_parameter("PolicyText", owner.refusal());
+    let is_of_registry = owner == EcrOwner::Registry;
     let source = world.given.source(world, name, text);
     let (policy, problems) = landfall_policy::parse::document(source, text, PolicyKind::Resource);
     let is_empty = policy.statements.is_empty();
     // A registry's policy names the repositories that it is about, a repository's does not.
-    let counts = |problem: &Problem| owner == Owner::Repository || problem.message != PROHIBITED_RESOURCE;
+    let counts = |problem: &Problem| !is_of_registry || problem.message != PROHIBITED_RESOURCE;
     let lacks_resource =
-        owner == Owner::Registry && policy.statements.iter().any(|statement| statement.resource.is_none());
+        is_of_registry && policy.statements.iter().any(|statement| statement.resource.is_none());
     if is_empty || lacks_resource || problems.iter().any(counts) {
         return Err(invalid());
     }
     Ok(Document::known(text, PolicyKind::Resource, policy))
 }
+
+/// Problems of one policy that are told.
+const PROBLEMS_TOLD: usize = 4;
 
 const PROHIBITED_RESOURCE: &str = "Has prohibited field Resource";
 
@@ -72,7 +79,11 @@ pub(super) fn set_repository_policy<C: Call>(call: &EcrCall<'_>) -> Answer {
     let force = call.input.get("force").and_then(Value::as_bool).unwrap_or_default();
     let found = call.on_repository::<C>()?;
     let name = format!("policy of {}", arn_of(&found.registry, found.name.as_str()));
-    let document = read(call.world, Owner::Repository, &name, text, found.registry.account)?;
+    let owner = match call.face {
+        Face::Private => EcrOwner::Repository,
+        Face::Public => EcrOwner::PublicRepository,
+    };
+    let document = read(call.world, owner, &name, text, found.registry.account)?;
     if !force {
         check_lockout(call, &found, &document)?;
     }
@@ -134,7 +145,7 @@ pub(super) fn put_registry_policy(call: &EcrCall<'_>) -> Answer {
     let text = call.text("policyText").unwrap_or_default();
     let (permit, registry) = call.on_registry::<calls::PutRegistryPolicy>()?;
     let name = format!("policy of the registry {} in {}", registry.account, registry.region);
-    let document = read(call.world, Owner::Registry, &name, text, registry.account)?;
+    let document = read(call.world, EcrOwner::Registry, &name, text, registry.account)?;
     write_registry_policy(call.world, &permit, &registry, Some(document))?;
     Ok(registry_policy_json(&registry, &pretty(text)))
 }

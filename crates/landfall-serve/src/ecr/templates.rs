@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use landfall_policy::write_time::EcrOwner;
 use landfall_types::RepositoryName;
 use landfall_wire::error::AwsError;
 use landfall_wire::json::ecr_invalid_parameter;
@@ -12,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::lifecycle;
 use super::page::Page;
-use super::policies::{self, Owner};
+use super::policies;
 use super::repositories::{CreateRepository, SettingsInput, add_mutability, create_repository};
 use super::{Answer, EcrCall, authorize_on_repository, epoch, resource_tags, write};
 use crate::authz::{Permit, calls};
@@ -94,7 +95,7 @@ fn apply(call: &EcrCall<'_>, template: &mut CreationTemplate, input: TemplateInp
     }
     if let Some(text) = &template.repository_policy {
         let name = format!("repository policy of the template {}", template.prefix);
-        policies::read(call.world, Owner::Repository, &name, text, template.registry.account)?;
+        policies::read(call.world, EcrOwner::Repository, &name, text, template.registry.account)?;
     }
     let needs_role = !template.tags.is_empty() || template.settings.encryption.encryption_type != "AES256";
     if needs_role && template.custom_role_arn.as_ref().is_none_or(String::is_empty) {
@@ -259,7 +260,7 @@ pub(super) fn new_repository(
 ) -> CreateRepository {
     let policy = template.and_then(|template| template.repository_policy.as_deref()).and_then(|text| {
         let title = format!("policy of {}", super::arn_of(registry, name.as_str()));
-        policies::read_again(world, Owner::Repository, &title, text).ok()
+        policies::read_again(world, EcrOwner::Repository, &title, text).ok()
     });
     CreateRepository {
         registry: registry.clone(),

@@ -3,9 +3,11 @@
 use landfall_policy::ast::{Policy, Version};
 use landfall_policy::matching::principal_name;
 use landfall_policy::parse::{LEGACY_PARSING, Problem, invalid_principal};
+use landfall_policy::write_time::EcrOwner;
 use landfall_policy::{PolicyKind, parse, service_principals, write_time};
 use landfall_types::{AccountId, Finding, Node, SourceId, Span, Tree};
 use landfall_wire::error::AwsError;
+use landfall_wire::json::ecr_invalid_parameter;
 
 use super::error;
 use crate::policies::NOT_KEPT;
@@ -142,11 +144,21 @@ fn refusal(problems: &[Problem], kind: PolicyKind) -> Option<AwsError> {
     if first.message.starts_with("Cannot exceed quota") {
         return Some(error("LimitExceeded", first.message.clone(), 409));
     }
+    // ECR's sentence leaves out what is wrong.
+    let (said, here) = match kind {
+        PolicyKind::Resource => {
+            let said = ecr_invalid_parameter("PolicyText", EcrOwner::Repository.refusal());
+            (said, first.message.as_str())
+        }
+        PolicyKind::Trust | PolicyKind::Identity => (malformed(&first.message), "here"),
+    };
     let others = problems.iter().filter(|problem| !std::ptr::eq(*problem, first));
     let told = std::iter::once(first).chain(others).take(PROBLEMS_TOLD);
-    Some(told.fold(malformed(&first.message), |refused, problem| {
-        refused.at(problem.span, problem.detail.as_deref().unwrap_or("here"))
-    }))
+    Some(
+        told.fold(said, |refused, problem| {
+            refused.at(problem.span, problem.detail.as_deref().unwrap_or(here))
+        }),
+    )
 }
 
 fn malformed(message: &str) -> AwsError {

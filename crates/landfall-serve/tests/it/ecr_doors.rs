@@ -145,7 +145,7 @@ pub const DOORS: &[Door] = &[
         &[r#"{"repositoryName":"new"}"#],
     ),
     public("DescribeRepositories", &[r#"{"repositoryNames":["tool"]}"#]),
-    public("SetRepositoryPolicy", &[r#"{"repositoryName":"tool","policyText":${policy}}"#]),
+    public("SetRepositoryPolicy", &[r#"{"repositoryName":"tool","policyText":${public policy}}"#]),
     public("GetRepositoryPolicy", &[r#"{"repositoryName":"tool"}"#]),
     public("DeleteRepositoryPolicy", &[r#"{"repositoryName":"tool"}"#]),
     public("TagResource", &[r#"{"resourceArn":"${public}","tags":[{"Key":"a","Value":"b"}]}"#]),
@@ -184,6 +184,7 @@ pub fn request(door: &Door) -> Request {
         .first()
         .unwrap()
         .replace("${registry policy}", &quoted(REGISTRY_POLICY))
+        .replace("${public policy}", &quoted(&POLICY.replace("ecr:ListImages", "ecr-public:DescribeImages")))
         .replace("${policy}", &quoted(POLICY))
         .replace("${lifecycle}", &quoted(LIFECYCLE))
         .replace("${image}", &quoted(IMAGE))

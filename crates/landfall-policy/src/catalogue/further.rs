@@ -25,6 +25,10 @@ pub enum When {
     RoleGiven,
     /// When the call's input sets tags. ECS and EKS fill in the key `…:CreateAction` with the operation.
     TagsGiven,
+    /// When the call's input has a lifecycle policy.
+    LifecyclePolicyGiven,
+    /// When the call's input has a repository policy.
+    RepositoryPolicyGiven,
     /// When the call or its token sets a source identity.
     SourceIdentityGiven,
 }
@@ -62,6 +66,12 @@ const fn source_identity(with: &'static str) -> Further {
     Further { with, need, when: When::SourceIdentityGiven, passed_to: None }
 }
 
+/// What a repository creation template does in its author's name.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-creation-templates-create.html#repository-creation-templates-iam>
+const fn makes(with: &'static str, action: &'static str, when: When) -> Further {
+    Further { with, need: Need { action, resource: ResourceKind::Repository }, when, passed_to: None }
+}
+
 const ECS: Option<&str> = Some("ecs.amazonaws.com");
 const TASKS: Option<&str> = Some("ecs-tasks.amazonaws.com");
 const ECR: Option<&str> = Some("ecr.amazonaws.com");
@@ -77,6 +87,12 @@ const ALL: &[Further] = &[
     // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-creation-templates-iam.html>
     passes("ecr:CreateRepositoryCreationTemplate", ECR),
     passes("ecr:UpdateRepositoryCreationTemplate", ECR),
+    makes("ecr:CreateRepositoryCreationTemplate", "ecr:CreateRepository", When::Always),
+    makes("ecr:CreateRepositoryCreationTemplate", "ecr:PutLifecyclePolicy", When::LifecyclePolicyGiven),
+    makes("ecr:CreateRepositoryCreationTemplate", "ecr:SetRepositoryPolicy", When::RepositoryPolicyGiven),
+    makes("ecr:UpdateRepositoryCreationTemplate", "ecr:CreateRepository", When::Always),
+    makes("ecr:UpdateRepositoryCreationTemplate", "ecr:PutLifecyclePolicy", When::LifecyclePolicyGiven),
+    makes("ecr:UpdateRepositoryCreationTemplate", "ecr:SetRepositoryPolicy", When::RepositoryPolicyGiven),
     // <https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html>
     Further {
         with: "ecr-public:GetAuthorizationToken",

@@ -162,7 +162,6 @@ fn what_aws_lists_as_dependent_is_needed_further() {
     let left_out = |action: &str, depends: &str| {
         depends == "iam:CreateServiceLinkedRole"
             || depends.starts_with("organizations:")
-            || (action.ends_with("RepositoryCreationTemplate") && depends != "iam:PassRole")
             || (action, depends) == ("ecs:CreateExpressGatewayService", "ecs:RegisterTaskDefinition")
     };
     for need in operations().iter().filter_map(|operation| operation.need) {

@@ -62,6 +62,7 @@ pub(super) fn create(call: &EcrCall<'_>) -> Answer {
     };
     apply(call, &mut template, input)?;
     let (permit, _) = call.on_registry::<calls::CreateRepositoryCreationTemplate>()?;
+    may_make(call, &template)?;
     may_pass_role(call)?;
     insert(call.world, &permit, template.clone())?;
     Ok(answer(&registry, &template))
@@ -105,6 +106,26 @@ fn apply(call: &EcrCall<'_>, template: &mut CreationTemplate, input: TemplateInp
     Ok(())
 }
 
+/// Whoever writes a template has repositories made, with the policies in it, and has to be allowed to do it: by an
+/// identity policy. Decided on all repositories of its namespace, which is inferred.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-creation-templates-create.html#repository-creation-templates-iam>
+fn may_make(call: &EcrCall<'_>, template: &CreationTemplate) -> Result<(), AwsError> {
+    let namespace = match template.prefix.as_str() {
+        ROOT => "*".to_owned(),
+        prefix => format!("{prefix}/*"),
+    };
+    let resource = || super::arn_of(&template.registry, &namespace).to_string();
+    let account = template.registry.account.as_str();
+    let _: Permit<calls::CreateRepository> = call.authorize(resource(), account, &[], Vec::new())?;
+    if template.settings.lifecycle.is_some() {
+        let _: Permit<calls::PutLifecyclePolicy> = call.authorize(resource(), account, &[], Vec::new())?;
+    }
+    if template.repository_policy.is_some() {
+        let _: Permit<calls::SetRepositoryPolicy> = call.authorize(resource(), account, &[], Vec::new())?;
+    }
+    Ok(())
+}
+
 /// A role that is handed to ECR has to be one that the caller may pass on.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-creation-templates-iam.html>
 fn may_pass_role(call: &EcrCall<'_>) -> Result<(), AwsError> {
@@ -138,7 +159,8 @@ pub(super) fn update(call: &EcrCall<'_>) -> Answer {
         Ok::<_, AwsError>(template)
     };
     // Broken input is told before a role that may not be passed on.
-    updated(&|prefix| find(&call.world.store, &registry, prefix))?;
+    let template = updated(&|prefix| find(&call.world.store, &registry, prefix))?;
+    may_make(call, &template)?;
     may_pass_role(call)?;
     let template = write(call.world, &permit, |writing| {
         let template = updated(&|prefix| find(writing, &registry, prefix))?;

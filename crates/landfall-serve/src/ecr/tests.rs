@@ -42,7 +42,7 @@ fn run(case: &str) -> usize {
         let (kind, rest) = line.split_once(' ').unwrap();
         let was_checked = is_checked;
         match kind {
-            "<" | "!" | "sweep" => is_checked = true,
+            "<" | "!" | "log" | "sweep" => is_checked = true,
             ">" => is_checked = false,
             _ => {}
         }
@@ -62,6 +62,15 @@ fn run(case: &str) -> usize {
                 let said = format!("{}: {}", error.code, error.message.replace('\n', "\\n"));
                 assert_eq!(said, rest, "{title}");
                 assert_eq!(error.status, 400, "{title}");
+            }
+            // What the newest decision refused, and on what.
+            "log" => {
+                let records = test.world.log.after(0);
+                let newest = records.last().unwrap();
+                let refused = (newest.action.as_deref(), newest.resource.as_deref());
+                let expected = rest.split_once(' ').unwrap();
+                assert_eq!(refused, (Some(expected.0), Some(expected.1)), "{title}: {answer:?}");
+                assert_eq!(answer.as_ref().unwrap_err().code, "AccessDeniedException", "{title}");
             }
             // A member of the last answer, for `${kept}`.
             "keep" => answer.as_ref().unwrap()[rest].as_str().unwrap().clone_into(&mut kept),
@@ -125,8 +134,8 @@ fn fill(line: &str) -> String {
     line
 }
 
-/// `[public] [@REGION] [CALLER] OPERATION INPUT`, where a caller is `anonymous`, `nobody`, or an account whose
-/// root calls.
+/// `[public] [@REGION] [CALLER] OPERATION INPUT`, where a caller is `anonymous`, `nobody`, an account whose root calls,
+/// or `may:ACTION,ACTION…`, whose role allows these.
 fn call(test: &TestWorld, nobody: &Caller, line: &str) -> Result<Value, AwsError> {
     let (mut face, mut region, mut caller) = (Face::Private, testing::REGION.to_owned(), testing::root());
     let mut rest = line;
@@ -136,6 +145,11 @@ fn call(test: &TestWorld, nobody: &Caller, line: &str) -> Result<Value, AwsError
             "public" => face = Face::Public,
             "anonymous" => caller = Caller::Anonymous,
             "nobody" => caller = nobody.clone(),
+            _ if word.starts_with("may:") => {
+                let actions: Vec<&str> = word.trim_start_matches("may:").split(',').collect();
+                let name = format!("may-{}", test.world.request_id());
+                caller = testing::session(&test.world, &name, &actions);
+            }
             _ if word.starts_with('@') => word.trim_start_matches('@').clone_into(&mut region),
             _ => match AccountId::parse(word) {
                 Ok(account) => caller = Caller::Root { account },

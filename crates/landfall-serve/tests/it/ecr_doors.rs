@@ -116,9 +116,15 @@ pub const DOORS: &[Door] = &[
     wide("RegisterPullTimeUpdateExclusion", &[r#"{"principalArn":"arn:aws:iam::123456789012:role/x"}"#]),
     wide("ListPullTimeUpdateExclusions", &["{}"]),
     wide("DeregisterPullTimeUpdateExclusion", &[r#"{"principalArn":"arn:aws:iam::123456789012:role/x"}"#]),
-    wide("CreateRepositoryCreationTemplate", &[r#"{"prefix":"x","appliedFor":["CREATE_ON_PUSH"]}"#]),
+    Door {
+        also: &[("ecr:CreateRepository", "arn:aws:ecr:eu-west-1:123456789012:repository/x/*")],
+        ..wide("CreateRepositoryCreationTemplate", &[r#"{"prefix":"x","appliedFor":["CREATE_ON_PUSH"]}"#])
+    },
     wide("DescribeRepositoryCreationTemplates", &["{}"]),
-    wide("UpdateRepositoryCreationTemplate", &[r#"{"prefix":"x","appliedFor":["REPLICATION"]}"#]),
+    Door {
+        also: &[("ecr:CreateRepository", "arn:aws:ecr:eu-west-1:123456789012:repository/x/*")],
+        ..wide("UpdateRepositoryCreationTemplate", &[r#"{"prefix":"x","appliedFor":["REPLICATION"]}"#])
+    },
     wide("DeleteRepositoryCreationTemplate", &[r#"{"prefix":"x"}"#]),
     wide(
         "CreatePullThroughCacheRule",

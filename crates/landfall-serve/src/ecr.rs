@@ -59,7 +59,7 @@ pub(crate) use push::{after_pull, after_push};
 pub(crate) use registries::has_blob_mounting;
 pub use replies::Reply;
 pub use repositories::{CreateRepository, create_repository, restate_repository};
-pub(crate) use templates::create_on_push;
+pub(crate) use templates::{create_on_push, is_created_on_push};
 pub use token::{REGISTRY_LOGIN_SECONDS, get_authorization_token};
 
 /// What an operation answers.

@@ -128,25 +128,7 @@ pub(crate) fn session_with(world: &World, role_name: &str, policy: &str) -> Call
     let trust = format!(
         r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{ACCOUNT}:root"}},"Action":"sts:AssumeRole"}}]}}"#
     );
-    let nowhere = Span::new(world.sources.add("test role", ""), 0, 0);
-    let id = format!("AROA{:A>17}", role_name.to_ascii_uppercase());
-    let role = Role {
-        arn: Arn::role(account(), "/", role_name),
-        path: "/".to_owned(),
-        name: role_name.to_owned(),
-        id: id.clone(),
-        description: None,
-        trust: document(world, &trust, PolicyKind::Trust),
-        max_session_seconds: 3600,
-        boundary: None,
-        inline: vec![("allow".to_owned(), document(world, policy, PolicyKind::Identity))],
-        attached: Vec::new(),
-        tags: Vec::new(),
-        created_at: NOW,
-        written: nowhere,
-        max_session_written: None,
-    };
-    world.store.write(|writing| writing.insert(role)).unwrap();
+    let id = role(world, role_name, &trust, policy);
     Caller::Session(Arc::new(Session {
         access_key_id: "ASIATEST".to_owned(),
         account: ACCOUNT.to_owned(),
@@ -164,6 +146,30 @@ pub(crate) fn session_with(world: &World, role_name: &str, policy: &str) -> Call
         policies: None,
         default_regions_only: false,
     }))
+}
+
+/// Makes a role with this trust policy and this one policy; its id.
+pub(crate) fn role(world: &World, role_name: &str, trust: &str, policy: &str) -> String {
+    let nowhere = Span::new(world.sources.add("test role", ""), 0, 0);
+    let id = format!("AROA{:A>17}", role_name.to_ascii_uppercase());
+    let role = Role {
+        arn: Arn::role(account(), "/", role_name),
+        path: "/".to_owned(),
+        name: role_name.to_owned(),
+        id: id.clone(),
+        description: None,
+        trust: document(world, trust, PolicyKind::Trust),
+        max_session_seconds: 3600,
+        boundary: None,
+        inline: vec![("allow".to_owned(), document(world, policy, PolicyKind::Identity))],
+        attached: Vec::new(),
+        tags: Vec::new(),
+        created_at: NOW,
+        written: nowhere,
+        max_session_written: None,
+    };
+    world.store.write(|writing| writing.insert(role)).unwrap();
+    id
 }
 
 /// Makes a repository in the default registry.

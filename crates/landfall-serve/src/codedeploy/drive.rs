@@ -68,6 +68,7 @@ fn act_as(world: &World, deployment: &Deployment) -> Result<Caller, Problem> {
         place: &deployment.place,
         source: group_arn(&deployment.place, &deployment.application, &deployment.group),
         session_name: deployment.id.clone(),
+        request_id: world.request_id(),
     };
     let session = assume_as(world, &taker, &deployment.role).map_err(|()| {
         ("IAM_ROLE_MISSING", format!("CodeDeploy could not assume the role {}", deployment.role))

@@ -100,6 +100,21 @@ pub(crate) fn authorize_on_repository<C: Call>(
     authorize_with(world, &asking, registry, name, Vec::new())
 }
 
+/// The same with more keys.
+///
+/// # Errors
+/// The refusal.
+pub(super) fn authorize_with_keys<C: Call>(
+    world: &World,
+    (caller, connection, request_id): (&Caller, &Connection, &str),
+    registry: &RegistryId,
+    name: &RepositoryName,
+    keys: Keys,
+) -> Result<Permit<C>, AwsError> {
+    let asking = Asking { caller, connection, region: &registry.region, request_id };
+    authorize_with(world, &asking, registry, name, keys)
+}
+
 /// The same for a registry call on ECR Public.
 ///
 /// # Errors

@@ -209,6 +209,11 @@ fn make_repository(world: &World, from: Place<'_>, to: &RegistryId) -> Result<()
     }
     permit::<calls::CreateReplicatedRepository>(world, from, to)?;
     let template = templates::for_replication(world, to, from.1);
+    if let Some(template) = &template {
+        let request_id = world.request_id();
+        templates::act_as_role(world, template, from.1, &request_id)
+            .map_err(|_| "RepositoryCreationFailed")?;
+    }
     let new = templates::new_repository(world, to, from.1, template.as_deref());
     let repository = crate::store::Repository {
         registry: new.registry,

@@ -11,6 +11,7 @@ use landfall_wire::json::ecr_invalid_parameter;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::access::authorize_with_keys;
 use super::lifecycle;
 use super::page::Page;
 use super::policies;
@@ -19,12 +20,16 @@ use super::{Answer, EcrCall, authorize_on_repository, epoch, resource_tags, writ
 use crate::authz::{Permit, calls};
 use crate::caller::Caller;
 use crate::connection::Connection;
+use crate::ecs::runner::role::{Taker, assume_as};
+use crate::store::ecs::Place;
 use crate::store::{
     CreationTemplate, Lifecycle, Reads, RegistryId, Repository, RepositorySettings, in_registry,
     within_registry,
 };
 use crate::world::World;
 
+/// Whom a template's role has to trust.
+const PRINCIPAL: &str = "ecr.amazonaws.com";
 /// The template of repositories that no other one is for.
 const ROOT: &str = "ROOT";
 
@@ -131,7 +136,7 @@ fn may_make(call: &EcrCall<'_>, template: &CreationTemplate) -> Result<(), AwsEr
 fn may_pass_role(call: &EcrCall<'_>) -> Result<(), AwsError> {
     let Some(role) = call.text("customRoleArn").filter(|role| !role.is_empty()) else { return Ok(()) };
     let account = landfall_types::Arn::parse(role).map(|arn| arn.account).unwrap_or_default();
-    let to_ecr = vec![("iam:PassedToService".to_owned(), vec!["ecr.amazonaws.com".to_owned()])];
+    let to_ecr = vec![("iam:PassedToService".to_owned(), vec![PRINCIPAL.to_owned()])];
     let passing: Result<Permit<calls::PassRoleToEcr>, AwsError> =
         call.authorize(role.to_owned(), &account, &[], to_ecr);
     passing.map(|_| ())
@@ -273,6 +278,52 @@ fn matching(
     templates.into_iter().max_by_key(length)
 }
 
+/// ECR makes a repository as the role that the template names, which has to trust it and to be allowed to make and to tag
+/// the repository; a template without one has ECR's service-linked role, which may make any.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_RepositoryCreationTemplate.html>,
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-creation-templates-create-iam.html>
+///
+/// # Errors
+/// The refusal. What AWS says of a role that it can't take is written down nowhere: the sentence is inferred.
+pub(super) fn act_as_role(
+    world: &World,
+    template: &CreationTemplate,
+    name: &RepositoryName,
+    request_id: &str,
+) -> Result<(), AwsError> {
+    let Some(role) = template.custom_role_arn.as_deref().filter(|role| !role.is_empty()) else {
+        return Ok(());
+    };
+    let registry = &template.registry;
+    let place = Place { account: registry.account, region: registry.region.clone() };
+    let source = super::arn_of(registry, name.as_str()).to_string();
+    let taker = Taker {
+        principal: PRINCIPAL,
+        place: &place,
+        source,
+        session_name: world.request_id(),
+        request_id: request_id.to_owned(),
+    };
+    let session = assume_as(world, &taker, role).map_err(|()| {
+        let message = format!(
+            "The repository with name '{name}' can't be created in the registry with id '{}': Amazon ECR can't assume \
+             the role '{role}' of the repository creation template with prefix '{}'",
+            registry.account, template.prefix
+        );
+        AwsError::bad_request("InvalidParameterException", message)
+    })?;
+    let caller = Caller::Session(Arc::new(session));
+    let connection = Connection::new([127, 0, 0, 1].into(), Some(PRINCIPAL));
+    let keys = resource_tags::request_keys(&template.tags);
+    let asking = (&caller, &connection, request_id);
+    let _: Permit<calls::CreateRepository> =
+        authorize_with_keys(world, asking, registry, name, keys.clone())?;
+    if !template.tags.is_empty() {
+        let _: Permit<calls::TagResource> = authorize_with_keys(world, asking, registry, name, keys)?;
+    }
+    Ok(())
+}
+
 /// A new repository as the template for it has it; without a template, as ECR makes them.
 pub(super) fn new_repository(
     world: &World,
@@ -302,12 +353,17 @@ pub(super) fn for_replication(
     matching(world, registry, name, "REPLICATION")
 }
 
+/// Whether a push makes the repository that it is for, as far as templates say it.
+pub(crate) fn is_created_on_push(world: &World, registry: &RegistryId, name: &RepositoryName) -> bool {
+    matching(world, registry, name, "CREATE_ON_PUSH").is_some()
+}
+
 /// Makes the repository that something is pushed to, when a template says so and the caller may make one.
 /// None when no template does: the push fails for the want of a repository.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-create-on-push.html>
 ///
 /// # Errors
-/// The refusal of `ecr:CreateRepository`.
+/// The refusal of `ecr:CreateRepository`, for the caller or for the template's role.
 pub(crate) fn create_on_push(
     world: &World,
     caller: (&Caller, &Connection),
@@ -318,6 +374,7 @@ pub(crate) fn create_on_push(
     let Some(template) = matching(world, registry, name, "CREATE_ON_PUSH") else { return Ok(None) };
     let permit: Permit<calls::CreateRepository> =
         authorize_on_repository(world, caller, registry, name, request_id)?;
+    act_as_role(world, &template, name, request_id)?;
     match create_repository(world, permit, new_repository(world, registry, name, Some(&template))) {
         // Whoever was quicker made the same repository.
         Err(error) if error.code != "RepositoryAlreadyExistsException" => Err(error),

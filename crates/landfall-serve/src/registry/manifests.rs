@@ -15,7 +15,7 @@ use super::layers::parse_digest;
 use super::{Content, Incoming, RegistryCall};
 use crate::authz::{Permit, calls};
 use crate::ecr::{manifest, repository_of};
-use crate::store::{Image, Put, Reference, RegistryId};
+use crate::store::{Image, Missing, Put, Reference, RegistryId};
 use crate::world::World;
 
 /// Tags that one push by digest may name.
@@ -83,12 +83,21 @@ pub(super) async fn put(
     reference: &str,
     incoming: &mut Incoming,
 ) -> Answer {
-    let (permit, _) = call.permit_push::<calls::PutManifest>(name)?;
+    let permit = call.authorize::<calls::PutManifest>(name)?;
+    if !call.is_made_by_push(name) {
+        call.repository(name)?;
+    }
     let reference = parse_reference(reference)?.ok_or_else(|| no_tag(reference))?;
     let target = Target { tags: tags_of(call, &reference)?, reference, sparse: call.is_strict() };
     let declared = incoming.header(header::CONTENT_TYPE).map(str::to_owned);
-    let bytes = collect(incoming.take_body()).await?;
+    let mut body = incoming.take_body();
+    let collected = collect(&mut body).await;
+    incoming.put_back(body);
+    let bytes = collected?;
     let parsed = Manifest::parse(&bytes, declared.as_deref()).map_err(|error| unreadable(call, &error))?;
+    if call.world.store.repository(&call.registry, name).is_none() {
+        make_room(call, name, &target, &parsed, &bytes)?;
+    }
     let digest = put_manifest(call.world, permit, &target, &parsed, bytes)?;
     for tag in target.tags_or_none() {
         crate::ecr::after_push(call.world, (&call.registry, name), &digest, tag);
@@ -104,6 +113,28 @@ pub(super) async fn put(
         tags.for_each(|tag| _ = response.headers_mut().append(OCI_TAG, tag));
     }
     Ok(response)
+}
+
+/// Makes the repository that a manifest comes to first of all. One that would be refused there leaves none behind.
+fn make_room(
+    call: &RegistryCall<'_>,
+    name: &RepositoryName,
+    target: &Target,
+    parsed: &Manifest,
+    bytes: &[u8],
+) -> Result<(), Refusal> {
+    identify(&target.reference, bytes, &call.registry, name)?;
+    let content = manifest::content_of(parsed, target.sparse);
+    let missing = match (content.layers.is_empty(), content.images.is_empty()) {
+        (false, _) => Missing::Layers(content.layers),
+        (true, false) => Missing::Images(content.images),
+        (true, true) => return call.pushed_to(name).map(|_| ()),
+    };
+    Err(lacking(&missing, &call.registry, name))
+}
+
+fn lacking(missing: &Missing, registry: &RegistryId, name: &RepositoryName) -> Refusal {
+    Refusal::with_status(StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN", missing.sentence(registry, name))
 }
 
 /// Where a manifest is pushed to.

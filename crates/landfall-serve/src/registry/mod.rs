@@ -214,15 +214,28 @@ impl RegistryCall<'_> {
         name: &RepositoryName,
     ) -> Result<(Permit<C>, Arc<Repository>), Refusal> {
         let permit = self.authorize(name)?;
-        let is_missing = self.alias.is_none() && self.world.store.repository(&self.registry, name).is_none();
-        if is_missing && self.is_strict() {
-            self.create(name)?;
-        } else if is_missing {
-            let caller = (&self.caller, self.connection);
-            crate::ecr::create_on_push(self.world, caller, &self.registry, name, self.request_id)
-                .map_err(|error| Refusal::denied(error.message))?;
+        Ok((permit, self.pushed_to(name)?))
+    }
+
+    /// The repository that something is pushed to, which is made if need be.
+    fn pushed_to(&self, name: &RepositoryName) -> Result<Arc<Repository>, Refusal> {
+        let is_missing = self.world.store.repository(&self.registry, name).is_none();
+        if is_missing && self.is_made_by_push(name) {
+            if self.is_strict() {
+                self.create(name)?;
+            } else {
+                let caller = (&self.caller, self.connection);
+                crate::ecr::create_on_push(self.world, caller, &self.registry, name, self.request_id)
+                    .map_err(|error| Refusal::denied(error.message))?;
+            }
         }
-        Ok((permit, self.repository(name)?))
+        self.repository(name)
+    }
+
+    /// Whether a repository that isn't there comes with what is pushed to it.
+    fn is_made_by_push(&self, name: &RepositoryName) -> bool {
+        let is_made = || crate::ecr::is_created_on_push(self.world, &self.registry, name);
+        self.alias.is_none() && (self.is_strict() || is_made())
     }
 
     fn create(&self, name: &RepositoryName) -> Result<(), Refusal> {

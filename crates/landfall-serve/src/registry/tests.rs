@@ -6,7 +6,7 @@
 //! the newest record, or `allowed`). `@ NAME = TEXT` names a text, `! advance SECONDS` moves the clock,
 //! `! registry-deny ACTION` has the registry's policy deny it, `! deny ACTION` makes a new repository `team/guarded`
 //! whose policy denies the action, `! deny public ACTION` a `guarded` of ECR Public, `! api OPERATION INPUT` is a call
-//! of the root user, `! hours N` lets so many hours pass in each of which the collector works. `as NAME@REGION` is a
+//! of the root user, `! role NAME SERVICE ACTION,ACTION` makes a role that trusts a service, `! hours N` lets so many hours pass in each of which the collector works. `as NAME@REGION` is a
 //! login for that region, or for `public.ecr.aws`; `as bearer NAME` is
 //! the same login as a bearer token.
 //!
@@ -183,6 +183,17 @@ impl Conversation {
                     let now = landfall_types::Timestamp(self.hour * LEASE_MS);
                     crate::collect::collect_at(world, now).unwrap();
                 }
+            }
+            ("role", order) => {
+                let [name, service, actions] = order.split(' ').collect::<Vec<_>>().try_into().unwrap();
+                let actions: Vec<&str> = actions.split(',').collect();
+                let trust = serde_json::json!({ "Version": "2012-10-17", "Statement": [
+                    { "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole" },
+                ] });
+                let allow = serde_json::json!({ "Version": "2012-10-17", "Statement": [
+                    { "Effect": "Allow", "Action": actions, "Resource": "*" },
+                ] });
+                testing::role(world, name, &trust.to_string(), &allow.to_string());
             }
             ("deny", action) => {
                 let (is_public, action) = match action.strip_prefix("public ") {

@@ -29,6 +29,8 @@ pub(crate) struct Taker<'a> {
     pub(crate) source: String,
     /// The session's name.
     pub(crate) session_name: String,
+    /// The id of the request that it is taken for, or one of its own.
+    pub(crate) request_id: String,
 }
 
 /// The session of a task in a role, named by the task's id.
@@ -36,8 +38,9 @@ pub(crate) struct Taker<'a> {
 /// # Errors
 /// ECS's sentence, when there is no such role or it doesn't trust tasks.
 pub(super) fn assume(world: &World, task: &Task, role_arn: &str) -> Result<Session, String> {
-    let taker =
-        Taker { principal: TASKS, place: &task.place, source: task.arn(), session_name: task.id.clone() };
+    let (source, session_name) = (task.arn(), task.id.clone());
+    let request_id = world.request_id();
+    let taker = Taker { principal: TASKS, place: &task.place, source, session_name, request_id };
     assume_as(world, &taker, role_arn).map_err(|()| refusal(role_arn))
 }
 
@@ -59,7 +62,8 @@ pub(crate) fn check<'r>(
     roles: impl IntoIterator<Item = &'r str>,
 ) -> Result<(), String> {
     let session_name = source.rsplit('/').next().unwrap_or_default().to_owned();
-    let taker = Taker { principal: TASKS, place, source: source.to_owned(), session_name };
+    let request_id = world.request_id();
+    let taker = Taker { principal: TASKS, place, source: source.to_owned(), session_name, request_id };
     for role_arn in roles {
         // What is taken for the task later is noted then.
         taken(world, &taker, role_arn, false).map_err(|()| refusal(role_arn))?;
@@ -70,7 +74,8 @@ pub(crate) fn check<'r>(
 /// Why tasks can't take a role, if they can't.
 pub(crate) fn finding(world: &World, place: &Place, role_arn: &str) -> Option<Finding> {
     let source = place.arn("task/cluster/00000000000000000000000000000000");
-    let taker = Taker { principal: TASKS, place, source, session_name: String::new() };
+    let request_id = world.request_id();
+    let taker = Taker { principal: TASKS, place, source, session_name: String::new(), request_id };
     let before = world.log.last();
     taken(world, &taker, role_arn, false).err()?;
     world.log.after(before).into_iter().find_map(|record| record.finding.clone())
@@ -170,7 +175,7 @@ fn note(
     world.log.add(
         world.clock.now(),
         Entry {
-            request_id: world.request_id(),
+            request_id: taker.request_id.clone(),
             service: "sts",
             operation: "AssumeRole".to_owned(),
             caller: format!("{} for {}", taker.principal, taker.source),

@@ -25,7 +25,8 @@ use crate::world::World;
 const EVERY_SECONDS: i64 = 3_600;
 /// Seconds after its push during which an image is left alone, unless the execution was asked for.
 const PUSHED_LATELY_SECONDS: i64 = 3_600;
-/// How often a policy is looked at anew in one execution: a list goes first, its images after it.
+/// How often a policy is looked at anew in one execution: a list goes first, its images after it, and an image before what
+/// is about it.
 const PASSES_MAX: usize = 16;
 
 /// The policies of a call, and the text that was given.
@@ -260,8 +261,8 @@ pub struct Swept {
     pub name: RepositoryName,
     /// The image.
     pub digest: Digest,
-    /// The rule.
-    pub priority: u32,
+    /// The rule; none for an image that went after the one that it is about.
+    pub priority: Option<u32>,
     /// What happened to it.
     pub action: Action,
 }
@@ -278,17 +279,16 @@ fn carry_out(
     for _ in 0..PASSES_MAX {
         let images = stock(world, (registry, name));
         let before = swept.len();
-        for verdict in judge(policy, &images, now) {
-            let Some((image, ..)) = images.get(verdict.index) else { continue };
+        let ruled = judge(policy, &images, now).into_iter().filter_map(|verdict| {
+            let (image, ..) = images.get(verdict.index)?;
+            Some((image, Some(verdict.priority), verdict.action))
+        });
+        let left = left_alone(&images).map(|image| (image, None, Action::Expire));
+        for (image, priority, action) in ruled.chain(left) {
             let lately = image.pushed_at.plus_seconds(PUSHED_LATELY_SECONDS) > now;
-            if (care == Care::TakeAll || !lately) && act(world, (registry, name), image, verdict.action) {
-                swept.push(Swept {
-                    registry: registry.clone(),
-                    name: name.clone(),
-                    digest: image.digest.clone(),
-                    priority: verdict.priority,
-                    action: verdict.action,
-                });
+            if (care == Care::TakeAll || !lately) && act(world, (registry, name), image, action) {
+                let (registry, name, digest) = (registry.clone(), name.clone(), image.digest.clone());
+                swept.push(Swept { registry, name, digest, priority, action });
             }
         }
         if swept.len() == before {
@@ -303,6 +303,17 @@ fn carry_out(
     // A repository that went away meanwhile has nothing left to note.
     let _ = evaluated;
     swept
+}
+
+/// What is about an image that was deleted: signatures and other artifacts go within a day where there is a lifecycle
+/// policy, and stay where they came before what they are about.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-signing.html>
+fn left_alone(images: &[Stocked]) -> impl Iterator<Item = &Arc<Image>> {
+    let is_there = |subject: &Digest| images.iter().any(|(image, ..)| image.digest == *subject);
+    images.iter().filter_map(move |(image, _, history)| {
+        let subject = image.subject.as_ref().filter(|_| history.has_lost_subject)?;
+        (!is_there(subject)).then_some(image)
+    })
 }
 
 /// Deletes or archives an image; whether that happened.

@@ -87,7 +87,7 @@ fn run(case: &str) -> usize {
 }
 
 /// Manifests that cases push: `${manifest}` is one as a JSON string, `${@manifest}` its digest.
-fn manifests() -> [(&'static str, String); 6] {
+fn manifests() -> [(&'static str, String); 8] {
     let sized = |layer: &str, layer_bytes: u32, kind: &str| {
         let content = |name: &str, size: u32, kind: &str| json!({ "mediaType": kind, "digest": digest(name).as_str(), "size": size });
         json!({
@@ -112,7 +112,15 @@ fn manifests() -> [(&'static str, String); 6] {
     };
     let one_list = list(&[(landfall_wire::oci::OCI_MANIFEST, &manifest)]);
     let lists = list(&[(landfall_wire::oci::OCI_INDEX, &one_list), (landfall_wire::oci::OCI_MANIFEST, &big)]);
+    let about = |subject: &Digest| {
+        let mut manifest: Value = serde_json::from_str(&manifest).unwrap();
+        manifest["subject"] =
+            json!({ "mediaType": landfall_wire::oci::OCI_MANIFEST, "digest": subject.as_str(), "size": 1 });
+        manifest.to_string()
+    };
     [
+        ("early", about(&digest("nothing"))),
+        ("signature", about(&sha256_digest(manifest.as_bytes()))),
         ("lacking", image("other", "application/vnd.oci.image.config.v1+json")),
         ("chart", image("layer", "application/vnd.cncf.helm.config.v1+json")),
         ("big", big),

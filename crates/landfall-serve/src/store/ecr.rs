@@ -6,7 +6,7 @@ use bytes::Bytes;
 use landfall_types::{AccountId, Arn, Digest, RepositoryName, Tag, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::ecr_settings::{HeldHistory, LifecyclePreview, RepositorySettings, restore};
+use super::ecr_settings::{HeldHistory, LifecyclePreview, RepositorySettings, lose_subject, restore};
 use super::records::{key, within};
 use super::{Document, Record, Store, StoreError, Writing, principals, text};
 
@@ -422,9 +422,13 @@ impl Store {
                 writing.remove::<HeldTag>(&shelf.key(tag.as_str()))?;
                 return Ok(Removed::Tag { digest, tag: tag.clone() });
             }
-            let lists = lists_of(&writing.list::<HeldImage>(&shelf.within()), &digest);
+            let images = writing.list::<HeldImage>(&shelf.within());
+            let lists = lists_of(&images, &digest);
             if !lists.is_empty() {
                 return Ok(Removed::Listed(lists));
+            }
+            for about in about(&images, &digest) {
+                lose_subject(writing, registry, name, &about);
             }
             writing.remove::<HeldImage>(&shelf.key(digest.as_str()))?;
             tags.iter().try_for_each(|held| writing.remove::<HeldTag>(&held.key()))?;
@@ -530,6 +534,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         let shelf = Shelf::new(registry, name);
         self.write(|writing| {
+            for about in about(&writing.list::<HeldImage>(&shelf.within()), digest) {
+                lose_subject(writing, registry, name, &about);
+            }
             writing.remove::<HeldImage>(&shelf.key(digest.as_str()))?;
             // Most images have no history. One that is pushed again has none either.
             let _ = writing.remove::<HeldHistory>(&shelf.key(digest.as_str()));
@@ -644,6 +651,12 @@ fn there(
 /// The number after the highest.
 fn next(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.max().map_or(0, |highest| highest + 1)
+}
+
+/// The images that are about one.
+fn about(images: &[Arc<HeldImage>], digest: &Digest) -> Vec<Digest> {
+    let is_about = |held: &&Arc<HeldImage>| held.image.subject.as_ref() == Some(digest);
+    images.iter().filter(is_about).map(|held| held.image.digest.clone()).collect()
 }
 
 /// The manifest lists among images that name one of them.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use landfall_types::{RepositoryName, Timestamp};
+use landfall_types::{Digest, RepositoryName, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -101,6 +101,8 @@ pub struct ImageHistory {
     pub scanned_at: Option<Timestamp>,
     /// Where it was replicated to.
     pub replicas: Vec<Replica>,
+    /// Whether the image that it is about was there and was deleted.
+    pub has_lost_subject: bool,
 }
 
 /// What became of replicating an image to one registry.
@@ -144,6 +146,23 @@ pub(super) fn restore(writing: &mut Writing<'_>, key: &str, now: Timestamp) -> b
     held.history.move_to(StorageClass::Standard, now);
     writing.put(held);
     true
+}
+
+/// Notes of an image that the one that it is about was deleted.
+pub(super) fn lose_subject(
+    writing: &mut Writing<'_>,
+    registry: &RegistryId,
+    name: &RepositoryName,
+    digest: &Digest,
+) {
+    let held = writing.get::<HeldHistory>(&history_key(registry, name, digest.as_str()));
+    let history = held.map(|held| held.history.clone()).unwrap_or_default();
+    writing.put(HeldHistory {
+        registry: registry.clone(),
+        name: name.clone(),
+        digest: digest.to_string(),
+        history: ImageHistory { has_lost_subject: true, ..history },
+    });
 }
 
 /// What a lifecycle policy would do.

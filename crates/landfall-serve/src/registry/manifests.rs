@@ -191,10 +191,7 @@ fn put_manifest(
     let put = world.store.put_image(&registry, &name, image, &tags, &content, world.clock.now());
     match put.map_err(|failed| Refusal::not_kept(failed, &registry, &name))? {
         Put::Stored | Put::AlreadyThere => Ok(digest),
-        Put::Lacks(missing) => {
-            let sentence = missing.sentence(&registry, &name);
-            Err(Refusal::with_status(StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN", sentence))
-        }
+        Put::Lacks(missing) => Err(lacking(&missing, &registry, &name)),
         // Pushing the same image under the same immutable tag is refused as well (observed).
         Put::TagIsImmutable { tag, .. } => {
             Err(Refusal::new("TAG_INVALID", manifest::tag_is_immutable(&tag, &name)))
@@ -219,7 +216,7 @@ fn identify(
     })
 }
 
-async fn collect(body: Body) -> Result<Bytes, Refusal> {
+async fn collect(body: &mut Body) -> Result<Bytes, Refusal> {
     match Limited::new(body, MANIFEST_BYTES_MAX).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Refusal::with_status(

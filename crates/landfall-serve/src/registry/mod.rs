@@ -54,7 +54,7 @@ pub(crate) async fn handle(
     let operation = format!("{} {}", parts.method, route.noun());
     let before = world.log.last();
     let from = From { world, connection, request_id, operation: &operation, before, face };
-    let mut incoming = Incoming { headers: parts.headers, body: Some(body) };
+    let mut incoming = Incoming { headers: parts.headers, body: Some(body), is_begun: false };
     let mut response = match dispatch(&from, &parts.method, &parts.uri, route, &mut incoming).await {
         Ok(response) => response,
         Err(refusal) => {
@@ -101,6 +101,8 @@ impl From<'_> {
 struct Incoming {
     headers: HeaderMap,
     body: Option<Body>,
+    /// Whether something of the body was read: its sender was told to go on.
+    is_begun: bool,
 }
 
 impl Incoming {
@@ -137,6 +139,12 @@ impl Incoming {
         self.body.take().unwrap_or_default()
     }
 
+    /// Takes back a body that was read from, maybe not to its end.
+    fn put_back(&mut self, body: Body) {
+        self.body = Some(body);
+        self.is_begun = true;
+    }
+
     /// Whether there may be bytes in the body.
     fn has_body(&self) -> bool {
         self.body.as_ref().is_some_and(|body| !body.is_end_stream() && body.size_hint().upper() != Some(0))
@@ -145,7 +153,7 @@ impl Incoming {
     /// Reads what is left of a refused request.
     async fn discard(&mut self) {
         // Who asked for leave to send has not sent yet, and won't after a refusal.
-        if self.headers.contains_key(header::EXPECT) {
+        if self.headers.contains_key(header::EXPECT) && !self.is_begun {
             return;
         }
         let mut body = self.take_body();

@@ -17,6 +17,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use landfall_policy::PolicyKind;
 use landfall_types::Digest;
@@ -328,6 +331,61 @@ fn newest(world: &World) -> String {
         (Verdict::Allowed, _) => "allowed".to_owned(),
         (Verdict::Refused { .. }, Some(finding)) => finding.rule.to_owned(),
         (Verdict::Refused { .. }, None) => "refused without a finding".to_owned(),
+    }
+}
+
+/// A body of so many pieces that counts which of them were read.
+struct Pieces {
+    left: usize,
+    piece: bytes::Bytes,
+    read: Arc<AtomicUsize>,
+}
+
+impl futures_core::Stream for Pieces {
+    type Item = std::io::Result<bytes::Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
+        self.left = left;
+        self.read.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(self.piece.clone())))
+    }
+}
+
+/// Most clients look for an answer only after they have sent everything, and see a connection that ends before as
+/// broken.
+#[tokio::test]
+async fn a_refused_body_is_read_to_its_end_also_when_a_part_of_it_was_read() {
+    let mut conversation = Conversation::new("large bodies".to_owned(), RegistryMode::Ecr);
+    conversation.run("> POST /v2/team/api/blobs/uploads/ as root\n< 202").await;
+    let upload = conversation.text("upload");
+    let digest = digest(Algorithm::Sha256, "other");
+    let single = format!("/v2/team/api/blobs/uploads/?digest={digest}");
+    let last = format!("{upload}?digest={digest}");
+    let range = [("content-range", "0-9")];
+    let expecting = [("content-range", "0-9"), ("expect", "100-continue")];
+    for (method, path, headers, status) in [
+        ("PUT", "/v2/team/api/manifests/v1", &[][..], 413),
+        ("POST", &single, &range, 400),
+        ("PATCH", &upload, &range, 400),
+        ("PUT", &last, &[("content-range", "10-19")], 400),
+        ("PATCH", &upload, &[("content-range", "20-29"), ("expect", "100-continue")], 400),
+        ("PUT", &last, &expecting, 416),
+    ] {
+        let read = Arc::<AtomicUsize>::default();
+        let pieces = Pieces { left: 100, piece: vec![b'x'; 64 << 10].into(), read: Arc::clone(&read) };
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.header(header::AUTHORIZATION, conversation.login("root"));
+        let request = request.body(Body::from_stream(pieces)).unwrap();
+        let world = &conversation.world.world;
+        let response = handle(world, request, &testing::connection(), "test-request").await;
+        assert_eq!(response.status().as_u16(), status, "{method} {path}");
+        // Who asked for leave to send is refused before it has sent anything.
+        let expected = if status == 416 { 0 } else { 100 };
+        assert_eq!(read.load(Ordering::Relaxed), expected, "{method} {path}");
     }
 }
 

@@ -40,7 +40,10 @@ pub(super) async fn start(call: &RegistryCall<'_>, name: &RepositoryName, incomi
         // It is not among the open uploads, and can take as long as one.
         let _uploading = call.world.store.leases.uploading(&call.registry.path_of(name));
         let part = Part::read(incoming, 0)?;
-        let upload = append_upload(call.world, appending, upload, incoming.take_body(), part).await?;
+        let mut body = incoming.take_body();
+        let appended = append_upload(call.world, appending, upload, &mut body, part).await;
+        incoming.put_back(body);
+        let upload = appended?;
         finish_upload(call.world, finishing, &repository, upload.complete()?, &digest).await?;
         return Ok(created(call, name, &digest));
     }
@@ -140,17 +143,20 @@ pub(super) async fn append(
 ) -> Answer {
     let (permit, repository) = call.permit::<calls::AppendUpload>(name)?;
     let (upload, part) = take(call, &repository, id, incoming)?;
-    let (world, key, body) = (Arc::clone(call.world), id.to_owned(), incoming.take_body());
+    let (world, key, mut body) = (Arc::clone(call.world), id.to_owned(), incoming.take_body());
     let growing = tokio::spawn(async move {
-        match append_upload(&world, permit, upload, body, part).await {
+        let grown = match append_upload(&world, permit, upload, &mut body, part).await {
             Ok(appended) => Ok(appended.put_back(&world, &key)),
             Err(refusal) => {
                 world.blobs.open_uploads.forget(&key);
                 Err(refusal)
             }
-        }
+        };
+        (grown, body)
     });
-    let (length, fault) = growing.await.map_err(|error| Refusal::internal(&error.to_string()))??;
+    let (grown, body) = growing.await.map_err(|error| Refusal::internal(&error.to_string()))?;
+    incoming.put_back(body);
+    let (length, fault) = grown?;
     fault.map_or_else(|| Ok(progress(call, name, id, StatusCode::ACCEPTED, length)), Err)
 }
 
@@ -168,33 +174,58 @@ pub(super) async fn finish(
     };
     let digest = parse_digest(call.query.get("digest").unwrap_or_default())?;
     let (upload, part) = take(call, &repository, id, incoming)?;
-    let (world, key, body) = (Arc::clone(call.world), id.to_owned(), incoming.take_body());
+    let (world, key, mut body) = (Arc::clone(call.world), id.to_owned(), incoming.take_body());
     let claimed = digest.clone();
     // The specification has blobs without content, ECR has not.
     let without_parts =
         (!call.is_strict()).then(|| crate::ecr::upload_without_parts(id, &call.registry, name));
     let finishing = tokio::spawn(async move {
-        let upload = match appending {
-            None => Ok(upload),
-            Some(appending) => match append_upload(&world, appending, upload, body, part).await {
-                Ok(appended) if appended.fault.is_some() => {
-                    let (_, fault) = appended.put_back(&world, &key);
-                    return fault.map_or(Ok(()), Err);
-                }
-                appended => appended.map(|appended| appended.upload),
-            },
+        let grown = match appending {
+            None => Ok(Appended { upload, fault: None }),
+            Some(appending) => append_upload(&world, appending, upload, &mut body, part).await,
+        };
+        let last = Last { world: &world, key: &key, repository: &repository, claimed: &claimed };
+        (last.finish(permit, grown, without_parts).await, body)
+    });
+    let (finished, body) = finishing.await.map_err(|error| Refusal::internal(&error.to_string()))?;
+    incoming.put_back(body);
+    finished?;
+    Ok(created(call, name, &digest))
+}
+
+/// The end of an upload.
+struct Last<'a> {
+    world: &'a World,
+    key: &'a str,
+    repository: &'a Repository,
+    claimed: &'a Digest,
+}
+
+impl Last<'_> {
+    /// Turns an upload with its last part into a blob. One whose part was not as it was said to be stays open.
+    async fn finish(
+        self,
+        permit: Permit<calls::FinishUpload>,
+        grown: Result<Appended, Refusal>,
+        without_parts: Option<String>,
+    ) -> Result<(), Refusal> {
+        let Self { world, key, repository, claimed } = self;
+        let grown = match grown {
+            Ok(appended) if appended.fault.is_some() => {
+                let (_, fault) = appended.put_back(world, key);
+                return fault.map_or(Ok(()), Err);
+            }
+            grown => grown,
         };
         // Its leases stay until its content is stored and has its record.
         let _uploading = world.store.leases.uploading(&repository.registry.path_of(&repository.name));
-        world.blobs.open_uploads.forget(&key);
-        let upload = upload?;
+        world.blobs.open_uploads.forget(key);
+        let upload = grown?.upload;
         if let Some(message) = without_parts.filter(|_| upload.length() == 0) {
             return Err(Refusal::new("BLOB_UPLOAD_INVALID", message));
         }
-        finish_upload(&world, permit, &repository, upload, &claimed).await
-    });
-    finishing.await.map_err(|error| Refusal::internal(&error.to_string()))??;
-    Ok(created(call, name, &digest))
+        finish_upload(world, permit, repository, upload, claimed).await
+    }
 }
 
 /// A part that is about to be appended.
@@ -285,7 +316,7 @@ async fn append_upload(
     world: &World,
     _permit: Permit<calls::AppendUpload>,
     upload: Upload,
-    body: Body,
+    body: &mut Body,
     part: Part,
 ) -> Result<Appended, Refusal> {
     let before = upload.length();

@@ -51,7 +51,8 @@ impl Store {
         if archived.is_empty() {
             return HashSet::new();
         }
-        let images = self.list::<HeldImage>(&within(&[registry.account.as_str(), &registry.region, name.as_str()]));
+        let images =
+            self.list::<HeldImage>(&within(&[registry.account.as_str(), &registry.region, name.as_str()]));
         let (archived, active): (Vec<_>, Vec<_>) =
             images.iter().partition(|held| archived.contains(held.image.digest.as_str()));
         let content = |images: Vec<&Arc<HeldImage>>| -> HashSet<Digest> {
@@ -212,6 +213,26 @@ mod tests {
         assert_eq!(bench.store.forget_blobs(), Ok(0));
         bench.gate.open(false);
         assert_eq!(bench.put_image(), Put::Stored);
+    }
+
+    #[test]
+    fn garbage_goes_from_a_repository_that_is_pushed_to_all_day() {
+        let bench = Bench::new();
+        bench.gate.open(false);
+        assert_eq!(bench.blob(), Some(4));
+        let place = (&bench.registry, &bench.name);
+        let mut hour = 4;
+        while bench.store.held_blobs().contains(&bench.blob) {
+            assert!(hour < 20, "it is still there");
+            let pushed = sha256_digest(format!("layer {hour}").as_bytes());
+            bench.store.link_blob(place, Timestamp(0), &pushed, 4).unwrap();
+            bench.hours(hour..hour + 1);
+            bench.store.forget_blobs().unwrap();
+            assert!(bench.store.held_blobs().contains(&pushed));
+            hour += 1;
+        }
+        // It was there for a whole login.
+        assert!(hour > 4 + 12, "{hour}");
     }
 
     #[test]

@@ -6,8 +6,10 @@
 //! ([`Store::blob`](super::Store::blob)), so that there is no moment between the answer and the lease.
 //!
 //! A lease lasts an hour, and longer while something is uploaded to the repository: the upload may belong to the
-//! push that was told. What an earlier server has promised is not known. For an hour after its start everything
-//! counts as leased, and in a repository that is uploaded to without a pause until that ends.
+//! push that was told. Which one does can't be seen, and a repository may be pushed to all day; but no push goes on with a
+//! login that has ended, so that none needs what it was told twelve hours ago. What an earlier server has promised is not
+//! known. For an hour after its start everything counts as leased, and in a repository that is uploaded to without a pause
+//! until that ends, or twelve hours are over.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +18,8 @@ use landfall_types::{Digest, Timestamp};
 
 /// How long a lease lasts at least, in milliseconds. It may be twice as long.
 pub const LEASE_MS: i64 = 3_600_000;
+/// How often a lease is kept for another hour at most: as long as the login that a push was told with.
+const KEPT_MAX: u32 = 12;
 /// The same where time passes faster than it does: no client becomes faster by that.
 pub const LEASE_MS_MIN: i64 = 10_000;
 
@@ -35,13 +39,16 @@ struct State {
     /// When the younger began.
     began_at: Option<Timestamp>,
     unknown: Unknown,
+    /// How often what is unknown was kept.
+    unknown_kept: u32,
     /// Uploads that nobody else counts, by repository.
     uploading: HashMap<String, usize>,
 }
 
 #[derive(Default, Debug)]
 struct Age {
-    leased: HashMap<String, HashSet<Digest>>,
+    /// By repository, with how often each lease was kept beyond its hour.
+    leased: HashMap<String, HashMap<Digest, u32>>,
     /// Repositories to which something was uploaded.
     busy: HashSet<String>,
 }
@@ -87,10 +94,10 @@ impl Leases {
         is_unknown || state.younger.has(repository, digest) || state.older.has(repository, digest)
     }
 
-    /// Lets leases grow older: those that are `lease_ms` old end, but for repositories that are uploaded to.
-    /// `open` are those that have an open upload.
+    /// Lets leases grow older: those that are `lease_ms` old end, but for repositories that are uploaded to, where they
+    /// end when they are twelve times as old. `open` are those that have an open upload.
     pub fn turn(&self, now: Timestamp, lease_ms: i64, open: HashSet<String>) {
-        let mut state = self.state();
+        let state = &mut *self.state();
         match state.began_at {
             Some(began_at) if began_at.0.saturating_add(lease_ms) > now.0 => return,
             None => return state.began_at = Some(now),
@@ -102,12 +109,24 @@ impl Leases {
         busy.extend(state.uploading.keys().cloned());
         busy.extend(state.older.busy.iter().cloned());
         ended.leased.retain(|repository, _| busy.contains(repository));
-        for (repository, digests) in ended.leased {
-            state.older.leased.entry(repository).or_default().extend(digests);
+        for (repository, mut digests) in ended.leased {
+            digests.retain(|_, kept| *kept < KEPT_MAX);
+            let leased = state.older.leased.entry(repository).or_default();
+            for (digest, kept) in digests {
+                // One that was taken anew meanwhile is younger.
+                leased.entry(digest).or_insert(kept + 1);
+            }
         }
         match &mut state.unknown {
-            Unknown::In(repositories) => repositories.retain(|repository| busy.contains(repository)),
-            anywhere @ Unknown::Anywhere => *anywhere = Unknown::In(busy),
+            Unknown::In(repositories) if state.unknown_kept < KEPT_MAX => {
+                repositories.retain(|repository| busy.contains(repository));
+                state.unknown_kept += 1;
+            }
+            unknown @ Unknown::In(_) => *unknown = Unknown::In(HashSet::new()),
+            unknown @ Unknown::Anywhere => {
+                *unknown = Unknown::In(busy);
+                state.unknown_kept = 1;
+            }
         }
     }
 }
@@ -115,14 +134,15 @@ impl Leases {
 impl Age {
     fn lease(&mut self, repository: &str, digest: &Digest) {
         match self.leased.get_mut(repository) {
-            Some(digests) if digests.contains(digest) => {}
-            Some(digests) => _ = digests.insert(digest.clone()),
-            None => _ = self.leased.insert(repository.to_owned(), HashSet::from([digest.clone()])),
+            // The younger age has none that was kept.
+            Some(digests) if digests.contains_key(digest) => {}
+            Some(digests) => _ = digests.insert(digest.clone(), 0),
+            None => _ = self.leased.insert(repository.to_owned(), HashMap::from([(digest.clone(), 0)])),
         }
     }
 
     fn has(&self, repository: &str, digest: &Digest) -> bool {
-        self.leased.get(repository).is_some_and(|digests| digests.contains(digest))
+        self.leased.get(repository).is_some_and(|digests| digests.contains_key(digest))
     }
 }
 
@@ -214,6 +234,29 @@ mod tests {
     }
 
     #[test]
+    fn no_lease_outlasts_a_login_however_much_is_pushed() {
+        assert!(i64::from(KEPT_MAX) * LEASE_MS >= crate::ecr::REGISTRY_LOGIN_SECONDS * 1000);
+        let mut course = Course::seasoned();
+        course.lease();
+        let mut hours = 0;
+        while course.has("r") {
+            course.leases.lease_stored("r", &sha256_digest(format!("{hours}").as_bytes()));
+            course.turn(&["r"]);
+            hours += 1;
+        }
+        // It was taken at the end of its first hour, if not at the beginning.
+        assert_eq!(hours - 1, 13);
+        // Who asks anew has a new lease, whatever is left of the one before.
+        course.lease();
+        (0..6).for_each(|_| course.turn(&["r"]));
+        course.lease();
+        (0..13).for_each(|_| course.turn(&["r"]));
+        assert!(course.has("r"));
+        course.turn(&["r"]);
+        assert!(!course.has("r"));
+    }
+
+    #[test]
     fn an_upload_in_one_request_keeps_leases_as_well() {
         let mut course = Course::seasoned();
         course.lease();
@@ -241,5 +284,10 @@ mod tests {
         assert!(course.has("r"));
         course.turn(&["s"]);
         assert!(!course.has("r") && !course.has("s"));
+        let mut course = Course { leases: Leases::default(), hour: 0 };
+        (0..13).for_each(|_| course.turn(&["r"]));
+        assert!(course.has("r"));
+        course.turn(&["r"]);
+        assert!(!course.has("r"));
     }
 }

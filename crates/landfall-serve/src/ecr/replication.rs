@@ -56,13 +56,13 @@ struct Configuration {
 pub(super) fn put_configuration(call: &EcrCall<'_>) -> Answer {
     let ConfigurationInput { replication_configuration: Configuration { rules } } = call.read()?;
     let registry = call.registry()?;
-    check(&rules, &registry)?;
+    check(call.world, &rules, &registry)?;
     let (permit, _) = call.on_registry::<calls::PutReplicationConfiguration>()?;
     write(call.world, &permit, &registry, rules.clone())?;
     Ok(json!({ "replicationConfiguration": { "rules": rules } }))
 }
 
-fn check(rules: &[ReplicationRule], own: &RegistryId) -> Result<(), AwsError> {
+fn check(world: &World, rules: &[ReplicationRule], own: &RegistryId) -> Result<(), AwsError> {
     let broken = |constraint: String| Err(ecr_invalid_parameter("replicationConfiguration", &constraint));
     if rules.len() > RULES_MAX {
         return broken(format!("Member must have length less than or equal to {RULES_MAX}"));
@@ -74,11 +74,53 @@ fn check(rules: &[ReplicationRule], own: &RegistryId) -> Result<(), AwsError> {
     if rules.iter().any(|rule| rule.destinations.is_empty()) {
         return broken("each rule must have a destination".to_owned());
     }
+    if let Some(to) = destinations.iter().find(|to| !is_region(world, &to.region, own)) {
+        return broken(format!(
+            "'{}' is not a region that registries in {} replicate to",
+            to.region, own.region
+        ));
+    }
     let is_own = |to: &&&Destination| to.region == own.region && to.registry_id == own.account.as_str();
     match destinations.iter().find(is_own) {
         Some(_) => broken("Replication destination cannot be the same as the source registry".to_owned()),
         None => Ok(()),
     }
+}
+
+/// Whether there is a region, in the partition of the source: as the SDKs tell it of one that they don't know. One in
+/// which this server has something is a region, whatever it is called.
+fn is_region(world: &World, region: &str, own: &RegistryId) -> bool {
+    let is_known = || {
+        region == own.region
+            || region == world.settings.default_region
+            || world.store.registries().iter().any(|known| known.region == region)
+    };
+    match (partition(region), partition(&own.region)) {
+        (Some(there), Some(here)) => there == here,
+        (Some(_), None) => true,
+        (None, _) => is_known(),
+    }
+}
+
+/// The partition that a region's name belongs to.
+/// <https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json>
+fn partition(region: &str) -> Option<&'static str> {
+    const PARTITIONS: &[(&str, &[&str])] = &[
+        ("aws", &["us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx"]),
+        ("aws-cn", &["cn"]),
+        ("aws-us-gov", &["us-gov"]),
+        ("aws-eusc", &["eusc-de"]),
+        ("aws-iso", &["us-iso"]),
+        ("aws-iso-b", &["us-isob"]),
+        ("aws-iso-e", &["eu-isoe"]),
+        ("aws-iso-f", &["us-isof"]),
+    ];
+    let (rest, number) = region.rsplit_once('-')?;
+    let (place, direction) = rest.rsplit_once('-')?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_direction = !direction.is_empty() && direction.bytes().all(|byte| byte.is_ascii_lowercase());
+    let known = PARTITIONS.iter().find(|(_, places)| places.contains(&place))?;
+    (is_number && is_direction).then_some(known.0)
 }
 
 fn write<C>(

@@ -24,7 +24,7 @@ use landfall_types::{Digest, Timestamp};
 use landfall_wire::hash::{Algorithm, Hasher};
 
 pub use flow::{Ended, Flow, Pieces};
-pub use uploads::{Owner, Taken, TooManyUploads, UPLOAD_IDLE_SECONDS_MAX, UPLOADS_MAX, Uploads};
+pub use uploads::{NotOpened, Owner, Taken, UPLOAD_IDLE_SECONDS_MAX, UPLOADS_MAX, Uploads};
 
 /// Bytes that are read at a time to hash a file again.
 const REHASH_BYTES: usize = 256 << 10;
@@ -340,10 +340,10 @@ impl Upload {
     }
 
     /// Leaves word whose upload this is, for the next process.
-    fn note_owner(&self, owner: &str) {
-        if self.scratch.is_durable {
-            // Without it the upload ends with this process, and nothing else is lost.
-            let _ = std::fs::write(self.scratch.owner_file(), owner);
+    fn note_owner(&self, owner: &str) -> io::Result<()> {
+        match self.scratch.is_durable {
+            true => std::fs::write(self.scratch.owner_file(), owner),
+            false => Ok(()),
         }
     }
 

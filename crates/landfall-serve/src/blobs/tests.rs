@@ -187,6 +187,20 @@ fn one_request_at_a_time_has_an_upload_and_only_its_owners() {
 }
 
 #[test]
+fn an_upload_whose_owner_the_disk_does_not_take_is_not_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Timestamp::from_seconds(0);
+    let blobs = DirBlobs::durable(dir.path().to_owned(), now).unwrap();
+    let upload = blobs.begin("a", Algorithm::Sha256).unwrap();
+    // Something is in the way, as a disk without room would be.
+    std::fs::create_dir(dir.path().join("uploads/a.owner")).unwrap();
+    let refused = blobs.open_uploads.insert("a", &me(), upload, now);
+    assert!(matches!(refused, Err(NotOpened::Disk(_))), "{refused:?}");
+    assert!(!dir.path().join("uploads/a").exists());
+    assert!(matches!(blobs.open_uploads.take("a", &me()), Taken::Unknown));
+}
+
+#[test]
 fn idle_uploads_make_room_and_busy_ones_stay() {
     let (dir, blobs) = blobs();
     let uploads = &blobs.open_uploads;
@@ -197,7 +211,8 @@ fn idle_uploads_make_room_and_busy_ones_stay() {
     }
     let one_more = |id: &str, at| uploads.insert(id, &me(), blobs.begin(id, Algorithm::Sha256).unwrap(), at);
     let Taken::Upload(busy) = uploads.take("7", &me()) else { panic!("it is there") };
-    assert_eq!(one_more("x", start.plus_seconds(UPLOAD_IDLE_SECONDS_MAX - 1)), Err(TooManyUploads));
+    let refused = one_more("x", start.plus_seconds(UPLOAD_IDLE_SECONDS_MAX - 1));
+    assert!(matches!(refused, Err(NotOpened::TooMany)), "{refused:?}");
     one_more("y", start.plus_seconds(UPLOAD_IDLE_SECONDS_MAX)).unwrap();
     assert!(matches!(uploads.take("0", &me()), Taken::Unknown));
     uploads.put_back("7", busy, start);

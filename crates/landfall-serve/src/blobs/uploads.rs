@@ -77,9 +77,14 @@ pub enum Taken {
     Unknown,
 }
 
-/// There are [`UPLOADS_MAX`] uploads already.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TooManyUploads;
+/// Why an upload was not opened.
+#[derive(Debug)]
+pub enum NotOpened {
+    /// There are [`UPLOADS_MAX`] uploads already.
+    TooMany,
+    /// The disk doesn't take whose it is: nor would it take content.
+    Disk(std::io::Error),
+}
 
 impl Uploads {
     fn slots(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
@@ -89,21 +94,15 @@ impl Uploads {
     /// Keeps a new upload for its owner. Uploads that have been idle for too long make room.
     ///
     /// # Errors
-    /// [`TooManyUploads`].
-    pub fn insert(
-        &self,
-        id: &str,
-        owner: &Owner,
-        upload: Upload,
-        now: Timestamp,
-    ) -> Result<(), TooManyUploads> {
+    /// [`NotOpened`].
+    pub fn insert(&self, id: &str, owner: &Owner, upload: Upload, now: Timestamp) -> Result<(), NotOpened> {
         let mut slots = self.slots();
         expire(&mut slots, now);
         if slots.len() >= UPLOADS_MAX {
-            return Err(TooManyUploads);
+            return Err(NotOpened::TooMany);
         }
         let length = upload.length();
-        upload.note_owner(&owner.0);
+        upload.note_owner(&owner.0).map_err(NotOpened::Disk)?;
         slots.insert(
             id.to_owned(),
             Slot { owner: owner.clone(), seen_at: now, length, held: Held::Waiting(upload) },

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::replies::{Layer, Layers};
 use super::{Answer, EcrCall, Found, Reply, Written, disk, gone};
 use crate::authz::{Call, calls};
-use crate::blobs::{Blob, Ended, Owner, Taken, Upload, UploadError};
+use crate::blobs::{Blob, Ended, NotOpened, Owner, Taken, Upload, UploadError};
 use crate::caller::Caller;
 use crate::store::{LayerParts, RegistryId, Repository};
 use crate::vault::Purpose;
@@ -104,9 +104,12 @@ fn begin<C>(call: &EcrCall<'_>, found: &Found<C>) -> Result<String, AwsError> {
     let id = world.request_id();
     let upload = world.blobs.begin(&id, Algorithm::Sha256).map_err(|_| internal(Protocol::Json11))?;
     let kept = world.blobs.open_uploads.insert(&id, &owner(call, found), upload, world.clock.wall());
-    kept.map_err(|_| {
-        let message = format!("{} uploads are open already", crate::blobs::UPLOADS_MAX);
-        AwsError::bad_request("LimitExceededException", message)
+    kept.map_err(|failed| match failed {
+        NotOpened::TooMany => {
+            let message = format!("{} uploads are open already", crate::blobs::UPLOADS_MAX);
+            AwsError::bad_request("LimitExceededException", message)
+        }
+        NotOpened::Disk(_) => internal(Protocol::Json11),
     })?;
     Ok(id)
 }

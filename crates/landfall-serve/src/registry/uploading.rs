@@ -16,7 +16,7 @@ use super::answer::{Answer, DOCKER_UPLOAD_UUID, Refusal, empty, set};
 use super::layers::{created, mount_blob, parse_digest};
 use super::{Incoming, RegistryCall};
 use crate::authz::{Permit, calls};
-use crate::blobs::{Ended, Owner, Taken, Upload, UploadError};
+use crate::blobs::{Ended, NotOpened, Owner, Taken, Upload, UploadError};
 use crate::ecr::repository_of;
 use crate::store::Repository;
 use crate::world::World;
@@ -51,8 +51,11 @@ pub(super) async fn start(call: &RegistryCall<'_>, name: &RepositoryName, incomi
     let upload = begin(call.world, &permit, &id, algorithm(call)?)?;
     let kept =
         call.world.blobs.open_uploads.insert(&id, &owner(call, &repository), upload, call.world.clock.wall());
-    kept.map_err(|_| {
-        Refusal::new("TOOMANYREQUESTS", format!("{} uploads are open already", crate::blobs::UPLOADS_MAX))
+    kept.map_err(|failed| match failed {
+        NotOpened::TooMany => {
+            Refusal::new("TOOMANYREQUESTS", format!("{} uploads are open already", crate::blobs::UPLOADS_MAX))
+        }
+        NotOpened::Disk(error) => disk(error),
     })?;
     Ok(progress(call, name, &id, StatusCode::ACCEPTED, 0))
 }

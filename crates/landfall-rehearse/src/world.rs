@@ -503,14 +503,14 @@ impl Seeder<'_> {
         let name = RepositoryName::parse(&repository.name.value)
             .map_err(|error| Finding::error("repository-name", error).at(repository.name.span, "here"))?;
         let permit: Permit<calls::CreateRepository> = self.permit(repository.arn.clone(), repository.span)?;
-        let policy = match &repository.policy {
-            Some(tree) => Some(
-                self.policy_document(&format!("the policy of the repository `{name}`"), tree)
-                    .read(PolicyKind::Resource, self.account)
-                    .map_err(|error| refusal(&error, "SetRepositoryPolicy", tree.span))?,
-            ),
-            None => None,
-        };
+        let policy = repository.policy.as_ref().map(|tree| {
+            self.policy_document(&format!("the policy of the repository `{name}`"), tree)
+                .read(PolicyKind::Resource, self.account)
+                .map_err(|error| refusal(&error, "SetRepositoryPolicy", tree.span))
+        });
+        // The repository is there without a policy that is refused: one mistake is told once.
+        let (policy, refused) =
+            policy.transpose().map_or_else(|refused| (None, Some(refused)), |it| (it, None));
         let input = ecr::CreateRepository {
             registry: RegistryId { account: self.account, region: repository.region.clone() },
             name,
@@ -529,7 +529,8 @@ impl Seeder<'_> {
             true => ecr::restate_repository(self.world, &permit, input),
             false => ecr::create_repository(self.world, permit, input).map(|_| ()),
         };
-        done.map_err(|error| refusal(&error, "CreateRepository", repository.name.span))
+        done.map_err(|error| refusal(&error, "CreateRepository", repository.name.span))?;
+        refused.map_or(Ok(()), Err)
     }
 }
 

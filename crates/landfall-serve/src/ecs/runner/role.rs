@@ -126,11 +126,10 @@ fn taken(world: &World, taker: &Taker<'_>, role_arn: &str, notes_all: bool) -> R
 }
 
 fn find(world: &World, place: &Place, role_arn: &str) -> Option<Arc<Role>> {
-    let name = match Arn::parse(role_arn) {
-        Ok(arn) => arn.role_path_and_name().map(|(_, name)| name.to_owned())?,
-        Err(_) => role_arn.to_owned(),
-    };
-    world.store.role(place.account, &name)
+    let Ok(arn) = Arn::parse(role_arn) else { return world.store.role(place.account, role_arn) };
+    // A service takes roles of the account that it acts in.
+    let (path, name) = arn.role_path_and_name().filter(|_| arn.account == place.account.as_str())?;
+    world.store.role(place.account, name).filter(|role| role.path == path)
 }
 
 fn request(taker: &Taker<'_>, role_arn: &str, world: &World) -> Request {

@@ -223,7 +223,8 @@ const STRANGERS: &[Stranger] = &[
         ecr: (400, "UnrecognizedClientException", INVALID),
         rule: "credentials-refused",
         come: |request, keys, service| {
-            let token = keys.token.as_ref().map(|token| format!("A{}", &token[1..]).replace("AA", "BA"));
+            let other = |token: &String| if token.starts_with('A') { 'B' } else { 'A' };
+            let token = keys.token.as_ref().map(|token| format!("{}{}", other(token), &token[1..]));
             signed(request, &Keys { token, ..keys.clone() }, service, REGION, 0)
         },
     },

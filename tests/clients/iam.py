@@ -566,6 +566,9 @@ def _(bench):
     given = [{"ContextKeyName": "aws:username", "ContextKeyValues": ["x"], "ContextKeyType": "string"}]
     got = simulate("s3:GetObject", "arn:aws:s3:::home/x/file", ContextEntries=given)
     same((got["EvalDecision"], got["ResourceSpecificResults"][0]["MissingContextValues"]), ("allowed", []))
+    given += [{"ContextKeyName": "aws:PrincipalTag/team", "ContextKeyValues": ["web"], "ContextKeyType": "stringList"}]
+    got = simulate("s3:GetObject", "arn:aws:s3:::home/x/file", ContextEntries=given)
+    same(got["EvalDecision"], "implicitDeny", "StringEquals compares no list, not even of one value")
     keys = iam("GetContextKeysForPrincipalPolicy", PolicySourceArn=role)["ContextKeyNames"]
     same(keys, ["aws:PrincipalTag/team", "aws:username"])
     same(iam("GetContextKeysForCustomPolicy", PolicyInputList=[policy, READ])["ContextKeyNames"], keys)

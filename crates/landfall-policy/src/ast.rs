@@ -113,6 +113,8 @@ pub struct Condition {
     pub operator_text: String,
     /// The key as written; names ignore case.
     pub key: Spanned<String>,
+    /// Whether the key has a list of values, by AWS's tables; none for a key that is not in them.
+    pub multivalued: Option<bool>,
     /// The values as written.
     pub values: Vec<Spanned<String>>,
     /// Where key and values stand.

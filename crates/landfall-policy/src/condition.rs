@@ -4,8 +4,8 @@
 //! A key that is present without values counts as absent. `ForAnyValue` wants a value that fits: it fails
 //! where there is none, and `IfExists` behind it changes nothing (observed: a call without the key is
 //! refused, <https://repost.aws/questions/QU9HFmDzP0QGuU-fd7rS6B7w/foranyvalue-stringequalsifexists-behaving-unexpectedly>).
-//! Without a qualifier a key with several values satisfies a positive operator when one value does, and a
-//! negated one when all do.
+//! Without a qualifier nothing is compared with a list: a multivalued key that is there satisfies no operator,
+//! negated or not, with `IfExists` or without, even when it has one value (observed, by calls of `iam:TagUser`).
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -14,12 +14,13 @@ use landfall_types::Timestamp;
 
 use crate::ast::{ComparisonKind, Condition, Qualifier, Relation};
 use crate::pattern;
-use crate::request::Context;
+use crate::request::{Context, ContextKey};
 
 /// Whether a condition holds. `variables` says whether the policy's version has them.
 pub fn holds(condition: &Condition, context: &Context, variables: bool) -> bool {
     let operator = condition.operator;
-    let present = context.get(&condition.key.value).filter(|values| !values.is_empty());
+    let key = context.key(&condition.key.value).filter(|key| !key.values.is_empty());
+    let present = key.map(|key| key.values.as_slice());
     if operator.comparison.kind == ComparisonKind::Null {
         let wanted = if present.is_none() { "true" } else { "false" };
         return condition.values.iter().any(|value| value.value.eq_ignore_ascii_case(wanted));
@@ -32,6 +33,9 @@ pub fn holds(condition: &Condition, context: &Context, variables: bool) -> bool 
             None => operator.if_exists || operator.comparison.negated,
         };
     };
+    if operator.qualifier.is_none() && is_list(condition.multivalued, key) {
+        return false;
+    }
     let mut outcomes = values.iter().map(|value| value_holds(condition, value, context, variables));
     match operator.qualifier {
         Some(Qualifier::ForAllValues) => outcomes.all(|holds| holds),
@@ -39,6 +43,14 @@ pub fn holds(condition: &Condition, context: &Context, variables: bool) -> bool 
         None if operator.comparison.negated => outcomes.all(|holds| holds),
         None => outcomes.any(|holds| holds),
     }
+}
+
+/// Whether a key of a request is a list, by what AWS documents of it. The request goes first where it says so
+/// itself (IAM's simulator is told the type of each key). Of a key that AWS does not document it is not known:
+/// one value is then taken for a value, and several for a list.
+pub fn is_list(documented: Option<bool>, key: Option<&ContextKey>) -> bool {
+    let declared = key.and_then(|key| key.multivalued);
+    declared.or(documented).unwrap_or_else(|| key.is_some_and(|key| key.values.len() > 1))
 }
 
 /// Whether one value of the request satisfies a condition: one of the policy's values fits or, for a

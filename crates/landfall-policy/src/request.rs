@@ -86,6 +86,8 @@ pub struct ContextKey {
     pub name: String,
     /// The values; more than one only for multi-valued keys.
     pub values: Vec<String>,
+    /// Whether it is a list, where the request itself says so; else AWS's tables do.
+    pub multivalued: Option<bool>,
 }
 
 impl Context {
@@ -106,14 +108,23 @@ impl Context {
 
     /// Sets a key to a list of values, possibly none.
     pub fn set_all(&mut self, name: impl Into<String>, values: Vec<String>) {
-        let name = name.into();
-        self.keys.retain(|key| !key.name.eq_ignore_ascii_case(&name));
-        self.keys.push(ContextKey { name, values });
+        self.set_key(ContextKey { name: name.into(), values, multivalued: None });
+    }
+
+    /// Sets a key, in place of what there is under its name.
+    pub fn set_key(&mut self, key: ContextKey) {
+        self.keys.retain(|known| !known.name.eq_ignore_ascii_case(&key.name));
+        self.keys.push(key);
+    }
+
+    /// A key; none when it is absent.
+    pub fn key(&self, name: &str) -> Option<&ContextKey> {
+        self.keys.iter().find(|key| key.name.eq_ignore_ascii_case(name))
     }
 
     /// The values of a key; none when the key is absent.
     pub fn get(&self, name: &str) -> Option<&[String]> {
-        self.keys.iter().find(|key| key.name.eq_ignore_ascii_case(name)).map(|key| key.values.as_slice())
+        self.key(name).map(|key| key.values.as_slice())
     }
 
     /// All keys in the order in which they were set.

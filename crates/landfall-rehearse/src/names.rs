@@ -17,7 +17,9 @@ pub(crate) struct Input {
 /// A refusal of what isn't there: that comes first, and nothing is proposed that would allow it.
 pub(crate) fn of_refusal(world: &World, record: &Record, finding: Finding) -> Finding {
     // What else is refused says itself what is missing.
-    if !matches!(finding.rule, "action-not-allowed" | "resource-not-allowed" | "condition-not-met") {
+    const REFUSALS: &[&str] =
+        &["action-not-allowed", "resource-not-allowed", "condition-not-met", "condition-needs-qualifier"];
+    if !REFUSALS.contains(&finding.rule) {
         return finding;
     }
     // What a call makes isn't there before it: then the policy is all that refuses.

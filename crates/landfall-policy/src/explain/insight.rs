@@ -318,6 +318,11 @@ fn condition_insight(clause: &Clause, request: &Request) -> Insight {
         };
     };
     let Some(kind) = kind else { return plain(&unmet, got, Vec::new()) };
+    let is_set = unmet.operator.is_some_and(|operator| operator.qualifier.is_some());
+    let documented = catalogue::condition_key(key).map(|known| known.multivalued);
+    if kind != ComparisonKind::Null && !is_set && condition::is_list(documented, request.context.key(key)) {
+        return unqualified(&unmet, got);
+    }
     if kind == ComparisonKind::Null || unmet.operator.is_some_and(|operator| operator.comparison.negated) {
         return excluded(&unmet, got);
     }
@@ -387,6 +392,23 @@ fn unavailable_claim(host: &str, claim: &str) -> String {
         return format!("this token has no claim `{claim}`");
     }
     format!("STS makes no condition key of the claim `{claim}`; of `{host}` it knows {}", known.join(", "))
+}
+
+/// An operator for one value, on a key that is a list.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html>
+fn unqualified(unmet: &Unmet<'_>, got: &[String]) -> Insight {
+    let (key, operator) = (unmet.key, unmet.operator_text);
+    Insight {
+        rule: "condition-needs-qualifier",
+        message: format!(
+            "`{key}` is a list of values, which `{operator}` never matches, not even with one value"
+        ),
+        span: unmet.span,
+        label: format!("`{operator}` compares one value; the request has the list {}", list(got)),
+        help: vec![format!(
+            "write `ForAllValues:{operator}` if every value has to be among these, `ForAnyValue:{operator}` if one of them is enough"
+        )],
+    }
 }
 
 /// A negated operator or `Null`: what there is, is just what must not be.

@@ -7,7 +7,7 @@ use super::operator::{operator, operator_spelling};
 use super::{PolicyKind, Problem, Reader, SYNTAX_ERRORS, Unread};
 use crate::ast::{Condition, PatternClause, PrincipalClause, PrincipalPattern};
 use crate::decide::TRUST_ACTIONS;
-use crate::pattern;
+use crate::{catalogue, pattern};
 
 impl Reader {
     pub(super) fn action_clause(&mut self, tree: &Tree) -> Result<PatternClause, Unread> {
@@ -256,6 +256,7 @@ impl Reader {
                     operator,
                     operator_text: name.text.clone(),
                     key: Spanned::new(key.text.clone(), key.span),
+                    multivalued: catalogue::condition_key(&key.text).map(|known| known.multivalued),
                     values,
                     span: key.span.to(end),
                 });

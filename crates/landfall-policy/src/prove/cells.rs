@@ -496,7 +496,10 @@ fn sets(
 ) -> Result<Vec<Cell>, TooLarge> {
     let outcomes = |value: &str| -> Vec<bool> {
         let holds = |asked: &Asked<'_>| {
-            condition::value_holds(asked.condition, value, &questions.known, asked.variables)
+            let Asked { condition, variables } = *asked;
+            let compares_nothing =
+                condition.operator.qualifier.is_none() && condition.multivalued == Some(true);
+            !compares_nothing && condition::value_holds(condition, value, &questions.known, variables)
         };
         asked.iter().map(holds).collect()
     };
@@ -540,10 +543,11 @@ fn sets(
 /// A condition over a set, from its outcomes over two parts of it.
 fn join(asked: Asked<'_>, left: bool, right: bool) -> bool {
     let operator = asked.condition.operator;
-    let is_all = match operator.qualifier {
-        Some(Qualifier::ForAllValues) => true,
-        Some(Qualifier::ForAnyValue) => false,
-        None => operator.comparison.negated,
-    };
-    if is_all { left && right } else { left || right }
+    match operator.qualifier {
+        Some(Qualifier::ForAllValues) => left && right,
+        Some(Qualifier::ForAnyValue) => left || right,
+        None if asked.condition.multivalued != Some(false) => false,
+        None if operator.comparison.negated => left && right,
+        None => left || right,
+    }
 }

@@ -192,6 +192,12 @@ impl Finder<'_, '_> {
     fn reason(&self, statement: &Statement, alone: &Condition, value: &str) -> Result<String, TooLarge> {
         let key = &alone.key.value;
         let host = &self.provider.host;
+        if alone.multivalued == Some(true) && alone.operator.qualifier.is_none() {
+            let operator = &alone.operator_text;
+            return Ok(format!(
+                "`{key}` has a list of values, which `{operator}` never matches: write `ForAnyValue:{operator}`"
+            ));
+        }
         let like = Condition {
             operator: crate::ast::Operator {
                 comparison: crate::ast::Comparison {

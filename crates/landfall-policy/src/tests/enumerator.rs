@@ -327,11 +327,13 @@ fn the_matrix_has_no_hole() {
                 let found = seen.get(operator.as_str()).cloned().unwrap_or_default();
                 let has = |have: &str, holds: bool| found.contains(&(have, holds));
                 let either = |have: &str| has(have, true) || has(have, false);
+                // Without a qualifier nothing holds of several values but `Null`.
+                let is_set = !qualifier.is_empty() || *name == "Null";
                 let is_full = either("absent")
                     && either("empty")
                     && has("one", true)
                     && has("one", false)
-                    && has("several", true)
+                    && has("several", true) == is_set
                     && has("several", false);
                 if !is_full {
                     holes.push((operator, found));

@@ -17,6 +17,7 @@ type Seen = BTreeMap<String, usize>;
 const KEYS: &[(&str, &str, &[&str])] = &[
     ("String", "test:Text", &["a", "ab", "b", "A", "a:b", "", "red"]),
     ("String", "test:Many", &["a", "ab", "b", "red"]),
+    ("String", "aws:TagKeys", &["a", "ab", "b", "red"]),
     ("Arn", "test:Arn", &["arn:aws:iam::1:role/a", "arn:aws:iam::1:role/red", "arn:aws:iam::2:role/a", "a"]),
     ("Numeric", "test:Number", &["1", "2", "2.5", "-1", "2.50", "x"]),
     (

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use landfall_policy::ast::{Effect, PatternClause};
 use landfall_policy::decide::{Named, is_decided_by_trust};
+use landfall_policy::request::ContextKey;
 use landfall_policy::trace::trace;
 use landfall_policy::{
     Context, Decision, Denial, Layer, Layers, Outcome, Policy, PolicyKind, Principal, Problem, Request,
@@ -83,8 +84,8 @@ pub struct Simulate {
     pub resource_owner: Option<String>,
     /// `CallerArn`.
     pub caller: Option<String>,
-    /// `ContextEntries`: keys with their values.
-    pub context: Vec<(String, Vec<String>)>,
+    /// `ContextEntries`: keys with their types and values.
+    pub context: Vec<ContextKey>,
 }
 
 /// Policies that are left out.
@@ -406,8 +407,11 @@ impl Simulation {
         let now = world.clock.now();
         context.set("aws:CurrentTime", now.to_string());
         context.set("aws:EpochTime", now.seconds().to_string());
-        for (name, values) in known.into_iter().chain(input.context) {
+        for (name, values) in known {
             context.set_all(name, values);
+        }
+        for key in input.context {
+            context.set_key(key);
         }
         let mut simulation = Self {
             identity,

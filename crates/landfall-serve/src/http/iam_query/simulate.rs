@@ -1,5 +1,6 @@
 //! The policy simulator.
 
+use landfall_policy::request::ContextKey;
 use landfall_wire::error::AwsError;
 use landfall_wire::query::Fields;
 use landfall_wire::xml::Element;
@@ -84,7 +85,11 @@ fn input(call: &IamCall<'_>) -> Result<Simulate, AwsError> {
     let texts_of = |level: &Fields<'_>| numbered(level, "ServiceControlPolicyInputList.member");
     let entries = call.params().structures("ContextEntries.member");
     let context = entries.iter().filter_map(|entry| {
-        Some((entry.get("ContextKeyName")?.to_owned(), numbered(entry, "ContextKeyValues.member")))
+        Some(ContextKey {
+            name: entry.get("ContextKeyName")?.to_owned(),
+            values: numbered(entry, "ContextKeyValues.member"),
+            multivalued: entry.get("ContextKeyType").map(|kind| kind.ends_with("List")),
+        })
     });
     Ok(Simulate {
         policies: call.list("PolicyInputList"),

@@ -72,8 +72,14 @@ pub struct PrincipalClause {
 pub enum PrincipalPattern {
     /// `"*"` or `{"AWS": "*"}`.
     Any,
-    /// An account: its id or its root ARN.
-    Account(String),
+    /// An account: its id, or the ARN of its root user. Either stands for everybody in the account.
+    Account {
+        /// Twelve digits.
+        id: String,
+        /// The ARN's partition; none for an id, which is of the policy's own. An account of `aws-cn` is another one
+        /// than that of `aws` with the same id.
+        partition: Option<String>,
+    },
     /// A user, role or session ARN: whoever goes by it.
     Aws(String),
     /// A user or a role by its unique id, which IAM puts in place of an ARN when a policy is saved: nobody else,

@@ -1,5 +1,6 @@
 //! Whether a statement applies to a request, and if not, which of its clauses kept it from applying.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 
 use landfall_types::{Arn, Spanned};
@@ -183,13 +184,13 @@ fn is_spared(clause: &PrincipalClause, effect: Effect, caller: &Principal) -> bo
 pub fn reach_of(pattern: &PrincipalPattern, caller: &Principal) -> Option<Reach> {
     match (pattern, caller) {
         (PrincipalPattern::Any, _) => Some(Reach::Direct),
-        (PrincipalPattern::Account(id), Principal::Root { arn }) => {
-            (*id == arn.account).then_some(Reach::Direct)
+        (PrincipalPattern::Account { id, partition }, Principal::Root { arn }) => {
+            is_account(id, partition.as_deref(), arn).then_some(Reach::Direct)
         }
         (
-            PrincipalPattern::Account(id),
+            PrincipalPattern::Account { id, partition },
             Principal::User { arn, .. } | Principal::Session { session: arn, .. },
-        ) => (*id == arn.account).then_some(Reach::Account),
+        ) => is_account(id, partition.as_deref(), arn).then_some(Reach::Account),
         (PrincipalPattern::Aws(name), Principal::User { arn, .. } | Principal::Root { arn }) => {
             is_named(arn, name).then_some(Reach::Direct)
         }
@@ -210,7 +211,7 @@ pub fn reach_of(pattern: &PrincipalPattern, caller: &Principal) -> Option<Reach>
             (service == name).then_some(Reach::Direct)
         }
         (
-            PrincipalPattern::Account(_)
+            PrincipalPattern::Account { .. }
             | PrincipalPattern::Aws(_)
             | PrincipalPattern::Unique { .. }
             | PrincipalPattern::Federated(_)
@@ -219,6 +220,11 @@ pub fn reach_of(pattern: &PrincipalPattern, caller: &Principal) -> Option<Reach>
             _,
         ) => None,
     }
+}
+
+/// Whether a caller is of an account.
+fn is_account(id: &str, partition: Option<&str>, caller: &Arn) -> bool {
+    id == caller.account && partition.is_none_or(|partition| partition == caller.partition)
 }
 
 /// Whether an ARN reads as this name, without making a string of it.
@@ -325,7 +331,7 @@ fn principal_clause(statement: &Statement, caller: &Principal) -> Clause {
     let clause = statement.principal.as_ref();
     let names = clause.map_or(&[][..], |clause| clause.principals.as_slice());
     Clause::Principal {
-        wanted: names.iter().map(|name| principal_name(&name.value).to_owned()).collect(),
+        wanted: names.iter().map(|name| principal_name(&name.value).into_owned()).collect(),
         got: caller_name(caller),
         namesake: names.iter().find_map(|name| namesake(&name.value, caller)),
         span: clause.map_or(statement.span, |clause| clause.span),
@@ -348,16 +354,21 @@ fn texts(clause: &PatternClause) -> Vec<String> {
 }
 
 /// A policy's principal as a reader would name it.
-pub fn principal_name(pattern: &PrincipalPattern) -> &str {
-    match pattern {
+pub fn principal_name(pattern: &PrincipalPattern) -> Cow<'_, str> {
+    Cow::Borrowed(match pattern {
         PrincipalPattern::Any => "*",
-        PrincipalPattern::Account(name)
-        | PrincipalPattern::Aws(name)
+        PrincipalPattern::Account { id, partition } => {
+            return match partition.as_deref().filter(|partition| *partition != "aws") {
+                Some(partition) => Cow::Owned(format!("arn:{partition}:iam::{id}:root")),
+                None => Cow::Borrowed(id),
+            };
+        }
+        PrincipalPattern::Aws(name)
         | PrincipalPattern::Unique { written: name, .. }
         | PrincipalPattern::Federated(name)
         | PrincipalPattern::Service(name)
         | PrincipalPattern::CanonicalUser(name) => name,
-    }
+    })
 }
 
 /// A caller as a reader would name it: its ARN, provider or service.

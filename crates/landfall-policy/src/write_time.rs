@@ -170,7 +170,7 @@ fn federated(statement: &Statement) -> impl Iterator<Item = (&str, landfall_type
     principals.iter().filter_map(|principal| match &principal.value {
         PrincipalPattern::Federated(name) => Some((name.as_str(), principal.span)),
         PrincipalPattern::Any
-        | PrincipalPattern::Account(_)
+        | PrincipalPattern::Account { .. }
         | PrincipalPattern::Aws(_)
         | PrincipalPattern::Unique { .. }
         | PrincipalPattern::Service(_)

@@ -206,7 +206,7 @@ impl Reader {
         let (is_valid, pattern) = match kind {
             "AWS" if text == "*" => (true, PrincipalPattern::Any),
             "AWS" => match account_of(&text) {
-                Some(account) => (true, PrincipalPattern::Account(account)),
+                Some(account) => (true, account),
                 None if is_unique_id(&text) => {
                     (true, PrincipalPattern::Unique { id: text.clone(), written: text.clone() })
                 }
@@ -293,12 +293,13 @@ impl Reader {
 }
 
 /// The account of an account id or of its root user's ARN.
-fn account_of(text: &str) -> Option<String> {
+fn account_of(text: &str) -> Option<PrincipalPattern> {
     if let Ok(account) = AccountId::parse(text) {
-        return Some(account.to_string());
+        return Some(PrincipalPattern::Account { id: account.to_string(), partition: None });
     }
     let arn = Arn::parse(text).ok().filter(|arn| arn.service == "iam" && arn.resource == "root")?;
-    arn.account_id().map(|account| account.to_string())
+    let id = arn.account_id()?.to_string();
+    Some(PrincipalPattern::Account { id, partition: Some(arn.partition) })
 }
 
 /// The unique id of a user or a role.

@@ -85,7 +85,7 @@ fn named(clause: Option<&PrincipalClause>) -> Vec<(String, Span, PrincipalPatter
         _ => false,
     };
     let others = clause.principals.iter().filter(|one| !is_token(&one.value));
-    others.map(|one| (principal_name(&one.value).to_owned(), one.span, one.value.clone())).collect()
+    others.map(|one| (principal_name(&one.value).into_owned(), one.span, one.value.clone())).collect()
 }
 
 /// The actions by which a principal takes a role.
@@ -95,7 +95,7 @@ fn actions_of(pattern: &PrincipalPattern) -> &'static [&'static str] {
         PrincipalPattern::Federated(name) if name.contains(":saml-provider/") => &["sts:AssumeRoleWithSAML"],
         PrincipalPattern::Federated(_) => &["sts:AssumeRoleWithWebIdentity"],
         PrincipalPattern::Any
-        | PrincipalPattern::Account(_)
+        | PrincipalPattern::Account { .. }
         | PrincipalPattern::Aws(_)
         | PrincipalPattern::Unique { .. }
         | PrincipalPattern::Service(_) => &["sts:AssumeRole"],
@@ -113,12 +113,17 @@ fn words(pattern: &PrincipalPattern, clause: Option<&PrincipalClause>) -> String
         PrincipalPattern::Any => match clause.filter(|clause| clause.negated) {
             None => "anyone with an AWS account, of whatever account".to_owned(),
             Some(clause) => {
-                let but = clause.principals.iter().map(|one| principal_name(&one.value));
-                format!("anyone with an AWS account, of whatever account, but {}", super::words::list(but))
+                let but: Vec<_> = clause.principals.iter().map(|one| principal_name(&one.value)).collect();
+                let but = super::words::list(but.iter().map(AsRef::as_ref));
+                format!("anyone with an AWS account, of whatever account, but {but}")
             }
         },
-        PrincipalPattern::Account(id) => {
-            format!("users and roles of account {id} to which it gives `sts:AssumeRole` on this role")
+        PrincipalPattern::Account { id, partition } => {
+            let of = match partition.as_deref().filter(|partition| *partition != "aws") {
+                Some(partition) => format!(" of the partition `{partition}`"),
+                None => String::new(),
+            };
+            format!("users and roles of account {id}{of} to which it gives `sts:AssumeRole` on this role")
         }
         PrincipalPattern::Aws(name) => match Arn::parse(name) {
             Ok(arn) if arn.service == "sts" => format!("the session `{name}`"),
@@ -203,10 +208,15 @@ fn use_of(
 
 /// Somebody of that kind; none for those whose requests are not modelled.
 fn caller(pattern: &PrincipalPattern) -> Option<Principal> {
-    let user = |account: &str| Arn::parse(&format!("arn:aws:iam::{account}:user/someone")).ok();
+    let in_partition = |account: &str, partition: &str| {
+        Arn::parse(&format!("arn:{partition}:iam::{account}:user/someone")).ok()
+    };
     match pattern {
-        PrincipalPattern::Any => Some(Principal::User { arn: user(STRANGER)?, id: None }),
-        PrincipalPattern::Account(id) => Some(Principal::User { arn: user(id)?, id: None }),
+        PrincipalPattern::Any => Some(Principal::User { arn: in_partition(STRANGER, "aws")?, id: None }),
+        PrincipalPattern::Account { id, partition } => {
+            let arn = in_partition(id, partition.as_deref().unwrap_or("aws"))?;
+            Some(Principal::User { arn, id: None })
+        }
         PrincipalPattern::Aws(name) => {
             let arn = Arn::parse(name).ok()?;
             if arn.resource.starts_with("user/") {

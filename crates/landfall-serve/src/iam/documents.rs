@@ -1,11 +1,11 @@
 //! Policy documents on their way in.
 
-use landfall_policy::ast::{Policy, Version};
+use landfall_policy::ast::{Policy, PrincipalPattern, Version};
 use landfall_policy::matching::principal_name;
 use landfall_policy::parse::{LEGACY_PARSING, Problem, invalid_principal};
 use landfall_policy::write_time::EcrOwner;
 use landfall_policy::{PolicyKind, parse, service_principals, write_time};
-use landfall_types::{AccountId, Finding, Node, SourceId, Span, Tree};
+use landfall_types::{AccountId, Arn, Finding, Node, SourceId, Span, Tree};
 use landfall_wire::error::AwsError;
 use landfall_wire::json::ecr_invalid_parameter;
 
@@ -177,11 +177,20 @@ pub(super) fn save_trust(
     mut trust: Document,
     before: Option<&Document>,
 ) -> Result<Document, AwsError> {
-    let missing = principals::missing(reads, account, &trust.policy).filter(|_| !trust.is_from_file);
-    if let Some(principal) = missing {
-        let message = invalid_principal("AWS", principal_name(&principal.value));
-        let label = "there is nobody of this name here; AWS turns names into ids when a policy is saved";
-        return Err(malformed(&message).at(principal.span, label));
+    if !trust.is_from_file {
+        let own = Arn::root(account).partition;
+        if let Some((principal, partition)) = principals::of_another_partition(&own, &trust.policy) {
+            let kind =
+                if matches!(principal.value, PrincipalPattern::Federated(_)) { "Federated" } else { "AWS" };
+            let message = invalid_principal(kind, &principal_name(&principal.value));
+            let label = format!("it is of the partition `{partition}`, and this account is of `{own}`");
+            return Err(malformed(&message).at(principal.span, label));
+        }
+        if let Some(principal) = principals::missing(reads, account, &trust.policy) {
+            let message = invalid_principal("AWS", &principal_name(&principal.value));
+            let label = "there is nobody of this name here; AWS turns names into ids when a policy is saved";
+            return Err(malformed(&message).at(principal.span, label));
+        }
     }
     principals::settle(reads, account, &mut trust, before);
     Ok(trust)

@@ -54,6 +54,24 @@ pub fn missing<'p>(
     })
 }
 
+/// The first account, user, role, session or provider that a policy names in another partition than its own, with that
+/// partition: IAM knows none of those, and refuses them.
+pub fn of_another_partition<'p>(
+    own: &str,
+    policy: &'p Policy,
+) -> Option<(&'p Spanned<PrincipalPattern>, String)> {
+    principals(policy).find_map(|principal| {
+        let partition = match &principal.value {
+            PrincipalPattern::Account { partition, .. } => partition.clone(),
+            PrincipalPattern::Aws(name) | PrincipalPattern::Federated(name) => {
+                Arn::parse(name).ok().map(|arn| arn.partition)
+            }
+            _ => None,
+        };
+        Some((principal, partition.filter(|partition| partition != own)?))
+    })
+}
+
 /// Has a policy that is being saved mean those who have its names now. What isn't there means nobody, unless the policy
 /// came in a file, which may speak of whom a later line makes: there it keeps whom it meant `before`, or stays a name.
 pub fn settle(reads: &impl Reads, own: AccountId, document: &mut Document, before: Option<&Document>) {

@@ -6,6 +6,10 @@
 //! refused, <https://repost.aws/questions/QU9HFmDzP0QGuU-fd7rS6B7w/foranyvalue-stringequalsifexists-behaving-unexpectedly>).
 //! Without a qualifier nothing is compared with a list: a multivalued key that is there satisfies no operator,
 //! negated or not, with `IfExists` or without, even when it has one value (observed, by calls of `iam:TagUser`).
+//!
+//! What a value of a request is that isn't of the operator's type was observed as well: it equals no number and no
+//! date, so that `NumericNotEquals` and `DateNotEquals` hold; it is `false` if it isn't `true`; and under ARN and IP
+//! operators nothing holds of it, `NotIpAddress` and `ArnNotLike` included.
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -22,8 +26,7 @@ pub fn holds(condition: &Condition, context: &Context, variables: bool) -> bool 
     let key = context.key(&condition.key.value).filter(|key| !key.values.is_empty());
     let present = key.map(|key| key.values.as_slice());
     if operator.comparison.kind == ComparisonKind::Null {
-        let wanted = if present.is_none() { "true" } else { "false" };
-        return condition.values.iter().any(|value| value.value.eq_ignore_ascii_case(wanted));
+        return condition.values.iter().any(|value| boolean(&value.value) == present.is_none());
     }
     let Some(values) = present else {
         return match operator.qualifier {
@@ -60,6 +63,9 @@ pub fn is_list(documented: Option<bool>, key: Option<&ContextKey>) -> bool {
 /// a statement does not match on the strength of a value that isn't there.
 pub fn value_holds(condition: &Condition, got: &str, context: &Context, variables: bool) -> bool {
     let comparison = condition.operator.comparison;
+    if !is_comparable(comparison.kind, got) {
+        return false;
+    }
     let mut unresolved = false;
     for wanted in &condition.values {
         match fits(comparison.kind, &wanted.value, got, context, variables) {
@@ -70,6 +76,18 @@ pub fn value_holds(condition: &Condition, got: &str, context: &Context, variable
     }
     comparison.negated && !unresolved
 }
+
+/// Whether an operator of this kind can hold of a request's value at all, negated or not.
+pub fn is_comparable(kind: ComparisonKind, got: &str) -> bool {
+    match kind {
+        ComparisonKind::Arn => pattern::glob(ANY_ARN, got),
+        ComparisonKind::IpAddress => address(got).is_some(),
+        _ => true,
+    }
+}
+
+/// What ARN operators take for an ARN.
+pub const ANY_ARN: &str = "arn:*:*:*:*:*";
 
 /// Whether a request's value stands in the relation to a policy's value, before any negation. None
 /// when the policy's value holds a variable that the request can't fill.
@@ -90,7 +108,7 @@ pub fn fits(
         ComparisonKind::Arn => pattern::arn(wanted, got),
         ComparisonKind::Numeric(relation) => compare(relation, Number::parse(got), Number::parse(wanted)),
         ComparisonKind::Date(relation) => compare(relation, date(got), date(wanted)),
-        ComparisonKind::Bool => boolean(wanted).is_some_and(|wanted| boolean(got) == Some(wanted)),
+        ComparisonKind::Bool => boolean(wanted) == boolean(got),
         ComparisonKind::IpAddress => in_range(wanted, got),
         // Decided on the key's presence alone, before there is a value to look at.
         ComparisonKind::Null => false,
@@ -150,22 +168,24 @@ pub fn is_number(text: &str) -> bool {
     Number::parse(text).is_some()
 }
 
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        text if text.eq_ignore_ascii_case("true") => Some(true),
-        text if text.eq_ignore_ascii_case("false") => Some(false),
-        _ => None,
-    }
+/// Everything but `true` is false, on both sides.
+pub fn boolean(text: &str) -> bool {
+    text.eq_ignore_ascii_case("true")
 }
 
-/// A decimal number, exactly: ids of GitHub and epoch times in nanoseconds don't fit a float.
-#[derive(PartialEq, Eq, Debug)]
+/// The largest exponent of a number, of either sign. AWS's simulator has been seen to take it; limits of AWS are not
+/// known.
+const EXPONENT_MAX: i64 = 9_999;
+
+/// A decimal number, exactly: ids of GitHub and epoch times in nanoseconds don't fit a float. It is the digits of
+/// `whole` and `fraction`, of which the first is not 0 and neither is the last, behind `0.`, times 10 to the power of
+/// `point`.
+#[derive(Debug)]
 struct Number<'a> {
     negative: bool,
-    /// Without leading zeros.
     whole: &'a str,
-    /// Without trailing zeros.
     fraction: &'a str,
+    point: i64,
 }
 
 impl<'a> Number<'a> {
@@ -175,23 +195,80 @@ impl<'a> Number<'a> {
             Some(digits) => (true, digits),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
         };
+        let (digits, exponent) = match digits.split_once(['e', 'E']) {
+            Some((digits, exponent)) => (digits, exponent_of(exponent)?),
+            None => (digits, 0),
+        };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         if (whole.is_empty() && fraction.is_empty()) || !are_digits(whole) || !are_digits(fraction) {
             return None;
         }
-        let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
-        let is_zero = whole.is_empty() && fraction.is_empty();
-        Some(Self { negative: negative && !is_zero, whole, fraction })
+        let (mut whole, mut fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+        let mut point = i64::try_from(whole.len()).ok()?;
+        if whole.is_empty() {
+            let significant = fraction.trim_start_matches('0');
+            point = -i64::try_from(fraction.len() - significant.len()).ok()?;
+            fraction = significant;
+        }
+        if fraction.is_empty() {
+            whole = whole.trim_end_matches('0');
+        }
+        if whole.is_empty() && fraction.is_empty() {
+            return Some(Self { negative: false, whole, fraction, point: 0 });
+        }
+        Some(Self { negative, whole, fraction, point: point + exponent })
+    }
+
+    fn is_zero(&self) -> bool {
+        self.whole.is_empty() && self.fraction.is_empty()
+    }
+
+    fn digits(&self) -> impl Iterator<Item = u8> {
+        self.whole.bytes().chain(self.fraction.bytes())
+    }
+
+    /// As a decimal without exponent.
+    fn written_out(&self) -> String {
+        let digits = format!("{}{}", self.whole, self.fraction);
+        let sign = if self.negative { "-" } else { "" };
+        let zeros = |count: i64| "0".repeat(usize::try_from(count).unwrap_or(0));
+        let length = i64::try_from(digits.len()).unwrap_or(i64::MAX);
+        match usize::try_from(self.point).ok().and_then(|point| digits.split_at_checked(point)) {
+            Some((whole, "")) => format!("{sign}0{whole}"),
+            Some((whole, fraction)) => format!("{sign}0{whole}.{fraction}"),
+            None if self.point < 0 => format!("{sign}0.{}{digits}", zeros(-self.point)),
+            None => format!("{sign}{digits}{}", zeros(self.point - length)),
+        }
+    }
+}
+
+fn are_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn exponent_of(text: &str) -> Option<i64> {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let exponent: i64 = (!unsigned.is_empty() && are_digits(unsigned)).then(|| text.parse().ok())??;
+    (-EXPONENT_MAX..=EXPONENT_MAX).contains(&exponent).then_some(exponent)
+}
+
+/// A number without exponent: `1000` of `1e3`. None for what is no number.
+pub fn written_out(text: &str) -> Option<String> {
+    Number::parse(text).map(|number| number.written_out())
+}
+
+impl PartialEq for Number<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.partial_cmp(other) == Some(Ordering::Equal)
     }
 }
 
 impl PartialOrd for Number<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         let magnitude = || {
-            (self.whole.len().cmp(&other.whole.len()))
-                .then_with(|| self.whole.cmp(other.whole))
-                .then_with(|| self.fraction.cmp(other.fraction))
+            // Nought is below everything, whatever its point.
+            let power = (!self.is_zero(), self.point).cmp(&(!other.is_zero(), other.point));
+            power.then_with(|| self.digits().cmp(other.digits()))
         };
         Some(match (self.negative, other.negative) {
             (false, true) => Ordering::Greater,
@@ -203,10 +280,10 @@ impl PartialOrd for Number<'_> {
 }
 
 /// Milliseconds since 1970 of a W3C date (`2026`, `2026-09`, `2026-09-11`, `2026-09-11T11:48Z`,
-/// `2026-09-11T11:48:27.5+02:00`) or of epoch seconds.
+/// `2026-09-11T11:48:27.5+02:00`; without a zone it is UTC, observed) or of epoch seconds.
 pub fn date(text: &str) -> Option<i64> {
     let text = text.trim();
-    let seconds = text.strip_prefix('-').unwrap_or(text);
+    let seconds = text.strip_prefix(['-', '+']).unwrap_or(text);
     if seconds.len() != 4 && !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse::<i64>().ok()?.checked_mul(1000);
     }
@@ -224,7 +301,7 @@ pub fn date(text: &str) -> Option<i64> {
 
 /// Milliseconds from midnight UTC; the zone is part of the text.
 fn time_of_day(text: &str) -> Option<i64> {
-    let zone_at = text.find(['Z', 'z', '+', '-'])?;
+    let zone_at = text.find(['Z', 'z', '+', '-']).unwrap_or(text.len());
     let (clock, zone) = text.split_at_checked(zone_at)?;
     let (clock, fraction) = clock.split_once('.').map_or((clock, None), |(clock, rest)| (clock, Some(rest)));
     let mut parts = clock.split(':');
@@ -247,8 +324,8 @@ fn milliseconds(fraction: &str) -> Option<i64> {
 }
 
 fn zone_seconds(zone: &str) -> Option<i64> {
-    let (sign, rest) = match zone.split_at_checked(1)? {
-        ("Z" | "z", "") => return Some(0),
+    let (sign, rest) = match zone.split_at_checked(1).unwrap_or_default() {
+        ("Z" | "z" | "", "") => return Some(0),
         ("+", rest) => (1, rest),
         ("-", rest) => (-1, rest),
         _ => return None,
@@ -264,18 +341,32 @@ fn digits(text: &str, count: usize) -> Option<i64> {
 
 /// Whether an address is in a CIDR range; without a prefix length the range is one address.
 fn in_range(range: &str, address: &str) -> bool {
-    let Some((network, length)) = cidr(range) else { return false };
-    match (network, address.trim().parse()) {
-        (IpAddr::V4(network), Ok(IpAddr::V4(address))) => {
+    let (Some((network, length)), Some(address)) = (cidr(range), self::address(address)) else {
+        return false;
+    };
+    match (network, address) {
+        (IpAddr::V4(network), IpAddr::V4(address)) => {
             let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
             network.to_bits() & mask == address.to_bits() & mask
         }
-        (IpAddr::V6(network), Ok(IpAddr::V6(address))) => {
+        (IpAddr::V6(network), IpAddr::V6(address)) => {
             let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
             network.to_bits() & mask == address.to_bits() & mask
         }
         _ => false,
     }
+}
+
+/// The address of a request. Its parts may have leading zeros, `192.000.2.1` (observed).
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| {
+        let part = |part: &str| {
+            (part.len() <= 3 && !part.is_empty() && are_digits(part)).then(|| part.parse().ok())?
+        };
+        let parts: Vec<u8> = text.split('.').map(part).collect::<Option<_>>()?;
+        <[u8; 4]>::try_from(parts).ok().map(IpAddr::from)
+    })
 }
 
 /// Network and prefix length of `203.0.113.0/24`, `2001:db8::/32` or a single address.

@@ -323,6 +323,11 @@ fn condition_insight(clause: &Clause, request: &Request) -> Insight {
     if kind != ComparisonKind::Null && !is_set && condition::is_list(documented, request.context.key(key)) {
         return unqualified(&unmet, got);
     }
+    if let Some(other) = got.iter().find(|one| !condition::is_comparable(kind, one)) {
+        let what = if kind == ComparisonKind::Arn { "an ARN" } else { "an address" };
+        let help = format!("`{other}` is not {what}, and `{operator_text}` holds of nothing else");
+        return plain(&unmet, got, vec![help]);
+    }
     if kind == ComparisonKind::Null || unmet.operator.is_some_and(|operator| operator.comparison.negated) {
         return excluded(&unmet, got);
     }
@@ -574,7 +579,13 @@ fn typed_help(unmet: &Unmet<'_>, kind: ComparisonKind) -> Vec<String> {
             (|text| condition::date(text).is_some(), "a date such as `2026-09-11T00:00:00Z`")
         }
         ComparisonKind::IpAddress => (|text| condition::cidr(text).is_some(), "an address or CIDR range"),
-        ComparisonKind::Bool => (|text| matches!(text, "true" | "false"), "`true` or `false`"),
+        ComparisonKind::Bool => {
+            let is_boolean = |one: &&String| ["true", "false"].iter().any(|it| one.eq_ignore_ascii_case(it));
+            let other = unmet.wanted.iter().filter(|one| !is_boolean(one));
+            return other
+                .map(|one| format!("`{one}` is read as `false`: all is that is not `true`"))
+                .collect();
+        }
         _ => return Vec::new(),
     };
     let bad = unmet.wanted.iter().filter(|one| !is_valid(one));

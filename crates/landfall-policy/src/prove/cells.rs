@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use landfall_types::Spanned;
+
 use super::gather::{Asked, Questions, SlotQuestion, id_observer, known_keys};
 use super::points::points;
 use crate::ast::{Condition, Policy, Qualifier, Version};
@@ -445,10 +447,14 @@ fn typed_cells(
         let outcomes: Vec<bool> = question
             .typed
             .iter()
-            .flat_map(|asked| asked.condition.values.iter().map(move |value| (asked, value)))
-            .map(|(asked, value)| {
+            .flat_map(|asked| {
                 let kind = asked.condition.operator.comparison.kind;
-                condition::fits(kind, &value.value, &point, &context, false) == Some(true)
+                let fits = |value: &Spanned<String>| {
+                    condition::fits(kind, &value.value, &point, &context, false) == Some(true)
+                };
+                // What is no address fits no range, and isn't outside of one either.
+                let is_comparable = condition::is_comparable(kind, &point);
+                asked.condition.values.iter().map(fits).chain([is_comparable]).collect::<Vec<_>>()
             })
             .collect();
         match read(free, 0, vec![point], index as u64) {

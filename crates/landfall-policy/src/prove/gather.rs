@@ -2,6 +2,7 @@
 
 use crate::ast::{ComparisonKind, Condition, PatternClause, Policy, Relation, Version};
 
+use crate::condition::ANY_ARN;
 use crate::decide::TRUST_ACTIONS;
 use crate::pattern;
 use crate::region::{Coordinate, Others, Product, Slot};
@@ -141,10 +142,13 @@ impl<'p> Questions<'p> {
                 question.typed.push(asked);
             }
             ComparisonKind::Null => {}
+            ComparisonKind::Arn => {
+                let is_arn = vec![Leaf::glob(ANY_ARN, Case::Exact)];
+                question.observers.extend([Observer { leaves }, Observer { leaves: is_arn }]);
+            }
             ComparisonKind::StringEquals
             | ComparisonKind::StringEqualsIgnoreCase
             | ComparisonKind::StringLike
-            | ComparisonKind::Arn
             | ComparisonKind::Bool
             | ComparisonKind::Binary => question.observers.push(Observer { leaves }),
         }
@@ -164,7 +168,8 @@ impl<'p> Questions<'p> {
             | ComparisonKind::IpAddress
             | ComparisonKind::Null => None,
             ComparisonKind::Binary => Some(Leaf::literal(value, Case::Exact)),
-            ComparisonKind::Bool => is_boolean(value).then(|| Leaf::literal(value, Case::Ascii)),
+            // All that is not `true` is false: one question, whatever is wanted.
+            ComparisonKind::Bool => Some(Leaf::literal("true", Case::Ascii)),
             ComparisonKind::StringEquals => {
                 self.tokens(value, variables, product).map(|it| Leaf::literal(&text(&it), Case::Exact))
             }
@@ -228,8 +233,4 @@ pub(super) fn id_observer(condition: &Condition) -> Option<Observer> {
     };
     let leaves: Option<Vec<Leaf>> = condition.values.iter().map(|value| plain(&value.value)).collect();
     leaves.map(|leaves| Observer { leaves })
-}
-
-fn is_boolean(text: &str) -> bool {
-    ["true", "false"].iter().any(|known| known.eq_ignore_ascii_case(text))
 }

@@ -24,9 +24,15 @@ pub(super) fn points(asked: &[Asked<'_>], budget: &Budget) -> Result<Vec<String>
     let dates: Vec<&str> = values(|kind| matches!(kind, ComparisonKind::Date(_))).collect();
     let ranges: Vec<&str> = values(|kind| kind == ComparisonKind::IpAddress).collect();
     if !numbers.is_empty() {
-        let longest = numbers.iter().map(|text| text.len()).max().unwrap_or(0);
-        budget.spend(numbers.len().saturating_mul(longest))?;
-        points.extend(number_points(&numbers));
+        let mut constants = Vec::with_capacity(numbers.len());
+        for number in numbers.iter().filter_map(|text| condition::written_out(text)) {
+            // An exponent makes a long number of a short text.
+            budget.spend(number.len())?;
+            constants.push(number);
+        }
+        let longest = constants.iter().map(String::len).max().unwrap_or(0);
+        budget.spend(constants.len().saturating_mul(longest))?;
+        points.extend(number_points(&constants));
     }
     if !dates.is_empty() {
         points.extend(date_points(&dates));
@@ -40,16 +46,15 @@ pub(super) fn points(asked: &[Asked<'_>], budget: &Budget) -> Result<Vec<String>
 
 /// Each constant, a hair beyond it, nought, and below all of them. A hair is a digit further down than
 /// any constant reaches, so nothing lies between.
-fn number_points(constants: &[&str]) -> Vec<String> {
-    let constants: Vec<&str> = constants.iter().copied().filter(|text| condition::is_number(text)).collect();
+fn number_points(constants: &[String]) -> Vec<String> {
     let fraction = |text: &str| text.split_once('.').map_or("", |(_, fraction)| fraction).to_owned();
     let digits = constants.iter().map(|text| fraction(text).len()).max().unwrap_or(0);
     let longest = constants.iter().map(|text| text.len()).max().unwrap_or(0);
     let mut points = vec!["0".to_owned()];
-    for text in &constants {
-        let whole = text.split_once('.').map_or(*text, |(whole, _)| whole);
+    for text in constants {
+        let whole = text.split_once('.').map_or(text.as_str(), |(whole, _)| whole);
         let hair = format!("{whole}.{:0<digits$}1", fraction(text));
-        points.push((*text).to_owned());
+        points.push(text.clone());
         let unsigned = hair.trim_start_matches(['-', '+']);
         points.push(format!("-{unsigned}"));
         points.push(unsigned.to_owned());

@@ -200,9 +200,7 @@ fn condition(operator: &str, key: &str, wanted: &[String], has_variables: bool, 
     let (qualifier, name) = operator.split_once(':').map_or(("", operator), |(q, name)| (q, name));
     let got: &[String] = context.get(key).unwrap_or(&[]);
     if name == "Null" {
-        return wanted
-            .iter()
-            .any(|one| one.eq_ignore_ascii_case(if got.is_empty() { "true" } else { "false" }));
+        return wanted.iter().any(|one| (one.to_lowercase() == "true") == got.is_empty());
     }
     let (name, if_exists) = name.strip_suffix("IfExists").map_or((name, false), |name| (name, true));
     let is_negated = name.contains("Not");
@@ -216,6 +214,14 @@ fn condition(operator: &str, key: &str, wanted: &[String], has_variables: bool, 
     }
     // Of one value: whether the operator holds of it.
     let holds = |got: &String| {
+        let is_of_type = match positive.as_str() {
+            "ArnEquals" | "ArnLike" => got.starts_with("arn:") && got.split(':').count() >= 6,
+            "IpAddress" => bits(got).is_some(),
+            _ => true,
+        };
+        if !is_of_type {
+            return false;
+        }
         let fits: Vec<Option<bool>> =
             wanted.iter().map(|one| fits(&positive, one, got, has_variables, context)).collect();
         if is_negated { fits.iter().all(|fits| *fits == Some(false)) } else { fits.contains(&Some(true)) }
@@ -259,10 +265,7 @@ fn fits(operator: &str, wanted: &str, got: &str, has_variables: bool, context: &
         "StringLike" => glob(&filled(wanted, has_variables, context)?, got),
         "ArnEquals" | "ArnLike" => arn(&filled(wanted, has_variables, context)?, got),
         "BinaryEquals" => wanted == got,
-        "Bool" => {
-            let is_one = |text: &str| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false");
-            is_one(wanted) && wanted.eq_ignore_ascii_case(got)
-        }
+        "Bool" => (wanted.to_lowercase() == "true") == (got.to_lowercase() == "true"),
         "IpAddress" => in_network(wanted, got),
         other => match other.split_at(if other.starts_with("Date") { 4 } else { 7 }) {
             ("Numeric", relation) => order(relation, number(got), number(wanted)),
@@ -339,19 +342,27 @@ fn number(text: &str) -> Option<i128> {
         b'+' => (1, &text[1..]),
         _ => (1, text),
     };
+    let lower = digits.to_lowercase();
+    let (digits, exponent) = match lower.split_once('e') {
+        Some((digits, exponent)) => (digits, exponent.parse::<i32>().ok()?),
+        None => (lower.as_str(), 0),
+    };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let is_number = |text: &str| text.chars().all(|one| one.is_ascii_digit());
     if digits == "." || digits.is_empty() || !is_number(whole) || !is_number(fraction) {
         return None;
     }
-    format!("{whole}{fraction:0<12}").parse::<i128>().ok().map(|number| sign * number)
+    let number = sign * format!("{whole}{fraction:0<12}").parse::<i128>().ok()?;
+    let power = 10_i128.pow(exponent.unsigned_abs());
+    Some(if exponent < 0 { number / power } else { number * power })
 }
 
 /// Milliseconds since 1970, counted year by year.
 fn moment(text: &str) -> Option<i128> {
     let is_number = |text: &str| !text.is_empty() && text.chars().all(|one| one.is_ascii_digit());
-    if text.len() != 4 && is_number(text) {
-        return text.parse::<i128>().ok().map(|seconds| seconds * 1000);
+    let unsigned = text.strip_prefix('+').unwrap_or(text);
+    if unsigned.len() != 4 && is_number(unsigned) {
+        return unsigned.parse::<i128>().ok().map(|seconds| seconds * 1000);
     }
     let (day, time) = text.split_once('T').map_or((text, None), |(day, time)| (day, Some(time)));
     let parts: Vec<i128> =
@@ -370,7 +381,7 @@ fn moment(text: &str) -> Option<i128> {
     let years = (1970..year).map(|year| if is_leap(year) { 366 } else { 365 }).sum::<i128>();
     let days = years + months[..month as usize - 1].iter().sum::<i128>() + day - 1;
     let Some(time) = time else { return Some(days * 86_400_000) };
-    let at = time.find(['Z', '+', '-'])?;
+    let at = time.find(['Z', '+', '-']).unwrap_or(time.len());
     let (clock, zone) = time.split_at(at);
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
     let clock: Vec<i128> = clock.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
@@ -381,8 +392,8 @@ fn moment(text: &str) -> Option<i128> {
     let minutes = hour * 60 + minute;
     let millis = format!("{fraction:0<3}")[..3].parse::<i128>().ok()?;
     let zone: String = zone.chars().filter(|one| *one != ':').collect();
-    let shift = match zone.split_at(1) {
-        ("Z", "") => 0,
+    let shift = match zone.split_at(zone.len().min(1)) {
+        ("Z" | "", "") => 0,
         (sign, digits) => {
             let minutes = digits[..2].parse::<i128>().ok()? * 60 + digits[2..].parse::<i128>().ok()?;
             if sign == "-" { -minutes } else { minutes }
@@ -391,14 +402,27 @@ fn moment(text: &str) -> Option<i128> {
     Some(days * 86_400_000 + (minutes - shift) * 60_000 + second * 1000 + millis)
 }
 
+/// The bits of an address, whose parts may have leading zeros in IPv4.
+fn bits(text: &str) -> Option<String> {
+    let parts: Vec<&str> = text.split('.').collect();
+    let text = match parts[..] {
+        [_, _, _, _] => {
+            let bare = |one: &&str| {
+                let bare = one.trim_start_matches('0');
+                if bare.is_empty() && !one.is_empty() { "0" } else { bare }.to_owned()
+            };
+            parts.iter().map(bare).collect::<Vec<_>>().join(".")
+        }
+        _ => text.to_owned(),
+    };
+    match text.parse().ok()? {
+        std::net::IpAddr::V4(it) => Some(format!("{:032b}", u32::from(it))),
+        std::net::IpAddr::V6(it) => Some(format!("{:0128b}", u128::from(it))),
+    }
+}
+
 /// Bit by bit.
 fn in_network(network: &str, address: &str) -> bool {
-    let bits = |text: &str| -> Option<String> {
-        match text.parse().ok()? {
-            std::net::IpAddr::V4(it) => Some(format!("{:032b}", u32::from(it))),
-            std::net::IpAddr::V6(it) => Some(format!("{:0128b}", u128::from(it))),
-        }
-    };
     let (network, length) =
         network.split_once('/').map_or((network, None), |(it, length)| (it, Some(length)));
     let (Some(network), Some(address)) = (bits(network), bits(address)) else { return false };

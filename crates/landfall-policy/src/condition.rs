@@ -379,5 +379,12 @@ pub fn cidr(text: &str) -> Option<(IpAddr, u32)> {
         Some(_) => return None,
         None => longest,
     };
-    (length <= longest).then_some((network, length))
+    let is_network = match network {
+        // Bits beyond the prefix say nothing in IPv4, and make no range in IPv6 (observed).
+        IpAddr::V4(_) => length <= longest,
+        IpAddr::V6(network) => {
+            length <= longest && network.to_bits() & !u128::MAX.checked_shl(128 - length).unwrap_or(0) == 0
+        }
+    };
+    is_network.then_some((network, length))
 }

@@ -1,12 +1,13 @@
 //! What IAM checks only when a policy is written: providers that many customers share, whose they
-//! are, and how long a document may be. Roles that stand already keep working until they are edited.
+//! are, the values of conditions, and how long a document may be. Roles that stand already keep working until they are edited.
 
 mod date;
 mod ecr;
 
-use landfall_types::{Arn, Node, Spanned, Tree};
+use landfall_types::{Arn, Node, Tree};
 
 use crate::ast::{ComparisonKind, Condition, Effect, Policy, PrincipalPattern, Statement};
+use crate::condition;
 use crate::parse::{LEGACY_PARSING, PolicyKind, Problem, SYNTAX_ERRORS, invalid_principal};
 use crate::pattern;
 pub use ecr::{EcrOwner, ecr_problems};
@@ -35,21 +36,61 @@ pub fn write_time_problems(policy: &Policy, tree: &Tree, kind: PolicyKind, accou
     problems
 }
 
-/// Dates of conditions that IAM can't read. It looks at them when a policy is stored: one that is passed with a session
-/// may say what it likes, and matches nothing.
-pub fn date_problems(policy: &Policy) -> Vec<Problem> {
+/// Values of conditions that their operators can't read. IAM looks at them when a policy is stored; one that is passed
+/// with a session may say what it likes, but for `BinaryEquals`. `Bool` and `Null` take anything. All observed, the
+/// sentence with dates alone:
+/// <https://github.com/radkawar/stackd/blob/9dc356f5e5cc49d2d334178a09c1398dd1c62617/testdata/aws/iam/condition_values.json>
+pub fn value_problems(policy: &Policy, is_stored: bool) -> Vec<Problem> {
     let conditions = policy.statements.iter().flat_map(|statement| &statement.conditions);
-    let dates = conditions
-        .filter(|condition| matches!(condition.operator.comparison.kind, ComparisonKind::Date(_)))
-        .flat_map(|condition| &condition.values);
-    let problem = |value: &Spanned<String>| {
-        let detail = format!(
-            "expected a date such as `2026-01-31T00:00:00Z`, or seconds since 1970, found `{}`",
-            value.value
-        );
-        Problem::new(LEGACY_PARSING, value.span).detail(detail)
-    };
-    dates.filter(|value| !date::is_readable(&value.value)).map(problem).collect()
+    let mut problems = Vec::new();
+    for condition in conditions {
+        let kind = condition.operator.comparison.kind;
+        let Some((is_readable, wanted)) = reader(kind) else { continue };
+        if !is_stored && kind != ComparisonKind::Binary {
+            continue;
+        }
+        // What AWS makes of a variable where there are none was not observed.
+        let values = condition.values.iter().filter(|value| !value.value.contains("${"));
+        problems.extend(values.filter(|value| !is_readable(&value.value)).map(|value| {
+            let detail = format!("expected {wanted}, found `{}`", value.value);
+            Problem::new(LEGACY_PARSING, value.span).detail(detail)
+        }));
+    }
+    problems
+}
+
+/// What tells whether an operator can read a value, and what it wants in words.
+type Reader = (fn(&str) -> bool, &'static str);
+
+/// How an operator's values are read; none for one that takes any text.
+fn reader(kind: ComparisonKind) -> Option<Reader> {
+    Some(match kind {
+        ComparisonKind::Date(_) => {
+            (date::is_readable, "a date such as `2026-01-31T00:00:00Z`, or seconds since 1970")
+        }
+        ComparisonKind::Numeric(_) => (condition::is_number, "a number such as `3600`"),
+        ComparisonKind::IpAddress => (
+            |text| condition::cidr(text).is_some(),
+            "an address or CIDR range such as `203.0.113.0/24`, in IPv6 without bits beyond its prefix",
+        ),
+        ComparisonKind::Arn => (is_arn, "an ARN such as `arn:aws:iam::123456789012:role/*`"),
+        ComparisonKind::Binary => (is_base64, "a text in Base64"),
+        ComparisonKind::StringEquals
+        | ComparisonKind::StringEqualsIgnoreCase
+        | ComparisonKind::StringLike
+        | ComparisonKind::Bool
+        | ComparisonKind::Null => return None,
+    })
+}
+
+/// What AWS says of patterns that are shorter than an ARN was not observed: they are let pass.
+fn is_arn(text: &str) -> bool {
+    text.contains(['*', '?']) || pattern::glob(condition::ANY_ARN, text)
+}
+
+/// Letters, digits, `+` and `/`, and `=` at the end; whether AWS wants it padded was not observed.
+fn is_base64(text: &str) -> bool {
+    text.trim_end_matches('=').bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
 /// The problem that IAM tells of an identity policy that has several: it looks at the whole document in one respect after

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::write_time::{
-    EcrOwner, chars_without_white_space, date_problems, ecr_problems, first_told, write_time_problems,
+    EcrOwner, chars_without_white_space, ecr_problems, first_told, value_problems, write_time_problems,
 };
 use crate::{catalogue, managed};
 
@@ -69,6 +69,48 @@ fn policies_of_ecr_name_what_is_decided_there() {
     }
 }
 
+/// What was accepted, and refused, by AWS when it was stored; and with a session, where only `BinaryEquals` is looked at.
+#[test]
+fn values_are_looked_at_when_a_policy_is_stored() {
+    let cases = [
+        ("NumericEquals", "01", true),
+        ("NumericEquals", "1e3", true),
+        ("NumericEquals", "NaN", false),
+        ("NumericNotEquals", "no-number", false),
+        ("ForAnyValue:NumericEquals", "no-number", false),
+        ("Bool", "TRUE", true),
+        ("Bool", "yes", true),
+        ("Null", "yes", true),
+        ("DateEquals", "not-a-date", false),
+        ("ArnLike", "not-an-arn", false),
+        ("ArnNotEquals", "not-an-arn", false),
+        ("ArnLike", "arn:aws:iam::*:user/*", true),
+        ("ArnLike", "*", true),
+        ("ArnLike", "${aws:PrincipalArn}", true),
+        ("IpAddress", "not-an-ip", false),
+        ("IpAddress", "203.0.113.77/24", true),
+        ("NotIpAddress", "2001:db8::5/64", false),
+        ("BinaryEquals", "no-binary", false),
+        ("BinaryEquals", "YQ==", true),
+    ];
+    for (operator, value, is_accepted) in cases {
+        let text = format!(
+            r#"{{"Statement":{{"Effect":"Allow","Action":"*","Resource":"*","Condition":{{"{operator}":{{"aws:RequestTag/value":"{value}"}}}}}}}}"#
+        );
+        let (policy, problems) = parse::document(SourceId(0), &text, PolicyKind::Identity);
+        assert_eq!(problems, Vec::new());
+        let said = |is_stored| {
+            let problems = value_problems(&policy, is_stored);
+            problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>()
+        };
+        let refused = vec!["The policy failed legacy parsing".to_owned()];
+        let nothing = Vec::new();
+        assert_eq!(said(true), if is_accepted { &nothing } else { &refused }[..], "{operator} {value}");
+        let is_told = !is_accepted && operator == "BinaryEquals";
+        assert_eq!(said(false), if is_told { &refused } else { &nothing }[..], "{operator} {value}");
+    }
+}
+
 /// Those that were accepted, and that were refused, by AWS.
 #[test]
 fn dates_are_looked_at_when_a_policy_is_stored() {
@@ -78,7 +120,7 @@ fn dates_are_looked_at_when_a_policy_is_stored() {
         );
         let (policy, problems) = parse::document(SourceId(0), &text, PolicyKind::Identity);
         assert_eq!(problems, Vec::new());
-        date_problems(&policy).into_iter().map(|problem| problem.message).collect::<Vec<_>>()
+        value_problems(&policy, true).into_iter().map(|problem| problem.message).collect::<Vec<_>>()
     };
     for date in [
         "2019-07-01T13:20:15Z",

@@ -431,5 +431,6 @@ fn in_network(network: &str, address: &str) -> bool {
         Some(Ok(length)) if length <= network.len() => length,
         Some(_) => return false,
     };
-    network.len() == address.len() && network[..length] == address[..length]
+    let has_more_bits = network.len() == 128 && network[length..].contains('1');
+    network.len() == address.len() && !has_more_bits && network[..length] == address[..length]
 }

@@ -97,9 +97,7 @@ impl DocumentInput {
         if !self.is_old {
             problems.extend(more(&policy));
             problems.extend(write_time::write_time_problems(&policy, &self.tree, kind, account.as_str()));
-            if self.way != Way::Passing {
-                problems.extend(write_time::date_problems(&policy));
-            }
+            problems.extend(write_time::value_problems(&policy, self.way != Way::Passing));
             // A file may be newer than the list of services that are known here: whoever reads it warns.
             if self.way == Way::Stored && kind == PolicyKind::Trust {
                 problems.extend(service_principals::refused(&policy));

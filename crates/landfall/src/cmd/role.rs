@@ -7,7 +7,7 @@ use clap::Args;
 use landfall_check::terraform::{self, About, Doubt};
 use landfall_deliver::{Failure, FailureKind};
 use landfall_policy::region::SubjectTemplate;
-use landfall_policy::{PolicyKind, service_principals};
+use landfall_policy::{PolicyKind, service_principals, write_time};
 use landfall_serve::World;
 use landfall_serve::store::Role;
 use landfall_types::{AccountId, Arn, Claims, Finding, Severity, SourceMap, Span};
@@ -250,7 +250,8 @@ pub fn account_of(arn: Option<&Arn>, source: &RoleSource) -> Result<AccountId, F
 
 fn tell_problems(role: &Role, sources: &SourceMap) {
     let Some(account) = role.arn.account_id() else { return };
-    for problem in landfall_policy::write_time::trust_problems(&role.trust.policy, account.as_str()) {
+    let of_principals = write_time::trust_problems(&role.trust.policy, account.as_str());
+    for problem in of_principals.into_iter().chain(write_time::value_problems(&role.trust.policy, true)) {
         let mut finding = problem.finding();
         finding.severity = Severity::Warning;
         finding.message = format!("AWS would not take this trust policy today: {}", finding.message);

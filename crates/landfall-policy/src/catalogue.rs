@@ -7,6 +7,8 @@
 //! ([`registry_need`]) and for a command line ([`cli_need`]). The *facts* ([`action`],
 //! [`resource_type`], [`condition_key`]) are AWS's own tables, generated into `data/catalogue`.
 
+use landfall_types::{AccountId, Arn};
+
 mod cli;
 mod facts;
 mod further;
@@ -28,6 +30,20 @@ pub struct Need {
     pub action: &'static str,
     /// Which resource it is decided on.
     pub resource: ResourceKind,
+}
+
+/// What IAM decides the listing of all roles, users, groups or instance profiles of an account on: an ARN without a name.
+/// AWS's tables have no resource for these actions; its refusals name this one. None for every other action.
+/// <https://github.com/rebuy-de/aws-nuke/issues/294>
+pub fn listing(action: &str, account: AccountId) -> Option<Arn> {
+    let is = |name: &str| action.eq_ignore_ascii_case(name);
+    Some(match () {
+        () if is("iam:ListRoles") => Arn::role(account, "/", ""),
+        () if is("iam:ListUsers") => Arn::user(account, "/", ""),
+        () if is("iam:ListGroups") => Arn::group(account, "/", ""),
+        () if is("iam:ListInstanceProfiles") => Arn::instance_profile(account, "/", ""),
+        () => return None,
+    })
 }
 
 /// How the resource of a need is found.

@@ -3,7 +3,9 @@
 mod insight;
 mod subject;
 
-use landfall_types::{Finding, Severity, SourceMap};
+use std::borrow::Cow;
+
+use landfall_types::{Arn, Finding, Severity, SourceMap};
 
 use crate::decision::{Clause, Decision, Denial, Layer, Miss, Outcome, StatementRef};
 use crate::matching::caller_name;
@@ -32,11 +34,51 @@ pub fn aws_sentence(decision: &Decision, request: &Request) -> String {
         }
     };
     let caller = caller_name(&request.principal);
-    format!(
-        "User: {caller} is not authorized to perform: {action} on resource: {} {reason}",
-        request.resource
-    )
+    let resource = resource_told(action, &request.resource);
+    format!("User: {caller} is not authorized to perform: {action} on resource: {resource} {reason}")
 }
+
+/// The resource as AWS's refusal names it. IAM tells most things that are there by kind and name and not by ARN, and new
+/// ones, what is passed and what is tagged by ARN. Seen in many logs: <https://github.com/rebuy-de/aws-nuke/issues/294>,
+/// <https://github.com/aws/aws-sam-cli/issues/394>, <https://github.com/aws/aws-cdk/issues/27067>.
+pub fn resource_told<'r>(action: &str, resource: &'r str) -> Cow<'r, str> {
+    let Some(operation) = action.strip_prefix("iam:") else { return Cow::Borrowed(resource) };
+    if operation == "ListPolicies" {
+        return Cow::Borrowed("policy path /");
+    }
+    let is_by_arn =
+        BY_ARN.contains(&operation) || ["Tag", "Untag"].iter().any(|it| operation.starts_with(it));
+    let arn = Arn::parse(resource).ok().filter(|arn| arn.service == "iam" && !is_by_arn);
+    let Some((kind, path)) = arn.as_ref().and_then(|arn| arn.resource.split_once('/')) else {
+        return Cow::Borrowed(resource);
+    };
+    let name = path.rsplit('/').next().unwrap_or(path);
+    match kind {
+        // Lists of all: the ARN has no name.
+        _ if name.is_empty() => Cow::Borrowed(resource),
+        "role" | "user" | "group" => Cow::Owned(format!("{kind} {name}")),
+        "instance-profile" => Cow::Owned(format!("instance profile {name}")),
+        "policy" if operation == "CreatePolicy" => Cow::Owned(format!("policy {name}")),
+        "policy" => Cow::Owned(format!("policy {resource}")),
+        _ => Cow::Borrowed(resource),
+    }
+}
+
+/// Operations of IAM whose refusals have ARNs, beside those on tags.
+const BY_ARN: &[&str] = &[
+    "CreateGroup",
+    "CreateInstanceProfile",
+    "CreateRole",
+    "CreateServiceLinkedRole",
+    "CreateUser",
+    "DeleteServiceLinkedRole",
+    "GenerateServiceLastAccessedDetails",
+    "GetContextKeysForPrincipalPolicy",
+    "GetServiceLinkedRoleDeletionStatus",
+    "ListPoliciesGrantingServiceAccess",
+    "PassRole",
+    "SimulatePrincipalPolicy",
+];
 
 fn layer_in_implicit(layer: Layer) -> &'static str {
     match layer {

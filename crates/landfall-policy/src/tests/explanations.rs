@@ -138,3 +138,34 @@ fn an_explicit_denial_names_the_policy_only_if_it_has_an_arn() {
         assert!(sentence.ends_with(ending), "{sentence}");
     }
 }
+
+/// As logs of AWS have it.
+#[test]
+fn iam_tells_what_is_there_by_kind_and_name() {
+    let account = "arn:aws:iam::123456789012";
+    for (action, resource, told) in [
+        ("iam:GetRole", "role/ci/deploy", "role deploy"),
+        ("iam:ListRolePolicies", "role/deploy", "role deploy"),
+        ("iam:AttachRolePolicy", "role/deploy", "role deploy"),
+        ("iam:DeleteRole", "role/deploy", "role deploy"),
+        ("iam:CreateAccessKey", "user/alice", "user alice"),
+        ("iam:GetGroup", "group/deploy-group", "group deploy-group"),
+        ("iam:GetInstanceProfile", "instance-profile/machine", "instance profile machine"),
+        ("iam:CreatePolicy", "policy/ci/push", "policy push"),
+        ("iam:GetPolicy", "policy/ci/push", "policy arn:aws:iam::123456789012:policy/ci/push"),
+        ("iam:CreateRole", "role/ci/deploy", "arn:aws:iam::123456789012:role/ci/deploy"),
+        ("iam:PassRole", "role/deploy", "arn:aws:iam::123456789012:role/deploy"),
+        ("iam:TagRole", "role/deploy", "arn:aws:iam::123456789012:role/deploy"),
+        ("iam:ListRoles", "role/", "arn:aws:iam::123456789012:role/"),
+        (
+            "iam:GetOpenIDConnectProvider",
+            "oidc-provider/a.test",
+            "arn:aws:iam::123456789012:oidc-provider/a.test",
+        ),
+        ("sts:AssumeRole", "role/deploy", "arn:aws:iam::123456789012:role/deploy"),
+    ] {
+        assert_eq!(explain::resource_told(action, &format!("{account}:{resource}")), told, "{action}");
+    }
+    assert_eq!(explain::resource_told("iam:ListPolicies", "*"), "policy path /");
+    assert_eq!(explain::resource_told("iam:GetAccountSummary", "*"), "*");
+}

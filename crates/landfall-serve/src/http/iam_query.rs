@@ -14,6 +14,7 @@ mod simulate;
 mod tags;
 mod users;
 
+use landfall_policy::catalogue;
 use landfall_types::{AccountId, Arn, Finding, Span};
 use landfall_wire::error::{AwsError, Protocol};
 use landfall_wire::query::Params;
@@ -137,6 +138,12 @@ impl IamCall<'_> {
             request_id: self.query.api.request_id,
         };
         authz::authorize(self.world(), &asked, Protocol::IAM)
+    }
+
+    /// Decides a call that lists all of a kind.
+    fn permit_on_all<C: Call>(&self) -> Result<Permit<C>, AwsError> {
+        let all = catalogue::listing(&format!("{}:{}", C::SERVICE, C::NAME), self.account);
+        self.permit(all.map_or_else(|| "*".to_owned(), |arn| arn.to_string()), Keys::new())
     }
 
     /// Decides a call on what it names: on its ARN, with its path and its tags, when it is there.

@@ -367,7 +367,9 @@ fn a_role_needs_the_one_action_of_each_operation() {
             // STS names no resource where there is none.
             let on = match (door.service, door.resource) {
                 ("sts", "*") => String::new(),
-                (_, resource) => format!(" on resource: {resource}"),
+                (_, resource) => {
+                    format!(" on resource: {}", landfall_policy::explain::resource_told(action, resource))
+                }
             };
             let sentence = format!(
                 "User: arn:aws:sts::{ACCOUNT}:assumed-role/{role}/test is not authorized to perform: {action}{on} {reason}",

@@ -70,7 +70,7 @@ pub const DOORS: &[Door] = &[
         &["RoleName=new", "AssumeRolePolicyDocument=${trust}"],
     ),
     iam("GetRole", ROLE, &["RoleName=target"]),
-    iam("ListRoles", "*", &[]),
+    iam("ListRoles", "arn:aws:iam::123456789012:role/", &[]),
     iam("UpdateRole", ROLE, &["RoleName=target", "MaxSessionDuration=7200"]),
     iam("UpdateRoleDescription", ROLE, &["RoleName=target", "Description=deploys"]),
     iam("UpdateAssumeRolePolicy", ROLE, &["RoleName=target", "PolicyDocument=${trust}"]),
@@ -123,7 +123,7 @@ pub const DOORS: &[Door] = &[
     // Users and their credentials.
     iam("CreateUser", "arn:aws:iam::123456789012:user/new", &["UserName=new"]),
     iam("GetUser", USER, &["UserName=target"]),
-    iam("ListUsers", "*", &[]),
+    iam("ListUsers", "arn:aws:iam::123456789012:user/", &[]),
     iam("UpdateUser", "arn:aws:iam::123456789012:user/movable", &["UserName=movable", "NewUserName=moved"]),
     iam("PutUserPolicy", USER, &["UserName=target", "PolicyName=p", "PolicyDocument=${policy}"]),
     iam("GetUserPolicy", USER, &["UserName=target", "PolicyName=only"]),
@@ -165,7 +165,7 @@ pub const DOORS: &[Door] = &[
     // Groups.
     iam("CreateGroup", "arn:aws:iam::123456789012:group/new", &["GroupName=new"]),
     iam("GetGroup", GROUP, &["GroupName=target"]),
-    iam("ListGroups", "*", &[]),
+    iam("ListGroups", "arn:aws:iam::123456789012:group/", &[]),
     iam("ListGroupsForUser", USER, &["UserName=target"]),
     iam("AddUserToGroup", GROUP, &["GroupName=target", "UserName=target"]),
     iam("RemoveUserFromGroup", GROUP, &["GroupName=target", "UserName=target"]),
@@ -190,7 +190,7 @@ pub const DOORS: &[Door] = &[
         &["InstanceProfileName=new"],
     ),
     iam("GetInstanceProfile", PROFILE, &["InstanceProfileName=target"]),
-    iam("ListInstanceProfiles", "*", &[]),
+    iam("ListInstanceProfiles", "arn:aws:iam::123456789012:instance-profile/", &[]),
     Door {
         also: &[("iam:PassRole", ROLE)],
         ..iam("AddRoleToInstanceProfile", PROFILE, &["InstanceProfileName=target", "RoleName=target"])

@@ -590,11 +590,18 @@ fn call(
         Err(_) if args.resource == "*" => role.arn.account.clone(),
         Err(error) => return Err(usage(format!("--resource: {error}"))),
     };
+    // Where no resource is named, what AWS decides on is.
+    let resource = match (args.resource.as_str(), caller.account()) {
+        ("*", Some(account)) => {
+            catalogue::listing(action, account).map_or_else(|| "*".to_owned(), |arn| arn.to_string())
+        }
+        (named, _) => named.to_owned(),
+    };
     let policies = landfall_serve::ecr::policies_of(world, &args.resource);
     let asked = Asked {
         caller: &caller,
         region: &world.settings.default_region,
-        resource: args.resource.clone(),
+        resource: resource.clone(),
         resource_account,
         resource_policies: &policies,
         keys: args.context.iter().map(|(key, value)| (key.clone(), vec![value.clone()])).collect(),
@@ -605,7 +612,7 @@ fn call(
     let (decision, request, traces) = authz::explain_call(world, &asked, target, action);
     let allowed = decision.is_allowed();
     let answer = if allowed {
-        format!("{action} on {} is allowed", args.resource)
+        format!("{action} on {resource} is allowed")
     } else {
         landfall_policy::explain::aws_sentence(&decision, &request)
     };

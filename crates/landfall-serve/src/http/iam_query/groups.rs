@@ -56,7 +56,7 @@ fn get(call: &IamCall<'_>) -> Answer {
 }
 
 fn list_all(call: &IamCall<'_>) -> Answer {
-    let permit = call.permit("*", Keys::new())?;
+    let permit = call.permit_on_all()?;
     let mut all = groups::list_groups(call.world(), &permit);
     let prefix = call.params().get("PathPrefix").unwrap_or("/");
     all.retain(|group| group.path.starts_with(prefix));

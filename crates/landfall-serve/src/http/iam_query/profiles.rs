@@ -50,7 +50,7 @@ fn get(call: &IamCall<'_>) -> Answer {
 }
 
 fn list_all(call: &IamCall<'_>) -> Answer {
-    let permit = call.permit("*", Keys::new())?;
+    let permit = call.permit_on_all()?;
     let mut all = profiles::list_profiles(call.world(), &permit);
     let prefix = call.params().get("PathPrefix").unwrap_or("/");
     all.retain(|profile| profile.path.starts_with(prefix));

@@ -74,7 +74,7 @@ fn get(call: &IamCall<'_>) -> Answer {
 }
 
 fn list_all(call: &IamCall<'_>) -> Answer {
-    let permit = call.permit("*", Keys::new())?;
+    let permit = call.permit_on_all()?;
     let mut roles = roles::list_roles(call.world(), &permit);
     let prefix = call.params().get("PathPrefix").unwrap_or("/");
     roles.retain(|role| role.path.starts_with(prefix));

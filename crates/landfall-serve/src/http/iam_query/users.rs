@@ -121,7 +121,7 @@ fn get(call: &IamCall<'_>) -> Answer {
 }
 
 fn list_all(call: &IamCall<'_>) -> Answer {
-    let permit = call.permit("*", Keys::new())?;
+    let permit = call.permit_on_all()?;
     let mut users = users::list_users(call.world(), &permit);
     let prefix = call.params().get("PathPrefix").unwrap_or("/");
     users.retain(|user| user.path.starts_with(prefix));

@@ -131,6 +131,12 @@ holder!(
     |_group| None
 );
 
+/// Names of inline policies ignore case; a policy keeps the one that it was first written in (observed).
+/// <https://github.com/radkawar/stackd/blob/9dc356f5e5cc49d2d334178a09c1398dd1c62617/testdata/aws/iam/policy_management.json>
+fn is_same_name(known: &str, name: &str) -> bool {
+    known.eq_ignore_ascii_case(name)
+}
+
 /// `PutRolePolicy`, `PutUserPolicy`, `PutGroupPolicy`.
 ///
 /// # Errors
@@ -145,7 +151,8 @@ pub fn put_policy<H: Holder>(
     check_name("policyName", name, POLICY_NAME_CHARS_MAX)?;
     let account = account_of(permit, world);
     change::<H, _, _>(world, permit, holder, |known| {
-        let others = known.inline().iter().filter(|(other, _)| other != name).map(|(_, other)| &*other.text);
+        let others = known.inline().iter().filter(|(other, _)| !is_same_name(other, name));
+        let others = others.map(|(_, other)| &*other.text);
         let chars: usize = others.chain([document.text.as_str()]).map(visible_chars).sum();
         if chars > H::INLINE_CHARS_MAX {
             let (most, noun) = (H::INLINE_CHARS_MAX, H::NOUN);
@@ -153,7 +160,7 @@ pub fn put_policy<H: Holder>(
             return Err(error("LimitExceeded", message, 409));
         }
         let document = document.read(PolicyKind::Identity, account)?;
-        match known.inline_mut().iter_mut().find(|(known, _)| known == name) {
+        match known.inline_mut().iter_mut().find(|(known, _)| is_same_name(known, name)) {
             Some((_, old)) => *old = document,
             None => known.inline_mut().push((name.to_owned(), document)),
         }
@@ -173,7 +180,7 @@ pub fn delete_policy<H: Holder>(
 ) -> Result<(), AwsError> {
     change::<H, _, _>(world, permit, holder, |known| {
         inline_policy(known, name)?;
-        known.inline_mut().retain(|(known, _)| known != name);
+        known.inline_mut().retain(|(known, _)| !is_same_name(known, name));
         Ok(())
     })
 }
@@ -183,8 +190,8 @@ pub fn delete_policy<H: Holder>(
 /// # Errors
 /// `NoSuchEntity`.
 pub fn inline_policy<'a, H: Holder>(holder: &'a H, name: &str) -> Result<&'a Document, AwsError> {
-    let found = holder.inline().iter().find(|(known, _)| known == name).map(|(_, document)| document);
-    found.ok_or_else(|| no_such_entity(format!("The {} policy with name {name} cannot be found.", H::NOUN)))
+    let found = holder.inline().iter().find(|(known, _)| is_same_name(known, name));
+    found.map(|(_, document)| document).ok_or_else(|| no_such_entity(format!("The {} policy with name {name} cannot be found.", H::NOUN)))
 }
 
 /// `AttachRolePolicy`, `AttachUserPolicy`, `AttachGroupPolicy`; attaching twice is no error.

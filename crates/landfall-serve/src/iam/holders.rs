@@ -191,7 +191,9 @@ pub fn delete_policy<H: Holder>(
 /// `NoSuchEntity`.
 pub fn inline_policy<'a, H: Holder>(holder: &'a H, name: &str) -> Result<&'a Document, AwsError> {
     let found = holder.inline().iter().find(|(known, _)| is_same_name(known, name));
-    found.map(|(_, document)| document).ok_or_else(|| no_such_entity(format!("The {} policy with name {name} cannot be found.", H::NOUN)))
+    found
+        .map(|(_, document)| document)
+        .ok_or_else(|| no_such_entity(format!("The {} policy with name {name} cannot be found.", H::NOUN)))
 }
 
 /// `AttachRolePolicy`, `AttachUserPolicy`, `AttachGroupPolicy`; attaching twice is no error.
@@ -297,14 +299,18 @@ pub fn put_boundary<B: Bounded>(
 /// `DeleteRolePermissionsBoundary`, `DeleteUserPermissionsBoundary`.
 ///
 /// # Errors
-/// `NoSuchEntity`.
+/// `NoSuchEntity`, also where there is no boundary (observed, in words that nobody wrote down):
+/// <https://github.com/radkawar/stackd/blob/9dc356f5e5cc49d2d334178a09c1398dd1c62617/testdata/aws/iam/policy_management.json>
 pub fn delete_boundary<B: Bounded>(
     world: &World,
     permit: &Permit<B::DeleteBoundary>,
     holder: &str,
 ) -> Result<(), AwsError> {
-    change::<B, _, _>(world, permit, holder, |known| {
-        *known.boundary_mut() = None;
-        Ok(())
+    change::<B, _, _>(world, permit, holder, |known| match known.boundary_mut().take() {
+        Some(_) => Ok(()),
+        None => {
+            let message = format!("The permissions boundary of {} {holder} cannot be found.", B::NOUN);
+            Err(no_such_entity(message))
+        }
     })
 }

@@ -65,7 +65,8 @@ fn list_all(call: &IamCall<'_>) -> Answer {
         if !policy.path().starts_with(prefix) {
             return false;
         }
-        if !only_attached && usage.is_none() {
+        // The usage is asked of attached ones alone (observed).
+        if !only_attached {
             return true;
         }
         let users = policies::users_of(&call.world().store, call.account, &policy.arn());

@@ -165,7 +165,7 @@ def _(bench):
     iam("RemoveClientIDFromOpenIDConnectProvider", OpenIDConnectProviderArn=arn, ClientID="sts.amazonaws.com")
     iam("UpdateOpenIDConnectProviderThumbprint", OpenIDConnectProviderArn=arn, ThumbprintList=["a" * 40])
     iam("TagOpenIDConnectProvider", OpenIDConnectProviderArn=arn, Tags=TAGS)
-    iam("UntagOpenIDConnectProvider", OpenIDConnectProviderArn=arn, TagKeys=["STAGE"])
+    iam("UntagOpenIDConnectProvider", OpenIDConnectProviderArn=arn, TagKeys=["STAGE", "stage"])
     got = iam("GetOpenIDConnectProvider", OpenIDConnectProviderArn=arn)
     same(
         (got["Url"], got["ClientIDList"], got["ThumbprintList"], got["Tags"]),
@@ -283,9 +283,9 @@ def _(bench):
     iam.fails("DeletePolicy", "DeleteConflict", many, PolicyArn=arn)
     for version in ("v1", "v2", "v3", "v4"):
         iam("DeletePolicyVersion", PolicyArn=arn, VersionId=version)
-    iam("TagPolicy", PolicyArn=arn, Tags=[{"Key": "team", "Value": "api"}])
+    iam("TagPolicy", PolicyArn=arn, Tags=[{"Key": "Team", "Value": "api"}])
     iam("UntagPolicy", PolicyArn=arn, TagKeys=["stage"])
-    same(iam("ListPolicyTags", PolicyArn=arn)["Tags"], [{"Key": "team", "Value": "api"}], "tags")
+    same(iam("ListPolicyTags", PolicyArn=arn)["Tags"], [{"Key": "Team", "Value": "api"}], "tags")
     got = iam("GetPolicy", PolicyArn=arn)["Policy"]
     same((got["DefaultVersionId"], got["Description"]), ("v5", "reads"))
     same([one["Arn"] for one in iam("ListPolicies", Scope="Local")["Policies"]], [arn], "the account's own")
@@ -310,6 +310,7 @@ def _(bench):
     iam("DeleteUserPermissionsBoundary", UserName="alice")
     iam("TagUser", UserName="alice", Tags=[{"Key": "team", "Value": "api"}])
     iam("UntagUser", UserName="alice", TagKeys=["stage"])
+    iam.fails("TagUser", "InvalidInput", "Tags must not be empty.", UserName="alice", Tags=[])
     same(iam("ListUserTags", UserName="alice")["Tags"], [{"Key": "team", "Value": "api"}], "tags")
     iam("UpdateUser", UserName="alice", NewUserName="bob", NewPath="/")
     same(iam("GetUser", UserName="bob")["User"]["UserId"], made["UserId"], "the same user")

@@ -50,18 +50,31 @@ pub(super) fn check_tags(noun: &str, tags: &[(String, String)]) -> Result<(), Aw
         check_length(&member("key"), key, 1, TAG_KEY_CHARS_MAX)?;
         check_length(&member("value"), value, 0, TAG_VALUE_CHARS_MAX)?;
         check_tag_text(&member("key"), key, "+")?;
+        // Refused as an invalid value (observed); in which words, nobody wrote down.
+        if key.trim().is_empty() {
+            return Err(validation(&member("key"), key, "Member must not be blank"));
+        }
         check_tag_text(&member("value"), value, "*")?;
         if key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
-            let message = "Tag keys starting with 'aws:' are reserved for system use";
+            let message = "Tag keys beginning with aws: are reserved for system use.";
             return Err(error("InvalidInput", message, 400));
         }
         let earlier = tags.get(..index).unwrap_or_default();
-        if earlier.iter().any(|(other, _)| other.to_lowercase() == key.to_lowercase()) {
+        if earlier.iter().any(|(other, _)| is_same_key(noun, other, key)) {
             let message = "Duplicate tag keys found. Please note that Tag keys are case insensitive.";
             return Err(error("InvalidInput", message, 400));
         }
     }
     Ok(())
+}
+
+/// Whether two tag keys are one. Those of users and roles ignore case, those of everything else don't.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules>
+pub(super) fn is_same_key(noun: &str, one: &str, other: &str) -> bool {
+    match noun {
+        "User" | "Role" => one.to_lowercase() == other.to_lowercase(),
+        _ => one == other,
+    }
 }
 
 /// Whether a text has only what tags may have: letters, digits and spaces of every language, and a few marks.

@@ -77,7 +77,7 @@ pub fn restate_profile(
         profile.arn = Arn::instance_profile(account, &path, &profile.name);
         profile.path = path;
         profile.role = profile.role.take().filter(|known| role.is_none_or(|role| role == known));
-        super::tags::give(&mut profile.tags, tags);
+        super::tags::give("InstanceProfile", &mut profile.tags, tags);
         check_tags("InstanceProfile", &profile.tags)?;
         writing.put(profile);
         Ok(())

@@ -136,7 +136,7 @@ pub fn restate_role(
         (role.trust, role.description, role.boundary) = (trust, input.description, input.boundary);
         role.max_session_seconds = max_session_seconds;
         (role.written, role.max_session_written) = (input.written, input.max_session_written);
-        super::tags::give(&mut role.tags, input.tags);
+        super::tags::give("Role", &mut role.tags, input.tags);
         check_tags("Role", &role.tags)?;
         writing.put(role);
         Ok(())

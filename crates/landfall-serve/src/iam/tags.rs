@@ -1,9 +1,9 @@
-//! Tags of whatever can have them. Keys ignore case and keep the one that they were written in.
+//! Tags of whatever can have them. Keys of users and roles ignore case and keep the one that they were written in.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules>
 
 use landfall_wire::error::AwsError;
 
-use super::checks::{TAGS_MAX, check_tags};
+use super::checks::{TAGS_MAX, check_tags, is_same_key};
 use super::entity::{Entity, change_any};
 use super::policies::is_of_aws;
 use super::{error, limit_exceeded};
@@ -49,7 +49,7 @@ tagged! {
         "OpenIdConnectProvider";
 }
 
-/// `TagRole` and its like: what has one of the keys, in any case, gets the new value. Service-linked roles have tags
+/// `TagRole` and its like: what has one of the keys gets the new value. Service-linked roles have tags
 /// like others: the API reference has no `UnmodifiableEntity` for these calls.
 ///
 /// # Errors
@@ -60,10 +60,14 @@ pub fn tag<T: Tagged>(
     name: &str,
     tags: Vec<(String, String)>,
 ) -> Result<(), AwsError> {
+    // Observed of users; in which words, nobody wrote down.
+    if tags.is_empty() {
+        return Err(error("InvalidInput", "Tags must not be empty.", 400));
+    }
     check_tags(T::QUOTA_NOUN, &tags)?;
     check_domain(name)?;
     change_any::<T, _, _>(world, permit, name, |entity| {
-        give(entity.tags_mut(), tags);
+        give(T::QUOTA_NOUN, entity.tags_mut(), tags);
         if entity.tags().len() > TAGS_MAX {
             return Err(limit_exceeded(&format!("TagsPer{}", T::QUOTA_NOUN), TAGS_MAX));
         }
@@ -79,10 +83,10 @@ fn check_domain(name: &str) -> Result<(), AwsError> {
     }
 }
 
-/// Gives something these tags beside those that it has; keys are equal in any case.
-pub(super) fn give(tags: &mut Vec<(String, String)>, given: Vec<(String, String)>) {
+/// Gives something these tags beside those that it has.
+pub(super) fn give(noun: &str, tags: &mut Vec<(String, String)>, given: Vec<(String, String)>) {
     for (key, value) in given {
-        match tags.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&key)) {
+        match tags.iter_mut().find(|(known, _)| is_same_key(noun, known, &key)) {
             Some(known) => *known = (key, value),
             None => tags.push((key, value)),
         }
@@ -101,7 +105,7 @@ pub fn untag<T: Tagged>(
 ) -> Result<(), AwsError> {
     check_domain(name)?;
     change_any::<T, _, _>(world, permit, name, |entity| {
-        entity.tags_mut().retain(|(known, _)| !keys.iter().any(|key| key.eq_ignore_ascii_case(known)));
+        entity.tags_mut().retain(|(known, _)| !keys.iter().any(|key| is_same_key(T::QUOTA_NOUN, key, known)));
         Ok(())
     })
 }

@@ -98,7 +98,7 @@ pub fn restate_user(
         }
         user.arn = arn;
         (user.path, user.boundary) = (input.path, input.boundary);
-        super::tags::give(&mut user.tags, input.tags);
+        super::tags::give("User", &mut user.tags, input.tags);
         check_tags("User", &user.tags)?;
         writing.put(user);
         Ok(())

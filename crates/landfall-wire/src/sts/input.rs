@@ -263,7 +263,8 @@ fn check_policy(policy: Option<&str>, shape: &mut Constraints) {
     shape.characters("policy", policy, is_policy_char, POLICY_PATTERN);
 }
 
-fn policy_arns<'p>(params: &'p Params, shape: &mut Constraints) -> Vec<&'p str> {
+/// The managed policies of a session, each looked at as an ARN.
+pub(crate) fn policy_arns<'p>(params: &'p Params, shape: &mut Constraints) -> Vec<&'p str> {
     let arns = params.list("PolicyArns.member", ".arn");
     shape.items("policyArns", arns.len(), POLICY_ARNS_MAX);
     for (index, arn) in arns.iter().enumerate() {

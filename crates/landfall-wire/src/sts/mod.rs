@@ -15,6 +15,7 @@ use landfall_types::Arn;
 use crate::constraints::Constraints;
 use crate::error::{AwsError, Protocol, access_denied};
 
+pub(crate) use input::policy_arns;
 pub use input::{
     AssumeRole, EncodedMessage, FederationToken, Mfa, SamlAssertion, SessionToken, check_access_key_id,
     check_assume_role, check_encoded_message, check_federation_token, check_saml_assertion,

@@ -12,8 +12,8 @@ use crate::error::{AwsError, Protocol, access_denied};
 use crate::jwt::TOKEN_CHARS_MAX;
 use crate::query::Params;
 use crate::sts::{
-    DURATION_SECONDS_DEFAULT, POLICY_ARNS_MAX, POLICY_CHARS_MAX, ROLE_ARN_CHARS, ROLE_SECONDS,
-    TOKEN_SIZE_BYTES, check_session_name, request_role,
+    DURATION_SECONDS_DEFAULT, POLICY_CHARS_MAX, ROLE_ARN_CHARS, ROLE_SECONDS, TOKEN_SIZE_BYTES,
+    check_session_name, policy_arns, request_role,
 };
 
 const TOKEN_CHARS: RangeInclusive<usize> = 4..=TOKEN_CHARS_MAX;
@@ -57,8 +57,7 @@ pub fn check_assume_role_input(params: &Params) -> Result<AssumeRoleInput<'_>, A
     shape.length("providerId", provider_id, &PROVIDER_ID_CHARS);
     let policy = params.get("Policy");
     shape.length("policy", policy, &POLICY_CHARS);
-    let policy_arns = params.list("PolicyArns.member", ".arn");
-    shape.items("policyArns", policy_arns.len(), POLICY_ARNS_MAX);
+    let policy_arns = policy_arns(params, &mut shape);
     let duration = shape.number(params, "DurationSeconds", &ROLE_SECONDS)?;
     shape.number(params, "MinimumSessionTokenSize", &TOKEN_SIZE_BYTES)?;
     match (role_arn, session_name, token) {

@@ -154,7 +154,8 @@ fn each_request_is_well_formed_or_told_every_broken_constraint() {
 #[test]
 fn more_than_ten_session_policies_are_refused() {
     let form = |count: usize| {
-        let arns: String = (1..=count).map(|n| format!("&PolicyArns.member.{n}.arn=p{n}")).collect();
+        let arns: String =
+            (1..=count).map(|n| format!("&PolicyArns.member.{n}.arn=arn:aws:iam::aws:policy/p{n}")).collect();
         let form = format!(
             "RoleArn=arn:aws:iam::123456789012:role/r&RoleSessionName=ss&WebIdentityToken=e30.e30.AA{arns}"
         );

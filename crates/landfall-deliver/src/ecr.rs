@@ -13,7 +13,7 @@ use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::http::{self, Backoff};
 use crate::proxy::Proxy;
-use crate::registry::endpoint::Endpoint;
+use crate::registry::endpoint::{Endpoint, is_local};
 
 /// A private ECR registry by its host name, such as `123456789012.dkr.ecr.eu-west-1.amazonaws.com`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -385,6 +385,11 @@ fn registry_of(proxy_endpoint: &str) -> &str {
 /// Whether a registry is private ECR, by its name or because ECR's calls are sent to that very host.
 pub fn is_ecr_registry(registry: &str, environment: &Environment) -> bool {
     Endpoint::new(registry, environment).is_ok_and(|endpoint| endpoint.ecr_region(environment).is_some())
+}
+
+/// Whether a registry is on this machine and may be one that ECR is played by: only its challenge says it.
+pub fn may_be_played(registry: &str, environment: &Environment) -> bool {
+    Endpoint::new(registry, environment).is_ok_and(|endpoint| is_local(&endpoint.base, environment))
 }
 
 /// Why there is no password.

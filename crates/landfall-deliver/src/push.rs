@@ -224,7 +224,7 @@ impl One<'_> {
                 is_new_repository = true;
                 let region = repository.endpoint().ecr_region(self.environment);
                 let region = region.ok_or(error)?;
-                let account = ecr::EcrHost::parse(&self.destination.registry).map(|host| host.account);
+                let account = repository.endpoint().ecr_host().map(|host| host.account);
                 let ecr = ecr::Ecr::new(self.environment, &region, self.options.patience.backoff).await?;
                 ecr.create_repository(&region, account, &self.destination.repository).await?;
             } else {
@@ -324,7 +324,6 @@ async fn connect(
     patience: Patience,
 ) -> Result<Repository, PushError> {
     let endpoint = Endpoint::new(&destination.registry, environment).map_err(RegistryError::Usage)?;
-    let region = endpoint.ecr_region(environment);
     // One that can't be used is no matter for a registry on this machine.
     let proxy = match http::is_plain_loopback(&endpoint.base) {
         true => Proxy::none(),
@@ -332,9 +331,11 @@ async fn connect(
     };
     let mut repository = Repository::new(endpoint, destination.repository.clone(), patience, &proxy)?;
     let Some(challenge) = repository.challenge().await? else { return Ok(repository) };
+    repository.learn(&challenge, environment);
+    let is_ecr = repository.endpoint().ecr_region(environment).is_some();
     let (logins, mut tried) = logins(&destination.registry, config).await;
     for (origin, login) in &logins {
-        if challenge == Challenge::Basic && login.identity_token().is_some() {
+        if matches!(challenge, Challenge::Basic { .. }) && login.identity_token().is_some() {
             tried.push(format!("{origin} has an identity token, and it wants a user and a password"));
         } else if log_in(&mut repository, &challenge, Some(login), sources).await? {
             return Ok(repository);
@@ -358,7 +359,7 @@ async fn connect(
         tried.push(format!("there is none in {}", config.path().display()));
     }
     let (registry, what) = (destination.registry.clone(), tried.join("; "));
-    Err(RegistryError::NoLogin { registry, what, is_ecr: region.is_some() }.into())
+    Err(RegistryError::NoLogin { registry, what, is_ecr }.into())
 }
 
 /// Says whether the registry takes a login, or lets anybody in.
@@ -369,8 +370,8 @@ async fn log_in(
     sources: &[RepositoryName],
 ) -> Result<bool, RegistryError> {
     match (challenge, login) {
-        (Challenge::Basic, Some(login)) => repository.log_in_basic(login).await,
-        (Challenge::Basic, None) => Ok(false),
+        (Challenge::Basic { .. }, Some(login)) => repository.log_in_basic(login).await,
+        (Challenge::Basic { .. }, None) => Ok(false),
         (Challenge::Bearer { realm, service }, login) => {
             repository.log_in_bearer(realm, service.as_deref(), login, sources).await
         }
@@ -385,7 +386,7 @@ async fn ecr_login(
     backoff: Backoff,
 ) -> Result<Option<(&'static str, Login)>, PushError> {
     match challenge {
-        Challenge::Basic => {
+        Challenge::Basic { .. } => {
             let Some(region) = endpoint.ecr_region(environment) else { return Ok(None) };
             let authorizations = ecr::authorize(environment, &region, &[], backoff).await?;
             let first = authorizations.into_iter().next().ok_or(ecr::EcrError::Unreadable)?;

@@ -14,6 +14,7 @@ use reqwest::header::{
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use crate::docker_config::Login;
+use crate::environment::Environment;
 use crate::http::{self, Backoff};
 use crate::layout::Manifest;
 use crate::proxy::Proxy;
@@ -114,6 +115,11 @@ impl Repository {
     /// How it is reached.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Takes over what its challenge says of it.
+    pub fn learn(&mut self, challenge: &Challenge, environment: &Environment) {
+        self.endpoint.learn(challenge, environment);
     }
 
     /// `REGISTRY/REPOSITORY`.

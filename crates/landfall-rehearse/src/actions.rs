@@ -234,21 +234,15 @@ pub fn ecr_login(inputs: &Inputs) -> Result<Invocation, String> {
     Ok(invocation)
 }
 
-/// Puts user name and password out under the name that the registry has in ECR as well: workflows write it down.
-/// The account is the first that the step names, or the one that is given.
-pub fn name_as_in_ecr(outputs: &mut Vec<(String, String)>, inputs: &Inputs, (account, region): (&str, &str)) {
-    let said = input(inputs, "registries").and_then(|list| list.split(',').next()).map(str::trim);
-    let account = said.unwrap_or(account);
-    let name = account.replace(['.', '-'], "_");
-    let region = region.replace('-', "_");
-    let name = match name.contains("_dkr_ecr_") {
-        true => name,
-        false => format!("{name}_dkr_ecr_{region}_amazonaws_com"),
-    };
-    for kind in ["docker_username_", "docker_password_"] {
-        let here = outputs.iter().find(|(known, _)| known.starts_with(kind));
-        if let Some(value) = here.map(|(_, value)| value.clone()) {
-            outputs.push((format!("{kind}{name}"), value));
+/// Puts user name and password out under the name that a registry has in ECR as well: workflows write it down. `all`
+/// are the registries' names, each with its address here.
+pub fn name_as_in_ecr(outputs: &mut Vec<(String, String)>, all: &[(String, String)]) {
+    let part = |name: &str| name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    for (name, address) in all {
+        for kind in ["docker_username_", "docker_password_"] {
+            let here = format!("{kind}{}", part(address));
+            let value = outputs.iter().find(|(known, _)| *known == here).map(|(_, value)| value.clone());
+            outputs.extend(value.map(|value| (format!("{kind}{}", part(name)), value)));
         }
     }
 }
@@ -352,18 +346,19 @@ mod tests {
 
     #[test]
     fn a_login_has_the_name_of_its_registry_in_ecr_as_well() {
-        for (given, wanted) in [
-            (&[][..], "123456789012_dkr_ecr_eu_west_1_amazonaws_com"),
-            (&[("registries", "210987654321, 123456789012")], "210987654321_dkr_ecr_eu_west_1_amazonaws_com"),
-            (
-                &[("registries", "210987654321.dkr.ecr.us-east-1.amazonaws.com")],
-                "210987654321_dkr_ecr_us_east_1_amazonaws_com",
-            ),
+        let all = [
+            ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", "127.0.0.1:1"),
+            ("210987654321.dkr.ecr.us-east-1.amazonaws.com", "127.0.0.1:2"),
+        ];
+        let all = all.map(|(name, address)| (name.to_owned(), address.to_owned()));
+        for (here, wanted) in [
+            ("docker_password_127_0_0_1_1", "docker_password_123456789012_dkr_ecr_eu_west_1_amazonaws_com"),
+            ("docker_username_127_0_0_1_2", "docker_username_210987654321_dkr_ecr_us_east_1_amazonaws_com"),
+            ("docker_password_127_0_0_1_3", "docker_password_127_0_0_1_3"),
         ] {
-            let mut outputs = inputs(&[("registry", "127.0.0.1:1"), ("docker_password_127_0_0_1_1", "x")]);
-            name_as_in_ecr(&mut outputs, &inputs(given), ("123456789012", "eu-west-1"));
-            let last = outputs.last().map(|(name, _)| name.as_str());
-            assert_eq!(last, Some(format!("docker_password_{wanted}").as_str()));
+            let mut outputs = inputs(&[("registry", "127.0.0.1:1"), (here, "x")]);
+            name_as_in_ecr(&mut outputs, &all);
+            assert_eq!(outputs.last(), Some(&(wanted.to_owned(), "x".to_owned())));
         }
     }
 

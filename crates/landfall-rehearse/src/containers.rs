@@ -227,17 +227,15 @@ impl Containers {
         image: &str,
         credentials: Option<&(String, String)>,
     ) -> Result<String, Failed> {
-        let registry = executor.registry();
-        let image = home::bring_home(image, registry).map_err(|host| {
+        let image = home::bring_home(image, &executor.at_home()).map_err(|host| {
             format!("the image `{image}` is at {host}: a rehearsal never talks to the real AWS")
         })?;
-        let is_local = image.strip_prefix(registry).is_some_and(|rest| rest.starts_with('/'));
-        if !is_local {
+        let Some((registry, _)) = image.split_once('/').filter(|_| executor.is_at_home(&image)) else {
             return match self.engine.has_image(&image).await {
                 true => Ok(image),
                 false => Err(self.engine.missing(&image)),
             };
-        }
+        };
         let number = run.next_number();
         let config = run.folders.commands.join(format!("registry-{number}"));
         std::fs::create_dir(&config).map_err(|error| format!("cannot make {}: {error}", config.display()))?;

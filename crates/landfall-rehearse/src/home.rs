@@ -40,6 +40,9 @@ const CARGO_CACHES: &[&str] = &["registry", "git"];
 /// Hosts that are never reached by a proxy.
 const NO_PROXY: &str = "127.0.0.1,localhost,::1";
 
+/// The end of a sentence about what would lead to AWS.
+pub(crate) const NEVER: &str = "a rehearsal never talks to the real AWS";
+
 /// Whether a variable says where this machine has its tools, which a container has elsewhere.
 pub(crate) fn is_of_machine(name: &str) -> bool {
     let is_proxy = name.to_ascii_uppercase().ends_with("_PROXY");
@@ -101,18 +104,41 @@ impl Folders {
     }
 }
 
-/// Lets skopeo, podman and buildah talk to the local registry, which has no certificate; tells the variable by which
-/// they find it out.
+/// Tells where a registry of ECR is on this machine, by its name; none for other names, and where it can't be had.
+pub type Home<'h> = dyn Fn(&str) -> Option<String> + 'h;
+
+/// Lets skopeo, podman and buildah talk to the local registries, which have no certificates. They read such files
+/// beside their own configuration.
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn trust_registry(folders: &Folders, registry: &str) -> std::io::Result<(String, String)> {
-    let file = folders.home.join(".config/containers/registries.conf");
-    if let Some(dir) = file.parent() {
-        std::fs::create_dir_all(dir)?;
+pub fn trust_registries<'r>(home: &Path, addresses: impl Iterator<Item = &'r str>) -> std::io::Result<()> {
+    let dir = home.join(".config/containers/registries.conf.d");
+    for address in addresses {
+        let file = dir.join(format!("landfall-{}.conf", address.replace(':', "-")));
+        if !file.exists() {
+            std::fs::create_dir_all(&dir)?;
+            std::fs::write(&file, format!("[[registry]]\nlocation = \"{address}\"\ninsecure = true\n"))?;
+        }
     }
-    std::fs::write(&file, format!("[[registry]]\nlocation = \"{registry}\"\ninsecure = true\n"))?;
-    Ok(("CONTAINERS_REGISTRIES_CONF".to_owned(), file.display().to_string()))
+    Ok(())
+}
+
+/// Lets the tools of a job talk to the local registries, and says which address each has that was not told before.
+/// The first is the AWS side's own, where everybody expects the registry.
+///
+/// # Errors
+/// When a file can't be written.
+pub(crate) fn introduce(
+    home: &Path,
+    all: &[(String, String)],
+    told: &mut usize,
+) -> Result<Vec<String>, String> {
+    trust_registries(home, all.iter().map(|(_, address)| address.as_str()))
+        .map_err(|error| format!("cannot write a registries.conf: {error}"))?;
+    let new = all.iter().skip((*told).max(1)).map(|(name, address)| format!("{name} is {address} here"));
+    *told = all.len();
+    Ok(new.collect())
 }
 
 /// The environment that every step of a job begins with: the machine's tools, the local AWS side, and
@@ -155,17 +181,17 @@ pub fn environment(
     env
 }
 
-/// Adds what a workflow or a step says to a job's environment. Registries of ECR become the local one.
+/// Adds what a workflow or a step says to a job's environment. Registries of ECR become the local ones.
 ///
 /// # Errors
 /// A sentence for a variable that would lead to the real AWS.
 pub fn extend<'v>(
     env: &mut BTreeMap<String, String>,
     variables: impl Iterator<Item = &'v (String, String)>,
-    registry: &str,
+    home: &Home<'_>,
 ) -> Result<(), String> {
     for (name, value) in variables.filter(|(name, _)| !HELD.contains(&name.as_str())) {
-        let value = bring_home(value, registry).map_err(|host| {
+        let value = bring_home(value, home).map_err(|host| {
             format!("the variable `{name}` leads to {host}: a rehearsal never talks to the real AWS")
         })?;
         env.insert(name.clone(), value);
@@ -173,75 +199,131 @@ pub fn extend<'v>(
     Ok(())
 }
 
-/// What a script that names real AWS hosts becomes: registries of ECR are the local one, and any other
+/// What a script that names real AWS hosts becomes: registries of ECR are the local ones, and any other
 /// address of AWS is refused.
 ///
 /// # Errors
 /// The host that the script would have reached.
-pub fn bring_home(script: &str, registry: &str) -> Result<String, String> {
-    let mut out = String::with_capacity(script.len());
-    let mut rest = script;
-    while let Some(position) = rest.find(".dkr.ecr.") {
-        let (before, after) = rest.split_at(position);
-        let account = before.len().checked_sub(12).and_then(|start| before.get(start..));
-        let is_account = account.is_some_and(|account| account.bytes().all(|byte| byte.is_ascii_digit()));
-        let host_end =
-            after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-')).unwrap_or(after.len());
-        let (host, following) = after.split_at(host_end);
-        // A host at the end of a sentence takes no full stop with it.
-        let host = host.trim_end_matches('.');
-        let following_dots = &after[host.len()..after.len() - following.len()];
-        if is_account && (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")) {
-            out.push_str(&before[..before.len() - 12]);
-            out.push_str(registry);
-        } else {
-            out.push_str(before);
-            out.push_str(host);
-        }
-        out.push_str(following_dots);
-        rest = following;
-    }
-    out.push_str(rest);
+pub fn bring_home(script: &str, home: &Home<'_>) -> Result<String, String> {
+    let out = bring_registries_home(script, home)?;
     match aws_address(&out) {
         Some(host) => Err(host),
         None => Ok(out),
     }
 }
 
+/// The same for registries of ECR alone.
+///
+/// # Errors
+/// The name of a registry that has no address here.
+pub(crate) fn bring_registries_home(script: &str, home: &Home<'_>) -> Result<String, String> {
+    let mut out = String::with_capacity(script.len());
+    let mut rest = script;
+    while let Some(position) = rest.find(".dkr") {
+        let (before, after) = rest.split_at(position);
+        let account = before.len().checked_sub(12).and_then(|start| before.get(start..));
+        let account = account.filter(|account| account.bytes().all(|byte| byte.is_ascii_digit()));
+        let host_end =
+            after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-')).unwrap_or(after.len());
+        let (host, following) = after.split_at(host_end);
+        // A host at the end of a sentence takes no full stop with it.
+        let host = host.trim_end_matches('.');
+        let following_dots = &after[host.len()..after.len() - following.len()];
+        rest = following;
+        match account.filter(|_| is_of_ecr(host)) {
+            Some(account) => {
+                let name = format!("{account}{host}");
+                let address = home(&name).ok_or(name)?;
+                let before = &before[..before.len() - account.len()];
+                // There is no certificate here.
+                let bare = before.strip_suffix("https://");
+                out.push_str(bare.unwrap_or(before));
+                out.push_str(if bare.is_some() { "http://" } else { "" });
+                out.push_str(&address);
+                // Its own port isn't that of the real one.
+                if let Some(after) = rest.strip_prefix(":443/") {
+                    out.push('/');
+                    rest = after;
+                }
+            }
+            None => {
+                out.push_str(before);
+                out.push_str(host);
+            }
+        }
+        out.push_str(following_dots);
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// Whether a host is a registry of ECR's from behind the account on.
+fn is_of_ecr(rest: &str) -> bool {
+    let rest = rest.strip_prefix(".dkr.ecr").or_else(|| rest.strip_prefix(".dkr-ecr"));
+    let rest = rest.map(|rest| rest.strip_prefix("-fips").unwrap_or(rest));
+    rest.is_some_and(|rest| rest.starts_with('.') && OF_AWS.iter().any(|ending| rest.ends_with(ending)))
+}
+
 /// The first URL that leads to AWS.
-fn aws_address(script: &str) -> Option<String> {
+pub(crate) fn aws_address(script: &str) -> Option<String> {
     script.match_indices("://").find_map(|(position, _)| {
         let after = script.get(position + 3..)?;
         let end =
             after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-')).unwrap_or(after.len());
         let host = after.get(..end)?.trim_end_matches('.');
-        let is_aws = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws"]
-            .iter()
-            .any(|ending| host.ends_with(ending));
-        is_aws.then(|| host.to_owned())
+        OF_AWS.iter().any(|ending| host.ends_with(ending)).then(|| host.to_owned())
     })
 }
+
+/// What the hosts of AWS's services end with.
+const OF_AWS: &[&str] = &[".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".on.aws"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Each registry at a port of its own, but one that gets none.
+    fn at_home(host: &str) -> Option<String> {
+        let port = match host {
+            host if host.starts_with("000000000000") => return None,
+            host if host.starts_with("210987654321") => 4568,
+            host if host.contains("us-east-1") => 4567,
+            _ => 4566,
+        };
+        Some(format!("127.0.0.1:{port}"))
+    }
+
     #[test]
     fn registries_come_home_and_other_addresses_of_aws_are_refused() {
-        let registry = "127.0.0.1:4566";
         let cases = [
             (
-                "docker push 123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/web:v1",
+                "docker push 123456789012.dkr.ecr.eu-west-1.amazonaws.com/web:v1",
                 Ok("docker push 127.0.0.1:4566/web:v1"),
             ),
             ("echo 123456789012.dkr.ecr.eu-west-1.amazonaws.com.", Ok("echo 127.0.0.1:4566.")),
             ("echo $A.dkr.ecr.eu-west-1.amazonaws.com/x", Ok("echo $A.dkr.ecr.eu-west-1.amazonaws.com/x")),
+            (
+                "aws | docker login --password-stdin https://123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+                Ok("aws | docker login --password-stdin http://127.0.0.1:4566"),
+            ),
+            (
+                "docker pull 123456789012.dkr.ecr-fips.us-east-1.amazonaws.com:443/web",
+                Ok("docker pull 127.0.0.1:4567/web"),
+            ),
+            (
+                "docker tag 210987654321.dkr.ecr.eu-west-1.amazonaws.com/a 123456789012.dkr-ecr.eu-west-1.on.aws/b",
+                Ok("docker tag 127.0.0.1:4568/a 127.0.0.1:4566/b"),
+            ),
+            (
+                "docker push 000000000000.dkr.ecr.eu-west-1.amazonaws.com/x",
+                Err("000000000000.dkr.ecr.eu-west-1.amazonaws.com"),
+            ),
             ("echo aud=sts.amazonaws.com", Ok("echo aud=sts.amazonaws.com")),
             ("curl https://sts.amazonaws.com/?Action=x", Err("sts.amazonaws.com")),
             ("curl http://127.0.0.1:1/", Ok("curl http://127.0.0.1:1/")),
         ];
         for (script, wanted) in cases {
-            let got = bring_home(script, registry);
+            let got = bring_home(script, &at_home);
             assert_eq!(got.as_deref().map_err(String::as_str), wanted, "{script}");
         }
     }
@@ -281,10 +363,10 @@ mod tests {
         let mut env = BTreeMap::from([("AWS_ENDPOINT_URL".to_owned(), "http://127.0.0.1:1".to_owned())]);
         let mut add = |name: &str, value: &str| {
             let variable = (name.to_owned(), value.to_owned());
-            let added = extend(&mut env, std::iter::once(&variable), "127.0.0.1:1");
+            let added = extend(&mut env, std::iter::once(&variable), &at_home);
             (added, env.get(name).cloned())
         };
-        let home = Some("127.0.0.1:1/web".to_owned());
+        let home = Some("127.0.0.1:4566/web".to_owned());
         assert_eq!(add("IMAGE", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/web"), (Ok(()), home));
         let kept = Some("http://127.0.0.1:1".to_owned());
         assert_eq!(add("AWS_ENDPOINT_URL", "https://elsewhere.example"), (Ok(()), kept));

@@ -129,6 +129,9 @@ pub(crate) async fn execute(executor: &mut Executor<'_>, run: &mut JobRun<'_>, w
         Err(error) => return Done::without_a_process(Err(error)),
     };
     env.extend(what.further);
+    if let Err(error) = executor.introduce_registries(&run.folders.home, &run.masks) {
+        return Done::without_a_process(Err(error));
+    }
     let process = Process { program: what.program, args: what.args, env, dir: what.dir, limit: what.limit };
     let placed = match what.place {
         Place::Machine => Ok(process),
@@ -152,7 +155,8 @@ pub(crate) async fn execute(executor: &mut Executor<'_>, run: &mut JobRun<'_>, w
         // The process and all that it started end with its future.
         _ = executor.cancel.cancelled(), if !is_cancelled => Ended::TimedOut,
     };
-    let taken = heard.take_over(run, &files);
+    let introduced = executor.introduce_registries(&run.folders.home, &run.masks);
+    let taken = heard.take_over(run, &files).and(introduced);
     let timed_out = ended == Ended::TimedOut;
     let result = match ended {
         Ended::Code(0) => taken,
@@ -176,7 +180,7 @@ fn environment(
     files: &CommandFiles,
 ) -> Result<BTreeMap<String, String>, Failed> {
     let mut env = run.base_env.clone();
-    home::extend(&mut env, run.variables(step_env), executor.registry())?;
+    home::extend(&mut env, run.variables(step_env), &executor.at_home())?;
     if !run.paths.is_empty() {
         let path = env.get("PATH").cloned().unwrap_or_default();
         env.insert("PATH".to_owned(), format!("{}:{path}", run.paths.join(":")));

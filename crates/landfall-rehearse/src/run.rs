@@ -2,14 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use landfall_check::github::masks::Masks;
 use landfall_check::github::{self, Contexts, Object, PlannedJob, RunFacts, Step, Value, Workflow};
 use landfall_check::terraform::Infra;
 use landfall_serve::World;
+use landfall_serve::apart::Apart;
 use landfall_serve::door::Door;
 use landfall_serve::issuer::Signer;
 use landfall_serve::log::Verdict;
@@ -20,6 +22,7 @@ use crate::engine::{self, Engine};
 use crate::environment::Rules;
 use crate::event::{Event, ImageMade, Observer, Outcome, Ready, SessionMade, Summary};
 use crate::flow::{Flow, Frame, combined, pairs};
+use crate::home;
 use crate::library::{Folders, Remotes};
 use crate::readiness::{chosen, leads_to, not_rehearsed};
 use crate::services;
@@ -84,6 +87,7 @@ pub struct Rehearsal {
 pub async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> Summary {
     let started = Instant::now();
     observer.event(Event::Ready(&rehearsal.ready));
+    let _apart = Apart::keep(&rehearsal.world);
     // Where a step is to take its time, that of the others stands still.
     let at_once = if rehearsal.stretch.is_empty() { JOBS_AT_ONCE_MAX } else { 1 };
     let run = Run {
@@ -331,6 +335,8 @@ pub(crate) struct Executor<'a> {
     door: Option<Door>,
     /// The last record of the decision log that it looked at.
     seen: u64,
+    /// The registries whose addresses it was told.
+    told: usize,
 }
 
 impl<'a> Executor<'a> {
@@ -346,7 +352,16 @@ impl<'a> Executor<'a> {
             (None, run.shared.main_seen.get())
         };
         let run = run.clone();
-        Ok(Self { rehearsal: run.rehearsal, observer, cancel, run, sessions: Vec::new(), door, seen })
+        Ok(Self {
+            rehearsal: run.rehearsal,
+            observer,
+            cancel,
+            run,
+            sessions: Vec::new(),
+            door,
+            seen,
+            told: 0,
+        })
     }
 
     /// Where the AWS side is for this job.
@@ -366,9 +381,33 @@ impl<'a> Executor<'a> {
         number
     }
 
-    /// Where the local registry is, as a host with its port.
-    pub(crate) fn registry(&self) -> &str {
+    /// The AWS side's own host with its port.
+    pub(crate) fn aws_host(&self) -> &str {
         self.rehearsal.world.base_url().trim_start_matches("http://")
+    }
+
+    /// Where registries of ECR are on this machine.
+    pub(crate) fn at_home(&self) -> impl Fn(&str) -> Option<String> + use<'a> {
+        let world = &self.rehearsal.world;
+        move |host| world.registries.at_home(host)
+    }
+
+    /// Lets the tools of a job talk to the local registries, and tells the addresses that nobody was told yet.
+    ///
+    /// # Errors
+    /// When a file of theirs can't be written.
+    pub(crate) fn introduce_registries(&mut self, home: &Path, masks: &Masks) -> Result<(), String> {
+        let all = self.rehearsal.world.registries.all();
+        for line in home::introduce(home, &all, &mut self.told)? {
+            self.observer.event(Event::Output { line: &masks.mask(&line) });
+        }
+        Ok(())
+    }
+
+    /// Whether an image is in one of the local registries.
+    pub(crate) fn is_at_home(&self, image: &str) -> bool {
+        let host = image.split_once('/').map(|(host, _)| host);
+        host.is_some_and(|host| self.rehearsal.world.registries.at(host).is_some())
     }
 
     /// Lets the AWS side's time go on as if the step had taken that long.

@@ -189,9 +189,8 @@ async fn carry_out(
                 Ok(Work::Landfall(invocation)) => {
                     let mut done = run_landfall(executor, run, step, invocation, step_env, name).await;
                     if actions::builtin(&uses.value) == Some(Builtin::EcrLogin) {
-                        let account = executor.rehearsal.world.settings.default_account.to_string();
-                        let region = protocol::variable(run, step_env, "AWS_REGION").unwrap_or_default();
-                        actions::name_as_in_ecr(&mut done.outputs, &inputs, (&account, &region));
+                        let all = executor.rehearsal.world.registries.all();
+                        actions::name_as_in_ecr(&mut done.outputs, &all);
                     }
                     return done;
                 }
@@ -289,7 +288,7 @@ fn run_script<'w>(
 ) -> Result<What<'w>, Failed> {
     let contexts = run.contexts(executor, step_env);
     let text = protocol::text(script, &contexts)?;
-    let text = home::bring_home(&text, executor.registry())
+    let text = home::bring_home(&text, &executor.at_home())
         .map_err(|host| format!("the script would reach {host}: a rehearsal never talks to the real AWS"))?;
     // What the job says by default is not for the steps of an action.
     let nothing = Defaults::default();

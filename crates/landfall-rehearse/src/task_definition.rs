@@ -106,7 +106,7 @@ async fn registered(
     let session = session(run, step_env)?;
     let input = serde_json::json!({ "taskDefinition": name, "include": ["TAGS"] });
     let now = executor.rehearsal.world.clock.wall();
-    let mut answer = loopback::ecs(executor.registry(), &session, "DescribeTaskDefinition", &input, now)
+    let mut answer = loopback::ecs(executor.aws_host(), &session, "DescribeTaskDefinition", &input, now)
         .await
         .map_err(|message| format!("Failed to describe task definition in ECS: {message}"))?;
     let mut definition = answer["taskDefinition"].take();
@@ -131,7 +131,7 @@ pub(crate) async fn refused(
     types::misfit("RegisterTaskDefinition", &cleaned)?;
     let session = session(run, step_env).ok()?;
     let now = executor.rehearsal.world.clock.wall();
-    let answer = loopback::ecs(executor.registry(), &session, "RegisterTaskDefinition", &cleaned, now).await;
+    let answer = loopback::ecs(executor.aws_host(), &session, "RegisterTaskDefinition", &cleaned, now).await;
     answer.err().map(|message| format!("Failed to register task definition in ECS: {message}"))
 }
 

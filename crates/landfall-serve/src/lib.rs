@@ -7,6 +7,7 @@
 //! A call goes `http` → [`authn`] (who) → [`authz`] (may they) → one function for the operation
 //! ([`iam`], [`sts`], [`ecr`], [`registry`]) → [`store`].
 
+pub mod apart;
 pub mod authn;
 pub mod authz;
 pub mod blobs;

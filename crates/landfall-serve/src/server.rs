@@ -233,6 +233,7 @@ pub fn world(config: Config) -> Result<Arc<World>, StartError> {
         issuers: memory.issuers,
         discovery: Discovery::new(config.discovery).map_err(StartError::Authorities)?,
         doors: crate::door::Doors::default(),
+        registries: crate::apart::Registries::default(),
         jobs: Jobs::default(),
         vault: Vault::new(memory.vault_key.expose()).map_err(StartError::Key)?,
         clock: Clock::new(config.read_time).with_lapse(config.time_lapse),

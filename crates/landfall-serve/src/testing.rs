@@ -56,6 +56,7 @@ pub(crate) fn world_of(registry: RegistryMode, store: Store) -> TestWorld {
         issuers: Issuers::new(),
         discovery: Discovery::new(discovery::Settings::default()).unwrap(),
         doors: crate::door::Doors::default(),
+        registries: crate::apart::Registries::default(),
         jobs: Jobs::default(),
         vault: Vault::new(&[7; 32]).unwrap(),
         clock: Clock::new(|| NOW),

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use landfall_types::{AccountId, Secret, SourceMap};
 use tokio::sync::Semaphore;
 
+use crate::apart::Registries;
 use crate::blobs::DirBlobs;
 use crate::clock::Clock;
 use crate::control::Jobs;
@@ -41,6 +42,8 @@ pub struct World {
     pub discovery: Discovery,
     /// Further addresses of this server.
     pub doors: Doors,
+    /// The addresses of its registries, where they are kept apart.
+    pub registries: Registries,
     /// Jobs that may ask for ID tokens.
     pub jobs: Jobs,
     /// Seals what is handed out.

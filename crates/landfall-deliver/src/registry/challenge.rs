@@ -8,7 +8,10 @@ use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Challenge {
     /// User and password with every request, as private ECR wants it.
-    Basic,
+    Basic {
+        /// What the password is for; ECR says the registry's own address.
+        realm: Option<String>,
+    },
     /// A token from a service.
     Bearer {
         /// The token service's address.
@@ -22,10 +25,8 @@ impl Challenge {
     /// Reads one header value; unknown schemes give none.
     pub fn parse(header: &str) -> Option<Self> {
         let (scheme, parameters) = header.trim().split_once(' ').unwrap_or((header.trim(), ""));
-        if scheme.eq_ignore_ascii_case("basic") {
-            return Some(Self::Basic);
-        }
-        if !scheme.eq_ignore_ascii_case("bearer") {
+        let is_basic = scheme.eq_ignore_ascii_case("basic");
+        if !is_basic && !scheme.eq_ignore_ascii_case("bearer") {
             return None;
         }
         let parameters = parameters_of(parameters);
@@ -35,6 +36,9 @@ impl Challenge {
                 .find(|(known, _)| known.eq_ignore_ascii_case(name))
                 .map(|(_, value)| value.clone())
         };
+        if is_basic {
+            return Some(Self::Basic { realm: get("realm") });
+        }
         Some(Self::Bearer { realm: get("realm")?, service: get("service") })
     }
 
@@ -74,9 +78,9 @@ mod tests {
         for (header, wanted) in [
             (
                 r#"Basic realm="https://1.dkr.ecr.x.amazonaws.com/",service="ecr.amazonaws.com""#,
-                Some(Challenge::Basic),
+                Some(Challenge::Basic { realm: Some("https://1.dkr.ecr.x.amazonaws.com/".to_owned()) }),
             ),
-            ("basic", Some(Challenge::Basic)),
+            ("basic", Some(Challenge::Basic { realm: None })),
             (
                 r#"Bearer realm="https://a/token",service="a, b",scope="x""#,
                 bearer("https://a/token", Some("a, b")),

@@ -5,6 +5,7 @@ use reqwest::Url;
 use crate::ecr::{EcrHost, PUBLIC_REGISTRY};
 use crate::environment::Environment;
 use crate::http;
+use crate::registry::challenge::Challenge;
 
 /// How to reach the registry that an image's name begins with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,6 +16,8 @@ pub struct Endpoint {
     pub base: Url,
     /// Whether `base` is a stand-in on this machine for another host of that name.
     pub is_stand_in: bool,
+    /// The registry of ECR that one on this machine says it plays.
+    pub plays: Option<EcrHost>,
 }
 
 /// One request's address.
@@ -44,7 +47,7 @@ impl Endpoint {
         if let Some(mut base) = stand_in {
             base.set_path("/");
             base.set_query(None);
-            return Ok(Self { name: name.to_owned(), base, is_stand_in: true });
+            return Ok(Self { name: name.to_owned(), base, is_stand_in: true, plays: None });
         }
         let invalid = || format!("`{}` is not a registry: HOST[:PORT] is expected", name.escape_debug());
         let url = Url::parse(&format!("https://{name}/")).map_err(|_| invalid())?;
@@ -55,7 +58,7 @@ impl Endpoint {
         } else {
             url
         };
-        Ok(Self { name: name.to_owned(), base, is_stand_in: false })
+        Ok(Self { name: name.to_owned(), base, is_stand_in: false, plays: None })
     }
 
     /// An address below `/v2/`.
@@ -118,16 +121,36 @@ impl Endpoint {
         self.name == PUBLIC_REGISTRY || (is_local && service == Some(PUBLIC_REGISTRY))
     }
 
-    /// Whether passwords for this registry come from ECR, and in which region: by its name, or because
-    /// it is the host that ECR's calls are sent to anyway.
+    /// Takes over what a challenge says: a registry on this machine plays the one of ECR whose address is the realm,
+    /// where ECR's calls lead to this machine as well.
+    pub fn learn(&mut self, challenge: &Challenge, environment: &Environment) {
+        let Challenge::Basic { realm: Some(realm) } = challenge else { return };
+        if is_local(&self.base, environment) {
+            self.plays = Url::parse(realm).ok().and_then(|realm| EcrHost::parse(realm.host_str()?));
+        }
+    }
+
+    /// The registry of ECR that this is, by its name or because it says so.
+    pub fn ecr_host(&self) -> Option<EcrHost> {
+        EcrHost::parse(&self.name).or_else(|| self.plays.clone())
+    }
+
+    /// Whether passwords for this registry come from ECR, and in which region: by its name, because it says that it
+    /// plays one of ECR's, or because it is the host that ECR's calls are sent to anyway.
     pub fn ecr_region(&self, environment: &Environment) -> Option<String> {
-        if let Some(host) = EcrHost::parse(&self.name) {
+        if let Some(host) = self.ecr_host() {
             return Some(host.region);
         }
         let endpoint = Url::parse(environment.endpoint("ECR")?).ok()?;
         (endpoint.origin() == self.base.origin())
             .then(|| environment.region().unwrap_or(ANY_REGION).to_owned())
     }
+}
+
+/// Whether a registry is on this machine, and ECR's calls are answered here too.
+pub fn is_local(registry: &Url, environment: &Environment) -> bool {
+    let endpoint = environment.endpoint("ECR").and_then(|endpoint| Url::parse(endpoint).ok());
+    http::is_plain_loopback(registry) && endpoint.as_ref().is_some_and(http::is_plain_loopback)
 }
 
 fn authority(url: &Url) -> String {
@@ -215,5 +238,22 @@ mod tests {
         assert_eq!(at("127.0.0.1:4567", &local), None);
         assert_eq!(at("127.0.0.1:4566", &[]), None);
         assert_eq!(at("ghcr.io", &local), None);
+    }
+
+    #[test]
+    fn a_registry_on_this_machine_says_which_of_ecrs_it_plays() {
+        let learned = |name: &str, realm: &str, variables: &[(&str, &str)]| {
+            let environment = environment(variables);
+            let mut endpoint = Endpoint::new(name, &environment).unwrap();
+            endpoint.learn(&Challenge::Basic { realm: Some(realm.to_owned()) }, &environment);
+            endpoint.ecr_region(&environment)
+        };
+        let local = [("AWS_ENDPOINT_URL", "http://127.0.0.1:4566"), ("AWS_REGION", "eu-west-3")];
+        let realm = format!("https://{ECR}/");
+        assert_eq!(learned("127.0.0.1:4567", &realm, &local).as_deref(), Some("eu-west-1"));
+        assert_eq!(learned("127.0.0.1:4566", &realm, &local).as_deref(), Some("eu-west-1"));
+        assert_eq!(learned("127.0.0.1:4567", "http://127.0.0.1:4567/", &local), None);
+        assert_eq!(learned("127.0.0.1:4567", &realm, &[]), None, "ECR's calls go to AWS");
+        assert_eq!(learned("registry.example.com", &realm, &local), None, "anybody may say so");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::csv::{Commas, list};
 use super::{Inputs, boolean, input};
+use crate::home::{Home, bring_registries_home};
 
 /// `action.yml`.
 const INPUTS: [&str; 33] = [
@@ -280,6 +281,34 @@ pub fn bases(dockerfile: &str, args: &[(String, Option<String>)]) -> Vec<(usize,
     found
 }
 
+/// A Dockerfile with ECR's registries at home: where its lines name them, and where its base images turn out to be in
+/// them.
+///
+/// # Errors
+/// The line and the host of a base image that can't be had here.
+pub fn at_home(
+    dockerfile: &str,
+    args: &[(String, Option<String>)],
+    home: &Home<'_>,
+) -> Result<String, (usize, String)> {
+    let bases = bases(dockerfile, args);
+    let mut out = String::with_capacity(dockerfile.len());
+    for (index, line) in dockerfile.split_inclusive('\n').enumerate() {
+        let base = bases.iter().find(|(number, _)| *number == index + 1);
+        let brought = base.map(|(number, image)| match bring_registries_home(image, home) {
+            Ok(brought) => Ok((brought != *image).then_some(brought)),
+            Err(host) => Err((*number, host)),
+        });
+        let word = line.split_whitespace().skip(1).find(|word| !word.starts_with("--"));
+        match (brought.transpose()?.flatten(), word) {
+            (Some(image), Some(word)) => out.push_str(&line.replacen(word, &image, 1)),
+            // What a line runs is another matter.
+            _ => out.push_str(&bring_registries_home(line, home).unwrap_or_else(|_| line.to_owned())),
+        }
+    }
+    Ok(out)
+}
+
 /// `$NAME`, `${NAME}` and `${NAME:-default}` replaced; none where a value isn't known.
 fn filled(text: &str, known: &[(String, String)]) -> Option<String> {
     let value =
@@ -391,5 +420,21 @@ mod tests {
         };
         assert_eq!(found(&[]), ["3 debian:12", "9 r/x:1"]);
         assert_eq!(found(&[("TAG", "20"), ("BASE", "b")]), ["3 b", "7 node:20", "9 r/x:1"]);
+    }
+
+    #[test]
+    fn base_images_in_ecr_are_brought_home_however_their_names_are_put_together() {
+        let home = |host: &str| host.starts_with("123456789012").then(|| "127.0.0.1:1".to_owned());
+        let args = [("ACCOUNT".to_owned(), Some("123456789012".to_owned()))];
+        let whole = "ARG ACCOUNT\nFROM --platform=linux/amd64 $ACCOUNT.dkr.ecr.eu-west-1.amazonaws.com/base AS a\n\
+            RUN curl https://s3.amazonaws.com/x\n\
+            COPY --from=123456789012.dkr.ecr.eu-west-1.amazonaws.com/tools /t /t\nFROM a";
+        let wanted = "ARG ACCOUNT\nFROM --platform=linux/amd64 127.0.0.1:1/base AS a\n\
+            RUN curl https://s3.amazonaws.com/x\n\
+            COPY --from=127.0.0.1:1/tools /t /t\nFROM a";
+        assert_eq!(at_home(whole, &args, &home).as_deref(), Ok(wanted));
+        let stranger = "FROM scratch\nFROM 210987654321.dkr.ecr.eu-west-1.amazonaws.com/base";
+        let host = "210987654321.dkr.ecr.eu-west-1.amazonaws.com".to_owned();
+        assert_eq!(at_home(stranger, &[], &home), Err((2, host)));
     }
 }

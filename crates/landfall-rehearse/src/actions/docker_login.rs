@@ -23,8 +23,8 @@ pub struct Login {
 pub enum Way {
     /// ECR is asked for a password, with the key of the step where it hands one over.
     Ecr {
-        /// What `landfall ecr login` takes: the registry's name, `public.ecr.aws`, or nothing for the caller's own.
-        registries: Option<String>,
+        /// The registry's name in ECR, or `public.ecr.aws`.
+        registries: String,
         /// Access key id and secret.
         key: Option<(String, Secret<String>)>,
     },
@@ -58,11 +58,11 @@ struct Auth {
     scope: String,
 }
 
-/// The logins of a step; `local` is the rehearsal's registry.
+/// The logins of a step; `in_ecr` tells the name that a local registry has in ECR.
 ///
 /// # Errors
 /// The text that the step fails with.
-pub fn logins(inputs: &Inputs, local: &str) -> Result<Logins, String> {
+pub fn logins(inputs: &Inputs, in_ecr: &dyn Fn(&str) -> Option<String>) -> Result<Logins, String> {
     let text = |name: &str| input(inputs, name).unwrap_or_default().to_owned();
     let own = Auth {
         registry: text("registry"),
@@ -91,19 +91,19 @@ pub fn logins(inputs: &Inputs, local: &str) -> Result<Logins, String> {
             .push("`scope` is left out: a rehearsal has one Docker configuration for each job".to_owned());
     }
     let log_out = input(inputs, "logout").map(|value| boolean("logout", value)).transpose()?.unwrap_or(true);
-    let logins = auths.into_iter().map(|auth| login(auth, local)).collect::<Result<_, _>>()?;
+    let logins = auths.into_iter().map(|auth| login(auth, in_ecr)).collect::<Result<_, _>>()?;
     Ok(Logins { logins, log_out, warnings })
 }
 
-fn login(auth: Auth, local: &str) -> Result<Login, String> {
+fn login(auth: Auth, in_ecr: &dyn Fn(&str) -> Option<String>) -> Result<Login, String> {
     let registry = if auth.registry.is_empty() { "docker.io".to_owned() } else { auth.registry };
-    let is_ecr = is_ecr(&registry) || registry == local;
+    let registry_name = in_ecr(&registry).unwrap_or_else(|| registry.clone());
+    let is_ecr = is_ecr(&registry_name);
     let by_ecr = auth.ecr.to_ascii_lowercase().contains("true")
         || (matches!(auth.ecr.as_str(), "" | "auto") && is_ecr);
     let way = match (by_ecr, auth.user.is_empty(), auth.password.is_empty()) {
         (true, no_user, no_password) => Way::Ecr {
-            registries: (registry != local)
-                .then(|| registry.split('/').next().unwrap_or_default().to_owned()),
+            registries: registry_name.split('/').next().unwrap_or_default().to_owned(),
             key: (!no_user && !no_password).then(|| (auth.user, Secret::new(auth.password))),
         },
         (false, true, true) => return Err("Username and password required".to_owned()),
@@ -157,6 +157,7 @@ mod tests {
     use super::*;
 
     const LOCAL: &str = "127.0.0.1:4566";
+    const OWN: &str = "210987654321.dkr.ecr.us-east-1.amazonaws.com";
     const ECR: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
 
     fn way(pairs: &[(&str, &str)]) -> Result<Vec<String>, String> {
@@ -165,11 +166,15 @@ mod tests {
         let told = |login: Login| match login.way {
             Way::Ecr { registries, key } => {
                 let key = key.map_or_else(String::new, |(id, _)| format!(" with {id}"));
-                format!("ecr {}{key}", registries.as_deref().unwrap_or("own"))
+                format!("ecr {registries}{key}")
             }
             Way::Password { user, .. } => format!("{} as {user}", login.registry),
         };
-        Ok(logins(&inputs, LOCAL)?.logins.into_iter().map(told).collect())
+        Ok(logins(&inputs, &|host| (host == LOCAL).then(|| OWN.to_owned()))?
+            .logins
+            .into_iter()
+            .map(told)
+            .collect())
     }
 
     type Pairs = Vec<(&'static str, &'static str)>;
@@ -185,7 +190,7 @@ mod tests {
                 with(&[("registry", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/web")]),
                 &["ecr 123456789012.dkr.ecr.eu-west-1.amazonaws.com with AKIA"],
             ),
-            (vec![("registry", LOCAL)], &["ecr own"]),
+            (vec![("registry", LOCAL)], &["ecr 210987654321.dkr.ecr.us-east-1.amazonaws.com"]),
             (with(&[("registry", LOCAL), ("ecr", "false")]), &["127.0.0.1:4566 as AKIA"]),
             (with(&[("registry", "ghcr.io")]), &["ghcr.io as AKIA"]),
             (with(&[]), &["docker.io as AKIA"]),

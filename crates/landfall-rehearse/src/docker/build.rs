@@ -141,7 +141,7 @@ impl Goes {
         let is_own_driver = run.builder.as_deref().is_none_or(|driver| driver == "docker");
         let (mut home, mut elsewhere) = (Vec::new(), Vec::new());
         for tag in &build.tags {
-            let tag = home::bring_home(tag, executor.registry()).map_err(|host| {
+            let tag = home::bring_home(tag, &executor.at_home()).map_err(|host| {
                 format!("the tag `{tag}` leads to {host}: a rehearsal never talks to the real AWS")
             })?;
             if is_loopback(&tag) { home.push(tag) } else { elsewhere.push(tag) }
@@ -221,15 +221,16 @@ pub(crate) async fn dockerfile(
     }
     let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
     for (line, image) in build_push::bases(&text, args) {
-        let image = home::bring_home(&image, executor.registry()).unwrap_or(image);
-        if image.strip_prefix(executor.registry()).is_some_and(|rest| rest.starts_with('/')) {
+        let image = home::bring_home(&image, &executor.at_home()).unwrap_or(image);
+        if executor.is_at_home(&image) {
             // The build brings it, and it goes with the job.
             containers::of_job(executor, run).await?.adopt_image(&image);
         } else if !is_loopback(&image) && !engine.has_image(&image).await {
             return Err(format!("{shown}:{line}: {}", engine.missing(&image)));
         }
     }
-    let brought = home::bring_home(&text, executor.registry()).unwrap_or_else(|_| text.clone());
+    let brought = build_push::at_home(&text, args, &executor.at_home())
+        .map_err(|(line, host)| format!("{shown}:{line}: the image is at {host}: {}", home::NEVER))?;
     if brought == text {
         return Ok(file.to_owned());
     }

@@ -22,7 +22,12 @@ pub(super) async fn run(
     (inputs, step_env): Given<'_>,
     name: &str,
 ) -> Result<Done, Failed> {
-    let plan = docker_login::logins(inputs, executor.registry())?;
+    let all = executor.rehearsal.world.registries.all();
+    let in_ecr = |host: &str| {
+        let known = all.iter().find(|(_, address)| address == host.split('/').next().unwrap_or_default());
+        known.map(|(name, _)| name.clone())
+    };
+    let plan = docker_login::logins(inputs, &in_ecr)?;
     super::warn(executor, run, &plan.warnings);
     let landfall = run.folders.bin.join("landfall");
     let logout = |program: PathBuf, args: &[&str], further| Post {
@@ -40,10 +45,8 @@ pub(super) async fn run(
         match way {
             Way::Ecr { registries, key } => {
                 let mut args = vec!["ecr".to_owned(), "login".to_owned()];
-                if let Some(registries) = registries {
-                    say(executor, run, &of_ecr(run, registry, step_env));
-                    args.extend(of_registry(run, registries, step_env));
-                }
+                say(executor, run, &of_ecr(run, registries, step_env));
+                args.extend(of_registry(run, registries, step_env));
                 let what = What::here(landfall.clone(), args, run, step_env, of_key(key.as_ref()));
                 let done = step::with_limit(executor, run, step, what, name).await;
                 if done.result.is_err() {
@@ -54,7 +57,7 @@ pub(super) async fn run(
                 }
             }
             Way::Password { user, password } => {
-                let host = home::bring_home(registry, executor.registry());
+                let host = home::bring_home(registry, &executor.at_home());
                 let host = host.unwrap_or_else(|_| registry.clone());
                 if !is_loopback(&host) {
                     let line = format!("no login to {registry}: a rehearsal never leaves this machine");

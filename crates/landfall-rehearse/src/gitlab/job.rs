@@ -20,7 +20,7 @@ use super::script::{self, Answers, Line};
 use super::teach::{self, Asked};
 use crate::deployed::{self, Origin};
 use crate::event::{Event, JobStarted, Outcome, StepEnded};
-use crate::home::{self, Folders};
+use crate::home::{self, Folders, Home};
 use crate::process::{self, Ended, Leftovers, Process};
 use crate::script::find_program;
 use crate::snapshot;
@@ -119,12 +119,9 @@ fn prepare<'j>(
         masks.add(secret);
     }
     let mut env = home::environment(&*rehearsal.user, &folders, rehearsal.world.base_url());
-    let trusted = home::trust_registry(&folders, executor.registry())
-        .map_err(|error| format!("cannot write its registries.conf: {error}"))?;
-    env.insert(trusted.0, trusted.1);
     let variables = variables(facts, job, &folders, from);
     let own = |(name, _): &&(String, String)| job.job.docker.is_none() || !OF_DOCKER.contains(&name.as_str());
-    home::extend(&mut env, variables.values().iter().filter(own), executor.registry())?;
+    home::extend(&mut env, variables.values().iter().filter(own), &executor.at_home())?;
     for (name, value) in secrets(executor, job)? {
         masks.add(&value);
         env.insert(name, value);
@@ -269,7 +266,7 @@ impl JobRun<'_> {
         limit: Duration,
     ) -> (Outcome, Option<i32>) {
         let mut telling = Telling { lines, current: None, began: Instant::now(), next: 0 };
-        let (texts, refused) = home_texts(lines, executor.registry());
+        let (texts, refused) = home_texts(lines, &executor.at_home());
         if let Some((index, why)) = refused {
             telling.next = index;
             telling.begin(executor, self, index);
@@ -277,7 +274,9 @@ impl JobRun<'_> {
             telling.skip_the_rest(executor);
             return (Outcome::Failure, None);
         }
-        let prepared = self.shell(executor, lines, &texts);
+        let prepared = executor
+            .introduce_registries(&self.folders.home, &self.masks)
+            .and_then(|()| self.shell(executor, lines, &texts));
         let (process, answers, mark) = match prepared {
             Ok(prepared) => prepared,
             Err(why) => {
@@ -385,10 +384,10 @@ impl JobRun<'_> {
 }
 
 /// Each line with registries of ECR at home, or the line that would reach the real AWS.
-fn home_texts(lines: &[Line], registry: &str) -> (Vec<String>, Option<(usize, String)>) {
+fn home_texts(lines: &[Line], at_home: &Home<'_>) -> (Vec<String>, Option<(usize, String)>) {
     let mut texts = Vec::new();
     for (index, line) in lines.iter().enumerate() {
-        match home::bring_home(&line.text, registry) {
+        match home::bring_home(&line.text, at_home) {
             Ok(text) => texts.push(text),
             Err(host) => {
                 let why = format!("the script would reach {host}: a rehearsal never talks to the real AWS");

@@ -1,11 +1,14 @@
 //! A pipeline's jobs in their order: which run, which wait for nobody any more, what they hand on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Instant;
 
+use landfall_check::github::masks::Masks;
 use landfall_check::gitlab::{
     self, AllowFailure, Body, Config, Library as _, PipelineFacts, Plan, PlannedJob, Project, When,
 };
+use landfall_serve::apart::Apart;
 use landfall_serve::log::Record;
 use landfall_types::{Finding, Span};
 
@@ -14,6 +17,7 @@ use super::artifacts::HandedOn;
 use super::job;
 use super::library::{Folders, paths};
 use crate::event::{Event, Observer, Outcome, Summary};
+use crate::home;
 use crate::run::{count, images};
 use crate::services;
 
@@ -28,6 +32,8 @@ pub(super) struct Executor<'a> {
     seen: u64,
     /// Folders that jobs were given.
     pub(super) folders: usize,
+    /// The registries whose addresses a job was told.
+    told: usize,
     /// Entries of [`Rehearsal::stretch`] that a line was found for.
     stretched: BTreeSet<usize>,
 }
@@ -61,12 +67,14 @@ struct Run<'p> {
 pub(super) async fn run(rehearsal: &Rehearsal, observer: &mut dyn Observer) -> Summary {
     let started = Instant::now();
     observer.event(Event::Ready(&rehearsal.ready));
+    let _apart = Apart::keep(&rehearsal.world);
     let mut executor = Executor {
         rehearsal,
         observer,
         summary: Summary { success: true, ..Summary::default() },
         seen: rehearsal.world.log.last(),
         folders: 0,
+        told: 0,
         stretched: BTreeSet::new(),
     };
     let before = services::before(&rehearsal.world);
@@ -249,9 +257,21 @@ impl Executor<'_> {
         records
     }
 
-    /// Where the local registry is, as a host with its port.
-    pub(super) fn registry(&self) -> &str {
-        self.rehearsal.world.base_url().trim_start_matches("http://")
+    /// Lets the tools of a job talk to the local registries, and tells the addresses that nobody was told yet.
+    ///
+    /// # Errors
+    /// When a file of theirs can't be written.
+    pub(super) fn introduce_registries(&mut self, home: &Path, masks: &Masks) -> Result<(), String> {
+        let all = self.rehearsal.world.registries.all();
+        for line in home::introduce(home, &all, &mut self.told)? {
+            self.observer.event(Event::Output { line: &masks.mask(&line) });
+        }
+        Ok(())
+    }
+
+    /// Where registries of ECR are on this machine.
+    pub(super) fn at_home(&self) -> impl Fn(&str) -> Option<String> + '_ {
+        |host| self.rehearsal.world.registries.at_home(host)
     }
 
     /// Lets the AWS side's time go on as if a line, or a job, had taken that long.

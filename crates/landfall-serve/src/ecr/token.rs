@@ -11,6 +11,7 @@ use crate::authn::RegistryLogin;
 use crate::authz::{Permit, calls};
 use crate::caller::Caller;
 use crate::connection::Connection;
+use crate::store::RegistryId;
 use crate::vault::Purpose;
 use crate::world::World;
 
@@ -41,11 +42,12 @@ pub(super) fn get(call: &EcrCall<'_>) -> Answer {
 
 /// `GetAuthorizationToken`: a login for the region's registries, once for each account.
 ///
-/// The endpoint is this server's own address, so that a client pushes here over plain HTTP. A client that calls
-/// ECR by its name, because its names lead here, is told ECR's own names: AWS's credential helper takes no other.
+/// The endpoint is this server's own address, or that of the registry where they are kept apart, so that a client
+/// pushes here over plain HTTP. A client that calls ECR by its name, because its names lead here, is told ECR's own
+/// names: AWS's credential helper takes no other.
 ///
 /// # Errors
-/// When the cryptographic library fails.
+/// When the cryptographic library fails, or there is no address for a registry.
 pub fn get_authorization_token(
     world: &World,
     permit: Permit<calls::GetAuthorizationToken>,
@@ -58,13 +60,25 @@ pub fn get_authorization_token(
     let own = connection.base.unwrap_or_else(|| world.base_url());
     let entries = accounts.iter().map(|account| {
         let (token, expires_at) = login(world, permit.caller(), *account, (region, door))?;
+        let endpoint = match named(called, region, *account) {
+            Some(name) => name,
+            None if connection.base.is_some() => own.to_owned(),
+            None => at_home(world, region, *account)?.unwrap_or_else(|| own.to_owned()),
+        };
         Ok(json!({
             "authorizationToken": token,
             "expiresAt": epoch(expires_at),
-            "proxyEndpoint": named(called, region, *account).unwrap_or_else(|| own.to_owned()),
+            "proxyEndpoint": endpoint,
         }))
     });
     Ok(json!({ "authorizationData": entries.collect::<Result<Vec<_>, AwsError>>()? }))
+}
+
+/// The address of a registry, where each has its own.
+fn at_home(world: &World, region: &str, account: AccountId) -> Result<Option<String>, AwsError> {
+    let address = world.registries.address(&RegistryId { account, region: region.to_owned() });
+    let address = address.map_err(|why| AwsError::new("ServerException", 500, why))?;
+    Ok(address.map(|address| format!("http://{address}")))
 }
 
 /// A login as it is handed out, and when it ends.

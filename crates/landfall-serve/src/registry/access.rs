@@ -6,6 +6,7 @@ use landfall_wire::error::AwsError;
 
 use super::From;
 use super::answer::Refusal;
+use crate::apart::name_of;
 use crate::authn::{self, RegistryAuthn, RegistryLogin};
 use crate::caller::Caller;
 use crate::ecr::PUBLIC_REGION;
@@ -36,9 +37,9 @@ pub(super) fn enter(
         RegistryAuthn::Invalid => {
             let message = "the Authorization is not Basic, the only login that ECR takes";
             from.note(&AwsError::bad_request("UNAUTHORIZED", message));
-            return Err(Refusal::challenge(host));
+            return Err(challenge(world, host));
         }
-        RegistryAuthn::NotRequested => return Err(Refusal::challenge(host)),
+        RegistryAuthn::NotRequested => return Err(challenge(world, host)),
     };
     if let Some(door) = login.door {
         world.doors.note(door, from.request_id);
@@ -51,6 +52,15 @@ pub(super) fn enter(
         return Err(refuse(other_region(&login, &registry)));
     }
     Ok((login.caller(), registry))
+}
+
+/// Asks who it is. Where each registry has its own address, ECR's name of it is told, as ECR tells it: `landfall push`
+/// asks for its password by that.
+fn challenge(world: &World, host: &str) -> Refusal {
+    match world.registries.at(host) {
+        Some(registry) => Refusal::challenge(&format!("https://{}", name_of(&registry))),
+        None => Refusal::challenge(&format!("http://{host}")),
+    }
 }
 
 /// Tells a client that its login does not open the registry, and the log why.
@@ -125,7 +135,8 @@ fn other_region(login: &RegistryLogin, registry: &RegistryId) -> Refused {
     }
 }
 
-/// The registry that a host names, or else the login's own. A login for ECR Public has none here.
+/// The registry that a host names, or whose address it is, or else the login's own. A login for ECR Public has none
+/// here.
 fn registry_of(world: &World, host: &str, login: &RegistryLogin) -> Option<RegistryId> {
     let own = || {
         let account = AccountId::parse(&login.account).ok()?;
@@ -135,12 +146,12 @@ fn registry_of(world: &World, host: &str, login: &RegistryLogin) -> Option<Regis
         };
         Some(RegistryId { account, region: region.clone() })
     };
-    registry_of_host(host).or_else(own)
+    registry_of_host(host).or_else(|| world.registries.at(host)).or_else(own)
 }
 
 /// The account and region of an ECR host name, with or without a port. The forms are those of AWS's
 /// credential helper. <https://github.com/awslabs/amazon-ecr-credential-helper/blob/main/ecr-login/api/client.go>
-pub(super) fn registry_of_host(host: &str) -> Option<RegistryId> {
+pub(crate) fn registry_of_host(host: &str) -> Option<RegistryId> {
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
     let (account, rest) = host.split_once('.')?;
     let account = AccountId::parse(account).ok()?;

@@ -82,9 +82,9 @@ impl Refusal {
     }
 
     /// 401: what a call without a login is told, to the letter.
-    pub(super) fn challenge(host: &str) -> Self {
-        let realm: String = host.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
-        let challenge = format!("Basic realm=\"http://{realm}/\",service=\"ecr.amazonaws.com\"");
+    pub(super) fn challenge(url: &str) -> Self {
+        let realm: String = url.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
+        let challenge = format!("Basic realm=\"{realm}/\",service=\"ecr.amazonaws.com\"");
         Self::of(Kind::NotAuthorized).header(header::WWW_AUTHENTICATE, challenge).unnoted()
     }
 

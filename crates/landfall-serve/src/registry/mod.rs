@@ -34,6 +34,7 @@ use crate::log::FailedCall;
 use crate::store::{RegistryId, Repository, RepositorySettings};
 use crate::world::{RegistryMode, World};
 use answer::{Answer, Refusal};
+pub(crate) use access::registry_of_host;
 pub(crate) use public::{AtPublicAddress, TOKEN_PATH, is_public_host};
 use route::Route;
 

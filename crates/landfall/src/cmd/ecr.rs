@@ -379,7 +379,13 @@ async fn log_out(args: &EcrLogoutArgs, env: &Environment) -> Result<(), Failure>
     let mut registries = args.registries.clone();
     if registries.is_empty() {
         registries = config.registries();
-        registries.retain(|name| name == ecr::PUBLIC_REGISTRY || ecr::is_ecr_registry(name, env));
+        // A local AWS side may have further addresses for its registries, with logins as ECR gives them.
+        let is_played = |name: &str| {
+            ecr::may_be_played(name, env) && config.login(name).is_some_and(|login| login.username == "AWS")
+        };
+        registries.retain(|name| {
+            name == ecr::PUBLIC_REGISTRY || ecr::is_ecr_registry(name, env) || is_played(name)
+        });
     }
     for registry in &registries {
         if let Some(name) = config.helper(registry).filter(|name| name != HELPER_WORD) {

@@ -68,7 +68,7 @@ pub async fn run(args: &RehearseArgs, manifest: &Path, environment: &Environment
     let landfall = std::env::current_exe().map_err(outside("cannot find this program's own file"))?;
     let folders = Folders::make(scratch.path(), "pods", &landfall)
         .map_err(outside("cannot make a temporary folder"))?;
-    let registry = home::trust_registry(&folders, &served.server.addr.to_string())
+    home::trust_registries(&folders.home, std::iter::once(served.server.addr.to_string().as_str()))
         .map_err(outside("cannot write a file for the pods"))?;
     let workspace = scratch.path().join("files");
     snapshot::take(folder, &workspace, &AtomicBool::new(false))
@@ -79,7 +79,6 @@ pub async fn run(args: &RehearseArgs, manifest: &Path, environment: &Environment
         cluster,
         workspace,
         folders,
-        registry,
         has_networks: pod_network::is_possible().await,
         landfall,
         path: environment.get("PATH").unwrap_or("/usr/bin:/bin").to_owned(),
@@ -163,8 +162,6 @@ struct Stage<'a> {
     cluster: String,
     workspace: PathBuf,
     folders: Folders,
-    /// By which skopeo and its like find out that the local registry has no certificate.
-    registry: (String, String),
     /// Whether each container has a network of its own, with the agent at its real address.
     has_networks: bool,
     landfall: PathBuf,
@@ -294,7 +291,6 @@ impl Stage<'_> {
         env.insert("PATH".to_owned(), format!("{}:{}", self.folders.bin.display(), self.path));
         env.insert("HOME".to_owned(), self.folders.home.display().to_string());
         env.insert("TMPDIR".to_owned(), self.folders.temp.display().to_string());
-        env.insert(self.registry.0.clone(), self.registry.1.clone());
         Process {
             program: self.landfall.clone(),
             args,

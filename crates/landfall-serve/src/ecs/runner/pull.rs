@@ -36,6 +36,7 @@ pub(super) fn local(world: &World, place: &Place, image: &str) -> Option<LocalIm
                 let (account, region) = host.split_once(".dkr.ecr.")?;
                 RegistryId { account: AccountId::parse(account).ok()?, region: region.to_owned() }
             }
+            None if world.registries.at(host).is_some() => world.registries.at(host)?,
             None => {
                 let own = world.base_url().split_once("//").map(|(_, own)| own)?;
                 let (own_host, own_port) = own.rsplit_once(':')?;

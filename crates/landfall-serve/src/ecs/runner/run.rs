@@ -148,7 +148,8 @@ impl Run<'_> {
         };
         let plain = serde_json::to_vec(&login).map_err(|error| failed(error.to_string()))?;
         let password = self.world.vault.seal(Purpose::RegistryLogin, &plain).map_err(failed)?;
-        let host = self.world.base_url().split_once("//").map_or("", |(_, host)| host);
+        let own = || self.world.base_url().split_once("//").map_or("", |(_, host)| host).to_owned();
+        let host = self.world.registries.address(&local.registry).map_err(failed)?.unwrap_or_else(own);
         let joint = if local.reference.contains(':') { '@' } else { ':' };
         plan.image = format!("{host}/{}{joint}{}", local.name, local.reference);
         let was_there = self.engine.has_image(&plan.image).await && !self.world.ecs.has_pulled(&plan.image);

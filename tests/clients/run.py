@@ -66,6 +66,7 @@ import infra_again  # noqa: F401
 import infra_whole  # noqa: F401
 import rehearsals  # noqa: F401
 import docker_actions  # noqa: F401
+import registry_names  # noqa: F401
 import podman_actions  # noqa: F401
 import ecs_rehearsals  # noqa: F401
 import gitlab  # noqa: F401

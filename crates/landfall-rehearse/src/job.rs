@@ -15,6 +15,7 @@ use landfall_types::claims::GITHUB_ISSUER;
 use landfall_wire::hash::hex;
 
 use crate::action::{self, Scope};
+use crate::clients;
 use crate::containers::{self, Containers};
 use crate::environment::Rules;
 use crate::event::{Event, JobStarted, Outcome, StepEnded};
@@ -181,6 +182,9 @@ fn prepare<'j>(
         .and_then(|folders| folders.share_cargo(&*rehearsal.user).map(|()| folders))
         .map_err(|error| format!("cannot make its folders: {error}"))?;
     let base_env = home::environment(&*rehearsal.user, &folders, executor.aws_url());
+    let path = (rehearsal.user)("PATH").unwrap_or_default();
+    clients::install(&folders, &path, executor.aws_url())
+        .map_err(|error| format!("cannot put the clients of registries in front: {error}"))?;
     let workspace = folders.workspace.clone();
     let mut run = JobRun {
         job,

@@ -10,6 +10,7 @@
 //! with which permissions) → [`run::run`] (jobs, steps, decisions) → [`event::Summary`].
 
 pub mod actions;
+pub mod clients;
 pub mod environment;
 pub mod event;
 pub mod gitlab;

@@ -20,6 +20,9 @@ fn main() -> ExitCode {
     if cmd::credential_helper::is_meant(arguments.first()) {
         return cmd::credential_helper::run(arguments.get(1), &edge::environment());
     }
+    if cmd::at_home::is_meant(&arguments) {
+        return cmd::at_home::run(arguments, &edge::environment());
+    }
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -18,6 +18,7 @@ use super::artifacts::{self, HandedOn};
 use super::pipeline::Executor;
 use super::script::{self, Answers, Line};
 use super::teach::{self, Asked};
+use crate::clients;
 use crate::deployed::{self, Origin};
 use crate::event::{Event, JobStarted, Outcome, StepEnded};
 use crate::home::{self, Folders, Home};
@@ -119,6 +120,9 @@ fn prepare<'j>(
         masks.add(secret);
     }
     let mut env = home::environment(&*rehearsal.user, &folders, rehearsal.world.base_url());
+    let path = (rehearsal.user)("PATH").unwrap_or_default();
+    clients::install(&folders, &path, rehearsal.world.base_url())
+        .map_err(|error| format!("cannot put the clients of registries in front: {error}"))?;
     let variables = variables(facts, job, &folders, from);
     let own = |(name, _): &&(String, String)| job.job.docker.is_none() || !OF_DOCKER.contains(&name.as_str());
     home::extend(&mut env, variables.values().iter().filter(own), &executor.at_home())?;

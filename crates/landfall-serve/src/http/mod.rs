@@ -365,6 +365,14 @@ async fn ours(
     {
         return container_log(world, rest);
     }
+    if let Some(host) = path.strip_prefix("registry/")
+        && is_local
+    {
+        return match world.registries.at_home(host) {
+            Some(address) => text(StatusCode::OK, &format!("{address}\n")),
+            None => text(StatusCode::NOT_FOUND, "that registry has no address of its own here\n"),
+        };
+    }
     if let Some(job) = path.strip_prefix("id-token/") {
         return id_token(world, job, &request, request_id);
     }

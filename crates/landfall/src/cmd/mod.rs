@@ -1,5 +1,6 @@
 //! One file for each command: gather input, one call, show the answer.
 
+pub mod at_home;
 pub mod credential_helper;
 pub mod credentials;
 pub mod deploy;

@@ -4,7 +4,7 @@ region, however a script comes by it, or is refused."""
 from docker_actions import HEAD, ROLE, rehearse
 from docker_engine import docker
 from gitlab import with_aws
-from harness import add, contains, lacks, program, table
+from harness import add, check, contains, lacks, program, table
 
 FAR = """
 provider "aws" {
@@ -61,3 +61,16 @@ def of(row):
 
 for each in table("registry_names.toml", "name"):
     add(__name__, f"a name {each['name']}", of(each))
+
+
+@check("an output with a registry's name is not handed on where the account is masked, as GitHub drops it")
+def _(bench):
+    outputs = "    outputs: { registry: \"${{ steps.ecr.outputs.registry }}\", tag: v1 }\n    steps:\n"
+    reader = "  reader:\n    needs: job\n    runs-on: ubuntu-latest\n    steps:\n"
+    reader += "      - run: echo \"[${{ needs.job.outputs.registry }}] [${{ needs.job.outputs.tag }}]\"\n"
+    for masked, wanted in (("true", "[] [v1]"), ("false", "[127.0.0.1:")):
+        workflow = JOB.replace("MASKED", masked).replace("    steps:\n", outputs) + reader
+        said = rehearsed(bench, workflow)
+        contains(said, [wanted])
+        skipped = ["Skip output 'registry' since it may contain secret."]
+        (contains if masked == "true" else lacks)(said, skipped)

@@ -284,7 +284,11 @@ fn outputs(executor: &mut Executor<'_>, run: &mut JobRun<'_>) -> Object {
                 run.failed = true;
                 format!("Error: output `{}`: {error}", name.value)
             }
-            Ok(value) if run.masks.contains_secret(&value) => {
+            // A registry's address here stands for its name in ECR, which has the account in it.
+            Ok(value)
+                if run.masks.contains_secret(&value)
+                    || run.masks.contains_secret(&executor.rehearsal.world.registries.named(&value)) =>
+            {
                 format!("Skip output '{}' since it may contain secret.", name.value)
             }
             Ok(value) => {

@@ -1,6 +1,7 @@
 //! Names in a delivery that nothing has: a cluster, a service or a role that isn't there is refused as one that may not be
 //! used, and then a wider policy helps nobody. And the inputs of a step that its failure is about.
 
+use landfall_check::terraform::{Infra, Repository};
 use landfall_serve::World;
 use landfall_serve::log::Record;
 use landfall_serve::store::ecs::{Cluster, Service};
@@ -35,6 +36,33 @@ pub(crate) fn of_refusal(world: &World, record: &Record, finding: Finding) -> Fi
         "there is no {what} here{}; a policy that allows more doesn't help",
         meant(near.as_deref())
     ))
+}
+
+/// A repository that isn't there: the lines of those that may be meant.
+pub(crate) fn of_repository(infra: &Infra, record: &Record, finding: Finding) -> Finding {
+    let missing = record.resource.as_deref().and_then(|arn| Arn::parse(arn).ok());
+    let missing = missing.filter(|_| finding.rule == "repository-missing");
+    let Some(name) = missing.as_ref().and_then(|arn| arn.resource.strip_prefix("repository/")) else {
+        return finding;
+    };
+    let region = missing.as_ref().map_or("", |arn| arn.region.as_str());
+    let known = infra.repositories.iter().chain(&infra.looked_up_repositories);
+    let (same, others): (Vec<_>, Vec<_>) = known.partition(|it| it.name.value == name);
+    if !same.is_empty() {
+        let at = |finding: Finding, it: &&Repository| {
+            finding.at(it.name.span, format!("there is one of this name, in {}", it.region))
+        };
+        return same.iter().fold(finding, at);
+    }
+    let here: Vec<&str> =
+        others.iter().filter(|it| it.region == region).map(|it| it.name.value.as_str()).collect();
+    let near = nearest(name, &here);
+    match others.iter().find(|it| Some(&it.name.value) == near.as_ref()) {
+        Some(it) => Finding { help: Vec::new(), ..finding }
+            .at(it.name.span, format!("there is `{}`", it.name.value))
+            .help(format!("is `{}` meant?", it.name.value)),
+        None => finding,
+    }
 }
 
 /// Whether an action makes what it is called on.

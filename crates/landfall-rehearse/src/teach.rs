@@ -114,6 +114,7 @@ pub(crate) fn findings(
             }),
         };
         let finding = names::of_refusal(&executor.rehearsal.world, record, finding);
+        let finding = names::of_repository(&executor.rehearsal.infra, record, finding);
         if record.is_optional {
             beside.push(finding);
             continue;

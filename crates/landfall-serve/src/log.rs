@@ -262,19 +262,26 @@ impl DecisionLog {
     /// Writes down that a call came to nothing, unless its records say so already: a decision was logged
     /// where it fell, a fault of the call itself is logged here.
     pub fn add_failure(&self, at: Timestamp, after: u64, call: FailedCall<'_>, code: &str, message: &str) {
-        self.add_failed(at, after, call, (code, message), None);
+        self.add_failed(at, after, call, (code, message), (None, None));
     }
 
     /// As [`DecisionLog::add_failure`], with what the error says to this side alone. An error that does is written
     /// down even when it only answers a question.
     pub fn add_error(&self, at: Timestamp, after: u64, call: FailedCall<'_>, error: &AwsError) {
-        self.add_failed(
-            at,
-            after,
-            call,
-            (&error.code, &error.message),
-            error.aside.as_deref().and_then(|aside| aside.note.as_deref()),
-        );
+        self.add_reason(at, after, call, error, None);
+    }
+
+    /// As [`DecisionLog::add_error`], with more of the reason than what the client is told.
+    pub fn add_reason(
+        &self,
+        at: Timestamp,
+        after: u64,
+        call: FailedCall<'_>,
+        error: &AwsError,
+        reason: Option<Finding>,
+    ) {
+        let note = error.aside.as_deref().and_then(|aside| aside.note.as_deref());
+        self.add_failed(at, after, call, (&error.code, &error.message), (reason, note));
     }
 
     fn add_failed(
@@ -283,7 +290,7 @@ impl DecisionLog {
         after: u64,
         call: FailedCall<'_>,
         (code, message): (&str, &str),
-        note: Option<&str>,
+        (reason, note): (Option<Finding>, Option<&str>),
     ) {
         let known = self.of_request(after, call.request_id);
         let is_known = known.iter().any(|record| matches!(record.verdict, Verdict::Refused { .. }));
@@ -291,7 +298,9 @@ impl DecisionLog {
             return;
         }
         let decided = known.last();
-        let finding = Finding::warning("call-failed", format!("{}: {code}: {message}", call.operation));
+        let finding = reason.unwrap_or_else(|| {
+            Finding::warning("call-failed", format!("{}: {code}: {message}", call.operation))
+        });
         let finding = match note {
             Some(note) => finding.note(note),
             None => finding,

@@ -7,6 +7,7 @@ use landfall_serve::log::{Record, Verdict};
 use landfall_types::{ClaimValue, Finding, Severity, Span};
 
 use crate::deployed::{self, Origin};
+use crate::names;
 
 /// What a line of a script asked for.
 #[derive(Clone, Copy)]
@@ -37,6 +38,7 @@ pub(super) fn findings(
             _ => deployed::of_task_session(origin, record, finding.clone())
                 .unwrap_or_else(|| of_call(asked, finding.clone())),
         };
+        let finding = names::of_repository(origin.infra, record, finding);
         if record.is_optional {
             beside.push(finding);
             continue;

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use landfall_types::{Digest, RepositoryName};
+use landfall_types::{Digest, Finding, RepositoryName};
 use landfall_wire::error::AwsError;
 use landfall_wire::oci::{oci_error, oci_error_with_status};
 
@@ -12,7 +12,7 @@ use crate::store::{RegistryId, StoreError};
 pub(super) type Answer = Result<Response<Body>, Refusal>;
 
 /// An error answer.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(super) struct Refusal {
     kind: Kind,
     headers: Vec<(HeaderName, String)>,
@@ -20,6 +20,8 @@ pub(super) struct Refusal {
     is_challenge: bool,
     /// What only the log says.
     note: Option<String>,
+    /// The reason, as the log has it.
+    finding: Option<Box<Finding>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,7 +34,7 @@ enum Kind {
 
 impl Refusal {
     fn of(kind: Kind) -> Self {
-        Self { kind, headers: Vec::new(), is_challenge: false, note: None }
+        Self { kind, headers: Vec::new(), is_challenge: false, note: None, finding: None }
     }
 
     /// A code with its usual status.
@@ -98,6 +100,17 @@ impl Refusal {
     #[must_use]
     pub(super) fn note(self, text: impl Into<String>) -> Self {
         Self { note: Some(text.into()), ..self }
+    }
+
+    /// Adds the reason that the log has.
+    #[must_use]
+    pub(super) fn because(self, finding: Finding) -> Self {
+        Self { finding: Some(Box::new(finding)), ..self }
+    }
+
+    /// The reason that the log has.
+    pub(super) fn finding(&self) -> Option<Finding> {
+        self.finding.as_deref().cloned()
     }
 
     /// Adds a header.

@@ -22,10 +22,11 @@ use std::sync::Arc;
 use axum::body::{Body, HttpBody as _};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
-use landfall_types::{Digest, RepositoryName};
+use landfall_types::{Digest, Finding, RepositoryName};
 use landfall_wire::error::AwsError;
 use landfall_wire::query::Params;
 
+use crate::apart::name_of;
 use crate::authz::{OfRegistry, Permit, calls};
 use crate::caller::Caller;
 use crate::connection::Connection;
@@ -33,8 +34,8 @@ use crate::ecr::{CreateRepository, Face};
 use crate::log::FailedCall;
 use crate::store::{RegistryId, Repository, RepositorySettings};
 use crate::world::{RegistryMode, World};
-use answer::{Answer, Refusal};
 pub(crate) use access::registry_of_host;
+use answer::{Answer, Refusal};
 pub(crate) use public::{AtPublicAddress, TOKEN_PATH, is_public_host};
 use route::Route;
 
@@ -60,7 +61,7 @@ pub(crate) async fn handle(
         Ok(response) => response,
         Err(refusal) => {
             if let Some(reason) = refusal.reason() {
-                from.note(&reason);
+                from.note_because(&reason, refusal.finding());
             }
             incoming.discard().await;
             refusal.response()
@@ -88,13 +89,18 @@ struct From<'a> {
 impl From<'_> {
     /// Writes a refusal to the log, if it isn't there yet.
     fn note(&self, reason: &AwsError) {
+        self.note_because(reason, None);
+    }
+
+    /// The same, with more than what the client is told.
+    fn note_because(&self, reason: &AwsError, finding: Option<Finding>) {
         let Self { world, request_id, operation, before, face, .. } = *self;
         let service = match face {
             Face::Private => "ecr",
             Face::Public => "ecr-public",
         };
         let failed = FailedCall { request_id, service, operation };
-        world.log.add_error(world.clock.now(), before, failed, reason);
+        world.log.add_reason(world.clock.now(), before, failed, reason, finding);
     }
 }
 
@@ -204,8 +210,15 @@ impl RegistryCall<'_> {
                 return Refusal::new("NAME_UNKNOWN", public::no_repository(alias, name.as_str()));
             }
             let reason = crate::ecr::not_pulled_through(self.world, &self.registry, name);
-            let message = reason.unwrap_or_else(|| crate::ecr::no_repository_sentence(&self.registry, name));
-            Refusal::new("NAME_UNKNOWN", message)
+            if let Some(reason) = reason {
+                return Refusal::new("NAME_UNKNOWN", reason);
+            }
+            let sentence = crate::ecr::no_repository_sentence(&self.registry, name);
+            Refusal::new("NAME_UNKNOWN", sentence).because(repository_missing(
+                self.world,
+                &self.registry,
+                name,
+            ))
         })
     }
 
@@ -284,6 +297,32 @@ impl RegistryCall<'_> {
     /// An absolute address in a repository.
     fn location(&self, name: &RepositoryName, path: &str) -> String {
         format!("http://{}/v2/{}/{path}", self.host, self.full_name(name))
+    }
+}
+
+/// Names of a registry that are told in place of one that isn't there.
+const NAMES_MAX: usize = 5;
+
+/// What is there in place of a repository that is not.
+fn repository_missing(world: &World, registry: &RegistryId, name: &RepositoryName) -> Finding {
+    let message = format!("there is no repository `{name}` in {}", name_of(registry));
+    // Some clients make it then, and push again.
+    let finding = Finding::warning("repository-missing", message);
+    let mut others = world.store.registries_with(name).into_iter();
+    if let Some(first) = others.find(|other| other.region != crate::ecr::PUBLIC_REGION) {
+        let place = match first.account == registry.account {
+            true => format!("in {}", first.region),
+            false => format!("in the registry {}", name_of(&first)),
+        };
+        return finding.help(format!("there is one {place}: log in and push to that registry"));
+    }
+    let known = world.store.repositories(registry);
+    let names: Vec<String> = known.iter().take(NAMES_MAX).map(|it| format!("`{}`", it.name)).collect();
+    let more = known.len().saturating_sub(names.len());
+    match (names.is_empty(), more) {
+        (true, _) => finding.help("the registry has no repositories; ECR makes none by a push alone"),
+        (false, 0) => finding.help(format!("the registry has {}", names.join(", "))),
+        (false, more) => finding.help(format!("the registry has {}, and {more} more", names.join(", "))),
     }
 }
 

@@ -316,6 +316,12 @@ impl Store {
         self.list(&within(&[registry.account.as_str(), &registry.region]))
     }
 
+    /// The registries that have a repository of this name.
+    pub fn registries_with(&self, name: &RepositoryName) -> Vec<RegistryId> {
+        let has = |registry: &RegistryId| self.repository(registry, name).is_some();
+        self.registries().into_iter().filter(has).collect()
+    }
+
     /// All registries that have a repository.
     pub fn registries(&self) -> Vec<RegistryId> {
         let repositories = self.list::<Repository>("");

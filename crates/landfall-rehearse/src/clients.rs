@@ -157,8 +157,7 @@ pub fn lead<'v>(
         Some((name.to_owned(), home))
     };
     let variables = variables.filter_map(changed).collect();
-    let first =
-        if name == "sudo" { led.iter().position(|word| is_builder(word)).map(|at| at + 1) } else { Some(0) };
+    let first = if name == "sudo" { led.iter().position(is_builder).map(|at| at + 1) } else { Some(0) };
     if let Some(first) = first.filter(|_| name == "sudo" || BUILDERS.contains(&name.as_str())) {
         lead_build(&mut led, first, place)?;
     }

@@ -8,7 +8,11 @@ import json
 import os
 import pathlib
 import random
+import re
 import socket
+import urllib.error
+import urllib.request
+import xml.etree.ElementTree
 
 import aws
 from harness import ACCOUNT, REGION, SERVER_SECONDS_MAX, Server, Skip, Wrong, check, same, until
@@ -273,3 +277,29 @@ def strike(bench, server):
         # Most of them have to come further than the door.
         shut = sum(attack.statuses.get(status, 0) for status in (401, 403))
         same(shut < COUNT // 2, True, f"{attack.name}: {attack.statuses}")
+
+
+# What would clear the screen, set the title, and look like a decision that allows.
+HOSTILE = [
+    f"Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleSessionName=ab&WebIdentityToken=aaaa.bbbb&RoleArn=arn:aws:iam::{ACCOUNT}:role/x%1B%5B2J%0A12:00:00+%E2%9C%93+sts:AssumeRole++role/admin",
+    "Action=X%1B]0;title%07%C2%9B2J%E2%80%AE&Version=2011-06-15",
+]
+
+
+@check("what strangers send is one line of the log that `serve` prints, and moves nothing on the terminal")
+def _(bench):
+    with bench.start(bench.landfall, "serve", "--addr", "127.0.0.1:0", "--offline", env=bench.environment(CLICOLOR_FORCE="1", DOCKER_HOST=f"unix://{bench.dir}/no-engine")) as serve:
+        url = serve.says("export AWS_ENDPOINT_URL=").strip().rpartition("=")[2]
+        for body in HOSTILE:
+            try:
+                urllib.request.urlopen(url, body.encode(), timeout=SERVER_SECONDS_MAX)
+                raise Wrong("it was answered as if it were right")
+            except urllib.error.HTTPError as error:
+                # What XML can't hold is not in it.
+                xml.etree.ElementTree.fromstring(error.read())
+        serve.says("sts:X")
+        lines = serve.said.split("\n")
+    log = lines[next(number for number, line in enumerate(lines) if "sts:Assume" in line):]
+    left = [line for line in log if re.search(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x7f-\x9f\u202e]", line)]
+    same(left, [], "control characters of others")
+    same([line for line in log if re.search(r"^\W*12:00:00", line)], [], "a line that pretends to be a decision")

@@ -101,7 +101,9 @@ impl<'a> Tree<'a> {
         }
         match &job.subject {
             _ if !job.about.is_empty() => {}
-            Some(subject) => self.line(styled(DIM, format!("  id-token: write, sub {subject}"))),
+            Some(subject) => {
+                self.line(styled(DIM, format!("  id-token: write, sub {}", ui::plain_text(subject))))
+            }
             None => self.line(styled(DIM, "  id-token: none")),
         }
         self.group(job.group.as_deref());
@@ -189,12 +191,12 @@ impl<'a> Tree<'a> {
 
     fn service(&mut self, service: &ServiceNow) {
         self.line(format!("  service {}", service.name));
-        self.line(format!("          {}", standing(service)));
+        self.line(format!("          {}", ui::plain_text(&standing(service))));
         for address in &service.addresses {
             self.line(format!("          {address}"));
         }
         if let Some(why) = &service.not_run {
-            self.line(styled(DIM, format!("          {why}")));
+            self.line(styled(DIM, format!("          {}", ui::plain_text(why))));
         }
     }
 
@@ -205,7 +207,7 @@ impl<'a> Tree<'a> {
         }
         for session in &summary.sessions {
             self.line(format!("  role    {}", session.role));
-            self.line(styled(DIM, format!("          taken by {}", session.subject)));
+            self.line(styled(DIM, format!("          taken by {}", ui::plain_text(&session.subject))));
         }
         for image in &summary.images {
             let tags = if image.tags.is_empty() { "no tag".to_owned() } else { image.tags.join(", ") };
@@ -362,7 +364,7 @@ impl Observer for Tree<'_> {
                     waiting: Some(Vec::new()),
                 });
                 if self.live {
-                    print(&format!("  ● {name} …"));
+                    print(&format!("  ● {} …", ui::plain_text(name)));
                     self.open = true;
                 }
             }
@@ -430,7 +432,7 @@ impl Observer for JsonLines<'_> {
             }),
             Event::Ended(summary) => ended_json(summary),
         };
-        line(object);
+        ui::json(object);
     }
 }
 

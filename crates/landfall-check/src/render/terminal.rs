@@ -65,8 +65,10 @@ pub fn terminal(finding: &Finding, sources: &SourceMap, style: Style, width: usi
 
 /// A message without a place has no margin to hang its facts on.
 fn without_places(finding: &Finding, title: &str) -> String {
-    let notes = finding.notes.iter().map(|note| format!("\n  = note: {note}"));
-    let help = finding.help.iter().map(|help| format!("\n  = help: {help}"));
+    // What others said may have lines: they are indented as a fact's own, and never begin one.
+    let fact = |kind: &str, text: &str| format!("\n  = {kind}: {}", text.replace('\n', "\n          "));
+    let notes = finding.notes.iter().map(|note| fact("note", note));
+    let help = finding.help.iter().map(|help| fact("help", help));
     let facts: String = notes.chain(help).collect();
     format!("{title}{facts}")
 }

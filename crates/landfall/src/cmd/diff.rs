@@ -19,7 +19,7 @@ use super::role::{self, RoleSource};
 use super::serve::Format;
 use super::{usage, who};
 use crate::files::{self, Variables};
-use crate::ui;
+use crate::ui::{self, plain_text};
 
 /// Arguments of `landfall diff`.
 #[derive(Args, Debug)]
@@ -143,7 +143,7 @@ pub fn run(args: DiffArgs) -> Result<bool, Failure> {
     }
     match args.format {
         Format::Text => compared.iter().for_each(show),
-        Format::Json => ui::line(json(&compared)),
+        Format::Json => ui::json(json(&compared)),
     }
     Ok(!compared.iter().any(Compared::is_wider))
 }
@@ -377,11 +377,11 @@ fn show(compared: &Compared) {
             continue;
         }
         ui::line(format!("  {sign} {what}"));
-        words.iter().for_each(|one| ui::line(format!("      {one}")));
+        words.iter().for_each(|one| ui::line(format!("      {}", plain_text(one))));
         if let Some(request) = request {
             ui::line(ui::styled(ui::DIM, "      for instance"));
             for (name, value) in telling(request) {
-                ui::line(format!("        {name} {value}"));
+                ui::line(format!("        {name} {}", plain_text(&value)));
             }
         }
     }
@@ -389,13 +389,13 @@ fn show(compared: &Compared) {
         if compared.is_same() {
             break;
         }
-        words.iter().for_each(|one| ui::line(format!("    {side} {one}")));
+        words.iter().for_each(|one| ui::line(format!("    {side} {}", plain_text(one))));
         if words.is_empty() && !(compared.before.is_empty() && compared.after.is_empty()) {
             ui::line(format!("    {side} nobody else"));
         }
     }
     for unknown in &change.unknown {
-        ui::line(format!("  ? not known: {unknown}"));
+        ui::line(format!("  ? not known: {}", plain_text(unknown)));
     }
 }
 

@@ -128,7 +128,7 @@ pub fn run(args: ExplainArgs) -> Result<bool, Failure> {
                 show(one, &sources);
             }
         }
-        Format::Json => explained.iter().for_each(|one| ui::line(json(one, &sources))),
+        Format::Json => explained.iter().for_each(|one| ui::json(json(one, &sources))),
     }
     Ok(explained.iter().all(|one| one.allowed))
 }
@@ -742,15 +742,15 @@ fn check_action(action: &str, resource: &str) -> Result<(), Failure> {
 /// Shows an answer to a person: what it is about, the answer, and what decided it.
 fn show(explained: &Explained, sources: &SourceMap) {
     if let Some(about) = &explained.about {
-        ui::line(ui::styled(ui::BOLD, about));
+        ui::line(ui::styled(ui::BOLD, ui::plain_text(about)));
     }
     if let Some(subject) = &explained.subject {
-        ui::line(ui::styled(ui::DIM, format!("  sub {subject}")));
+        ui::line(ui::styled(ui::DIM, format!("  sub {}", ui::plain_text(subject))));
     }
     let (sign, style) = if explained.allowed { ("✓", ui::GOOD) } else { ("✗", ui::BAD) };
-    ui::line(format!("{} {}", ui::styled(style, sign), explained.answer));
+    ui::line(format!("{} {}", ui::styled(style, sign), ui::plain_text(&explained.answer)));
     for note in &explained.notes {
-        ui::line(ui::styled(ui::DIM, format!("  {note}")));
+        ui::line(ui::styled(ui::DIM, format!("  {}", ui::plain_text(note))));
     }
     if let Some(finding) = &explained.finding {
         ui::line("");
@@ -768,7 +768,7 @@ fn show_statement(trace: &StatementTrace, sources: &SourceMap) {
         Effect::Deny => "Deny",
     };
     let applies = if trace.applies() { "applies" } else { "does not apply" };
-    let name = landfall_policy::explain::name_of(&trace.statement);
+    let name = ui::plain_text(&landfall_policy::explain::name_of(&trace.statement));
     ui::line(format!(
         "{}  {}",
         ui::styled(ui::BOLD, &name),
@@ -783,9 +783,13 @@ fn show_statement(trace: &StatementTrace, sources: &SourceMap) {
     for (clause, holds) in &trace.clauses {
         let sign = if *holds { ui::styled(ui::GOOD, "✓") } else { ui::styled(ui::BAD, "✗") };
         let (what, wanted, got) = parts(clause);
-        ui::line(format!("    {sign} {what}  {}", ui::styled(ui::DIM, place(clause, sources))));
-        ui::line(format!("        wanted {wanted}"));
-        ui::line(format!("        got    {got}"));
+        ui::line(format!(
+            "    {sign} {}  {}",
+            ui::plain_text(&what),
+            ui::styled(ui::DIM, place(clause, sources))
+        ));
+        ui::line(format!("        wanted {}", ui::plain_text(&wanted)));
+        ui::line(format!("        got    {}", ui::plain_text(&got)));
     }
 }
 

@@ -97,7 +97,7 @@ pub async fn run(args: IssuerArgs) -> Result<bool, Failure> {
     let is_fine = !seen.findings.iter().any(|finding| finding.severity == Severity::Error);
     match args.format {
         Format::Text => show(&seen, is_fine, token.is_some()),
-        Format::Json => ui::line(json(&seen, is_fine)),
+        Format::Json => ui::json(json(&seen, is_fine)),
     }
     if !seen.is_reached {
         return Err(Failure::new(FailureKind::Outside, format!("{} could not be reached", seen.issuer)));
@@ -368,7 +368,11 @@ fn show(seen: &Seen, is_fine: bool, has_token: bool) {
     for (index, visit) in seen.visits.iter().enumerate() {
         let what = if index == 0 { "discovery" } else { "keys" };
         let address = visit.address.map_or_else(String::new, |address| format!("  {address}"));
-        ui::line(format!("\n  {}  {what:<9}  {}{address}", sign(visit.body.is_ok()), visit.url));
+        ui::line(format!(
+            "\n  {}  {what:<9}  {}{address}",
+            sign(visit.body.is_ok()),
+            ui::plain_text(&visit.url)
+        ));
         let size = seen.sizes.get(index).copied().unwrap_or_default();
         ui::line(ui::styled(ui::DIM, format!("     {}", in_words(&visit.timing, size, visit.body.is_ok()))));
     }
@@ -416,7 +420,8 @@ fn show_chain(visit: &Visit) {
     };
     ui::line(format!("\n  {}  certificates of {}, {by}", sign(is_trusted), visit.host));
     for (index, one) in visit.chain.iter().enumerate() {
-        ui::line(format!("     {}  {}  issued by {}", index + 1, one.subject, one.issuer));
+        let (subject, issuer) = (ui::plain_text(&one.subject), ui::plain_text(&one.issuer));
+        ui::line(format!("     {}  {subject}  issued by {issuer}", index + 1));
         let dates = format!("        {} to {}  thumbprint {}", one.not_before, one.not_after, one.thumbprint);
         ui::line(ui::styled(ui::DIM, dates));
     }
@@ -446,7 +451,7 @@ fn key_in_words(member: &Value) -> String {
         |name: &str, value: Option<&str>| value.map_or_else(String::new, |value| format!("  {name} {value}"));
     let (alg, usage) = (part("alg", text("alg")), part("use", text("use")));
     let line = format!("{}{size}{alg}{usage}{}", text("kty").unwrap_or("?"), part("kid", text("kid")));
-    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    ui::plain_text(&line)
 }
 
 /// The stages of a visit, each with the time that it took by itself.

@@ -196,7 +196,7 @@ pub async fn start(command: &[OsString], variables: &Variables) -> Result<u8, Fa
 
 /// A line for whoever runs this: the command owns standard output.
 fn say(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "pod: {text}");
+    ui::note(&format!("pod: {text}"));
 }
 
 fn explain(args: &PodArgs, facts: &PodFacts, identity: &Identity, endpoint: &str) {

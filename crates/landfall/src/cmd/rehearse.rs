@@ -378,7 +378,7 @@ fn not_created(findings: &[Finding], sources: &SourceMap, format: Format) -> boo
     for finding in findings {
         match format {
             Format::Text => ui::finding(finding, sources, 0),
-            Format::Json => ui::line(serde_json::json!({
+            Format::Json => ui::json(serde_json::json!({
                 "event": "infra-refused",
                 "finding": landfall_check::render::json(finding, sources),
             })),

@@ -174,7 +174,7 @@ impl Stage<'_> {
         let server = &self.served.server;
         let (account, region) = (server.world.settings.default_account, &self.served.region);
         if self.format == Format::Json {
-            ui::line(serde_json::json!({
+            ui::json(serde_json::json!({
                 "event": "ready", "url": server.url(), "account": account.as_str(), "region": region,
                 "cluster": self.cluster, "pods": pods, "made": self.served.seeded.made,
             }));
@@ -219,7 +219,7 @@ impl Stage<'_> {
         let success = failed == 0 && pods > 0 && self.served.seeded.refused.is_empty();
         match self.format {
             Format::Json => {
-                ui::line(serde_json::json!({ "event": "ended", "success": success, "failed": failed }));
+                ui::json(serde_json::json!({ "event": "ended", "success": success, "failed": failed }));
             }
             Format::Text if success => ui::line(format!("\n{} the crossing works", styled(GOOD, "✓"))),
             Format::Text => {
@@ -254,8 +254,8 @@ impl Stage<'_> {
                 ui::line(format!("      {}", styled(BAD, why)));
             }
         } else {
-            records.iter().for_each(|record| ui::line(log::json::record(record, self.sources)));
-            ui::line(serde_json::json!({
+            records.iter().for_each(|record| ui::json(log::json::record(record, self.sources)));
+            ui::json(serde_json::json!({
                 "event": "container-ended", "pod": pod.name, "namespace": pod.namespace,
                 "container": container.name, "success": is_good, "error": why, "output": lines,
             }));

@@ -441,7 +441,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let follower = world.log.follow();
     match args.format {
         Format::Text => banner(&args, &served, &sources),
-        Format::Json => ui::line(serde_json::json!({
+        Format::Json => ui::json(serde_json::json!({
             "event": "ready",
             "url": served.server.url(),
             "public_registry": served.server.public_addr.map(|addr| addr.to_string()),
@@ -523,7 +523,7 @@ fn print_waiting(
             log::json::record(&record, sources).write_line(&mut out);
             next = if out.len() < PRINTED_BYTES { follower.next_waiting() } else { None };
         }
-        return ui::plain(&out);
+        return ui::json_lines(&out);
     }
     let mut out = String::new();
     if missed > 0 {
@@ -640,7 +640,7 @@ fn show(out: &mut String, record: &Record, sources: &SourceMap) {
         ui::styled(ui::DIM, format!("{hour:02}:{minute:02}:{second:02}")),
         ui::sign(&record.verdict),
         ui::decided(record),
-        ui::styled(ui::DIM, ui::short(&record.caller)),
+        ui::styled(ui::DIM, ui::plain_text(ui::short(&record.caller))),
         ui::styled(ui::DIM, format!("{because}{request}")),
     );
     out.push_str(line.trim_end());

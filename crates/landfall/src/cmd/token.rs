@@ -387,6 +387,6 @@ fn decode(file: Option<&std::path::Path>) -> Result<(), Failure> {
         "header": { "alg": token.header.alg, "kid": token.header.kid, "typ": token.header.typ },
         "claims": jwt::claims_to_json(&token.claims),
     });
-    ui::line(serde_json::to_string_pretty(&shown).unwrap_or_default());
+    ui::json(serde_json::to_string_pretty(&shown).unwrap_or_default());
     Ok(())
 }

@@ -16,6 +16,7 @@ use landfall_wire::jwt;
 use super::role::{self, RoleSource, Standing};
 use super::serve::Format;
 use super::usage;
+use crate::ui::plain_text;
 use crate::{config, ui};
 
 /// Arguments of `landfall who`.
@@ -119,7 +120,7 @@ pub fn run(args: WhoArgs) -> Result<bool, Failure> {
     let told = ask(&standing, &sources, &templates, meant)?;
     match args.format {
         Format::Text => show(&told, &sources),
-        Format::Json => ui::line(json(&told, &sources)),
+        Format::Json => ui::json(json(&told, &sources)),
     }
     Ok(told.is_passed())
 }
@@ -318,15 +319,21 @@ fn show_dead(dead: &Dead, sources: &SourceMap) {
         false => "admits nobody",
     };
     let place = ui::styled(ui::DIM, sources.place(dead.span));
-    ui::line(format!("  {} {what} {nobody}: {}  {place}", ui::styled(ui::BAD, "✗"), dead.words));
+    ui::line(format!(
+        "  {} {} {nobody}: {}  {place}",
+        ui::styled(ui::BAD, "✗"),
+        plain_text(&what),
+        plain_text(&dead.words)
+    ));
 }
 
 fn show_principal(principal: &Principal, sources: &SourceMap) {
     let Grant { span, words, conditions, use_, action, .. } = &principal.grant;
+    let words = plain_text(words);
     let place = ui::styled(ui::DIM, sources.place(*span));
     let conditions = match conditions.as_slice() {
         [] => String::new(),
-        some => format!(", if {}", some.join(" and ")),
+        some => format!(", if {}", plain_text(&some.join(" and "))),
     };
     match use_ {
         Use::Never => {
@@ -399,7 +406,7 @@ fn show_gate(told: &Told, meant: &Meant) {
     }
     for principal in told.principals.iter().filter(|one| one.is_meant == Some(false)) {
         let grant = &principal.grant;
-        ui::line(format!("{bad} somebody else than {patterns} gets in: {}", grant.words));
+        ui::line(format!("{bad} somebody else than {patterns} gets in: {}", plain_text(&grant.words)));
         if !grant.is_anyone {
             let name = &grant.principal;
             ui::line(ui::styled(ui::DIM, format!("  --only '{name}' says that this is meant")));
@@ -414,10 +421,15 @@ fn show_stratum(stratum: &Stratum, asked: &[String], sources: &SourceMap) {
         Forms::Both => "",
         Forms::Customised => "  (subjects by a template, `include_claim_keys`)",
     };
-    ui::line(format!("  {} {}{}", ui::styled(ui::BOLD, "●"), stratum.words, ui::styled(ui::DIM, forms)));
+    ui::line(format!(
+        "  {} {}{}",
+        ui::styled(ui::BOLD, "●"),
+        plain_text(&stratum.words),
+        ui::styled(ui::DIM, forms)
+    ));
     for pattern in &stratum.patterns {
         let place = sources.place(pattern.span);
-        ui::line(format!("      by `{}`  {}", pattern.value, ui::styled(ui::DIM, place)));
+        ui::line(format!("      by `{}`  {}", plain_text(&pattern.value), ui::styled(ui::DIM, place)));
     }
     ui::line(ui::styled(ui::DIM, "      for instance"));
     show_witness(&stratum.witness, asked, "        ");
@@ -431,7 +443,7 @@ fn show_witness(witness: &Witness, asked: &[String], indent: &str) {
     let mut shown: Vec<&str> = Vec::new();
     for name in ["sub"].into_iter().chain(repository).chain(["aud"]).chain(asked) {
         if let Some(value) = witness.claims.text(name).filter(|_| !shown.contains(&name)) {
-            ui::line(format!("{indent}{name} {value}"));
+            ui::line(format!("{indent}{name} {}", plain_text(value)));
             shown.push(name);
         }
     }

@@ -50,7 +50,7 @@ impl Screen {
     }
 
     fn json(&self, value: &Value) {
-        ui::line(value);
+        ui::json(value);
     }
 
     /// The last line, of which there is one.

@@ -575,3 +575,25 @@ def _(bench):
     tags = [tag for page in pages for image in page["imageDetails"] for tag in image["imageTags"]]
     same(sorted(tags), sorted(f"v{number}" for number in range(IMAGES)), "tags")
     ecr.delete_repository(repositoryName="pages", force=True)
+
+
+@check("pages: whoever deletes what a page told is told all, images and repositories")
+def _(bench):
+    ecr = aws.client(bench, "ecr", ROOT)
+    for number in range(5):
+        ecr.create_repository(repositoryName=f"paged/{number}")
+    push(bench, basic(ecr), "paged/0", "v0")
+    for number in range(1, 8):
+        ecr.put_image(repositoryName="paged/0", imageManifest=manifest(b"pushed") + " " * number, imageTag="v0")
+    untagged = ecr.get_paginator("list_images").paginate(
+        repositoryName="paged/0", filter={"tagStatus": "UNTAGGED"}, PaginationConfig={"PageSize": 2}
+    )
+    for page in untagged:
+        ecr.batch_delete_image(repositoryName="paged/0", imageIds=page["imageIds"])
+    same([one.get("imageTag") for one in ecr.list_images(repositoryName="paged/0")["imageIds"]], ["v0"], "left")
+    for page in ecr.get_paginator("describe_repositories").paginate(PaginationConfig={"PageSize": 2}):
+        names = [one["repositoryName"] for one in page["repositories"]]
+        for name in [name for name in names if name.startswith("paged/")]:
+            ecr.delete_repository(repositoryName=name, force=True)
+    left = [one["repositoryName"] for one in ecr.describe_repositories()["repositories"]]
+    same([name for name in left if name.startswith("paged/")], [], "repositories left")

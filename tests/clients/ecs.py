@@ -116,6 +116,12 @@ def revisions(bench):
     contains(answer["failures"][0]["reason"], ["still in ACTIVE status"])
     same(definition(client, "counted").rpartition(":")[2], "4", "a number is never given twice")
     same("counted" in client.list_task_definition_families(status="ACTIVE")["families"], True)
+    arns = [definition(client, "paged") for _ in range(3)]
+    page = client.list_task_definitions(familyPrefix="paged", maxResults=1)
+    client.deregister_task_definition(taskDefinition="paged:1")
+    client.deregister_task_definition(taskDefinition="paged:2")
+    page = client.list_task_definitions(familyPrefix="paged", nextToken=page["nextToken"])
+    same(page["taskDefinitionArns"], [arns[2]], "what the token named is gone")
 
 
 # What is wrong with a task definition, and ECS's sentence about it.

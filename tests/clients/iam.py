@@ -324,6 +324,17 @@ def _(bench):
     same((root["Arn"], root["UserId"]), (f"{ARN}root", HOME))
 
 
+@check("boto3: whoever deletes the users that a page told is told all of them")
+def _(bench):
+    by_admin = home(bench).by_admin
+    for number in range(6):
+        by_admin.create_user(UserName=f"paged-{number}", Path="/paged/")
+    pages = by_admin.get_paginator("list_users").paginate(PathPrefix="/paged/", PaginationConfig={"PageSize": 2})
+    for user in (user for page in pages for user in page["Users"]):
+        by_admin.delete_user(UserName=user["UserName"])
+    same(by_admin.list_users(PathPrefix="/paged/")["Users"], [], "left")
+
+
 @check("boto3: access keys sign calls, until they are turned off")
 def _(bench):
     iam = home(bench)

@@ -109,7 +109,7 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
     call.authorize::<calls::ListApplications>("*".to_owned(), Vec::new())?;
     let all = call.world.store.list::<Application>(&call.place.all());
     let page = Page::at(call.input.text("nextToken")?, PAGE_NAMES).ok_or_else(bad_token)?;
-    Ok(page.answer("applications", &all, |known| json!(known.name)))
+    Ok(page.answer("applications", &all, |known| known.name.clone(), |known| json!(known.name)))
 }
 
 /// Another name: groups, revisions and deployments go with it.

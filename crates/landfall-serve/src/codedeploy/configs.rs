@@ -169,7 +169,7 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
     let names: Vec<&str> =
         CONFIGS.iter().map(|(name, ..)| *name).chain(own.iter().map(|own| own.name.as_str())).collect();
     let page = Page::at(call.input.text("nextToken")?, PAGE_NAMES).ok_or_else(bad_token)?;
-    Ok(page.answer("deploymentConfigsList", &names, |name| json!(name)))
+    Ok(page.answer("deploymentConfigsList", &names, |name| (*name).to_owned(), |name| json!(name)))
 }
 
 fn delete(call: &Called<'_>) -> Result<Value, AwsError> {

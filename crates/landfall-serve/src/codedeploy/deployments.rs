@@ -169,7 +169,7 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
         .filter(|known| statuses.is_empty() || statuses.contains(&shapes::status(known)))
         .map(|known| known.id.as_str())
         .collect();
-    Ok(page.answer("deployments", &ids, |id| json!(id)))
+    Ok(page.answer("deployments", &ids, |id| (*id).to_owned(), |id| json!(id)))
 }
 
 /// Changes a deployment that is not over.

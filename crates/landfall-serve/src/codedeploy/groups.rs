@@ -219,7 +219,8 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
     applications::is_there(call, &call.place, &application)?;
     let all = call.world.store.list::<Group>(&call.place.in_cluster(&application));
     let page = Page::at(call.input.text("nextToken")?, PAGE_NAMES).ok_or_else(bad_token)?;
-    let mut answer = page.answer("deploymentGroups", &all, |group| json!(group.name));
+    let mut answer =
+        page.answer("deploymentGroups", &all, |group| group.name.clone(), |group| json!(group.name));
     answer["applicationName"] = json!(application);
     Ok(answer)
 }

@@ -251,5 +251,5 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
         all.reverse();
     }
     let page = Page::at(call.input.text("nextToken")?, PAGE_REVISIONS).ok_or_else(bad_token)?;
-    Ok(page.answer("revisions", &all, |one| one.location.clone()))
+    Ok(page.answer("revisions", &all, |one| one.digest.clone(), |one| one.location.clone()))
 }

@@ -179,7 +179,7 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
     };
     let page = Page::at(call.input.text("NextToken")?, PAGE_TAGS).ok_or_else(super::bad_token)?;
     let render = |(key, value): &(String, String)| json!({ "Key": key, "Value": value });
-    let mut answer = page.answer("Tags", &tags.unwrap_or_default(), render);
+    let mut answer = page.answer("Tags", &tags.unwrap_or_default(), |(key, _)| key.clone(), render);
     // Alone of CodeDeploy's operations, those on tags write their members with a capital letter.
     if let Some(members) = answer.as_object_mut()
         && let Some(next) = members.remove("nextToken")

@@ -193,7 +193,7 @@ pub(super) fn describe_images<C: Call>(call: &EcrCall<'_>) -> Written {
                 && filter.wants_storage(found.history(call.world, &image.digest).storage)
         });
         let wanted: Vec<&Tagged> = wanted.collect();
-        let (wanted, next) = page.cut(&wanted);
+        let (wanted, next) = page.cut(&wanted, |(image, _)| image.digest.to_string());
         return Ok(described(call, &found, &sizes, wanted, next));
     }
     let wanted = ids.iter().map(|id| {
@@ -241,7 +241,7 @@ pub(super) fn list_images(call: &EcrCall<'_>) -> Written {
             tagged.chain(tags.is_empty().then(|| of_tag(None)))
         })
         .collect();
-    let (image_ids, next_token) = page.cut(&ids);
+    let (image_ids, next_token) = page.cut(&ids, |id| format!("{:?} {:?}", id.image_digest, id.image_tag));
     Ok(Reply::written(&ImageIds { image_ids, next_token }))
 }
 
@@ -378,23 +378,28 @@ pub(super) fn list_referrers(call: &EcrCall<'_>) -> Answer {
             || image.artifact_type.as_ref().is_some_and(|kind| filter.artifact_types.contains(kind));
         is_about && is_of_type && status.wants_storage(found.history(call.world, &image.digest).storage)
     });
-    Ok(page.answer("referrers", &images, |(image, _)| {
-        let history = found.history(call.world, &image.digest);
-        let mut referrer = json!({
-            "digest": image.digest.as_str(),
-            "mediaType": image.media_type,
-            "size": image.manifest.len(),
-            "artifactStatus": image_status(history.storage),
-        });
-        if let (Some(members), Some(kind)) = (referrer.as_object_mut(), &image.artifact_type) {
-            members.insert("artifactType".to_owned(), kind.as_str().into());
-        }
-        if let (Some(members), false) = (referrer.as_object_mut(), image.annotations.is_empty()) {
-            let annotations = image.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-            members.insert("annotations".to_owned(), Value::from_iter(annotations));
-        }
-        referrer
-    }))
+    Ok(page.answer(
+        "referrers",
+        &images,
+        |(image, _)| image.digest.to_string(),
+        |(image, _)| {
+            let history = found.history(call.world, &image.digest);
+            let mut referrer = json!({
+                "digest": image.digest.as_str(),
+                "mediaType": image.media_type,
+                "size": image.manifest.len(),
+                "artifactStatus": image_status(history.storage),
+            });
+            if let (Some(members), Some(kind)) = (referrer.as_object_mut(), &image.artifact_type) {
+                members.insert("artifactType".to_owned(), kind.as_str().into());
+            }
+            if let (Some(members), false) = (referrer.as_object_mut(), image.annotations.is_empty()) {
+                let annotations = image.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+                members.insert("annotations".to_owned(), Value::from_iter(annotations));
+            }
+            referrer
+        },
+    ))
 }
 
 #[derive(Deserialize)]

@@ -167,7 +167,8 @@ pub(super) fn get_preview(call: &EcrCall<'_>) -> Answer {
         .iter()
         .filter(|result| is_named(result) && filter.wants_tags(!result.tags.is_empty()))
         .collect();
-    let mut answer = page.answer("previewResults", &wanted, |result| result_json(result));
+    let mut answer =
+        page.answer("previewResults", &wanted, |result| result.digest.clone(), |result| result_json(result));
     if let Some(members) = answer.as_object_mut() {
         let mut add = |name: &str, value: Value| members.insert(name.to_owned(), value);
         add("registryId", found.registry.account.as_str().into());

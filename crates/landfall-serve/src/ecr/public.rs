@@ -120,7 +120,7 @@ pub(super) fn describe_registries(call: &EcrCall<'_>) -> Answer {
             "name": name, "status": "ACTIVE", "primaryRegistryAlias": true, "defaultRegistryAlias": true,
         }],
     });
-    Ok(page.answer("registries", &[described], Value::clone))
+    Ok(page.answer("registries", &[described], |_| String::new(), Value::clone))
 }
 
 pub(super) fn get_registry_catalog_data(call: &EcrCall<'_>) -> Answer {
@@ -161,16 +161,21 @@ pub(super) fn describe_image_tags(call: &EcrCall<'_>) -> Answer {
     let sizes = Sizes::of(&images);
     let tagged: Vec<_> =
         images.iter().flat_map(|(image, tags)| tags.iter().map(move |tag: &Tag| (image, tag))).collect();
-    Ok(page.answer("imageTagDetails", &tagged, |(image, tag)| {
-        let mut detail = json!({
-            "imageDigest": image.digest.as_str(),
-            "imageSizeInBytes": sizes.size(image),
-            "imagePushedAt": epoch(image.pushed_at),
-            "imageManifestMediaType": image.media_type,
-        });
-        if let (Some(members), Some(kind)) = (detail.as_object_mut(), &image.artifact_type) {
-            members.insert("artifactMediaType".to_owned(), kind.as_str().into());
-        }
-        json!({ "imageTag": tag.as_str(), "createdAt": epoch(image.pushed_at), "imageDetail": detail })
-    }))
+    Ok(page.answer(
+        "imageTagDetails",
+        &tagged,
+        |(_, tag)| tag.to_string(),
+        |(image, tag)| {
+            let mut detail = json!({
+                "imageDigest": image.digest.as_str(),
+                "imageSizeInBytes": sizes.size(image),
+                "imagePushedAt": epoch(image.pushed_at),
+                "imageManifestMediaType": image.media_type,
+            });
+            if let (Some(members), Some(kind)) = (detail.as_object_mut(), &image.artifact_type) {
+                members.insert("artifactMediaType".to_owned(), kind.as_str().into());
+            }
+            json!({ "imageTag": tag.as_str(), "createdAt": epoch(image.pushed_at), "imageDetail": detail })
+        },
+    ))
 }

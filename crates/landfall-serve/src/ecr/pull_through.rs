@@ -127,7 +127,7 @@ pub(super) fn describe(call: &EcrCall<'_>) -> Answer {
         let found = prefixes.iter().map(|prefix| find(&call.world.store, &registry, prefix).map(Arc::new));
         found.collect::<Result<_, _>>()?
     };
-    Ok(page.answer("pullThroughCacheRules", &rules, |rule| rule_json(rule)))
+    Ok(page.answer("pullThroughCacheRules", &rules, |rule| rule.prefix.clone(), |rule| rule_json(rule)))
 }
 
 pub(super) fn update(call: &EcrCall<'_>) -> Answer {

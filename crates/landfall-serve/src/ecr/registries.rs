@@ -192,5 +192,10 @@ pub(super) fn list_exclusions(call: &EcrCall<'_>) -> Answer {
     let (_, registry) = call.on_registry::<calls::ListPullTimeUpdateExclusions>()?;
     let settings = call.world.store.registry_settings(&registry);
     let principals: Vec<&String> = settings.pull_time_exclusions.keys().collect();
-    Ok(page.answer("pullTimeUpdateExclusions", &principals, |principal| Value::from(principal.as_str())))
+    Ok(page.answer(
+        "pullTimeUpdateExclusions",
+        &principals,
+        |principal| (*principal).clone(),
+        |principal| Value::from(principal.as_str()),
+    ))
 }

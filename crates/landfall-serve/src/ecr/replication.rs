@@ -431,16 +431,21 @@ pub(super) fn list_backfills(call: &EcrCall<'_>) -> Answer {
     let page = Page::of_at_most(call, BACKFILLS_DEFAULT)?;
     let (_, registry) = call.on_registry::<calls::ListReplicationBackfills>()?;
     let backfills: Vec<Arc<Backfill>> = call.world.store.list(&within_registry(&registry));
-    let mut answer = page.answer("backfills", &backfills, |backfill| {
-        json!({
-            "replicationBackfillId": backfill.id,
-            "destination": backfill.destination,
-            "status": "COMPLETE",
-            "progress": progress_json(backfill),
-            "startedAt": epoch(backfill.started_at),
-            "endedAt": epoch(backfill.started_at),
-        })
-    });
+    let mut answer = page.answer(
+        "backfills",
+        &backfills,
+        |backfill| backfill.id.clone(),
+        |backfill| {
+            json!({
+                "replicationBackfillId": backfill.id,
+                "destination": backfill.destination,
+                "status": "COMPLETE",
+                "progress": progress_json(backfill),
+                "startedAt": epoch(backfill.started_at),
+                "endedAt": epoch(backfill.started_at),
+            })
+        },
+    );
     if let Some(members) = answer.as_object_mut() {
         members.insert("registryId".to_owned(), registry.account.as_str().into());
     }
@@ -458,17 +463,22 @@ pub(super) fn describe_backfill(call: &EcrCall<'_>) -> Answer {
         .iter()
         .filter(|(_, _, failure)| wanted.is_none_or(|wanted| wanted == status(failure)))
         .collect();
-    let mut answer = page.answer("results", &results, |(name, digest, failure)| {
-        let mut result = json!({
-            "repositoryName": name,
-            "imageId": { "imageDigest": digest },
-            "status": status(failure),
-        });
-        if let (Some(members), Some(failure)) = (result.as_object_mut(), failure) {
-            members.insert("failureCode".to_owned(), failure.as_str().into());
-        }
-        result
-    });
+    let mut answer = page.answer(
+        "results",
+        &results,
+        |(name, digest, _)| format!("{name}@{digest}"),
+        |(name, digest, failure)| {
+            let mut result = json!({
+                "repositoryName": name,
+                "imageId": { "imageDigest": digest },
+                "status": status(failure),
+            });
+            if let (Some(members), Some(failure)) = (result.as_object_mut(), failure) {
+                members.insert("failureCode".to_owned(), failure.as_str().into());
+            }
+            result
+        },
+    );
     let head = backfill_json(&backfill, "COMPLETE");
     if let (Some(members), Value::Object(head)) = (answer.as_object_mut(), head) {
         members.extend(head);

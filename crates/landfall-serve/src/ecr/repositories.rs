@@ -232,7 +232,7 @@ pub(super) fn describe<C: Call>(call: &EcrCall<'_>) -> Written {
 
 fn list<C>(world: &World, _permit: &Permit<C>, registry: &RegistryId, page: Page) -> Reply {
     let repositories = world.store.repositories(registry);
-    let (repositories, next) = page.cut(&repositories);
+    let (repositories, next) = page.cut(&repositories, |repository| repository.name.to_string());
     written(repositories, next)
 }
 

@@ -197,8 +197,12 @@ pub(super) fn describe(call: &EcrCall<'_>) -> Answer {
         let found = prefixes.iter().map(|prefix| find(&call.world.store, &registry, prefix).map(Arc::new));
         found.collect::<Result<_, _>>()?
     };
-    let mut answer =
-        page.answer("repositoryCreationTemplates", &templates, |template| template_json(template));
+    let mut answer = page.answer(
+        "repositoryCreationTemplates",
+        &templates,
+        |template| template.prefix.clone(),
+        |template| template_json(template),
+    );
     if let Some(members) = answer.as_object_mut() {
         members.insert("registryId".to_owned(), registry.account.as_str().into());
     }

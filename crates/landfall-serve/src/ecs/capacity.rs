@@ -124,9 +124,12 @@ fn describe(call: &Called<'_>) -> Result<Value, AwsError> {
         let mut providers = vec![built_in("FARGATE"), built_in("FARGATE_SPOT")];
         let known = call.world.store.list::<CapacityProvider>(&place.all());
         providers.extend(known.iter().map(|provider| (**provider).clone()));
-        return Ok(
-            page.answer("capacityProviders", &providers, |provider| render(provider, "ACTIVE", with_tags))
-        );
+        return Ok(page.answer(
+            "capacityProviders",
+            &providers,
+            |provider| provider.name.clone(),
+            |provider| render(provider, "ACTIVE", with_tags),
+        ));
     }
     let (mut providers, mut failures) = (Vec::new(), Vec::new());
     for text in asked {

@@ -115,7 +115,7 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
     let page = Page::read(call.input, 100, 100)?;
     let all = call.world.store.list::<Cluster>(&place.all());
     let active: Vec<_> = all.into_iter().filter(|cluster| cluster.is_active).collect();
-    Ok(page.answer("clusterArns", &active, |cluster| Value::from(cluster.arn())))
+    Ok(page.answer("clusterArns", &active, |cluster| cluster.arn(), |cluster| Value::from(cluster.arn())))
 }
 
 /// Decides a call on the cluster that it names.

@@ -195,24 +195,29 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
         .filter(|known| before.is_none_or(|before| known.created_ms <= before))
         .collect();
     known.sort_by_key(|known| std::cmp::Reverse(known.created_ms));
-    Ok(page.answer("serviceDeployments", &known, |known| {
-        let mut answer = json!({
-            "serviceDeploymentArn": known.arn(),
-            "serviceArn": service.arn(),
-            "clusterArn": service.cluster_arn(),
-            "startedAt": seconds(known.created_ms),
-            "createdAt": seconds(known.created_ms),
-            "targetServiceRevisionArn": service.revision_arn(&known.target),
-            "status": known.status.word(),
-        });
-        if let Some(at) = known.finished_ms {
-            answer["finishedAt"] = seconds(at);
-        }
-        if let Some(reason) = &known.reason {
-            answer["statusReason"] = Value::from(reason.as_str());
-        }
-        answer
-    }))
+    Ok(page.answer(
+        "serviceDeployments",
+        &known,
+        |known| known.arn(),
+        |known| {
+            let mut answer = json!({
+                "serviceDeploymentArn": known.arn(),
+                "serviceArn": service.arn(),
+                "clusterArn": service.cluster_arn(),
+                "startedAt": seconds(known.created_ms),
+                "createdAt": seconds(known.created_ms),
+                "targetServiceRevisionArn": service.revision_arn(&known.target),
+                "status": known.status.word(),
+            });
+            if let Some(at) = known.finished_ms {
+                answer["finishedAt"] = seconds(at);
+            }
+            if let Some(reason) = &known.reason {
+                answer["statusReason"] = Value::from(reason.as_str());
+            }
+            answer
+        },
+    ))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "milliseconds of any date fit")]

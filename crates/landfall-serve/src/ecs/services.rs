@@ -401,7 +401,7 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
         .filter(|service| launch.is_none() || service.text("launchType") == launch)
         .filter(|service| scheduling.is_none() || service.text("schedulingStrategy") == scheduling)
         .collect();
-    Ok(page.answer("serviceArns", &wanted, |service| Value::from(service.arn())))
+    Ok(page.answer("serviceArns", &wanted, |service| service.arn(), |service| Value::from(service.arn())))
 }
 
 fn list_by_namespace(call: &Called<'_>) -> Result<Value, AwsError> {
@@ -423,5 +423,5 @@ fn list_by_namespace(call: &Called<'_>) -> Result<Value, AwsError> {
             service.status == ServiceStatus::Active && of(service).as_deref() == Some(namespace)
         })
         .collect();
-    Ok(page.answer("serviceArns", &wanted, |service| Value::from(service.arn())))
+    Ok(page.answer("serviceArns", &wanted, |service| service.arn(), |service| Value::from(service.arn())))
 }

@@ -162,5 +162,5 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
         .filter(|setting| name.is_none_or(|name| setting.name == name))
         .filter(|setting| value.is_none_or(|value| setting.value == value))
         .collect();
-    Ok(page.answer("settings", &wanted, |setting| render(setting, place)))
+    Ok(page.answer("settings", &wanted, |setting| setting.name.clone(), |setting| render(setting, place)))
 }

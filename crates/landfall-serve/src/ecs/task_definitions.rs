@@ -296,18 +296,23 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
         .filter(|known| status.is_none_or(|status| known.status == status))
         .filter(|known| family.is_none_or(|family| known.family == family))
         .collect();
-    if call.input.text("sort")? == Some("DESC") {
+    let is_descending = call.input.text("sort")? == Some("DESC");
+    if is_descending {
         wanted.reverse();
     }
     let size = size(call)?;
-    // `family::0000000003`: where the next page begins (observed).
+    // `family::0000000003`: where the next page begins (observed), there or not by then.
     let mark = |known: &TaskDefinition| format!("{}::{:010}", known.family, known.revision);
     let start = match call.input.text("nextToken")? {
         None => 0,
-        Some(token) => wanted
-            .iter()
-            .position(|known| mark(known) == token)
-            .ok_or_else(|| invalid("Invalid token in request."))?,
+        Some(token) => {
+            let (family, revision) = marked(token).ok_or_else(|| invalid("Invalid token in request."))?;
+            let place =
+                |known: &TaskDefinition| (known.family.as_str(), known.revision).cmp(&(family, revision));
+            wanted.partition_point(
+                |known| if is_descending { place(known).is_gt() } else { place(known).is_lt() },
+            )
+        }
     };
     let arns: Vec<String> = wanted.iter().skip(start).take(size).map(|known| known.arn()).collect();
     let mut answer = json!({ "taskDefinitionArns": arns });
@@ -315,6 +320,13 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
         answer["nextToken"] = Value::from(mark(next));
     }
     Ok(answer)
+}
+
+/// A family and a revision by their token.
+fn marked(token: &str) -> Option<(&str, u32)> {
+    let (family, revision) = token.rsplit_once("::")?;
+    let is_number = revision.len() == 10 && revision.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| revision.parse().ok()).flatten().map(|revision| (family, revision))
 }
 
 fn size(call: &Called<'_>) -> Result<usize, AwsError> {
@@ -347,5 +359,5 @@ fn list_families(call: &Called<'_>) -> Result<Value, AwsError> {
         .filter(|family| status == "ALL" || is_active(family) == (status == "ACTIVE"))
         .map(|family| family.name.clone())
         .collect();
-    Ok(page.answer("families", &wanted, |name| Value::from(name.as_str())))
+    Ok(page.answer("families", &wanted, String::clone, |name| Value::from(name.as_str())))
 }

@@ -492,7 +492,7 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
         .filter(|task| by.is_none() || task.started_by.as_deref() == by)
         .filter(|task| launch.is_none() || task.body.get("launchType").and_then(Value::as_str) == launch)
         .collect();
-    Ok(page.answer("taskArns", &wanted, |task| Value::from(task.arn())))
+    Ok(page.answer("taskArns", &wanted, |task| task.arn(), |task| Value::from(task.arn())))
 }
 
 fn family_of(task: &Task) -> &str {

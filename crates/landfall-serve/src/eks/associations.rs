@@ -262,7 +262,12 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
         namespace.is_none_or(|wanted| one.namespace == wanted)
             && account.is_none_or(|wanted| one.service_account == wanted)
     });
-    Ok(page.answer("associations", &all, |association| summary(association)))
+    Ok(page.answer(
+        "associations",
+        &all,
+        |association| association.id.clone(),
+        |association| summary(association),
+    ))
 }
 
 fn update(call: &Called<'_>) -> Result<Value, AwsError> {

@@ -166,7 +166,12 @@ fn list(call: &Called<'_>) -> Result<Value, AwsError> {
     call.authorize::<calls::ListClusters>(arn(place, "cluster/*"), Vec::new())?;
     let page = Page::read(call.input, 100, 100)?;
     let all = call.world.store.list::<EksCluster>(&place.all());
-    Ok(page.answer("clusters", &all, |cluster| Value::from(cluster.name.as_str())))
+    Ok(page.answer(
+        "clusters",
+        &all,
+        |cluster| cluster.name.clone(),
+        |cluster| Value::from(cluster.name.as_str()),
+    ))
 }
 
 fn delete(call: &Called<'_>) -> Result<Value, AwsError> {

@@ -109,7 +109,12 @@ fn describe(call: &Called<'_>) -> Result<Value, AwsError> {
     let all = call.world.store.list::<LogGroup>(&call.place.all());
     let mut found: Vec<Arc<LogGroup>> = all.into_iter().filter(is_meant).collect();
     found.sort_by(|left, right| left.name.cmp(&right.name));
-    Ok(page(call, PAGE_MAX)?.answer("logGroups", &found, |group| shown(call, group)))
+    Ok(page(call, PAGE_MAX)?.answer(
+        "logGroups",
+        &found,
+        |group| group.name.clone(),
+        |group| shown(call, group),
+    ))
 }
 
 fn shown(call: &Called<'_>, group: &LogGroup) -> Value {

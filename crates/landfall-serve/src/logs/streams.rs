@@ -93,7 +93,12 @@ fn describe(call: &Called<'_>) -> Result<Value, AwsError> {
     if call.input.boolean("descending")? == Some(true) {
         found.reverse();
     }
-    Ok(page(call, PAGE_MAX)?.answer("logStreams", &found, |(stream, events)| shown(stream, events)))
+    Ok(page(call, PAGE_MAX)?.answer(
+        "logStreams",
+        &found,
+        |(stream, _)| stream.name.clone(),
+        |(stream, events)| shown(stream, events),
+    ))
 }
 
 fn shown(stream: &LogStream, events: &[Event]) -> Value {

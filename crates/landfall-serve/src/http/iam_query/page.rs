@@ -1,25 +1,22 @@
 //! Lists in pages: `Marker`, `MaxItems`, `IsTruncated`.
 //! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListRoles.html>
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use landfall_wire::error::AwsError;
 use landfall_wire::xml::Element;
 
 use super::super::query::Answer;
 use super::IamCall;
 use super::elements::text;
+use crate::page::Bookmark;
 
 /// Items of a page when the call doesn't say.
 const ITEMS_DEFAULT: usize = 100;
 /// Most items of a page.
 const ITEMS_MAX: usize = 1_000;
-/// Bytes of an item's hash in a marker.
-const HASH_BYTES: usize = 16;
 
 /// Which part of a list is asked for.
 pub(super) struct Page {
-    after: Option<(Vec<u8>, usize)>,
+    from: Option<Bookmark>,
     max_items: usize,
 }
 
@@ -33,25 +30,21 @@ impl Page {
             None => ITEMS_DEFAULT,
             Some(text) => items(text)?,
         };
-        let after = call.params().get("Marker").map(|marker| read(marker).ok_or_else(invalid)).transpose()?;
-        Ok(Self { after, max_items })
+        let marker = call.params().get("Marker");
+        let from = marker.map(|marker| Bookmark::read(marker).ok_or_else(invalid)).transpose()?;
+        Ok(Self { from, max_items })
     }
 
-    /// Cuts a list. A marker names the last item that was told and its place: the next page begins behind
-    /// the item, or, when that is gone by then, at its place.
+    /// Cuts a list. No two items have the same key.
     pub(super) fn cut<T>(&self, items: Vec<T>, key: impl Fn(&T) -> String) -> (Vec<T>, Ends) {
-        let begin = match &self.after {
-            None => 0,
-            Some((hash, place)) => {
-                let behind = items.iter().position(|item| hash_of(&key(item)) == *hash).map(|at| at + 1);
-                behind.unwrap_or(*place).min(items.len())
-            }
-        };
-        let is_cut = items.len() - begin > self.max_items;
-        let page: Vec<T> = items.into_iter().skip(begin).take(self.max_items).collect();
-        let last = page.last().filter(|_| is_cut);
-        let marker = last.map(|item| written(&hash_of(&key(item)), begin + page.len() - 1));
-        (page, [("IsTruncated", Some(Element::Boolean(is_cut))), ("Marker", marker.and_then(text))])
+        let begin = self.from.as_ref().map_or(0, |from| from.find(&items, &key));
+        let end = begin.saturating_add(self.max_items).min(items.len());
+        let next = Bookmark::before(end, &items, key);
+        let ends = [
+            ("IsTruncated", Some(Element::Boolean(next.is_some()))),
+            ("Marker", next.and_then(|next| text(next.write()))),
+        ];
+        (items.into_iter().skip(begin).take(self.max_items).collect(), ends)
     }
 }
 
@@ -84,21 +77,4 @@ fn items(text: &str) -> Result<usize, AwsError> {
 
 fn invalid() -> AwsError {
     AwsError::validation("Invalid Marker.")
-}
-
-fn hash_of(key: &str) -> Vec<u8> {
-    landfall_wire::hash::sha256(key.as_bytes()).into_iter().take(HASH_BYTES).collect()
-}
-
-fn written(hash: &[u8], place: usize) -> String {
-    let mut bytes = hash.to_vec();
-    bytes.extend(u32::try_from(place).unwrap_or(u32::MAX).to_be_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-fn read(marker: &str) -> Option<(Vec<u8>, usize)> {
-    let bytes = URL_SAFE_NO_PAD.decode(marker).ok()?;
-    let (hash, place) = bytes.split_at_checked(HASH_BYTES)?;
-    let place = u32::from_be_bytes(place.try_into().ok()?);
-    Some((hash.to_vec(), usize::try_from(place).ok()?))
 }

@@ -335,6 +335,29 @@ def _(bench):
     same(by_admin.list_users(PathPrefix="/paged/")["Users"], [], "left")
 
 
+@check("boto3: a policy of AWS's that isn't known here grants nothing, and the refusal says what may be so")
+def _(bench):
+    by_admin = home(bench).by_admin
+    by_admin.create_user(UserName="managed")
+    made = by_admin.create_access_key(UserName="managed")["AccessKey"]
+    own = aws.client(bench, "iam", (made["AccessKeyId"], made["SecretAccessKey"]))
+    for name, help_ in [
+        ("AmazonSSMManagedInstanceCore", "make a policy of your own of its document"),
+        ("IAMReadOnlyAcces", "is `IAMReadOnlyAccess` meant?"),
+    ]:
+        arn = f"arn:aws:iam::aws:policy/{name}"
+        by_admin.attach_user_policy(UserName="managed", PolicyArn=arn)
+        same(by_admin.get_policy(PolicyArn=arn)["Policy"]["AttachmentCount"], 1, name)
+        code, _, _, request = aws.refusal(own.list_users)
+        same(code, "AccessDenied", name)
+        finding = bench.server.decision(request)["finding"]
+        same(finding["rule"], "unknown-policy", name)
+        contains(json.dumps(finding), [f"AWS may allow it by {arn}", help_], name)
+        by_admin.detach_user_policy(UserName="managed", PolicyArn=arn)
+    by_admin.delete_access_key(UserName="managed", AccessKeyId=made["AccessKeyId"])
+    by_admin.delete_user(UserName="managed")
+
+
 @check("boto3: access keys sign calls, until they are turned off")
 def _(bench):
     iam = home(bench)

@@ -66,7 +66,7 @@ pub fn nearest(name: &str) -> Option<&'static str> {
 }
 
 /// How many letters have to be put in, left out, replaced, or exchanged with their neighbour.
-fn changes(left: &str, right: &str) -> usize {
+pub(crate) fn changes(left: &str, right: &str) -> usize {
     let (left, right) = (left.as_bytes(), right.as_bytes());
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=right.len()).collect();

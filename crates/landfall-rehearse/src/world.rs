@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use landfall_check::terraform::{self, Infra};
 use landfall_policy::parse::Problem;
-use landfall_policy::{PolicyKind, service_principals};
+use landfall_policy::{PolicyKind, managed, service_principals};
 use landfall_serve::World;
 use landfall_serve::authn::Identified;
 use landfall_serve::authz::{self, Asked, Call, Permit, calls};
@@ -399,6 +399,7 @@ impl Seeder<'_> {
     /// A role that stands there has its boundary, which others may have made: it is told, and the role is made without
     /// it. A role that is new would be refused.
     fn may_be_boundary(&self, boundary: &Spanned<String>) -> bool {
+        self.note_not_known(boundary);
         if !self.is_old || iam::policy_exists(self.world, self.account, &boundary.value) {
             return true;
         }
@@ -411,6 +412,22 @@ impl Seeder<'_> {
         let help = "where another root module makes it, name that folder with a further --infra";
         self.aside.borrow_mut().push(finding.help(help));
         false
+    }
+
+    /// A policy of AWS's that isn't known here is used, and what it grants is not.
+    fn note_not_known(&self, policy: &Spanned<String>) {
+        if !managed::is_not_known(&policy.value) {
+            return;
+        }
+        let message = format!("what `{}` says isn't known here", policy.value);
+        let finding = Finding::warning("unknown-policy", message)
+            .at(policy.span, "AWS has managed policies that aren't known here")
+            .note("what is decided by it is decided without it, and says so");
+        let finding = match managed::nearest(&policy.value) {
+            Some(name) => finding.help(format!("is `{name}` meant? It is known here")),
+            None => finding.help("where what it grants matters, attach a policy of your own of its document"),
+        };
+        self.unknown.borrow_mut().push(finding);
     }
 
     fn known_document(&self, tree: &Tree) -> DocumentInput {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use landfall_policy::catalogue::{self, Need, RegistryCall};
 use landfall_policy::decide::Named;
 use landfall_policy::trace::{StatementTrace, trace};
-use landfall_policy::{Context, Decision, Layers, Policy, PolicyKind, Request, decide, explain};
+use landfall_policy::{Context, Decision, Layers, Policy, PolicyKind, Request, decide, explain, managed};
 use landfall_types::{Finding, Spanned};
 use landfall_wire::error::{AwsError, Protocol};
 
@@ -287,6 +287,7 @@ pub fn explanation(world: &World, caller: &Caller, decision: &Decision, request:
 /// The policies of a decision of which not all statements could be worked out: their names, and what is unknown.
 fn unread_policies(layers: &Layers<'_>) -> Vec<(String, Spanned<String>)> {
     let all = layers.identity.iter().chain(&layers.resource).chain(&layers.trust).chain(&layers.boundary);
+    let all = all.chain(layers.session.iter().flatten());
     let unread = all.filter(|named| named.policy.unread_statements > 0);
     unread.filter_map(|named| Some((named.name.to_string(), named.policy.unknown.clone()?))).collect()
 }
@@ -305,6 +306,9 @@ fn unknown_policy(
         return None;
     }
     let (name, unknown) = unread.first()?;
+    if managed::is_not_known(name) {
+        return Some(not_known(name, request));
+    }
     let message = format!(
         "whether AWS allows `{}` on `{}` is unknown: {name} can't be worked out",
         request.action, request.resource
@@ -315,6 +319,21 @@ fn unknown_policy(
             .note("what is known of the caller's policies doesn't allow it, so it is refused here")
             .help("give the value with --var NAME=VALUE, or in landfall.toml under [variables]"),
     )
+}
+
+/// Why it can't be told whether AWS would refuse: what a policy of AWS's says isn't known here.
+fn not_known(arn: &str, request: &Request) -> Finding {
+    let (action, resource) = (&request.action, &request.resource);
+    let message = format!(
+        "whether AWS allows `{action}` on `{resource}` is unknown: AWS has managed policies that aren't known here, and the caller has one"
+    );
+    let finding = Finding::error("unknown-policy", message)
+        .note(format!("AWS may allow it by {arn}"))
+        .note("what is known of the caller's policies doesn't allow it, so it is refused here");
+    match managed::nearest(arn) {
+        Some(name) => finding.help(format!("is `{name}` meant? It is known here")),
+        None => finding.help("make a policy of your own of its document, and attach that one here"),
+    }
 }
 
 /// AWS's sentence. STS leaves out the reason where a trust policy is it, so that a role that refuses and one

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use landfall_policy::{Policy, PolicyKind, managed};
-use landfall_types::{SourceId, SourceMap};
+use landfall_types::{Node, SourceId, SourceMap, Span, Tree};
 
 use crate::world::World;
 
@@ -60,23 +60,38 @@ impl GivenTexts {
 }
 
 /// Read policies by text.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub struct PolicyCache {
     by_text: RwLock<HashMap<String, Arc<Policy>>>,
+    /// Any of AWS's policies that aren't known here.
+    not_known: Arc<Policy>,
+}
+
+impl Default for PolicyCache {
+    fn default() -> Self {
+        let unknown = Tree::new(
+            Node::Unknown("what this policy of AWS's says is not known here".to_owned()),
+            Span::new(NOT_KEPT, 0, 0),
+        );
+        let (policy, _) = landfall_policy::parse::policy(&unknown, PolicyKind::Identity);
+        Self { by_text: RwLock::default(), not_known: Arc::new(policy) }
+    }
 }
 
 impl PolicyCache {
     /// The default version of a managed policy, AWS's or a customer's. A policy that does not exist
-    /// allows nothing.
+    /// allows nothing; one of AWS's that isn't known here neither, and decisions that it could change say so.
     pub fn managed(&self, world: &World, arn: &str) -> Arc<Policy> {
         if let Some(policy) = world.store.policy(arn)
             && let Some(document) = policy.default_document()
         {
             return Arc::clone(&document.policy);
         }
-        let text =
-            managed::by_arn(arn).map_or(r#"{"Version":"2012-10-17","Statement":[]}"#, |policy| policy.json);
-        self.read(world, arn, text, PolicyKind::Identity)
+        match managed::by_arn(arn) {
+            Some(policy) => self.read(world, arn, policy.json, PolicyKind::Identity),
+            None if managed::is_not_known(arn) => Arc::clone(&self.not_known),
+            None => self.read(world, arn, r#"{"Version":"2012-10-17","Statement":[]}"#, PolicyKind::Identity),
+        }
     }
 
     /// Reads a policy that was accepted before. What can't be read in it is not granted.

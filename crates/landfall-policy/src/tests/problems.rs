@@ -311,6 +311,44 @@ fn every_managed_policy_is_a_sound_policy_and_found_in_any_partition() {
 }
 
 #[test]
+fn a_policy_of_aws_that_is_not_known_is_told_from_what_can_be_none() {
+    for (arn, is_not_known, nearest) in [
+        ("arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore", true, None),
+        ("arn:aws-cn:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole", true, None),
+        (
+            "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUsr",
+            true,
+            Some("AmazonEC2ContainerRegistryPowerUser"),
+        ),
+        (
+            "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUesr",
+            true,
+            Some("AmazonEC2ContainerRegistryPowerUser"),
+        ),
+        // A name that is known, at another path or in other letters: there is no second one.
+        (
+            "arn:aws:iam::aws:policy/AmazonECSTaskExecutionRolePolicy",
+            false,
+            Some("AmazonECSTaskExecutionRolePolicy"),
+        ),
+        ("arn:aws:iam::aws:policy/administratoraccess", false, Some("AdministratorAccess")),
+        ("arn:aws:iam::aws:policy/AdministratorAccess", false, Some("AdministratorAccess")),
+        ("arn:aws:iam::aws:policy/", false, None),
+        ("arn:aws:iam::aws:policy/a b", false, None),
+        ("arn:aws:iam::aws:policy", false, None),
+        ("arn:aws:iam::aws:policyAmazonNothing", false, None),
+        ("arn:aws:iam::aws:role/AmazonNothing", false, None),
+        ("arn:aws:iam::123456789012:policy/AmazonNothing", false, None),
+        ("arn:aws:s3::aws:policy/AmazonNothing", false, None),
+    ] {
+        assert_eq!(managed::is_not_known(arn), is_not_known, "{arn}");
+        assert_eq!(managed::nearest(arn), nearest, "{arn}");
+    }
+    let too_long = format!("arn:aws:iam::aws:policy/{}", "a".repeat(129));
+    assert!(!managed::is_not_known(&too_long));
+}
+
+#[test]
 fn the_catalogue_names_each_operation_once_and_its_action_by_the_service() {
     let mut names: Vec<_> = catalogue::operations().iter().map(|one| (one.service, one.name)).collect();
     assert!(names.is_sorted());

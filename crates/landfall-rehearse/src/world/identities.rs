@@ -33,6 +33,7 @@ impl Seeder<'_> {
         }
         for policy in attached {
             let span = policy.policy_arn.span;
+            self.note_not_known(&policy.policy_arn);
             let done = self.permit::<H::Attach>(arn.to_owned(), policy.span).and_then(|permit| {
                 let policy = AttachedPolicy { arn: policy.policy_arn.value.clone(), written: span };
                 iam::attach::<H>(self.world, &permit, name, policy)
@@ -45,6 +46,7 @@ impl Seeder<'_> {
 
     pub(super) fn user(&self, user: &terraform::User, new_keys: &mut Vec<Key>) -> Result<(), Finding> {
         let name = &user.name.value;
+        user.boundary.iter().for_each(|boundary| self.note_not_known(boundary));
         let arn = Arn::user(self.account, &user.path, name).to_string();
         let input = users::CreateUser {
             path: user.path.clone(),

@@ -1,5 +1,6 @@
 //! Managed policies: the customer's with their versions, and AWS's, which can be read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use landfall_policy::managed;
@@ -163,7 +164,8 @@ pub(super) fn check_attachable(noun: &str, arn: &str) -> Result<(), AwsError> {
     }
 }
 
-const NOT_CARRIED: &str = "AWS has over a thousand managed policies, and only those that CI roles use are carried here: where AWS has this one, make a policy of your own of its document for here";
+/// What `GetPolicyVersion` gives for a policy of AWS's that isn't known: a document that grants nothing, and says why.
+const NOT_KNOWN: &str = r#"{"Version":"2012-10-17","Id":"NotKnownHere","Statement":[]}"#;
 
 /// Whether there is a managed policy of this ARN, of AWS or of the account.
 pub fn policy_exists(world: &World, account: AccountId, arn: &str) -> bool {
@@ -171,17 +173,23 @@ pub fn policy_exists(world: &World, account: AccountId, arn: &str) -> bool {
 }
 
 /// Whether a managed policy can be used in an account: its own ones and AWS's can, and of others it does
-/// not learn whether they exist.
+/// not learn whether they exist. AWS has more than are known here: whatever may be one of them can be used, grants
+/// nothing, and is told in what is decided by it.
 ///
 /// # Errors
 /// `NoSuchEntity`.
 pub(crate) fn check_policy_exists(from: &impl Reads, account: AccountId, arn: &str) -> Result<(), AwsError> {
     let own = CustomerPolicy::key_of(account, arn).and_then(|key| from.record::<CustomerPolicy>(&key));
-    if own.is_some_and(|policy| policy.arn.account == account.as_str()) || managed::by_arn(arn).is_some() {
+    let is_own = own.is_some_and(|policy| policy.arn.account == account.as_str());
+    if is_own || managed::by_arn(arn).is_some() || managed::is_not_known(arn) {
         return Ok(());
     }
     let refused = no_such_entity(format!("Policy {arn} does not exist or is not attachable."));
-    Err(if is_of_aws(arn) { refused.note(NOT_CARRIED) } else { refused })
+    Err(match managed::of_name_in(arn) {
+        Some(policy) => refused
+            .note(format!("AWS's policy of this name is arn:aws:iam::aws:policy{}", policy.path_and_name)),
+        None => refused,
+    })
 }
 
 /// Checks that there is the policy that is to be a boundary.
@@ -200,6 +208,8 @@ pub enum AnyPolicy {
     Customer(Arc<CustomerPolicy>),
     /// AWS's, with its ARN.
     Aws(String, &'static managed::ManagedPolicy),
+    /// The ARN of one of AWS's that isn't known here.
+    NotKnown(String),
 }
 
 /// One version of a managed policy.
@@ -220,7 +230,7 @@ impl AnyPolicy {
     pub fn arn(&self) -> String {
         match self {
             Self::Customer(policy) => policy.arn.to_string(),
-            Self::Aws(arn, _) => arn.clone(),
+            Self::Aws(arn, _) | Self::NotKnown(arn) => arn.clone(),
         }
     }
 
@@ -230,6 +240,10 @@ impl AnyPolicy {
             Self::Customer(policy) => policy.path.clone(),
             Self::Aws(_, policy) => {
                 format!("{}/", policy.path_and_name.rsplit_once('/').map_or("", |(path, _)| path))
+            }
+            Self::NotKnown(arn) => {
+                let below = arn.split_once(":policy").map_or("", |(_, below)| below);
+                format!("{}/", below.rsplit_once('/').map_or("", |(path, _)| path))
             }
         }
     }
@@ -252,6 +266,10 @@ impl AnyPolicy {
                 is_default: true,
                 created_at: created_at(policy),
             }],
+            Self::NotKnown(_) => {
+                let (id, text) = ("v1".to_owned(), NOT_KNOWN.into());
+                vec![Version { id, text, is_default: true, created_at: None }]
+            }
         }
     }
 }
@@ -263,8 +281,8 @@ pub fn created_at(policy: &managed::ManagedPolicy) -> Option<Timestamp> {
 }
 
 /// `ANPA…` of AWS's policy: the same everywhere, as it follows from its name.
-pub fn aws_policy_id(policy: &managed::ManagedPolicy) -> String {
-    let hash = landfall_wire::hash::sha256(policy.path_and_name.as_bytes());
+pub fn aws_policy_id(path_and_name: &str) -> String {
+    let hash = landfall_wire::hash::sha256(path_and_name.as_bytes());
     let mut random = [0; 17];
     random.iter_mut().zip(hash).for_each(|(byte, hashed)| *byte = hashed);
     landfall_wire::ids::unique_id(landfall_wire::ids::POLICY_PREFIX, random)
@@ -279,6 +297,7 @@ pub fn get_policy<C>(world: &World, permit: &Permit<C>) -> Result<AnyPolicy, Aws
     let arn = permit.resource();
     match managed::by_arn(arn) {
         Some(policy) => Ok(AnyPolicy::Aws(arn.to_owned(), policy)),
+        None if managed::is_not_known(arn) => Ok(AnyPolicy::NotKnown(arn.to_owned())),
         None => super::entity::find::<CustomerPolicy, C>(world, permit, arn).map(AnyPolicy::Customer),
     }
 }
@@ -326,7 +345,22 @@ pub(super) fn all_policies(world: &World, account: AccountId, scope: Scope) -> V
     let aws = aws
         .iter()
         .map(|policy| AnyPolicy::Aws(format!("arn:aws:iam::aws:policy{}", policy.path_and_name), policy));
-    own.into_iter().map(AnyPolicy::Customer).chain(aws).collect()
+    let not_known = if scope == Scope::Local { BTreeSet::new() } else { not_known_used(world, account) };
+    let not_known = not_known.into_iter().map(AnyPolicy::NotKnown);
+    own.into_iter().map(AnyPolicy::Customer).chain(aws).chain(not_known).collect()
+}
+
+/// The policies of AWS's that the account uses and that aren't known here.
+fn not_known_used(world: &World, account: AccountId) -> BTreeSet<String> {
+    fn of<'h, H: Holder + 'h>(holders: &'h [Arc<H>]) -> impl Iterator<Item = &'h str> {
+        holders.iter().flat_map(|holder| {
+            holder.attached().iter().map(|policy| policy.arn.as_str()).chain(holder.boundary())
+        })
+    }
+    let (roles, users, groups) =
+        (world.store.roles(account), world.store.users(account), world.store.groups(account));
+    let all = of(&roles).chain(of(&users)).chain(of(&groups));
+    all.filter(|arn| managed::is_not_known(arn)).map(str::to_owned).collect()
 }
 
 /// Who uses a policy, and as what.

@@ -65,12 +65,12 @@ fn decisions_are_told_with_their_reasons_and_can_be_chosen() {
 #[test]
 fn what_is_so_of_this_side_alone_is_in_the_log_and_not_on_the_wire() {
     let bench = Bench::new();
-    let policy = "arn:aws:iam::aws:policy/AmazonNothing";
+    let policy = "arn:aws:iam::aws:policy/AmazonECSTaskExecutionRolePolicy";
     let reply = bench.iam("CreateUser", &[("UserName", "bob"), ("PermissionsBoundary", policy)]);
     let sentence = format!("Policy {policy} does not exist or is not attachable.");
     assert_eq!(reply.fault(), ("NoSuchEntity".to_owned(), sentence));
     let told = bench.send(&Request::new("GET", "/_landfall/decisions?outcome=refused&action=CreateUser"));
-    assert!(told.body.contains("only those that CI roles use are carried here"), "{}", told.body);
+    assert!(told.body.contains("policy/service-role/AmazonECSTaskExecutionRolePolicy"), "{}", told.body);
 }
 
 #[test]

@@ -145,11 +145,21 @@ pub(super) fn policy(call: &IamCall<'_>, policy: &AnyPolicy, depth: Depth, more:
         AnyPolicy::Customer(policy) => customer(policy, depth),
         AnyPolicy::Aws(_, aws) => [
             ("PolicyName", text(aws.name())),
-            ("PolicyId", text(aws_policy_id(aws))),
+            ("PolicyId", text(aws_policy_id(aws.path_and_name))),
             ("DefaultVersionId", text(aws.version)),
             ("Description", None),
             ("CreateDate", created_at(aws).and_then(time)),
             ("UpdateDate", created_at(aws).and_then(time)),
+            ("Tags", None),
+        ],
+        // Of one that isn't known only what its ARN says.
+        AnyPolicy::NotKnown(arn) => [
+            ("PolicyName", arn.rsplit('/').next().and_then(text)),
+            ("PolicyId", text(aws_policy_id(arn.split_once(":policy").map_or("", |(_, below)| below)))),
+            ("DefaultVersionId", text("v1")),
+            ("Description", None),
+            ("CreateDate", None),
+            ("UpdateDate", None),
             ("Tags", None),
         ],
     };

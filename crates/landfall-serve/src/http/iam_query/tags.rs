@@ -47,7 +47,7 @@ fn untag<T: Tagged>(call: &IamCall<'_>) -> Answer {
 fn list_tags<T: Tagged>(call: &IamCall<'_>) -> Answer {
     let name = call.name_of::<T>()?;
     let permit: Permit<T::ListTags> = call.permit_on::<T, _>(&name, Keys::new())?;
-    if managed::by_arn(&name).is_some() {
+    if managed::by_arn(&name).is_some() || managed::is_not_known(&name) {
         return list(call, "Tags", Vec::new(), |(key, _): &(String, String)| key.clone(), tag_element);
     }
     let tagged = find::<T, _>(call.world(), &permit, &name)?;

@@ -223,13 +223,15 @@ impl DecisionLog {
     }
 
     /// The records after a sequence number that are still kept and that a filter admits; with `follow` also
-    /// those that come, without a gap. None when [`FOLLOWERS_MAX`] clients follow already.
+    /// those that come, without a gap. A number that was never reached is of a server before this one, whose count
+    /// began at 1 as well: whoever has it gets all. None when [`FOLLOWERS_MAX`] clients follow already.
     pub fn read(&self, after: u64, filter: Filter, follow: bool) -> Option<Reading> {
         let mut inner = self.inner();
         if follow && inner.followers.clients() >= FOLLOWERS_MAX {
             return None;
         }
         let follower = follow.then(|| inner.followers.add(true));
+        let after = if after > inner.last { 0 } else { after };
         let kept = inner.records().filter(|record| record.sequence > after).cloned().collect();
         Some(Reading::new(kept, follower, filter))
     }

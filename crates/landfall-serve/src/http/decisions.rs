@@ -40,7 +40,10 @@ pub(super) fn handle(
         return text(StatusCode::FORBIDDEN, message);
     }
     let params = Params::parse(request.uri().query().unwrap_or(""));
-    let asked = match params.map_err(|error| error.message).and_then(|params| Asked::read(&params)) {
+    // A client of events that was cut off says in this header what it had last.
+    let last_event = request.headers().get("last-event-id").and_then(|value| value.to_str().ok());
+    let asked = params.map_err(|error| error.message).and_then(|params| Asked::read(&params, last_event));
+    let asked = match asked {
         Ok(asked) => asked,
         Err(message) => return text(StatusCode::BAD_REQUEST, &format!("{message}\n")),
     };
@@ -94,14 +97,13 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(params: &Params) -> Result<Self, String> {
+    fn read(params: &Params, last_event: Option<&str>) -> Result<Self, String> {
         let text = |name: &str| params.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
-        let number = |name: &str| match text(name) {
-            None => Ok(None),
-            Some(text) => {
-                text.parse::<u64>().map(Some).map_err(|_| format!("{name} must be a number, and is `{text}`"))
-            }
+        let parsed = |name: &str, text: &str| {
+            text.parse::<u64>().map_err(|_| format!("{name} must be a number, and is `{text}`"))
         };
+        let number = |name: &str| text(name).map(|text| parsed(name, &text)).transpose();
+        let last_event = last_event.map(|text| parsed("Last-Event-ID", text)).transpose()?;
         for (name, _) in params.iter() {
             const KNOWN: &[&str] =
                 &["outcome", "caller", "action", "resource", "request_id", "after", "limit", "follow"];
@@ -123,7 +125,7 @@ impl Asked {
                 resource: text("resource"),
                 request_id: text("request_id"),
             },
-            after: number("after")?.unwrap_or(0),
+            after: last_event.or(number("after")?).unwrap_or(0),
             limit: number("limit")?.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             follow: params.get("follow").is_some_and(|value| !matches!(value, "false" | "0")),
         })

@@ -50,6 +50,8 @@ fn decisions_are_told_with_their_reasons_and_can_be_chosen() {
         ("?limit=1", vec![3]),
         ("?outcome=allowed&limit=1&caller=root", vec![3]),
         ("?after=3", vec![]),
+        // A number of a server before this one.
+        ("?after=4", vec![1, 2, 3]),
     ] {
         assert_eq!(asked(&bench, query), expected, "{query}");
     }
@@ -59,6 +61,31 @@ fn decisions_are_told_with_their_reasons_and_can_be_chosen() {
     assert_eq!(record["code"], "MissingAuthenticationToken");
     assert_eq!(record["finding"]["rule"], "no-credentials");
     assert_eq!(record["time"], "2026-10-01T12:00:00Z");
+}
+
+/// <https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header>
+#[test]
+fn a_client_of_events_goes_on_behind_the_last_that_it_had() {
+    let bench = Bench::new();
+    who(&bench);
+    who(&bench);
+    who(&bench);
+    let newest = bench.server.world.log.last();
+    for (last, query, expected) in [
+        ((newest - 1).to_string(), "", vec![newest]),
+        // What the address says is what the client began with.
+        ((newest - 1).to_string(), "?after=0", vec![newest]),
+        ((newest + 1).to_string(), "?limit=2", vec![newest - 1, newest]),
+    ] {
+        let request = Request::new("GET", &format!("/_landfall/decisions{query}"))
+            .header("accept", "text/event-stream")
+            .header("last-event-id", &last);
+        let body = bench.send(&request).body;
+        let ids = body.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok());
+        assert_eq!(ids.collect::<Vec<u64>>(), expected, "{last} {query}: {body}");
+    }
+    let request = Request::new("GET", "/_landfall/decisions").header("last-event-id", "x");
+    assert_eq!(bench.send(&request).body, "Last-Event-ID must be a number, and is `x`\n");
 }
 
 /// The client gets AWS's sentence; that it is about this side alone is for whoever reads the log.

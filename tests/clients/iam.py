@@ -573,7 +573,10 @@ def _(bench):
     same(statement["StartPosition"], {"Line": 1, "Column": 38}, "as AWS counts")
     specific = results[0]["ResourceSpecificResults"][0]
     same((specific["EvalResourceName"], specific["EvalResourceDecision"]), (web, "allowed"))
-    same(specific["MissingContextValues"], ["aws:PrincipalTag/team", "aws:username"])
+    same("MissingContextValues" in specific, False, "what is allowed lacks nothing")
+    same(results[2]["MissingContextValues"], ["aws:PrincipalTag/team", "aws:username"])
+    same(results[2]["ResourceSpecificResults"][0]["MissingContextValues"], ["aws:PrincipalTag/team", "aws:username"])
+    same("MatchedStatements" in results[2]["ResourceSpecificResults"][0], False, "nothing matched")
     same(results[0]["EvalDecisionDetails"], {}, "within an account")
     everything = iam("SimulateCustomPolicy", PolicyInputList=[policy], ActionNames=["ecr:PutImage"])["EvaluationResults"][0]
     same((everything["EvalDecision"], "ResourceSpecificResults" in everything), ("implicitDeny", False))
@@ -595,15 +598,22 @@ def _(bench):
     without = [{"InlinePolicyIdentifier": {"PolicyName": "own", "AttachmentType": "role", "AttachmentName": "simulated"}}]
     same(simulate("ecr:BatchGetImage", web, PolicyExclusionList=without)["EvalDecision"], "implicitDeny")
     elsewhere = simulate("ecr:BatchGetImage", web.replace(HOME, "999988887777"))
-    same(elsewhere["EvalDecision"], "implicitDeny", "a repository of another account")
-    same(elsewhere["EvalDecisionDetails"], {"IAM Policy": "allowed", "Resource Policy": "implicitDeny"}, "sides")
+    same((elsewhere["EvalDecision"], elsewhere["EvalDecisionDetails"]), ("allowed", {}), "a repository of another account")
+    own = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "ecr:PutImage", "Principal": "*"}})
+    elsewhere = simulate("ecr:BatchGetImage", web.replace(HOME, "999988887777"), ResourcePolicy=own)
+    details = {"IAM Policy": "allowed", "Resource Policy": "implicitDeny", "Permissions Boundary Policy": "allowed"}
+    same((elsewhere["EvalDecision"], elsewhere["EvalDecisionDetails"]), ("implicitDeny", details), "and its policy")
     iam("DeleteRolePermissionsBoundary", RoleName="simulated")
     given = [{"ContextKeyName": "aws:username", "ContextKeyValues": ["x"], "ContextKeyType": "string"}]
     got = simulate("s3:GetObject", "arn:aws:s3:::home/x/file", ContextEntries=given)
-    same((got["EvalDecision"], got["ResourceSpecificResults"][0]["MissingContextValues"]), ("allowed", []))
+    same((got["EvalDecision"], "MissingContextValues" in got["ResourceSpecificResults"][0]), ("allowed", False))
     given += [{"ContextKeyName": "aws:PrincipalTag/team", "ContextKeyValues": ["web"], "ContextKeyType": "stringList"}]
     got = simulate("s3:GetObject", "arn:aws:s3:::home/x/file", ContextEntries=given)
     same(got["EvalDecision"], "implicitDeny", "StringEquals compares no list, not even of one value")
+    many = iam("SimulateCustomPolicy", PolicyInputList=[policy], ActionNames=["ecr:PutImage"] * 2001, ResourceArns=[web, web])
+    same((len(many["EvaluationResults"]), many["IsTruncated"]), (100, True), "pages of actions")
+    nothing = iam("SimulateCustomPolicy", PolicyInputList=[], ActionNames=["ecr:PutImage"])["EvaluationResults"]
+    same([one["EvalDecision"] for one in nothing], ["implicitDeny"], "no policies")
     keys = iam("GetContextKeysForPrincipalPolicy", PolicySourceArn=role)["ContextKeyNames"]
     same(keys, ["aws:PrincipalTag/team", "aws:username"])
     same(iam("GetContextKeysForCustomPolicy", PolicyInputList=[policy, READ])["ContextKeyNames"], keys)

@@ -10,7 +10,7 @@ use crate::error::AwsError;
 /// The longest form that is read, in bytes.
 pub const FORM_BYTES_MAX: usize = 1_048_576;
 /// The most parameters that are read from a form.
-pub const PARAMETERS_MAX: usize = 2_000;
+pub const PARAMETERS_MAX: usize = 20_000;
 
 /// The parameters of a request in the order of their arrival.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -100,6 +100,17 @@ impl<'p> Fields<'p> {
     /// The first value under a name.
     pub fn get(&self, name: &str) -> Option<&'p str> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+
+    /// The values of a list, `list("Values.member")`, by number.
+    pub fn list(&self, prefix: &str) -> Vec<String> {
+        let mut items: BTreeMap<u32, &str> = BTreeMap::new();
+        for (name, value) in &self.0 {
+            if let Some((number, "")) = numbered(name, prefix) {
+                items.entry(number).or_insert(value);
+            }
+        }
+        items.into_values().map(str::to_owned).collect()
     }
 }
 

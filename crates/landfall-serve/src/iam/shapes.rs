@@ -3,7 +3,7 @@
 //!
 //! Of a broken pattern IAM tells names and paths in words of their own (observed).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::OnceLock;
 
@@ -115,21 +115,25 @@ impl Checker<'_> {
     fn list(&mut self, shape: &'static Shape, param: &str, place: &str, depth: usize) {
         let Some(depth) = depth.checked_sub(1) else { return };
         let prefix = format!("{param}.member.");
-        let number = |name: &str| name.get(prefix.len()..)?.split('.').next()?.parse::<usize>().ok();
-        let numbers: BTreeSet<usize> = self.below(&prefix).filter_map(number).collect();
+        // `member.01` is `member.1`.
+        let number = |name: &str| {
+            let written = name.get(prefix.len()..)?.split('.').next()?;
+            Some((written.parse::<usize>().ok()?, written.to_owned()))
+        };
+        let numbers: BTreeMap<usize, String> = self.below(&prefix).filter_map(number).collect();
         let length = i64::try_from(numbers.len()).unwrap_or(i64::MAX);
         if let Some(limit) = shape.broken_limit(length) {
             self.fail_unsaid(place, &format!("Member must have length {limit}"));
             return;
         }
         let Some(of) = shape.member.as_ref().and_then(|of| self.model.shapes.get(of)) else { return };
-        for number in numbers {
+        for (number, written) in numbers {
             // A plain item is told by the name of its list.
             let within = match of.kind {
                 Kind::Structure => format!("{place}.{number}.member"),
                 _ => place.to_owned(),
             };
-            self.value(of, &format!("{prefix}{number}"), &within, depth);
+            self.value(of, &format!("{prefix}{written}"), &within, depth);
         }
     }
 

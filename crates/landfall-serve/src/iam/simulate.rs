@@ -2,11 +2,13 @@
 //! decides the real ones.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_testing-policies.html>
 
+mod input;
+
 use std::sync::Arc;
 
 use landfall_policy::ast::{Effect, PatternClause};
+use landfall_policy::catalogue;
 use landfall_policy::decide::{Named, is_decided_by_trust};
-use landfall_policy::request::ContextKey;
 use landfall_policy::trace::trace;
 use landfall_policy::{
     Context, Decision, Denial, Layer, Layers, Outcome, Policy, PolicyKind, Principal, Problem, Request,
@@ -15,6 +17,7 @@ use landfall_policy::{
 use landfall_types::{AccountId, Arn, Span};
 use landfall_wire::error::AwsError;
 
+use self::input::{account_in, check_action, check_resources, entries, invalid, not_an_arn};
 use super::entity::find;
 use super::holders::Holder;
 use super::{account_of, error};
@@ -25,6 +28,17 @@ use crate::world::World;
 
 /// Calls that one simulation answers: actions times resources.
 const QUESTIONS_MAX: usize = 10_000;
+
+/// `aws:userid` of a caller that isn't said (captured).
+const NOBODY: &str = "STUB_PRINCIPAL_FOR_POLICY_SIMULATOR";
+
+/// What the answer on several resources is about, by the service of the action: captured, and not what AWS documents
+/// as its types of resource, which stand in for services that aren't here.
+const TEMPLATES: [(&str, &str); 3] = [
+    ("ecr", "arn:aws:ecr:${Region}:${Account}:repository/${RepositoryName}"),
+    ("ecs", "arn:aws:ecs:${Region}:${Account}:${ResourceType}/${ResourcePath}"),
+    ("s3", "arn:aws:s3:::${BucketName}/${KeyName}"),
+];
 
 /// What is said of a resource's policy that names resources.
 const RESOURCE_NAMED: &str = "Has prohibited field Resource";
@@ -56,7 +70,7 @@ impl SourceKind {
     fn name(self) -> &'static str {
         match self {
             Self::Given | Self::Inline | Self::Managed => "IAM Policy",
-            Self::Boundary => "IAM Permissions Boundary Policy",
+            Self::Boundary => "Permissions Boundary Policy",
             Self::Organization => "AWS Organizations Policy",
             Self::Resource => "Resource Policy",
         }
@@ -84,8 +98,19 @@ pub struct Simulate {
     pub resource_owner: Option<String>,
     /// `CallerArn`.
     pub caller: Option<String>,
-    /// `ContextEntries`: keys with their types and values.
-    pub context: Vec<ContextKey>,
+    /// `ContextEntries`.
+    pub context: Vec<ContextEntry>,
+}
+
+/// One of `ContextEntries`, as it was given.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct ContextEntry {
+    /// `ContextKeyName`.
+    pub name: Option<String>,
+    /// `ContextKeyType`.
+    pub kind: Option<String>,
+    /// `ContextKeyValues`.
+    pub values: Vec<String>,
 }
 
 /// Policies that are left out.
@@ -172,11 +197,22 @@ pub struct Matched {
     pub end: (usize, usize),
 }
 
+/// The answer to one action on all resources.
+#[derive(Clone, Debug)]
+pub struct Simulated {
+    /// Its place among the actions.
+    pub index: usize,
+    /// The action.
+    pub action: String,
+    /// The most restrictive of the answers, on the resource, `*`, or the template of what the action is about.
+    pub whole: Evaluated,
+    /// The answer on each resource that was named; none when none was.
+    pub each: Vec<Evaluated>,
+}
+
 /// The answer to one action on one resource.
 #[derive(Clone, Debug)]
 pub struct Evaluated {
-    /// The action.
-    pub action: String,
     /// The resource, or `*`.
     pub resource: String,
     /// `allowed`, `explicitDeny` or `implicitDeny`.
@@ -201,14 +237,16 @@ pub fn simulate_custom(
     world: &World,
     permit: &Permit<calls::SimulateCustomPolicy>,
     input: Simulate,
-) -> Result<Vec<Evaluated>, AwsError> {
+) -> Result<Vec<Simulated>, AwsError> {
     if input.resource_policy.is_some() && input.caller.is_none() {
-        return Err(error("InvalidInput", "CallerArn is required when a ResourcePolicy is given.", 400));
+        return Err(invalid("Invalid caller - Caller cannot be null or empty."));
     }
     let account = account_of(permit, world);
     let nobody = Arn::user(account, "/", "simulated");
     let principal = Principal::User { arn: nobody, id: None };
-    Simulation::new(world, input, Vec::new(), None, (principal, Vec::new()))?.run()
+    let keys =
+        with_tags(&[("aws:PrincipalAccount", account.to_string()), ("aws:userid", NOBODY.to_owned())], &[]);
+    Simulation::new(world, input, Vec::new(), None, (principal, keys))?.run()
 }
 
 /// `SimulatePrincipalPolicy`.
@@ -219,7 +257,7 @@ pub fn simulate_principal(
     world: &World,
     permit: &Permit<calls::SimulatePrincipalPolicy>,
     input: Simulate,
-) -> Result<Vec<Evaluated>, AwsError> {
+) -> Result<Vec<Simulated>, AwsError> {
     let of = Policies::of(world, permit)?;
     Simulation::new(world, input, of.identity, of.boundary, (of.principal, of.keys))?.run()
 }
@@ -366,7 +404,8 @@ struct Simulation {
     resource: Option<Source>,
     actions: Vec<String>,
     resources: Vec<String>,
-    owner: String,
+    /// Whose the resources are, whatever their names say.
+    owner: Option<String>,
     principal: Principal,
     context: Context,
     missing: Vec<String>,
@@ -384,6 +423,9 @@ impl Simulation {
         (principal, known): (Principal, Vec<(String, Vec<String>)>),
     ) -> Result<Self, AwsError> {
         identity.extend(given(&input.policies, "PolicyInputList", SourceKind::Given)?);
+        if input.boundaries.len() > 1 {
+            return Err(invalid("The list of Permissions Boundary policies cannot exceed 1 items."));
+        }
         let boundaries =
             given(&input.boundaries, "PermissionsBoundaryPolicyInputList", SourceKind::Boundary)?;
         let mut boundary = boundaries.into_iter().next().or(boundary);
@@ -391,18 +433,27 @@ impl Simulation {
         if boundary.as_ref().is_some_and(|source| input.excluded.iter().any(|one| one.covers(source))) {
             boundary = None;
         }
+        check_resources(&input.resources)?;
         let level = |(index, texts): (usize, &Vec<String>)| {
+            if texts.is_empty() {
+                return Err(invalid(format!(
+                    "Organization policy at index {} must contain at least one service control policy",
+                    index + 1
+                )));
+            }
             let list = format!("OrderedOrganizationPolicyInputList.{}", index + 1);
             given(texts, &list, SourceKind::Organization)
         };
         let organization =
             input.organization.iter().enumerate().map(level).collect::<Result<Vec<_>, AwsError>>()?;
-        let resource = input
-            .resource_policy
-            .as_ref()
-            .map(|text| Source::given("ResourcePolicy".to_owned(), SourceKind::Resource, text));
-        let principal = input.caller.as_deref().map_or(Ok(principal), |caller| called(world, caller))?;
+        let (principal, known) = match input.caller.as_deref() {
+            Some(caller) => called(world, caller)?,
+            None => (principal, known),
+        };
         let owner = input.resource_owner.as_deref().map(account_in).transpose()?;
+        let resource = input.resource_policy.as_deref().map(|text| resource_policy(text, &input.resources));
+        let resource = resource.transpose()?;
+        let given_keys = entries(input.context)?;
         let mut context = Context::new();
         let now = world.clock.now();
         context.set("aws:CurrentTime", now.to_string());
@@ -410,17 +461,17 @@ impl Simulation {
         for (name, values) in known {
             context.set_all(name, values);
         }
-        for key in input.context {
-            context.set_key(key);
+        for key in &given_keys {
+            context.set_key(key.clone());
         }
         let mut simulation = Self {
             identity,
             boundary,
             organization,
-            resource: resource.transpose()?,
+            resource,
             actions: input.actions.iter().map(|action| check_action(action)).collect::<Result<_, _>>()?,
             resources: input.resources,
-            owner: owner.unwrap_or_else(|| principal.account().to_owned()),
+            owner,
             trusting: trusting(principal.account()),
             principal,
             context,
@@ -428,49 +479,92 @@ impl Simulation {
         };
         let all = simulation.identity.iter().chain(&simulation.boundary).chain(&simulation.resource);
         let mut missing = context_keys(all);
-        missing.retain(|key| simulation.context.get(key).is_none());
+        missing.retain(|key| !given_keys.iter().any(|given| given.name.eq_ignore_ascii_case(key)));
         simulation.missing = missing;
         Ok(simulation)
     }
 
-    fn run(&self) -> Result<Vec<Evaluated>, AwsError> {
+    fn run(&self) -> Result<Vec<Simulated>, AwsError> {
         let any = ["*".to_owned()];
         let resources = if self.resources.is_empty() { &any[..] } else { &self.resources };
         if self.actions.len().saturating_mul(resources.len()) > QUESTIONS_MAX {
             let message = format!("at most {QUESTIONS_MAX} pairs of an action and a resource are simulated");
             return Err(error("InvalidInput", message, 400));
         }
-        let pairs = self.actions.iter().flat_map(|action| resources.iter().map(move |arn| (action, arn)));
-        Ok(pairs.map(|(action, resource)| self.evaluate(action, resource)).collect())
+        let simulate = |(index, action): (usize, &String)| {
+            let each: Vec<Evaluated> =
+                resources.iter().map(|resource| self.evaluate(action, resource)).collect();
+            let whole = whole(self.about(action, resources), &each);
+            let is_about_all = matches!(resources, [resource] if resource == "*");
+            let each = if is_about_all { Vec::new() } else { each };
+            Simulated { index, action: action.clone(), whole, each }
+        };
+        Ok(self.actions.iter().enumerate().map(simulate).collect())
+    }
+
+    /// What the answer to an action is about. Captured: one resource as it was named, several as the template of the
+    /// service's.
+    fn about(&self, action: &str, resources: &[String]) -> String {
+        if let [resource] = resources {
+            return resource.clone();
+        }
+        let service = action.split_once(':').map_or("", |(service, _)| service).to_ascii_lowercase();
+        let captured = TEMPLATES.iter().find(|(known, _)| *known == service).map(|(_, template)| *template);
+        let documented = || {
+            let facts = catalogue::action(action)?;
+            let kind = facts.resource_types.first()?;
+            catalogue::resource_type(facts.service, kind.name).map(|kind| kind.arn)
+        };
+        let Some(template) = captured.or_else(documented) else { return "*".to_owned() };
+        let partition = resources.iter().find_map(|arn| arn.split(':').nth(1)).unwrap_or("aws");
+        template.replacen("arn:aws:", &format!("arn:{partition}:"), 1).replace("${Partition}", partition)
     }
 
     fn evaluate(&self, action: &str, resource: &str) -> Evaluated {
-        let named_owner = Arn::parse(resource).ok().and_then(|arn| arn.account_id());
+        // Without a policy of the resource there is nothing to ask on another side (captured).
+        let owner = self.resource.as_ref().and_then(|_| {
+            let named = || Arn::parse(resource).ok()?.account_id().map(|owner| owner.to_string());
+            self.owner.clone().or_else(named)
+        });
         let request = Request {
             principal: self.principal.clone(),
             action: action.to_owned(),
             resource: resource.to_owned(),
-            resource_account: named_owner.map_or_else(|| self.owner.clone(), |owner| owner.to_string()),
+            resource_account: owner.unwrap_or_else(|| self.principal.account().to_owned()),
             context: self.context.clone(),
         };
         let layers = self.layers(action);
         let decision = decide(&layers, &request);
         let verdict = verdict(&decision);
         let crosses = request.resource_account != self.principal.account();
-        Evaluated {
-            action: action.to_owned(),
+        let organization_allows = (!self.organization.is_empty()).then(|| {
+            self.organization
+                .iter()
+                .all(|level| self.alone(level.iter().map(Source::named).collect(), &request))
+        });
+        let mut evaluated = Evaluated {
             resource: resource.to_owned(),
             verdict,
-            matched: self.matched(&layers, &request, verdict),
-            missing: self.missing.clone(),
-            boundary_allows: self.boundary.as_ref().map(|source| self.alone(vec![source.named()], &request)),
-            organization_allows: (!self.organization.is_empty()).then(|| {
-                self.organization
-                    .iter()
-                    .all(|level| self.alone(level.iter().map(Source::named).collect(), &request))
-            }),
-            sides: if crosses { self.sides(&request) } else { Vec::new() },
+            matched: Vec::new(),
+            missing: Vec::new(),
+            boundary_allows: None,
+            organization_allows,
+            sides: Vec::new(),
+        };
+        // What an organization refuses is not looked at further (captured).
+        if organization_allows == Some(false) {
+            return evaluated;
         }
+        evaluated.matched = self.matched(&layers, &request, verdict);
+        if verdict == "implicitDeny" {
+            evaluated.missing.clone_from(&self.missing);
+        }
+        evaluated.boundary_allows =
+            self.boundary.as_ref().map(|source| self.alone(vec![source.named()], &request));
+        if crosses {
+            evaluated.sides = self.sides(&request);
+        }
+        evaluated
     }
 
     fn layers(&self, action: &str) -> Layers<'_> {
@@ -510,7 +604,12 @@ impl Simulation {
             resource: self.resource.iter().map(Source::named).collect(),
             ..Layers::default()
         };
-        vec![("IAM Policy", ours), ("Resource Policy", verdict(&decide(&theirs, request)))]
+        let boundary = self.boundary.as_ref().map(|source| {
+            let alone = Layers { identity: vec![source.named()], ..Layers::default() };
+            (SourceKind::Boundary.name(), decide_alone(alone, request, &self.trusting))
+        });
+        let sides = [("IAM Policy", ours), ("Resource Policy", verdict(&decide(&theirs, request)))];
+        sides.into_iter().chain(boundary).collect()
     }
 
     /// The statements that decided: all that allow, or all that deny.
@@ -539,6 +638,51 @@ impl Simulation {
     }
 }
 
+/// The answers on all resources as one: the most restrictive, with everything that decided.
+fn whole(about: String, each: &[Evaluated]) -> Evaluated {
+    let strictness = |verdict: &str| match verdict {
+        "allowed" => 0,
+        "implicitDeny" => 1,
+        _ => 2,
+    };
+    let strictest = |verdicts: &mut dyn Iterator<Item = &'static str>| {
+        verdicts.max_by_key(|verdict| strictness(verdict)).unwrap_or("implicitDeny")
+    };
+    let verdict = strictest(&mut each.iter().map(|one| one.verdict));
+    // Beside a refusal in words, what allows elsewhere decided nothing.
+    let deciding = each.iter().filter(|one| verdict != "explicitDeny" || one.verdict == verdict);
+    let mut sides: Vec<(&'static str, &'static str)> = Vec::new();
+    for (name, _) in each.iter().flat_map(|one| &one.sides) {
+        if sides.iter().all(|(known, _)| known != name) {
+            let of = each.iter().flat_map(|one| &one.sides).filter(|(other, _)| other == name);
+            sides.push((name, strictest(&mut of.map(|(_, verdict)| *verdict))));
+        }
+    }
+    let all = |allows: fn(&Evaluated) -> Option<bool>| {
+        each.iter().filter_map(allows).reduce(|all, allowed| all && allowed)
+    };
+    Evaluated {
+        resource: about,
+        verdict,
+        matched: once(deciding.flat_map(|one| &one.matched)),
+        missing: once(each.iter().flat_map(|one| &one.missing)),
+        boundary_allows: all(|one| one.boundary_allows),
+        organization_allows: all(|one| one.organization_allows),
+        sides,
+    }
+}
+
+/// Each once, in the order in which they come.
+fn once<'e, T: Clone + PartialEq + 'e>(all: impl Iterator<Item = &'e T>) -> Vec<T> {
+    let mut seen: Vec<T> = Vec::new();
+    for one in all {
+        if !seen.contains(one) {
+            seen.push(one.clone());
+        }
+    }
+    seen
+}
+
 fn decide_alone<'p>(mut layers: Layers<'p>, request: &Request, trusting: &'p Policy) -> &'static str {
     let request = Request { resource_account: request.principal.account().to_owned(), ..request.clone() };
     if is_decided_by_trust(&request.action) {
@@ -563,43 +707,45 @@ fn trusting(account: &str) -> Policy {
     parse::document(NOT_KEPT, &text, PolicyKind::Trust).0
 }
 
-fn check_action(action: &str) -> Result<String, AwsError> {
-    let is_name = |text: &str| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
-    match action.split_once(':') {
-        Some((service, name)) if is_name(service) && is_name(name) => Ok(action.to_owned()),
-        _ => Err(error("InvalidInput", format!("Invalid Action: {action}"), 400)),
+/// The policy of the resources, which have to be named.
+fn resource_policy(text: &str, resources: &[String]) -> Result<Source, AwsError> {
+    if resources.is_empty() || resources.iter().any(|resource| resource == "*") {
+        return Err(invalid("Invalid Entity Arn: * does not clearly define entity type and name."));
+    }
+    let source = Source::given("ResourcePolicy".to_owned(), SourceKind::Resource, text)?;
+    let clauses = source.policy.statements.iter().filter_map(|statement| statement.resource.as_ref());
+    match clauses.flat_map(|clause| &clause.patterns).find(|pattern| pattern.value == "*") {
+        None => Ok(source),
+        Some(_) => Err(not_an_arn("*")),
     }
 }
 
-fn account_in(owner: &str) -> Result<String, AwsError> {
-    let arn = Arn::parse(owner).ok().filter(|arn| arn.service == "iam").and_then(|arn| arn.account_id());
-    let account = arn.or_else(|| AccountId::parse(owner).ok());
-    let invalid = || error("InvalidInput", format!("Invalid ResourceOwner: {owner}"), 400);
-    account.map(|account| account.to_string()).ok_or_else(invalid)
-}
-
-/// A simulated caller: a user, a group or a role.
-fn called(world: &World, text: &str) -> Result<Principal, AwsError> {
-    let invalid = || {
-        let message = format!("Invalid Entity Arn: {text} does not clearly define entity type and name.");
-        error("InvalidInput", message, 400)
-    };
-    let arn = Arn::parse(text).map_err(|_| invalid())?;
-    let account = arn.account_id().ok_or_else(invalid)?;
+/// A simulated caller, a user, a group or a role, and what follows from its ARN (captured).
+fn called(world: &World, text: &str) -> Result<(Principal, Vec<(String, Vec<String>)>), AwsError> {
+    let wrong = || invalid("Invalid caller - Caller must be an IAM user, role or group in this context.");
+    let arn = Arn::parse(text).map_err(|_| wrong())?;
+    let account = arn.account_id().ok_or_else(wrong)?;
     let name = arn.resource.rsplit('/').next().unwrap_or_default().to_owned();
     let id = principals::holder_of(&world.store, text);
-    match arn.resource.split_once('/') {
-        Some(("user" | "group", _)) => Ok(Principal::User { arn, id }),
-        Some(("role", _)) => Ok(Principal::Session {
+    let kind = arn.resource.split('/').next().unwrap_or_default().to_owned();
+    let mut keys = vec![
+        ("aws:PrincipalArn", text.to_owned()),
+        ("aws:PrincipalAccount", account.to_string()),
+        ("aws:userid", text.to_owned()),
+    ];
+    if kind == "user" {
+        keys.push(("aws:username", name.clone()));
+    }
+    let principal = match (kind.as_str(), name.is_empty() || name == kind) {
+        ("user" | "group", false) => Principal::User { arn, id },
+        ("role", false) => Principal::Session {
             session: Arn::assumed_role(account, &name, "simulated"),
             role: arn,
             role_id: id,
-        }),
-        _ if arn.resource == "root" => Ok(Principal::Root { arn }),
-        _ => Err(invalid()),
-    }
+        },
+        _ => return Err(wrong()),
+    };
+    Ok((principal, with_tags(&keys, &[])))
 }
 
 /// The keys of conditions and variables, each once, in order of appearance.

@@ -1,6 +1,6 @@
 //! The policy simulator.
 
-use landfall_policy::request::ContextKey;
+use landfall_types::Arn;
 use landfall_wire::error::AwsError;
 use landfall_wire::query::Fields;
 use landfall_wire::xml::Element;
@@ -10,8 +10,9 @@ use super::elements::{Member, number, text, texts};
 use super::page::list;
 use super::{IamCall, Keys, Run};
 use crate::authz::{Call, Permit};
-use crate::iam::entity::Entity;
-use crate::iam::simulate::{self, Evaluated, Excluded, Matched, Simulate};
+use crate::iam::entity::{Entity, look_up};
+use crate::iam::simulate::{self, ContextEntry, Evaluated, Excluded, Matched, Simulate, Simulated};
+use crate::store::{Group, Role, User};
 use crate::tags::prefixed_keys;
 
 pub(super) fn operation(name: &str) -> Option<Run> {
@@ -24,23 +25,34 @@ pub(super) fn operation(name: &str) -> Option<Run> {
     })
 }
 
-/// Decides on the role, user or group whose policies are asked about.
+/// Decides on the role, user or group whose policies are asked about. It is found by its name, whatever the path that is
+/// asked with (captured), and decided on by its own ARN.
 fn permit_on_source<C: Call>(call: &IamCall<'_>) -> Result<Permit<C>, AwsError> {
-    let arn = call.required("PolicySourceArn")?;
-    let name = arn.rsplit('/').next().unwrap_or_default().to_owned();
-    let store = &call.world().store;
-    let tags = match arn.split_once(":role/").map(|_| "role").or(arn.split_once(":user/").map(|_| "user")) {
-        Some("role") => store.role(call.account, &name).map(|role| role.tags().to_vec()),
-        Some(_) => store.user(call.account, &name).map(|user| user.tags().to_vec()),
-        None => None,
-    };
-    call.permit(arn, prefixed_keys(&tags.unwrap_or_default(), &["aws:ResourceTag", "iam:ResourceTag"]))
+    let asked = call.required("PolicySourceArn")?;
+    let found = Arn::parse(&asked).ok().and_then(|arn| match arn.resource.split('/').next()? {
+        "role" => of_name::<Role>(call, &arn),
+        "user" => of_name::<User>(call, &arn),
+        "group" => of_name::<Group>(call, &arn),
+        _ => None,
+    });
+    let (arn, tags) = found.unwrap_or_else(|| (asked, Vec::new()));
+    call.permit(arn, prefixed_keys(&tags, &["aws:ResourceTag", "iam:ResourceTag"]))
+}
+
+/// The ARN and the tags of the one whose ARN differs from another in nothing but its path.
+fn of_name<E: Entity>(call: &IamCall<'_>, asked: &Arn) -> Option<(String, Vec<(String, String)>)> {
+    let name = asked.resource.rsplit('/').next()?;
+    let found = look_up::<E>(call.world(), call.account, name)?;
+    let is_meant = found.name() == name
+        && Arn { resource: found.arn().resource.clone(), ..asked.clone() } == *found.arn();
+    is_meant.then(|| (found.arn().to_string(), found.tags().to_vec()))
 }
 
 fn custom(call: &IamCall<'_>) -> Answer {
     let permit = call.permit("*", Keys::new())?;
     let input = input(call)?;
-    if input.policies.is_empty() {
+    // An empty list is sent as its name alone, and is none that is missing.
+    if input.policies.is_empty() && call.params().get("PolicyInputList").is_none() {
         return Err(null("policyInputList"));
     }
     answer(call, simulate::simulate_custom(call.world(), &permit, input)?)
@@ -82,14 +94,12 @@ fn input(call: &IamCall<'_>) -> Result<Simulate, AwsError> {
         return Err(null("actionNames"));
     }
     let levels = call.params().structures("OrderedOrganizationPolicyInputList.member");
-    let texts_of = |level: &Fields<'_>| numbered(level, "ServiceControlPolicyInputList.member");
+    let texts_of = |level: &Fields<'_>| level.list("ServiceControlPolicyInputList.member");
     let entries = call.params().structures("ContextEntries.member");
-    let context = entries.iter().filter_map(|entry| {
-        Some(ContextKey {
-            name: entry.get("ContextKeyName")?.to_owned(),
-            values: numbered(entry, "ContextKeyValues.member"),
-            multivalued: entry.get("ContextKeyType").map(|kind| kind.ends_with("List")),
-        })
+    let context = entries.iter().map(|entry| ContextEntry {
+        name: entry.get("ContextKeyName").map(str::to_owned),
+        kind: entry.get("ContextKeyType").map(str::to_owned),
+        values: entry.list("ContextKeyValues.member"),
     });
     Ok(Simulate {
         policies: call.list("PolicyInputList"),
@@ -110,12 +120,6 @@ fn input(call: &IamCall<'_>) -> Result<Simulate, AwsError> {
     })
 }
 
-/// The values of a list inside of a structure.
-fn numbered(fields: &Fields<'_>, prefix: &str) -> Vec<String> {
-    let values = (1..).map_while(|number: usize| fields.get(&format!("{prefix}.{number}")));
-    values.map(str::to_owned).collect()
-}
-
 fn excluded(fields: &Fields<'_>) -> Option<Excluded> {
     let inline = |name: &str| fields.get(&format!("InlinePolicyIdentifier.{name}"));
     if let Some(kind) = fields.get("PolicyType") {
@@ -128,42 +132,47 @@ fn excluded(fields: &Fields<'_>) -> Option<Excluded> {
     Some(Excluded::Inline(format!("{noun}_{}_{}", inline("AttachmentName")?, inline("PolicyName")?)))
 }
 
-fn answer(call: &IamCall<'_>, evaluated: Vec<Evaluated>) -> Answer {
-    let named = |one: &Evaluated| format!("{} {}", one.action, one.resource);
-    list(call, "EvaluationResults", evaluated, named, element)
+fn answer(call: &IamCall<'_>, simulated: Vec<Simulated>) -> Answer {
+    // Pages count actions.
+    list(call, "EvaluationResults", simulated, |one| one.index.to_string(), element)
 }
 
-/// The answer to a question about a resource is told twice: for the question, and under
-/// `ResourceSpecificResults`, where its missing keys are (captured).
-fn element(evaluated: &Evaluated) -> Element {
-    let is_specific = evaluated.resource != "*";
-    let shared = |name: &'static str, decision: &'static str| {
-        vec![
-            (name, text(evaluated.resource.as_str())),
-            (decision, text(evaluated.verdict)),
-            ("MatchedStatements", Some(Element::List(evaluated.matched.iter().map(matched).collect()))),
-            ("EvalDecisionDetails", sides(evaluated).filter(|_| is_specific)),
-            ("PermissionsBoundaryDecisionDetail", boundary(evaluated)),
-        ]
-    };
-    let missing = |here: bool| {
-        let keys = if here { &evaluated.missing[..] } else { &[] };
-        ("MissingContextValues", texts(keys))
-    };
-    let specific = is_specific.then(|| {
-        let one = shared("EvalResourceName", "EvalResourceDecision").into_iter().chain([missing(true)]);
-        Element::List(vec![Element::structure(one)])
-    });
-    let organization = evaluated
+/// The answer to an action, and under `ResourceSpecificResults` that on each resource, where what is empty is left out
+/// (captured).
+fn element(simulated: &Simulated) -> Element {
+    let whole = &simulated.whole;
+    let is_specific = !simulated.each.is_empty();
+    let organization = whole
         .organization_allows
         .map(|allows| Element::structure([("AllowedByOrganizations", Some(Element::Boolean(allows)))]));
-    let more: [Member; 4] = [
-        ("EvalActionName", text(evaluated.action.as_str())),
-        missing(!is_specific),
+    let specific = is_specific.then(|| Element::List(simulated.each.iter().map(one_element).collect()));
+    let members: [Member; 9] = [
+        ("EvalActionName", text(simulated.action.as_str())),
+        ("EvalResourceName", text(whole.resource.as_str())),
+        ("EvalDecision", text(whole.verdict)),
+        ("MatchedStatements", Some(matches(whole))),
+        ("MissingContextValues", texts(&whole.missing)),
         ("OrganizationsDecisionDetail", organization),
+        ("PermissionsBoundaryDecisionDetail", boundary(whole)),
+        ("EvalDecisionDetails", sides(whole).filter(|_| is_specific || !whole.sides.is_empty())),
         ("ResourceSpecificResults", specific),
     ];
-    Element::structure(more.into_iter().chain(shared("EvalResourceName", "EvalDecision")))
+    Element::structure(members)
+}
+
+fn one_element(evaluated: &Evaluated) -> Element {
+    Element::structure([
+        ("EvalResourceName", text(evaluated.resource.as_str())),
+        ("EvalResourceDecision", text(evaluated.verdict)),
+        ("MatchedStatements", Some(matches(evaluated)).filter(|_| !evaluated.matched.is_empty())),
+        ("MissingContextValues", texts(&evaluated.missing).filter(|_| !evaluated.missing.is_empty())),
+        ("EvalDecisionDetails", sides(evaluated).filter(|_| !evaluated.sides.is_empty())),
+        ("PermissionsBoundaryDecisionDetail", boundary(evaluated)),
+    ])
+}
+
+fn matches(evaluated: &Evaluated) -> Element {
+    Element::List(evaluated.matched.iter().map(matched).collect())
 }
 
 fn sides(evaluated: &Evaluated) -> Option<Element> {

@@ -26,6 +26,9 @@ use crate::policies::NOT_KEPT;
 use crate::store::{Document, Group, Role, User, principals};
 use crate::world::World;
 
+/// Condition keys with their values.
+type Keys = Vec<(String, Vec<String>)>;
+
 /// Calls that one simulation answers: actions times resources.
 const QUESTIONS_MAX: usize = 10_000;
 
@@ -296,7 +299,7 @@ struct Policies {
     identity: Vec<Source>,
     boundary: Option<Source>,
     principal: Principal,
-    keys: Vec<(String, Vec<String>)>,
+    keys: Keys,
 }
 
 impl Policies {
@@ -368,7 +371,7 @@ impl Policies {
     }
 }
 
-fn with_tags(keys: &[(&str, String)], tags: &[(String, String)]) -> Vec<(String, Vec<String>)> {
+fn with_tags(keys: &[(&str, String)], tags: &[(String, String)]) -> Keys {
     let keys = keys.iter().map(|(name, value)| ((*name).to_owned(), vec![value.clone()]));
     let tags = tags.iter().map(|(key, value)| (format!("aws:PrincipalTag/{key}"), vec![value.clone()]));
     keys.chain(tags).collect()
@@ -420,7 +423,7 @@ impl Simulation {
         input: Simulate,
         mut identity: Vec<Source>,
         boundary: Option<Source>,
-        (principal, known): (Principal, Vec<(String, Vec<String>)>),
+        (principal, known): (Principal, Keys),
     ) -> Result<Self, AwsError> {
         identity.extend(given(&input.policies, "PolicyInputList", SourceKind::Given)?);
         if input.boundaries.len() > 1 {
@@ -721,7 +724,7 @@ fn resource_policy(text: &str, resources: &[String]) -> Result<Source, AwsError>
 }
 
 /// A simulated caller, a user, a group or a role, and what follows from its ARN (captured).
-fn called(world: &World, text: &str) -> Result<(Principal, Vec<(String, Vec<String>)>), AwsError> {
+fn called(world: &World, text: &str) -> Result<(Principal, Keys), AwsError> {
     let wrong = || invalid("Invalid caller - Caller must be an IAM user, role or group in this context.");
     let arn = Arn::parse(text).map_err(|_| wrong())?;
     let account = arn.account_id().ok_or_else(wrong)?;

@@ -70,7 +70,8 @@ def _(bench):
 @check("aws CLI: finds token and role by itself in AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN")
 def _(bench):
     file = bench.dir / "token-of-environment"
-    file.write_text(bench.token())
+    # As `echo "$TOKEN" > FILE` writes it: STS overlooks the newline.
+    file.write_text(bench.token() + "\n")
     environment = bench.environment(
         AWS_WEB_IDENTITY_TOKEN_FILE=str(file), AWS_ROLE_ARN=ROLE, AWS_ROLE_SESSION_NAME="by-file"
     )

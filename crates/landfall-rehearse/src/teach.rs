@@ -222,7 +222,10 @@ fn made_by_token(
     if finding.rule == "provider-missing" || finding.rule == "signature" {
         return finding.at(asked.made_by, "the token is exchanged here");
     }
-    let subject = record.claims.as_ref().and_then(|claims| claims.text("sub")).unwrap_or("");
+    let Some(subject) = record.claims.as_ref().and_then(|claims| claims.text("sub")) else {
+        // What was sent is no token that could be read, or has no subject.
+        return finding.at(asked.made_by, "the token is exchanged here");
+    };
     let (span, why) = maker_of_subject(executor, run);
     finding = finding.at(span, format!("{why}: the token's sub is `{subject}`"));
     if span != asked.made_by {

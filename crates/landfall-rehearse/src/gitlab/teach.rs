@@ -90,11 +90,14 @@ fn of_token(asked: Asked<'_>, record: &Record, finding: Finding) -> Finding {
                 None => finding,
             }
         }
-        _ => {
-            let subject = record.claims.as_ref().and_then(|claims| claims.text("sub")).unwrap_or("");
-            let (span, why) = maker_of_subject(asked);
-            finding.at(span, format!("{why}: the token's sub is `{subject}`")).at(asked.line, exchanged)
-        }
+        _ => match record.claims.as_ref().and_then(|claims| claims.text("sub")) {
+            Some(subject) => {
+                let (span, why) = maker_of_subject(asked);
+                finding.at(span, format!("{why}: the token's sub is `{subject}`")).at(asked.line, exchanged)
+            }
+            // What was sent is no token that could be read, or has no subject.
+            None => finding.at(asked.line, exchanged),
+        },
     }
 }
 

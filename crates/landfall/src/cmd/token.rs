@@ -247,7 +247,7 @@ pub async fn ask(
     }
 }
 
-/// To a file or a pipe the token goes as it is: a newline at its end would be sent to STS as a part of it.
+/// To a file or a pipe the token goes as it is: tools send a file to the letter, and only STS overlooks a newline.
 pub fn print(token: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout();
     let end = if out.is_terminal() { "\n" } else { "" };

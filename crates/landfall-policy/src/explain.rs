@@ -1,6 +1,7 @@
 //! Reasons as text: AWS's own sentence for the client, a finding for the person who must act.
 
 mod insight;
+mod lasting;
 mod subject;
 
 use std::borrow::Cow;

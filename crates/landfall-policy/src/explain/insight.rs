@@ -2,7 +2,7 @@
 
 use landfall_types::{Arn, Span};
 
-use super::subject;
+use super::{lasting, subject};
 use crate::ast::{ComparisonKind, Operator};
 use crate::catalogue;
 use crate::condition;
@@ -479,9 +479,13 @@ fn reading(unmet: &Unmet<'_>, kind: ComparisonKind, name: &str, near: &str, got:
         return Reading { rule, words: Some(words), help: vec![format!("write `{got}`")] };
     }
     let mut reading = match name {
-        "sub" => subject_reading(rule, near, got),
+        "sub" => subject_reading(unmet, kind, rule, near, got),
         "aud" => Reading { rule, words: None, help: audience_help(near, got) },
-        _ => Reading { rule, words: None, help: vec![format!("add `{got}` to admit this request as well")] },
+        _ => {
+            let help = lasting::advice(got, kind, unmet.operator_text)
+                .unwrap_or_else(|| format!("add `{got}` to admit this request as well"));
+            Reading { rule, words: None, help: vec![help] }
+        }
     };
     if reading.words.is_none() && pattern::glob_ignore_case(near, got) {
         reading.words = Some("it differs in the case of letters alone, and case counts".to_owned());
@@ -491,17 +495,25 @@ fn reading(unmet: &Unmet<'_>, kind: ComparisonKind, name: &str, near: &str, got:
     reading
 }
 
-fn subject_reading(rule: &'static str, near: &str, got: &str) -> Reading {
+fn subject_reading(
+    unmet: &Unmet<'_>,
+    kind: ComparisonKind,
+    rule: &'static str,
+    near: &str,
+    got: &str,
+) -> Reading {
+    let operator = unmet.operator_text;
+    let add = |value: &str| {
+        lasting::advice(value, kind, operator)
+            .unwrap_or_else(|| format!("to admit it as well, add `{value}` to this condition"))
+    };
     let Some(difference) = subject::difference(near, got) else {
-        return Reading {
-            rule,
-            words: None,
-            help: vec![format!("to admit it as well, add `{got}` to this condition")],
-        };
+        return Reading { rule, words: None, help: vec![add(got)] };
     };
     let mut help = vec![match difference.is_slip {
-        true => format!("write `{}`", difference.value),
-        false => format!("to admit it as well, add `{}` to this condition", difference.value),
+        true => lasting::correction(&difference.value, kind, operator)
+            .unwrap_or_else(|| format!("write `{}`", difference.value)),
+        false => add(&difference.value),
     }];
     help.extend(difference.hints);
     Reading { rule: difference.rule, words: Some(difference.words), help }
@@ -514,13 +526,18 @@ struct Wildcard {
     is_all: bool,
 }
 
+/// The operator that reads wildcards, in the place of one that doesn't.
+pub(super) fn like(operator: &str) -> String {
+    operator.replace("StringEqualsIgnoreCase", "StringLike").replace("StringEquals", "StringLike")
+}
+
 /// `StringEquals` has no wildcards: the first thing that people miss.
 fn literal_wildcard(unmet: &Unmet<'_>, kind: ComparisonKind, near: &str, got: &str) -> Option<Wildcard> {
     let is_equals = matches!(kind, ComparisonKind::StringEquals | ComparisonKind::StringEqualsIgnoreCase);
     let sign = near.chars().find(|character| matches!(character, '*' | '?')).filter(|_| is_equals)?;
     let name = if sign == '*' { "an asterisk" } else { "a question mark" };
     let operator = unmet.operator_text;
-    let like = operator.replace("StringEqualsIgnoreCase", "StringLike").replace("StringEquals", "StringLike");
+    let like = like(operator);
     let is_all = pattern::glob(near, got);
     let help = match is_all {
         true => format!("`{operator}` compares letter by letter: the `{sign}` is {name} here; use `{like}`"),

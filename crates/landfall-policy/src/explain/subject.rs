@@ -92,8 +92,14 @@ impl<'a> GitHub<'a> {
 fn github(wanted: &str, token: &GitHub<'_>) -> Option<Difference> {
     let exact = format!("repo:{}:{}", token.repository(), token.context);
     let Some(admitted) = GitHub::parse(wanted) else {
-        return Some(no_repository(wanted, token, exact));
+        return Some(match is_custom(wanted) {
+            true => default_instead(wanted, exact),
+            false => no_repository(wanted, token, exact),
+        });
     };
+    if claims_behind(admitted.context) && !claims_behind(token.context) {
+        return Some(default_instead(wanted, exact));
+    }
     if !(admitted.owner.admits(token.owner) && admitted.name.admits(token.name)) {
         return Some(other_repository(&admitted, token, exact));
     }
@@ -127,7 +133,7 @@ fn no_repository(wanted: &str, token: &GitHub<'_>, exact: String) -> Difference 
         true => {
             format!("`{wanted}` names a repository, but a subject begins with `repo:` and ends in a context")
         }
-        false => format!("a subject of GitHub begins with `repo:OWNER/NAME:`, `{wanted}` does not"),
+        false => format!("GitHub's default subject begins with `repo:OWNER/NAME:`, `{wanted}` does not"),
     };
     let hints =
         vec![format!("this token is from {} of `{}`", context(token.context), token.plain_repository())];
@@ -292,6 +298,29 @@ fn goes_on(context: &str) -> bool {
         _ => 0,
     };
     context.matches(':').count() > own
+}
+
+/// Whether what stands behind a context is a claim, and not a colon that somebody forgot to escape.
+fn claims_behind(context: &str) -> bool {
+    let own = match context.split(':').next() {
+        Some("ref" | "environment") => 2,
+        _ => 1,
+    };
+    context.split(':').nth(own).is_some_and(is_template_key)
+}
+
+/// The policy has a customised subject, and the token GitHub's default.
+fn default_instead(wanted: &str, exact: String) -> Difference {
+    Difference {
+        rule: SUBJECT,
+        words: format!("the trust admits the customised subject `{wanted}`; this token has GitHub's default one"),
+        value: exact,
+        is_slip: false,
+        hints: vec![
+            "where the OIDC settings of repository or organization have such a template (`include_claim_keys`), say it to Landfall: [sub-template] in landfall.toml, or --sub-template"
+                .to_owned(),
+        ],
+    }
 }
 
 fn custom(wanted: &str, got: &str) -> Difference {

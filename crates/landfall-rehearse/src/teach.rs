@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use landfall_check::github::Pairs;
 use landfall_check::github::model::{Step, StepBody};
-use landfall_check::github::permissions::ReadOnly;
+use landfall_check::github::{self, Pairs};
 use landfall_serve::log::{Record, Verdict};
 use landfall_types::{Finding, Severity, Span};
 
@@ -133,7 +132,8 @@ pub(crate) fn findings(
         findings.extend(found.or_else(|| names::of_task(&asked.inputs, error)));
     }
     if findings.is_empty() && failed && run.endpoint.is_none() && asked.needs_token {
-        findings.push(without_token(executor, run, asked));
+        // No call was made at all.
+        findings.extend(github::no_id_token(&run.job, &executor.rehearsal.facts, Some(asked.made_by)));
     }
     // A call that fails is no harm by itself; the last one of a step that failed is.
     let is_error = |finding: &Finding| finding.severity == Severity::Error;
@@ -304,33 +304,4 @@ fn of_session(executor: &Executor<'_>, run: &JobRun<'_>, asked: &Asked, finding:
         ),
         None => finding,
     }
-}
-
-/// A login in a job that may not ask for tokens: no call was made at all.
-fn without_token(executor: &Executor<'_>, run: &JobRun<'_>, asked: &Asked) -> Finding {
-    let permissions = &run.job.permissions;
-    let finding =
-        Finding::error("no-id-token", "the job may not ask for an ID token: it has `id-token: none`")
-            .at(asked.made_by, "this step needs one");
-    if let Some(why) = permissions.read_only_because {
-        let (who, fact) = match why {
-            ReadOnly::Fork => {
-                ("a pull request from a fork", "a pull request from a fork gets a read-only token")
-            }
-            ReadOnly::Dependabot => ("Dependabot", "a run by Dependabot gets a read-only token"),
-        };
-        let finding = finding.at(trigger(executor, run), format!("the run was started by {who}"));
-        let finding = match permissions.origin.span() {
-            Some(span) => finding.at(span, "these permissions are cut down to reading"),
-            None => finding,
-        };
-        return finding.note(fact);
-    }
-    let finding = match permissions.origin.span() {
-        Some(span) => finding.at(span, "these permissions have no `id-token: write`"),
-        None => {
-            finding.note("no file says anything about permissions, and GitHub's default never has id-token")
-        }
-    };
-    finding.help("add `id-token: write` to the job's permissions, or to the workflow's")
 }

@@ -27,6 +27,7 @@ pub mod trigger;
 mod call;
 mod lines;
 pub mod model;
+mod no_token;
 mod read;
 mod read_job;
 mod read_on;
@@ -41,6 +42,7 @@ pub use model::{
     CallJob, Concurrency, Defaults, Environment, Job, JobBody, Pairs, RunsOn, Secrets, Step, StepBody,
     StepsJob, Strategy, Workflow,
 };
+pub use no_token::no_id_token;
 pub use permissions::{DefaultPermissions, EffectivePermissions, Level, Permissions, Scope};
 pub use plan::{
     CalledRef, CommitFacts, Library, LoadFailure, Loaded, Plan, PlannedBody, PlannedCall, PlannedJob,

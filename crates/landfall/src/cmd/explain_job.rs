@@ -302,7 +302,7 @@ impl Asker<'_> {
     fn token(&self, token: &JobToken<'_>, login: Option<&Login>) -> Result<Box<Token>, NoToken> {
         let run = self.run;
         let login_span = login.map(|login| login.span);
-        let refusal = token.not_started.clone().or_else(|| no_permission(token.job, run, login_span));
+        let refusal = token.not_started.clone().or_else(|| github::no_id_token(token.job, run, login_span));
         if let Some(finding) = refusal {
             return Err(NoToken { finding: Box::new(finding), is_unknown: false });
         }
@@ -427,36 +427,6 @@ fn trigger(job: &PlannedJob, run: &RunFacts) -> (Span, String) {
         name => format!("the run is started by {name} on `{}`", run.event.git_ref),
     };
     (span, why)
-}
-
-/// A job that may not ask for tokens.
-fn no_permission(job: &PlannedJob, run: &RunFacts, login: Option<Span>) -> Option<Finding> {
-    let permissions = &job.permissions;
-    if permissions.may_mint() {
-        return None;
-    }
-    let message = format!("the job `{}` gets no ID token: it has `id-token: none`", job.path);
-    let mut finding = Finding::error("no-id-token", message);
-    if let Some(login) = login {
-        finding = finding.at(login, "this step needs one");
-    }
-    let origin = permissions.origin.span();
-    if permissions.read_only_because.is_some() {
-        let (span, _) = trigger(job, run);
-        let who = if run.from_fork { "a pull request from a fork" } else { "Dependabot" };
-        finding = finding.at(span, format!("the run is started by {who}"));
-        let finding = origin
-            .into_iter()
-            .fold(finding, |it, span| it.at(span, "these permissions are cut down to reading"));
-        return Some(finding.note(format!("a run that is started by {who} gets a read-only token")));
-    }
-    finding = match origin {
-        Some(span) => finding.at(span, "these permissions have no `id-token: write`"),
-        None => {
-            finding.note("no file says anything about permissions, and GitHub's default never has id-token")
-        }
-    };
-    Some(finding.help("add `id-token: write` to the job's permissions, or to the workflow's"))
 }
 
 impl Token {

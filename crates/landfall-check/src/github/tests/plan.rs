@@ -61,6 +61,7 @@ fn set(run: &mut RunFacts, line: &str) {
     match line.split_once(' ').unwrap_or((line, "")) {
         ("default", "permissive") => run.default_permissions = DefaultPermissions::Permissive,
         ("fork", _) => run.from_fork = true,
+        ("token", _) => {}
         ("actor", name) => run.actor = name.to_owned(),
         ("event", event) => {
             let (name, git_ref) = event.split_once(' ').unwrap();
@@ -90,6 +91,13 @@ fn job_line(job: &PlannedJob) -> String {
     let granted = levels.text(&levels.granted());
     let (path, name) = (&job.path, &job.display_name);
     format!("{path} \"{name}\" [{granted}] {origin}{cut} {} {}{needs}", job.workflow_ref, job.workflow_sha)
+}
+
+/// What is said to a job that wants an ID token and may not have one.
+fn token_lines(job: &PlannedJob, run: &RunFacts) -> String {
+    let finding = crate::github::no_id_token(job, run, None);
+    let help = finding.into_iter().flat_map(|finding| finding.help);
+    help.map(|help| format!("\n  help {help}")).collect()
 }
 
 fn finding_lines(finding: &Finding, sources: &SourceMap) -> String {
@@ -123,7 +131,14 @@ fn planned(body: &str) -> String {
         }
     }
     let lines: Vec<String> = match crate::github::plan(&root.unwrap(), &run, &mut library) {
-        Ok(plan) => plan.leaves().into_iter().map(job_line).collect(),
+        Ok(plan) => {
+            let wants_token = settings.contains("@token");
+            let told = |job: &PlannedJob| match wants_token {
+                true => job_line(job) + &token_lines(job, &run),
+                false => job_line(job),
+            };
+            plan.leaves().into_iter().map(told).collect()
+        }
         Err(findings) => findings.iter().map(|finding| finding_lines(finding, &library.sources)).collect(),
     };
     lines.join("\n")

@@ -124,6 +124,29 @@ def _(bench):
     same(left_over(bench), [], "what is left in the engine")
 
 
+@check("docker/build-push-action looks at the tag before it pushes, as BuildKit does: that takes ecr:BatchGetImage")
+def _(bench):
+    actions = "GetAuthorizationToken BatchCheckLayerAvailability InitiateLayerUpload UploadLayerPart CompleteLayerUpload PutImage"
+    listed = ", ".join(f'"ecr:{action}"' for action in actions.split())
+    policy = f'''
+resource "aws_iam_policy" "push" {{
+  name   = "push"
+  policy = jsonencode({{
+    Version   = "2012-10-17"
+    Statement = [{{ Effect = "Allow", Action = [{listed}], Resource = "*" }}]
+  }})
+}}
+'''
+    power_user = '"arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser"'
+    infra = (EXAMPLE / "infra/main.tf").read_text().replace(power_user, "aws_iam_policy.push.arn") + policy
+    files = {"Dockerfile": DOCKERFILE, "../infra/main.tf": infra}
+    said = rehearse(bench, DELIVERY, files=files, expect=1, DOCKER_BUILDKIT="0")
+    contains(said, ["unexpected status from HEAD request to https://", "/v2/web/manifests/main: 403 Forbidden"])
+    contains(said, ["no identity-based policy allows `ecr:BatchGetImage`", "add `ecr:BatchGetImage` to `Action`"])
+    lacks(said, ["ecr:PutImage  repository/web"])
+    same(left_over(bench), [], "what is left in the engine")
+
+
 @check("docker/login-action: without credentials ECR is not asked, and a wrong key is refused by it")
 def _(bench):
     steps = "  image:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: docker/login-action@v3\n        with:\n"

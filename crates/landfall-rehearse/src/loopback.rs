@@ -83,6 +83,15 @@ pub(crate) async fn look(address: &str) -> Result<String, String> {
     }
 }
 
+/// The status of `HEAD` on a path, asked with an `Authorization` header.
+pub(crate) async fn head(host: &str, path: &str, authorization: &str) -> Result<u16, String> {
+    let request = format!(
+        "HEAD {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: {authorization}\r\n\
+         Accept: application/vnd.oci.image.manifest.v1+json, */*\r\n\r\n"
+    );
+    Ok(exchange(host, request.as_bytes()).await?.0)
+}
+
 async fn exchange(address: &str, request: &[u8]) -> Result<(u16, Vec<u8>), String> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;

@@ -12,6 +12,7 @@ use crate::containers;
 use crate::engine::{Engine, Kind};
 use crate::home;
 use crate::job::JobRun;
+use crate::loopback;
 use crate::protocol::{self, Done, Failed, What};
 use crate::run::Executor;
 use crate::snapshot;
@@ -53,6 +54,7 @@ pub(super) async fn run(
     let image_id = std::fs::read_to_string(&id_file).unwrap_or_default().trim().to_owned();
     let mut digest = String::new();
     for tag in goes.home.iter().filter(|_| build.push) {
+        look(run, step_env, tag).await?;
         let digest_file = run.folders.temp.join(format!("digest-{number}"));
         let mut args = vec!["push".to_owned()];
         args.extend(engine.without_tls().iter().map(|flag| (*flag).to_owned()));
@@ -302,6 +304,34 @@ fn secrets(
 /// Why secrets of a build can't be had.
 pub(crate) const NO_SECRETS: &str =
     "secrets of a build need buildx or Podman, and this machine's Docker has neither: install docker-buildx";
+
+/// BuildKit looks at the tag before it pushes to it, and stops at every answer but "there" and "not there": on ECR
+/// that takes `ecr:BatchGetImage`, which a plain `docker push` does without.
+/// <https://github.com/docker/build-push-action/issues/826>
+async fn look(run: &JobRun<'_>, step_env: &StepEnv, image: &str) -> Result<(), Failed> {
+    let config = protocol::variable(run, step_env, "DOCKER_CONFIG").unwrap_or_default();
+    let Some((host, rest)) = image.split_once('/') else { return Ok(()) };
+    // Without a login the push itself is refused.
+    let Some(login) = login_of(Path::new(&config), host) else { return Ok(()) };
+    let (name, tag) = rest.rsplit_once(':').unwrap_or((rest, "latest"));
+    let path = format!("/v2/{name}/manifests/{tag}");
+    let reason = match loopback::head(host, &path, &format!("Basic {login}")).await? {
+        401 => "401 Unauthorized",
+        403 => "403 Forbidden",
+        _ => return Ok(()),
+    };
+    Err(format!(
+        "buildx failed with: ERROR: failed to build: failed to solve: failed to push {image}: unexpected status \
+         from HEAD request to https://{host}{path}: {reason}"
+    ))
+}
+
+/// What Docker's configuration has for a registry: user and password in Base64.
+fn login_of(config: &Path, host: &str) -> Option<String> {
+    let text = std::fs::read_to_string(config.join("config.json")).ok()?;
+    let config: Value = serde_json::from_str(&text).ok()?;
+    config["auths"][host]["auth"].as_str().map(str::to_owned)
+}
 
 /// The digest under which a tag was pushed.
 async fn pushed_digest(engine: &Engine, tag: &str, file: &Path) -> Option<String> {

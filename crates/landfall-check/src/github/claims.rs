@@ -53,6 +53,8 @@ pub struct TokenFacts {
     /// Whether the subject carries both ids: the repository was made, renamed or transferred after
     /// 2026-07-15, or opted in.
     pub immutable_subject: bool,
+    /// `include_claim_keys`: the claims that the subject is made of, where that is customised.
+    pub subject_keys: Option<Vec<String>>,
     /// `repository_visibility`
     pub visibility: Visibility,
     /// `event_name`
@@ -111,6 +113,7 @@ impl TokenFacts {
             repository_id: 1,
             owner_id: 1,
             immutable_subject: false,
+            subject_keys: None,
             visibility: Visibility::Private,
             event_name: "push".to_owned(),
             git_ref: "refs/heads/main".to_owned(),
@@ -149,6 +152,7 @@ impl TokenFacts {
             repository_id: run.repository_id,
             owner_id: run.owner_id,
             immutable_subject: run.immutable_subject,
+            subject_keys: run.subject_keys.clone(),
             visibility: run.visibility,
             event_name: run.event.name.clone(),
             git_ref: run.event.git_ref.clone(),
@@ -201,9 +205,9 @@ fn is_pull_request(facts: &TokenFacts) -> bool {
     )
 }
 
-/// `sub`: `repo:OWNER/NAME:CONTEXT`, or `repo:OWNER@ID/NAME@ID:CONTEXT` in its immutable form. The context
+/// `sub` by default: `repo:OWNER/NAME:CONTEXT`, or `repo:OWNER@ID/NAME@ID:CONTEXT` in its immutable form. The context
 /// is the environment if there is one, else `pull_request` for pull requests, else the ref.
-pub fn subject(facts: &TokenFacts) -> String {
+fn default_subject(facts: &TokenFacts) -> String {
     let repository = match (facts.immutable_subject, facts.repository.split_once('/')) {
         (true, Some((owner, name))) => {
             format!("{owner}@{}/{name}@{}", facts.owner_id, facts.repository_id)
@@ -221,7 +225,7 @@ pub fn subject(facts: &TokenFacts) -> String {
 /// The `sub` that a template makes of a token's claims (`include_claim_keys`): each key with its value,
 /// `context` without its name, `repo` as default subjects begin. A claim that isn't there is empty.
 /// <https://docs.github.com/en/actions/reference/security/oidc#customizing-the-token-claims>
-pub fn customised_subject(claims: &Claims, keys: &[String]) -> String {
+fn customised_subject(claims: &Claims, keys: &[String]) -> String {
     let default = claims.text("sub").unwrap_or("");
     let rest = default.strip_prefix("repo:").unwrap_or(default);
     let (repository, context) = rest.split_once(':').unwrap_or((rest, ""));
@@ -231,6 +235,11 @@ pub fn customised_subject(claims: &Claims, keys: &[String]) -> String {
         claim => format!("{claim}:{}", escaped(claims.text(claim).unwrap_or(""))),
     };
     keys.iter().map(part).collect::<Vec<_>>().join(":")
+}
+
+/// The `sub` of a token: by the repository's template, or GitHub's default.
+pub fn subject(facts: &TokenFacts) -> String {
+    token_claims(facts, 0, "").text("sub").unwrap_or_default().to_owned()
 }
 
 /// The claims of one job's token; `issued_at` in seconds since 1970, `token_id` becomes `jti`.
@@ -251,7 +260,7 @@ pub fn token_claims(facts: &TokenFacts, issued_at: i64, token_id: &str) -> Claim
     let mut claims = Claims::new();
     let mut text = |name: &str, value: &str| claims.set_text(name, value);
     text("jti", token_id);
-    text("sub", &subject(facts));
+    text("sub", &default_subject(facts));
     let default_audience = format!("https://github.com/{owner}");
     text("aud", facts.audience.as_deref().unwrap_or(&default_audience));
     text("ref", &facts.git_ref);
@@ -294,6 +303,9 @@ pub fn token_claims(facts: &TokenFacts, issued_at: i64, token_id: &str) -> Claim
     ];
     for (name, seconds) in times {
         claims.set(name, ClaimValue::Number(seconds.to_string()));
+    }
+    if let Some(keys) = &facts.subject_keys {
+        claims.set_text("sub", customised_subject(&claims, keys));
     }
     claims
 }

@@ -34,7 +34,7 @@ mod read_on;
 
 pub use action::{Action, ActionInput, Runs, load_action};
 pub use call::{CalledInput, CalledSecrets};
-pub use claims::{TokenFacts, Visibility, claims, customised_subject, subject, token_claims};
+pub use claims::{TokenFacts, Visibility, claims, subject, token_claims};
 pub use expr::{Contexts, ExprError, Object, Outcome, Status, Value};
 pub use job_token::{Beside, JobToken, Known, Login, Taker, job_tokens};
 pub use lines::Lines;

@@ -37,6 +37,8 @@ pub struct RunFacts {
     pub ids_are_known: bool,
     /// Whether subjects carry both ids.
     pub immutable_subject: bool,
+    /// `include_claim_keys`: the claims that subjects are made of, where that is customised.
+    pub subject_keys: Option<Vec<String>>,
     /// The event.
     pub event: EventFacts,
     /// The commit.

@@ -100,6 +100,7 @@ impl Stage {
             owner_id: 65,
             ids_are_known: true,
             immutable_subject: given.immutable_subject,
+            subject_keys: None,
             event: given.event.clone().unwrap_or_else(|| EventFacts::push("refs/heads/main")),
             sha: "0123456789012345678901234567890123456789".to_owned(),
             actor: given.actor.clone().unwrap_or_else(|| "acme".to_owned()),

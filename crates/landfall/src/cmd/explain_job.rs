@@ -10,7 +10,6 @@ use landfall_check::github::{
     self, Action, Beside, JobToken, Known, Login, PlannedJob, RunFacts, Taker, Workflow,
 };
 use landfall_deliver::Failure;
-use landfall_policy::region::SubjectTemplate;
 use landfall_rehearse::library::Folders;
 use landfall_types::{ClaimValue, Claims, Finding, Severity, SourceMap, Span};
 
@@ -148,7 +147,6 @@ pub fn ask(
         return gitlab::ask(args, path, sources, source);
     }
     let found = config::find(path)?;
-    let templates = role::templates(&args.sub_template, &found)?;
     let dir = rehearse::repository_dir(path, &found)?;
     let repo = rehearse::repo_name(args.repo.as_deref(), &found, &dir)?;
     let words = RunWords {
@@ -160,6 +158,7 @@ pub fn ask(
         ids: args.ids,
         immutable_subject: args.immutable_subject,
         input: &args.input,
+        sub_template: &args.sub_template,
     };
     let mut run = rehearse::facts(&words, &found, &repo)?;
     run.sha = "0".repeat(40);
@@ -190,7 +189,7 @@ pub fn ask(
         finding.help.iter().fold(failure, |failure, help| failure.help(help.clone()))
     })?;
     let path = tokens.first().map_or(job.clone(), |token| token.job.path.clone());
-    let asker = Asker { run: &run, templates: &templates, has_actor: args.actor.is_some(), sources };
+    let asker = Asker { run: &run, has_actor: args.actor.is_some(), sources };
     Ok(Asked { about: about(&path), legs: asker.legs(&tokens) })
 }
 
@@ -244,7 +243,6 @@ fn only_job(plan: &github::Plan) -> Result<String, Failure> {
 /// What the tokens of a run are made of.
 struct Asker<'a> {
     run: &'a RunFacts,
-    templates: &'a [SubjectTemplate],
     /// Whether it was said who starts the run.
     has_actor: bool,
     sources: &'a SourceMap,
@@ -331,9 +329,6 @@ impl Asker<'_> {
             claims.remove("repository_owner_id");
             claims.remove("actor_id");
         }
-        if let Some(template) = template_of(self.templates, &run.repository) {
-            claims.set_text("sub", github::customised_subject(&claims, &template.keys));
-        }
         let maker = match (&token.environment, environment) {
             (Known::Yes(_, span), Some(name)) => (*span, format!("the job's environment is `{name}`")),
             _ => trigger(token.job, run),
@@ -352,18 +347,26 @@ impl Asker<'_> {
 
     fn how(&self, login: Option<&Login>) -> How {
         let mut how = How::default();
+        let of_subject = |claims: &[&str]| {
+            let keys = self.run.subject_keys.iter().flatten();
+            keys.into_iter().any(|key| claims.contains(&key.as_str()))
+        };
+        let names_ids = of_subject(&["repository_id", "repository_owner_id"]);
         let host = "token.actions.githubusercontent.com";
         if !self.run.ids_are_known {
             let because = self.run.how_to_know_ids();
             let keys = ["repository_id", "repository_owner_id"].map(|name| format!("{host}:{name}"));
             how.unknown.extend(keys.into_iter().map(|key| (key, because.clone())));
             how.ids = Some(because.clone());
-            if self.run.immutable_subject {
+            if self.run.immutable_subject || names_ids {
                 how.unknown.push((format!("{host}:sub"), because));
             }
         }
         if !self.has_actor {
             let because = "nobody said who starts the run: give it with --actor NAME".to_owned();
+            if of_subject(&["actor"]) {
+                how.unknown.push((format!("{host}:sub"), because.clone()));
+            }
             how.unknown.push((format!("{host}:actor"), because));
         }
         let because = "no file has it: give it with --context";
@@ -409,14 +412,6 @@ fn without_id_token(login: &Login) -> Finding {
     let mut finding = Finding::error("unknown-token", message).at(login.span, "this login").help(help);
     finding.severity = Severity::Warning;
     finding
-}
-
-/// The template of a repository: its own, or else its owner's.
-fn template_of<'t>(templates: &'t [SubjectTemplate], repository: &str) -> Option<&'t SubjectTemplate> {
-    let (owner, name) = repository.split_once('/').unwrap_or((repository, ""));
-    let of_owner = || templates.iter().filter(|one| one.owner == owner);
-    let own = of_owner().find(|one| one.name.as_deref() == Some(name));
-    own.or_else(|| of_owner().find(|one| one.name.is_none()))
 }
 
 fn trigger(job: &PlannedJob, run: &RunFacts) -> (Span, String) {

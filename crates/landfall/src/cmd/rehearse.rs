@@ -22,6 +22,7 @@ use landfall_rehearse::{Rehearsal, Summary};
 use landfall_serve::issuer::Signer;
 use landfall_types::{Finding, SourceMap};
 
+use super::role;
 use super::serve::{self, Format};
 use super::token::{self, SignedBy};
 use super::{key_value, usage};
@@ -62,6 +63,9 @@ pub struct RehearseArgs {
     /// The tokens' subject carries the ids, as in repositories made after 2026-07-15
     #[arg(long)]
     immutable_subject: bool,
+    /// The subject template (`include_claim_keys`) of a repository, or of those of an owner; may be repeated
+    #[arg(long, value_name = "OWNER[/NAME]=KEY,KEY")]
+    sub_template: Vec<String>,
     /// Where another repository is on this machine; may be repeated
     #[arg(long, value_name = "OWNER/NAME[@REF]=DIR", value_parser = key_value)]
     remote: Vec<(String, String)>,
@@ -613,6 +617,8 @@ pub struct RunWords<'w> {
     pub immutable_subject: bool,
     /// `--input`
     pub input: &'w [(String, String)],
+    /// `--sub-template`
+    pub sub_template: &'w [String],
 }
 
 impl RehearseArgs {
@@ -644,6 +650,7 @@ impl RehearseArgs {
             ids: self.ids,
             immutable_subject: self.immutable_subject,
             input: &self.input,
+            sub_template: &self.sub_template,
         }
     }
 }
@@ -683,6 +690,7 @@ pub fn facts(args: &RunWords<'_>, found: &Found, repo: &str) -> Result<RunFacts,
         owner_id,
         ids_are_known: said.is_some(),
         immutable_subject: args.immutable_subject || found.config.immutable_subject == Some(true),
+        subject_keys: role::subject_keys(args.sub_template, found, repo)?,
         event: token::event(event, git_ref, default_branch)?,
         sha: String::new(),
         actor: args.actor.map_or(owner, str::to_owned),

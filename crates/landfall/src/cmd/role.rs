@@ -77,6 +77,19 @@ pub fn templates(said: &[String], found: &Found) -> Result<Vec<SubjectTemplate>,
     all.map(|one| one.map_err(|error| usage(format!("--sub-template: {error}")))).collect()
 }
 
+/// The claims that a repository's subjects are made of: by its own template, or else by its owner's.
+///
+/// # Errors
+/// When a template is not understood.
+pub fn subject_keys(said: &[String], found: &Found, repo: &str) -> Result<Option<Vec<String>>, Failure> {
+    let templates = templates(said, found)?;
+    let (owner, name) = repo.split_once('/').unwrap_or((repo, ""));
+    let of_owner = || templates.iter().filter(|one| one.owner == owner);
+    let own = of_owner().find(|one| one.name.as_deref() == Some(name));
+    let template = own.or_else(|| of_owner().find(|one| one.name.is_none()));
+    Ok(template.map(|template| template.keys.clone()))
+}
+
 /// A role, and the AWS side that it stands in.
 pub struct Standing {
     /// The AWS side.

@@ -8,12 +8,15 @@ fn the_subject_is_the_environment_before_the_pull_request_before_the_ref() {
     let mut rows = 0;
     for row in include_str!("../../../cases/github/claims.txt").lines().filter(|row| !row.starts_with('#')) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let [event, git_ref, environment, immutable, wanted] = cells.as_slice() else { panic!("{row}") };
+        let [event, git_ref, environment, immutable, wanted, keys @ ..] = cells.as_slice() else {
+            panic!("{row}")
+        };
         let facts = TokenFacts {
             event_name: (*event).to_owned(),
             git_ref: (*git_ref).to_owned(),
             environment: Some((*environment).to_owned()).filter(|name| !name.is_empty()),
             immutable_subject: *immutable == "yes",
+            subject_keys: keys.first().map(|keys| keys.split(',').map(str::to_owned).collect()),
             repository_id: 74,
             owner_id: 65,
             ..TokenFacts::of("acme/api")

@@ -42,6 +42,7 @@ pub(super) fn run() -> RunFacts {
         owner_id: 65,
         ids_are_known: true,
         immutable_subject: false,
+        subject_keys: None,
         event: EventFacts::push("refs/heads/main"),
         sha: "run-sha".to_owned(),
         actor: "octocat".to_owned(),

@@ -34,6 +34,7 @@ pub fn ask(args: &JobArgs, path: &Path, sources: &SourceMap, source: &RoleSource
         ids: args.ids,
         immutable_subject: args.immutable_subject,
         input: &args.input,
+        sub_template: &args.sub_template,
     };
     let facts = rehearse::gitlab::facts(&words, &found, &project, &issuer)?;
     let remotes = rehearse::remotes(&args.remote, &found);

@@ -27,16 +27,18 @@ use crate::ui::{self, BAD, BOLD, DIM, GOOD, styled};
 
 /// Longest time that a container may take.
 const CONTAINER_SECONDS_MAX: Duration = Duration::from_secs(6 * 3600);
+/// How long a container that is not meant to end is watched.
+const LASTING_SECONDS: Duration = Duration::from_secs(30);
 /// Column in which the reason of a decision stands.
 const DECISION_WIDTH: usize = 62;
 
 /// The manifest that a path means: a file with pods, or a folder without workflows that has one such file.
 pub fn manifest(path: &Path) -> Option<PathBuf> {
-    let is_manifest = |file: &Path| {
-        files::text(file, files::FILE_BYTES_MAX).is_ok_and(|text| kubernetes::is_manifest(&text))
+    let is = |file: &Path, what: fn(&str) -> bool| {
+        files::text(file, files::FILE_BYTES_MAX).is_ok_and(|text| what(&text))
     };
     if path.is_file() {
-        return is_manifest(path).then(|| path.to_owned());
+        return is(path, kubernetes::is_manifest).then(|| path.to_owned());
     }
     let is_repository = path.join(".github/workflows").is_dir()
         || path.join(".gitlab-ci.yml").is_file()
@@ -45,7 +47,7 @@ pub fn manifest(path: &Path) -> Option<PathBuf> {
         return None;
     }
     let files = files::in_folder(path, &[".yaml", ".yml"]).ok()?;
-    let mut found = files.into_iter().filter(|file| is_manifest(file));
+    let mut found = files.into_iter().filter(|file| is(file, kubernetes::has_pods));
     found.next().filter(|_| found.next().is_none())
 }
 
@@ -236,9 +238,19 @@ impl Stage<'_> {
         let mut leftovers = Leftovers::of(new_uid());
         let human = self.format == Format::Text;
         let mut lines = Vec::new();
+        if let Some(dir) = &container.working_dir {
+            lines.push(format!(
+                "workingDir {dir} is the image's: this runs in a copy of the manifest's folder"
+            ));
+        }
         let ended = process::run(&process, &mut leftovers, &mut |line| lines.push(line)).await;
         let (is_good, why) = match ended {
             Ended::Code(0) => (true, String::new()),
+            Ended::TimedOut if container.is_lasting => {
+                let seconds = LASTING_SECONDS.as_secs();
+                lines.push(format!("still running after {seconds} s, as it is meant to: stopped here"));
+                (true, String::new())
+            }
             Ended::Code(code) => (false, format!("exit code {code}")),
             Ended::TimedOut => (false, "it took too long, and was stopped".to_owned()),
             Ended::NotStarted(why) => (false, why),
@@ -296,7 +308,7 @@ impl Stage<'_> {
             args,
             env,
             dir: self.workspace.clone(),
-            limit: CONTAINER_SECONDS_MAX,
+            limit: if container.is_lasting { LASTING_SECONDS } else { CONTAINER_SECONDS_MAX },
         }
     }
 

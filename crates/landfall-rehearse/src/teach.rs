@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use landfall_check::github::model::{Step, StepBody};
 use landfall_check::github::{self, Pairs};
+use landfall_check::terraform::{About, Infra};
 use landfall_serve::log::{Record, Verdict};
 use landfall_types::{Finding, Severity, Span};
 
@@ -219,6 +220,9 @@ fn made_by_token(
     if finding.rule == "session-too-long" {
         return finding.at(asked.duration.unwrap_or(asked.made_by), "the job asks for this long a session");
     }
+    if finding.rule == "provider-missing" {
+        finding = of_unknown_providers(&executor.rehearsal.infra, finding);
+    }
     if finding.rule == "provider-missing" || finding.rule == "signature" {
         return finding.at(asked.made_by, "the token is exchanged here");
     }
@@ -232,6 +236,15 @@ fn made_by_token(
         finding = finding.at(asked.role.unwrap_or(asked.made_by), "the role is asked for here");
     }
     finding
+}
+
+/// A provider that is missing here may well be there, where a trust policy names one that isn't known.
+pub(crate) fn of_unknown_providers(infra: &Infra, finding: Finding) -> Finding {
+    let of_providers = infra.doubts.iter().filter(|doubt| doubt.about == About::Providers);
+    of_providers.fold(finding, |finding, doubt| {
+        let finding = finding.at(doubt.span, "what is here isn't known, and may make one");
+        finding.note(format!("it may be there all the same: {}", doubt.because))
+    })
 }
 
 /// The line of a workflow that decides the subject's last part: the environment, or else the event.

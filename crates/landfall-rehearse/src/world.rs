@@ -367,7 +367,7 @@ impl Seeder<'_> {
                 format!("this policy can't be worked out: {reason}"),
             )
             .at(span, "this part is not known")
-            .help("give the value with --var NAME=VALUE, or in landfall.toml under [variables]"));
+            .help(authz::how_to_know(&reason)));
         }
         Ok(self.known_document(tree))
     }
@@ -379,7 +379,7 @@ impl Seeder<'_> {
         let finding = Finding::warning("unknown-policy", format!("{what} can't be worked out: {reason}"))
             .at(span, "this part is not known")
             .note("what is decided by it is decided without this part, and says so")
-            .help("give the value with --var NAME=VALUE, or in landfall.toml under [variables]");
+            .help(authz::how_to_know(&reason));
         self.unknown.borrow_mut().push(finding);
         // IAM has no word to say about what nobody knows.
         let unknown = UnknownPart::all_of(tree, &self.world.sources);

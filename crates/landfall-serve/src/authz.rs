@@ -317,7 +317,7 @@ fn unknown_policy(
         Finding::error("unknown-policy", message)
             .at(unknown.span, unknown.value.clone())
             .note("what is known of the caller's policies doesn't allow it, so it is refused here")
-            .help("give the value with --var NAME=VALUE, or in landfall.toml under [variables]"),
+            .help(how_to_know(&unknown.value)),
     )
 }
 
@@ -333,6 +333,17 @@ fn not_known(arn: &str, request: &Request) -> Finding {
     match managed::nearest(arn) {
         Some(name) => finding.help(format!("is `{name}` meant? It is known here")),
         None => finding.help("make a policy of your own of its document, and attach that one here"),
+    }
+}
+
+/// How to say a value that isn't known, by why it isn't.
+pub fn how_to_know(because: &str) -> String {
+    let outside = because.split('`').find(|part| part.starts_with("data."));
+    match outside.filter(|_| because.contains("is read from outside these files")) {
+        Some(address) => format!(
+            "give the value with --var '{address}=VALUE', or in landfall.toml under [variables]; where another root module makes it, name that folder with a further --infra"
+        ),
+        None => "give the value with --var NAME=VALUE, or in landfall.toml under [variables]".to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ use landfall_types::{Arn, Issuer};
 use super::eval::Evaluator;
 use super::policy_document;
 use super::resources::missing_argument;
+use super::states;
 use super::syntax::Block;
 use super::value::{Kind, Object, Unknown, Value, key};
 
@@ -73,6 +74,7 @@ pub(super) fn data(evaluator: &Evaluator, kind: &str, object: &Object, block: &B
     let at = Account::of(evaluator, object, block);
     let text = |text: &str| Value::text(text, object.span);
     match kind {
+        states::KIND => vec![("outputs", states::outputs(evaluator, object))],
         "aws_caller_identity" => {
             let who = || Value::unknown("who runs Terraform is not said in these files", object.span);
             vec![

@@ -18,6 +18,7 @@ use super::library::Disk;
 use super::model::Settings;
 use super::module::Module;
 use super::scope::Scope;
+use super::states::State;
 use super::syntax::{Binary, Block, Expr, ExprKind, For, ObjectKey, Step, Unary};
 use super::value::{self, Kind, Object, Value};
 
@@ -70,6 +71,10 @@ pub(super) struct Reading<'a> {
     /// The files that were given with the root module.
     pub files: &'a [SourceId],
     pub disk: &'a dyn Disk,
+    /// The states of all root modules, where one of them is read.
+    pub states: &'a [State],
+    /// Which of them is the root module's own.
+    pub own: usize,
 }
 
 /// Evaluates the expressions of one module. Answers to references are kept.

@@ -16,6 +16,7 @@ impl Infra {
     /// provider, which no data source tells.
     pub(super) fn settle_looked_up(&mut self) -> Vec<Finding> {
         self.looked_up_providers.extend(self.named_providers());
+        self.doubts.extend(self.roles.iter().filter_map(unknown_provider).collect::<Vec<_>>());
         let mut known: Vec<String> = self.providers.iter().map(|it| it.arn.clone()).collect();
         self.looked_up_providers.retain(|it| is_new(&mut known, &it.arn));
         let mut known: Vec<String> = self.repositories.iter().map(|it| it.arn.clone()).collect();
@@ -70,6 +71,24 @@ impl Infra {
         };
         self.roles.iter().flat_map(of_role).collect()
     }
+}
+
+/// A trust policy whose provider isn't known: there may be one that these files don't make.
+fn unknown_provider(role: &Role) -> Option<Doubt> {
+    let statements = role.trust.field("Statement")?;
+    let all =
+        if statements.items().is_empty() { std::slice::from_ref(statements) } else { statements.items() };
+    let federated = all.iter().filter_map(|statement| statement.field("Principal")?.field("Federated"));
+    let unknown =
+        federated.flat_map(|value| std::iter::once(value).chain(value.items())).find_map(
+            |value| match &value.node {
+                Node::Unknown(cause) => Some((cause, value.span)),
+                _ => None,
+            },
+        );
+    let (cause, span) = unknown?;
+    let because = format!("the provider in the trust policy of `{}` is not known: {cause}", role.name.value);
+    Some(Doubt { about: About::Providers, because, span })
 }
 
 /// The provider that an ARN of the account is of.

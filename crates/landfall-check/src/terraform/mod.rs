@@ -32,6 +32,7 @@ mod policy_document;
 mod references;
 mod resources;
 mod scope;
+mod states;
 mod syntax;
 mod template;
 mod types;
@@ -73,8 +74,9 @@ pub struct Root<'a> {
 /// which there is neither.
 pub fn read(sources: &SourceMap, roots: &[Root<'_>], settings: &Settings) -> (Infra, Vec<Finding>) {
     let (mut all, mut findings) = (Infra::default(), Vec::new());
-    for root in roots {
-        let (infra, of_module) = read_root(sources, root, settings);
+    let states = states::of(sources, roots, settings);
+    for (own, root) in roots.iter().enumerate() {
+        let (infra, of_module) = read_root(sources, root, settings, (&states, own));
         all.join(infra);
         findings.extend(of_module);
     }
@@ -84,16 +86,22 @@ pub fn read(sources: &SourceMap, roots: &[Root<'_>], settings: &Settings) -> (In
     (all, findings)
 }
 
-fn read_root(sources: &SourceMap, root: &Root<'_>, settings: &Settings) -> (Infra, Vec<Finding>) {
+fn read_root(
+    sources: &SourceMap,
+    root: &Root<'_>,
+    settings: &Settings,
+    (states, own): (&[states::State], usize),
+) -> (Infra, Vec<Finding>) {
     let (library, mut findings) = library::Library::read(sources, root);
     let modules = library.modules(&mut findings);
-    let reading = eval::Reading { settings, sources, files: &root.files, disk: root.disk };
+    let reading = eval::Reading { settings, sources, files: &root.files, disk: root.disk, states, own };
     let Some(evaluator) = eval::Evaluator::root(&modules, reading) else {
         return (Infra::default(), findings);
     };
     let mut infra = infra::build(&evaluator);
     if let Some(module) = modules.first() {
         infra.variables.extend(module.variables.keys().map(ToString::to_string));
+        infra.variables.extend(settings.variables.keys().filter(|name| module.looks_up(name)).cloned());
         if module.incomplete {
             infra.variables.extend(settings.variables.keys().cloned());
         }

@@ -121,6 +121,18 @@ fn read_file(sources: &SourceMap, id: SourceId, role: FileRole) -> (Body, Vec<Fi
 }
 
 impl<'a> Module<'a> {
+    /// Whether a name is an attribute of a data source: `data.TYPE.NAME.ATTRIBUTE`.
+    pub fn looks_up(&self, name: &str) -> bool {
+        let mut parts = name.split('.');
+        let (Some("data"), Some(kind), Some(name), Some(_)) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return false;
+        };
+        let name = name.split('[').next().unwrap_or(name);
+        self.data.contains_key(&(kind, name))
+    }
+
     /// Collects the declarations; what is declared twice keeps its first place.
     pub fn collect(files: &'a [File], incomplete: bool, findings: &mut Vec<Finding>) -> Self {
         let mut module = Module { incomplete, ..Module::default() };

@@ -167,8 +167,24 @@ impl Evaluator<'_> {
             object.computed = computed::managed(self, kind, &object, block);
         } else {
             object.computed = computed::data(self, kind, &object, block);
+            self.add_said(&mut object);
         }
         self.keep(object)
+    }
+
+    /// What the command line says of a data source: `--var data.TYPE.NAME.ATTRIBUTE=VALUE`.
+    pub fn add_said(&self, object: &mut Object) {
+        let prefix = format!("{}.", object.address);
+        for (name, text) in &self.settings.variables {
+            let Some(attribute) = name.strip_prefix(&prefix).filter(|name| !name.contains('.')) else {
+                continue;
+            };
+            let source = self.sources.add(format!("--var {name}"), text.as_str());
+            let value = Value::text(text.as_str(), Span::new(source, 0, text.len()));
+            object.computed.retain(|(known, _)| *known != attribute);
+            object.written.retain(|(known, _)| known.text != attribute);
+            object.written.push((value::key(attribute, value.span), value));
+        }
     }
 
     fn report_missing(&self, kind: &str, object: &Object) {

@@ -8,6 +8,7 @@ use landfall_types::{ClaimValue, Finding, Severity, Span};
 
 use crate::deployed::{self, Origin};
 use crate::names;
+use crate::teach::of_unknown_providers;
 
 /// What a line of a script asked for.
 #[derive(Clone, Copy)]
@@ -34,7 +35,13 @@ pub(super) fn findings(
         let (Verdict::Refused { .. }, Some(finding)) = (&record.verdict, &record.finding) else { continue };
         let finding = match finding.rule {
             "session-expired" => of_session(asked, finding.clone()),
-            _ if record.operation == "AssumeRoleWithWebIdentity" => of_token(asked, record, finding.clone()),
+            _ if record.operation == "AssumeRoleWithWebIdentity" => {
+                let finding = match finding.rule {
+                    "provider-missing" => of_unknown_providers(origin.infra, finding.clone()),
+                    _ => finding.clone(),
+                };
+                of_token(asked, record, finding)
+            }
             _ => deployed::of_task_session(origin, record, finding.clone())
                 .unwrap_or_else(|| of_call(asked, finding.clone())),
         };

@@ -47,7 +47,7 @@ fn jsondecode(call: &Call) -> Answer {
 }
 
 /// The recursion is bounded: trees come from JSON of at most 64 levels or from values.
-fn from_tree(tree: &Tree) -> Value {
+pub(in crate::terraform) fn from_tree(tree: &Tree) -> Value {
     let span = tree.span;
     match &tree.node {
         Node::Null => Value::null(span),

@@ -7,6 +7,8 @@ mod collections;
 mod encoding;
 mod strings;
 
+pub(super) use encoding::from_tree;
+
 use std::rc::Rc;
 
 use landfall_types::Span;

@@ -49,6 +49,12 @@ pub(super) fn build(root: &Rc<Evaluator>) -> Infra {
         report_unread_modules(reader.evaluator);
         infra.unread.extend(reader.unread());
     }
+    for reader in &readers {
+        let mut lists = reader.exclusive_of(&mut infra.roles, &infra.policies);
+        lists.extend(reader.exclusive_of(&mut infra.users, &infra.policies));
+        lists.extend(reader.exclusive_of(&mut infra.groups, &infra.policies));
+        infra.exclusive.extend(lists);
+    }
     infra.outputs = Reader { evaluator: root }.outputs();
     super::unsure::doubt(&readers, &mut infra);
     infra
@@ -519,7 +525,7 @@ impl<'e, 'a> Reader<'e, 'a> {
 
 /// How the kinds of resources begin that are of services of the local side.
 const OURS: [&str; 5] = ["aws_iam_", "aws_ecr", "aws_ecs_", "aws_eks_", "aws_codedeploy_"];
-/// The kinds that are read, and those that make nothing: `_policies_exclusive`.
+/// The kinds that are read.
 const READ: [&str; 46] = [
     "aws_codedeploy_app",
     "aws_codedeploy_deployment_config",

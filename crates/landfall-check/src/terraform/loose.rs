@@ -99,6 +99,7 @@ impl Infra {
             pod_identity_associations,
             unread,
             loose,
+            exclusive,
             doubts,
             region,
             outputs,
@@ -131,6 +132,7 @@ impl Infra {
         self.pod_identity_associations.extend(pod_identity_associations);
         self.unread.extend(unread);
         self.loose.extend(loose);
+        self.exclusive.extend(exclusive);
         self.doubts.extend(doubts);
         self.region = self.region.take().or(region);
         self.outputs.extend(outputs);

@@ -17,6 +17,7 @@ mod ecr;
 mod ecs;
 mod eks;
 mod eval;
+mod exclusive;
 mod functions;
 mod holders;
 mod infra;
@@ -83,6 +84,7 @@ pub fn read(sources: &SourceMap, roots: &[Root<'_>], settings: &Settings) -> (In
     all.doubt_twins();
     findings.extend(all.settle_looked_up());
     findings.extend(all.settle());
+    findings.extend(all.take_unlisted());
     (all, findings)
 }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use landfall_types::{AccountId, Span, Spanned, Tree};
 
 use super::doubts::Doubt;
+use super::exclusive::Exclusive;
 use super::loose::Loose;
 
 /// What Terraform would learn from outside the files.
@@ -89,6 +90,8 @@ pub struct Infra {
     pub unread: Vec<Unread>,
     /// Parts whose owner was not in their own root module; empty once all modules are read together.
     pub loose: Vec<Loose>,
+    /// Lists that are all that somebody has.
+    pub(super) exclusive: Vec<Exclusive>,
     /// What isn't known and can't be seen in the parts above.
     pub doubts: Vec<Doubt>,
     /// The region of the default `provider "aws"` block, where it says one.

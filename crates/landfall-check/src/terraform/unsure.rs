@@ -15,11 +15,12 @@ use super::syntax::{Block, Expr, ExprKind};
 use super::value::{Kind, Object, Value};
 
 /// The resources that give a role policies, with the arguments that name the role and the policies.
-const OF_ROLES: [(&str, &str, &str); 4] = [
+const OF_ROLES: [(&str, &str, &str); 5] = [
     ("aws_iam_role_policy", "role", "policy"),
     ("aws_iam_role_policy_attachment", "role", "policy_arn"),
     ("aws_iam_policy_attachment", "roles", "policy_arn"),
     ("aws_iam_role_policy_attachments_exclusive", "role_name", "policy_arns"),
+    ("aws_iam_role_policies_exclusive", "role_name", "policy_names"),
 ];
 
 /// Arguments of a call that say nothing to the module.

@@ -299,7 +299,12 @@ impl DecisionLog {
         if is_known || (ANSWERS.contains(&code) && note.is_none()) {
             return;
         }
-        let decided = known.last();
+        // A call with further decisions, such as iam:PassRole, is itself what came to nothing.
+        let is_own = |record: &&Arc<Record>| {
+            let action = record.action.as_deref().and_then(|action| action.split_once(':'));
+            action.is_some_and(|(_, name)| name == call.operation)
+        };
+        let decided = known.iter().find(is_own).or(known.last());
         let finding = reason.unwrap_or_else(|| {
             Finding::warning("call-failed", format!("{}: {code}: {message}", call.operation))
         });
@@ -466,5 +471,19 @@ mod tests {
         assert_eq!(fail(1, "b", "MalformedPolicyDocument"), 2);
         let newest = log.after(2).pop().unwrap();
         assert_eq!((newest.caller.as_str(), newest.finding.as_ref().unwrap().rule), ("who", "call-failed"));
+    }
+
+    #[test]
+    fn a_failure_is_of_the_call_and_not_of_what_else_was_decided_for_it() {
+        let log = DecisionLog::new();
+        for action in ["ecs:RegisterTaskDefinition", "iam:PassRole"] {
+            let decided = Entry { action: Some(action.to_owned()), ..refusal("a", action) };
+            log.add(Timestamp(0), Entry { verdict: Verdict::Allowed, ..decided });
+        }
+        let call = FailedCall { request_id: "a", service: "ecs", operation: "RegisterTaskDefinition" };
+        log.add_failure(Timestamp(0), 0, call, "ClientException", "why");
+        let newest = log.after(0).pop().unwrap();
+        let of = "ecs:RegisterTaskDefinition";
+        assert_eq!((newest.action.as_deref(), newest.resource.as_deref()), (Some(of), Some(of)));
     }
 }

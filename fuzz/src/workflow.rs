@@ -67,6 +67,7 @@ fn facts(event: EventFacts) -> RunFacts {
         owner_id: 65,
         ids_are_known: true,
         immutable_subject: false,
+        subject_keys: None,
         from_fork: event.name == "pull_request",
         event,
         sha: "0".repeat(40),

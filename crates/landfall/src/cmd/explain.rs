@@ -492,8 +492,12 @@ fn open_key<'k>(
     if !found.0.ends_with(":sub") {
         return Some(found);
     }
+    // A customised subject may have the ids, or who started the run, as claims of their own.
+    if wanted.iter().any(|pattern| pattern.contains("actor:")) {
+        return Some(found);
+    }
     let is_negated = operator.contains("Not");
-    let has_ids = wanted.iter().any(|pattern| pattern.contains(['@', '?']));
+    let has_ids = wanted.iter().any(|pattern| pattern.contains(['@', '?']) || pattern.contains("_id:"));
     let is_whatever = holds != is_negated || !has_ids;
     (!is_whatever).then_some(found)
 }

@@ -528,6 +528,11 @@ fn unknown_exchange(
     };
     let role = role?;
     let is_explicit = is_explicit(decision);
+    if decision.is_allowed()
+        && let Some(refused) = side.refused_trust_of(role, sources).pop()
+    {
+        return Some(refused);
+    }
     let unknown = side.unknown_trust_of(role, sources);
     // What denies stays, whatever else the policy says; not so where another policy may be the role's.
     let is_certain = unknown.is_empty() || is_explicit && !side.has_other_trust(role);
@@ -635,7 +640,8 @@ fn call(
         Some(_) if is_explicit(&decision) => None,
         Some(Err(because)) => Some(because.clone()),
         Some(Ok(target)) => {
-            let unknown = standing.unknown_trust_of(target, sources);
+            let mut unknown = standing.unknown_trust_of(target, sources);
+            unknown.extend(standing.refused_trust_of(target, sources).into_iter().filter(|_| allowed));
             (!unknown.is_empty()).then(|| unknown.join("; "))
         }
         None => None,
@@ -675,6 +681,7 @@ fn unknown_call(
     sources: &SourceMap,
 ) -> Option<String> {
     let mut unknown = standing.unknown_permissions(&standing.role, sources);
+    unknown.extend(standing.not_applied(sources).filter(|_| decision.is_allowed()));
     // By its name alone, where nothing else was told of it.
     unknown.extend(match (decision.unknown.as_slice(), standing.unknown.as_slice()) {
         ([], _) => Vec::new(),

@@ -90,6 +90,19 @@ pub fn subject_keys(said: &[String], found: &Found, repo: &str) -> Result<Option
     Ok(template.map(|template| template.keys.clone()))
 }
 
+fn is_of_terraform(finding: &Finding) -> bool {
+    finding.rule.starts_with("terraform-")
+}
+
+fn not_applied(finding: &Finding, sources: &SourceMap) -> String {
+    let place = first_place(finding, sources);
+    format!("the Terraform has an error, so that nothing of it is applied ({place})")
+}
+
+fn first_place(finding: &Finding, sources: &SourceMap) -> String {
+    finding.labels.first().map_or_else(String::new, |label| sources.place(label.span).to_string())
+}
+
 /// A role, and the AWS side that it stands in.
 pub struct Standing {
     /// The AWS side.
@@ -115,25 +128,7 @@ impl Standing {
     /// Why AWS may never come to have the trust policy, as phrases with a place: Terraform that doesn't plan, or a
     /// policy that AWS refuses.
     pub fn refused_trust(&self, sources: &SourceMap) -> Vec<String> {
-        let trust = &self.role.trust.policy;
-        let is_within =
-            |finding: &Finding| finding.labels.iter().any(|label| trust.span.contains(label.span));
-        // Of a value that isn't known AWS may take what it is.
-        let is_of_trust = |finding: &Finding| trust.unknown.is_none() && is_within(finding);
-        let errors = self.errors.iter().filter_map(|finding| {
-            let place = finding
-                .labels
-                .first()
-                .map_or_else(String::new, |label| sources.place(label.span).to_string());
-            match finding.rule.starts_with("terraform-") {
-                true => {
-                    Some(format!("the Terraform has an error, so that nothing of it is applied ({place})"))
-                }
-                false if is_of_trust(finding) => Some(format!("AWS refuses this trust policy ({place})")),
-                false => None,
-            }
-        });
-        errors.take(1).collect()
+        self.refused_trust_of(&self.role, sources)
     }
 }
 
@@ -165,6 +160,29 @@ impl Offline {
         let unread = (trust.unread_statements > 0).then(unread);
         let doubts = self.doubts_of_trust(role).map(|doubt| placed(&doubt.because, doubt.span));
         unread.into_iter().chain(doubts).collect()
+    }
+
+    /// Why AWS may never come to have a role's trust policy, as phrases with a place: Terraform that doesn't plan, or a
+    /// policy that AWS refuses.
+    pub fn refused_trust_of(&self, role: &Role, sources: &SourceMap) -> Vec<String> {
+        let trust = &role.trust.policy;
+        let is_within =
+            |finding: &Finding| finding.labels.iter().any(|label| trust.span.contains(label.span));
+        // Of a value that isn't known AWS may take what it is.
+        let is_of_trust = |finding: &Finding| trust.unknown.is_none() && is_within(finding);
+        let errors = self.errors.iter().filter_map(|finding| {
+            if is_of_terraform(finding) {
+                return Some(not_applied(finding, sources));
+            }
+            is_of_trust(finding)
+                .then(|| format!("AWS refuses this trust policy ({})", first_place(finding, sources)))
+        });
+        errors.take(1).collect()
+    }
+
+    /// Why nothing of the Terraform may come to be at all.
+    pub fn not_applied(&self, sources: &SourceMap) -> Option<String> {
+        self.errors.iter().find(|finding| is_of_terraform(finding)).map(|it| not_applied(it, sources))
     }
 
     /// Whether a role may have another trust policy than the one at hand.

@@ -67,6 +67,19 @@ fn nothing_is_proved_of_terraform_that_is_never_applied() {
         asked(name, &bench, &["who", "x", "--infra", dir, "--only", "repo:acme/web:*"], 1);
     }
     asked("diff-refused-policy", &bench, &["diff", "refused", "refused", "--role", "x"], 1);
+
+    let admits = "{Statement = [{Effect = \"Allow\", Principal = {Federated = \"arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com\"}, Action = \"sts:AssumeRoleWithWebIdentity\", Condition = {StringLike = {\"token.actions.githubusercontent.com:sub\" = \"repo:acme/web:*\"}}}]}";
+    let push = "resource \"aws_iam_role_policy\" \"x\" {\n  name = \"x\"\n  role = aws_iam_role.x.name\n  policy = jsonencode({Version = \"2012-10-17\", Statement = [{Effect = \"Allow\", Action = \"ecr:PutImage\", Resource = \"*\"}]})\n}\n";
+    let claims = r#"{"iss": "https://token.actions.githubusercontent.com", "aud": "sts.amazonaws.com", "sub": "repo:acme/web:pull_request"}"#;
+    let bench = Bench::new()
+        .file("circle/main.tf", &format!("{circle}{}{push}", role(&format!("jsonencode({admits})"))))
+        .file("claims.json", claims);
+    let exchange = ["explain", "--role", "x", "--claims", "claims.json", "--infra", "circle"];
+    asked("explain-circle", &bench, &exchange, 1);
+    let image = "arn:aws:ecr:eu-west-1:123456789012:repository/web";
+    let call =
+        ["explain", "--role", "x", "--action", "ecr:PutImage", "--resource", image, "--infra", "circle"];
+    asked("explain-call-circle", &bench, &call, 1);
 }
 
 #[test]

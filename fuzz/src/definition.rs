@@ -25,7 +25,7 @@ pub fn run(bytes: &[u8]) {
             _ => definitions.extend(Definition::from_document(document).map(|read| read.definition)),
         }
     }
-    let told: usize = cause::of(&tasks).iter().map(|cause| cause.count).sum();
+    let told: usize = cause::of(&tasks, &[]).iter().map(|cause| cause.count).sum();
     assert_eq!(told, tasks.len());
     for definition in &definitions {
         look(definition);

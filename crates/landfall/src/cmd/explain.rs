@@ -575,6 +575,15 @@ fn explained(record: &Record, traces: Vec<StatementTrace>) -> Explained {
     Explained { allowed, about: None, subject: None, answer, finding, traces, notes: Vec::new() }
 }
 
+/// What a session keeps of the token that it was given for.
+fn federated_keys(claims: &Claims) -> Vec<(String, Vec<String>)> {
+    let issuer = claims.text("iss").and_then(|url| Issuer::parse(url).ok());
+    let host = issuer.map(|issuer| issuer.host_and_path());
+    let key =
+        |name: &str| Some((format!("{}:{name}", host.as_deref()?), vec![claims.text(name)?.to_owned()]));
+    ["aud", "sub"].into_iter().filter_map(key).collect()
+}
+
 /// A call of the role's session.
 fn call(
     standing: &Standing,
@@ -585,14 +594,7 @@ fn call(
 ) -> Result<Explained, Failure> {
     check_action(action, &args.resource)?;
     let (world, role) = (&standing.world, &standing.role);
-    let federated_keys = claims.map(|claims| {
-        let host =
-            claims.text("iss").and_then(|url| Issuer::parse(url).ok()).map(|issuer| issuer.host_and_path());
-        let key =
-            |name: &str| Some((format!("{}:{name}", host.as_deref()?), vec![claims.text(name)?.to_owned()]));
-        ["aud", "sub"].into_iter().filter_map(key).collect()
-    });
-    let caller = session_of(world, role, "explain", federated_keys.unwrap_or_default());
+    let caller = session_of(world, role, "explain", claims.map(federated_keys).unwrap_or_default());
     let resource_account = match Arn::parse(&args.resource) {
         Ok(arn) if !arn.account.is_empty() => arn.account,
         Ok(_) => role.arn.account.clone(),
@@ -600,12 +602,9 @@ fn call(
         Err(error) => return Err(usage(format!("--resource: {error}"))),
     };
     // Where no resource is named, what AWS decides on is.
-    let resource = match (args.resource.as_str(), caller.account()) {
-        ("*", Some(account)) => {
-            catalogue::listing(action, account).map_or_else(|| "*".to_owned(), |arn| arn.to_string())
-        }
-        (named, _) => named.to_owned(),
-    };
+    let listed = caller.account().filter(|_| args.resource == "*");
+    let listed = listed.and_then(|account| catalogue::listing(action, account));
+    let resource = listed.map_or_else(|| args.resource.clone(), |arn| arn.to_string());
     let policies = landfall_serve::ecr::policies_of(world, &args.resource);
     let asked = Asked {
         caller: &caller,

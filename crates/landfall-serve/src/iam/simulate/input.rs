@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use landfall_types::Arn;
 use landfall_policy::request::ContextKey;
+use landfall_types::Arn;
 use landfall_wire::error::AwsError;
 
 use super::super::error;

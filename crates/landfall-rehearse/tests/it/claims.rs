@@ -63,11 +63,14 @@ async fn the_token_that_a_job_gets_says_what_check_says_of_the_job() {
     let mut rows = 0;
     for row in ROWS.lines().filter(|row| !row.starts_with('#')) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let [event, git_ref, environment, immutable, subject] = cells.as_slice() else { panic!("{row}") };
+        let [event, git_ref, environment, immutable, subject, keys @ ..] = cells.as_slice() else {
+            panic!("{row}")
+        };
         let out = stage.folder(&format!("out {rows}"), &[("here", "")]);
         let given = Given {
             event: Some(EventFacts::new(*event, *git_ref)),
             immutable_subject: *immutable == "yes",
+            subject_keys: keys.first().map(|keys| keys.split(',').map(str::to_owned).collect()),
             vars: vec![
                 ("ENVIRONMENT".to_owned(), (*environment).to_owned()),
                 ("OUT".to_owned(), out.display().to_string()),

@@ -24,6 +24,7 @@ use landfall_types::{AccountId, Finding, Issuer, SourceMap, Timestamp};
 pub struct Given {
     pub event: Option<EventFacts>,
     pub immutable_subject: bool,
+    pub subject_keys: Option<Vec<String>>,
     pub from_fork: bool,
     pub inputs: Vec<(String, String)>,
     pub secrets: Vec<(String, String)>,
@@ -100,7 +101,7 @@ impl Stage {
             owner_id: 65,
             ids_are_known: true,
             immutable_subject: given.immutable_subject,
-            subject_keys: None,
+            subject_keys: given.subject_keys.clone(),
             event: given.event.clone().unwrap_or_else(|| EventFacts::push("refs/heads/main")),
             sha: "0123456789012345678901234567890123456789".to_owned(),
             actor: given.actor.clone().unwrap_or_else(|| "acme".to_owned()),

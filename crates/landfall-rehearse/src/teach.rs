@@ -134,7 +134,7 @@ pub(crate) fn findings(
     }
     if findings.is_empty() && failed && run.endpoint.is_none() && asked.needs_token {
         // No call was made at all.
-        findings.extend(github::no_id_token(&run.job, &executor.rehearsal.facts, Some(asked.made_by)));
+        findings.extend(github::no_id_token(run.job, &executor.rehearsal.facts, Some(asked.made_by)));
     }
     // A call that fails is no harm by itself; the last one of a step that failed is.
     let is_error = |finding: &Finding| finding.severity == Severity::Error;

@@ -74,6 +74,9 @@ async fn a_process_that_takes_too_long_ends_with_all_that_it_started() {
 
 #[tokio::test]
 async fn a_process_that_is_asked_to_stop_may_say_something_first() {
+    // As `landfall rehearse` does. Whoever starts this in the background may have SIGINT ignored, which a process inherits
+    // and no shell can trap; what is caught here is not inherited.
+    let _caught = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).unwrap();
     let script = "trap 'echo bye; exit 1' INT; echo hello; sleep 77 & wait";
     let (ended, lines) = shell(&mut leftovers("trap"), script, SHORT).await;
     assert_eq!((ended, lines), (Ended::TimedOut, vec!["hello".to_owned(), "bye".to_owned()]));

@@ -76,8 +76,8 @@ pub enum PrincipalPattern {
     Account {
         /// Twelve digits.
         id: String,
-        /// The ARN's partition; none for an id, which is of the policy's own. An account of `aws-cn` is another one
-        /// than that of `aws` with the same id.
+        /// The ARN's partition; none for an id, which is that of whoever calls, because no call leaves its partition. An
+        /// account of `aws-cn` is another one than that of `aws` with the same id.
         partition: Option<String>,
     },
     /// A user, role or session ARN: whoever goes by it.

@@ -42,18 +42,17 @@ pub fn holds(condition: &Condition, context: &Context, variables: bool) -> bool 
     let mut outcomes = values.iter().map(|value| value_holds(condition, value, context, variables));
     match operator.qualifier {
         Some(Qualifier::ForAllValues) => outcomes.all(|holds| holds),
-        Some(Qualifier::ForAnyValue) => outcomes.any(|holds| holds),
-        None if operator.comparison.negated => outcomes.all(|holds| holds),
-        None => outcomes.any(|holds| holds),
+        // Without a qualifier there is one.
+        Some(Qualifier::ForAnyValue) | None => outcomes.any(|holds| holds),
     }
 }
 
 /// Whether a key of a request is a list, by what AWS documents of it. The request goes first where it says so
-/// itself (IAM's simulator is told the type of each key). Of a key that AWS does not document it is not known:
-/// one value is then taken for a value, and several for a list.
+/// itself (IAM's simulator is told the type of each key). Several values are one whatever is said of the key, and one
+/// value of a key that AWS does not document is taken for a value.
 pub fn is_list(documented: Option<bool>, key: Option<&ContextKey>) -> bool {
     let declared = key.and_then(|key| key.multivalued);
-    declared.or(documented).unwrap_or_else(|| key.is_some_and(|key| key.values.len() > 1))
+    declared.or(documented) == Some(true) || key.is_some_and(|key| key.values.len() > 1)
 }
 
 /// Whether one value of the request satisfies a condition: one of the policy's values fits or, for a

@@ -14,7 +14,7 @@ use crate::request::{Principal, Request};
 
 use insight::list;
 pub use insight::{Insight, insight, name_of};
-pub use subject::{Difference, difference as subject_difference};
+pub use subject::{DEFAULT_SUBJECT, Difference, difference as subject_difference};
 
 /// AWS's refusal sentence: `User: ARN is not authorized to perform: ACTION on resource: ARN because no
 /// identity-based policy allows the ACTION action`. Empty for an allowed request. To a token that is

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use landfall_check::github::model::{Step, StepBody};
 use landfall_check::github::{self, Pairs};
 use landfall_check::terraform::{About, Infra};
+use landfall_policy::explain::DEFAULT_SUBJECT;
 use landfall_serve::log::{Record, Verdict};
 use landfall_types::{Finding, Severity, Span};
 
@@ -106,7 +107,7 @@ pub(crate) fn findings(
         let finding = match finding.rule {
             "session-expired" => of_session(executor, run, asked, finding.clone()),
             _ if record.operation == "AssumeRoleWithWebIdentity" => {
-                of_token(executor, run, asked, record, finding.clone())
+                say_template(of_token(executor, run, asked, record, finding.clone()))
             }
             _ => deployed::of_task_session(&origin, record, finding.clone()).unwrap_or_else(|| {
                 let finding = deployed::of_unreadable(&origin, record, finding.clone());
@@ -143,6 +144,14 @@ pub(crate) fn findings(
     }
     deployed::add_beside(&mut findings, beside);
     findings
+}
+
+/// Tells how a subject's template is said, where a token of ours was made without one and the policy has one.
+pub fn say_template(finding: Finding) -> Finding {
+    if !finding.help.iter().any(|help| help == DEFAULT_SUBJECT) {
+        return finding;
+    }
+    finding.help("where the repository has such a template, say it: [sub-template] in landfall.toml, or --sub-template")
 }
 
 /// Where what a step deployed comes from: the task definitions, images and waits that the job's steps speak of.

@@ -66,15 +66,7 @@ impl Params {
     /// `PolicyArns.member.2.arn`, … by number, whatever order they arrived in. The suffix is empty for lists
     /// of plain values.
     pub fn list(&self, prefix: &str, suffix: &str) -> Vec<&str> {
-        let mut items: BTreeMap<u32, &str> = BTreeMap::new();
-        for (name, value) in &self.0 {
-            if let Some((number, rest)) = numbered(name, prefix)
-                && rest == suffix
-            {
-                items.entry(number).or_insert(value);
-            }
-        }
-        items.into_values().collect()
+        values(self.iter(), prefix, suffix)
     }
 
     /// `structures("Tags.member")` gives one [`Fields`] for each number: `Tags.member.1.Key` and
@@ -103,15 +95,22 @@ impl<'p> Fields<'p> {
     }
 
     /// The values of a list, `list("Values.member")`, by number.
-    pub fn list(&self, prefix: &str) -> Vec<String> {
-        let mut items: BTreeMap<u32, &str> = BTreeMap::new();
-        for (name, value) in &self.0 {
-            if let Some((number, "")) = numbered(name, prefix) {
-                items.entry(number).or_insert(value);
-            }
-        }
-        items.into_values().map(str::to_owned).collect()
+    pub fn list(&self, prefix: &str) -> Vec<&'p str> {
+        values(self.0.iter().copied(), prefix, "")
     }
+}
+
+/// The values under `PREFIX.NUMBER` and a suffix, by number.
+fn values<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)>, prefix: &str, suffix: &str) -> Vec<&'p str> {
+    let mut items: BTreeMap<u32, &str> = BTreeMap::new();
+    for (name, value) in pairs {
+        if let Some((number, rest)) = numbered(name, prefix)
+            && rest == suffix
+        {
+            items.entry(number).or_insert(value);
+        }
+    }
+    items.into_values().collect()
 }
 
 /// Splits `PREFIX.NUMBER` and what follows the number.

@@ -18,15 +18,16 @@ pub fn advice(value: &str, kind: ComparisonKind, operator: &str) -> Option<Strin
     let like = under_like(kind, operator);
     Some(match lasting(value)? {
         Lasting::Once(pattern, what) => {
-            let under = like.map(|like| format!(", with `{like}` as its operator")).unwrap_or_default();
             format!(
-                "each {what} has its own: to admit them as well, add `{pattern}` to this condition{under}"
+                "each {what} has its own: to admit them as well, add `{pattern}` to this condition{}",
+                as_operator(like)
             )
         }
         Lasting::Tag(pattern) => {
             let under = like.map(|like| format!(" with `{like}`")).unwrap_or_default();
+            let admitted = if is_of_all(&pattern) { "all tags" } else { "all tags like it" };
             format!(
-                "to admit it as well, add `{value}` to this condition; `{pattern}`{under} admits all tags like it"
+                "to admit it as well, add `{value}` to this condition; `{pattern}`{under} admits {admitted}"
             )
         }
     })
@@ -35,10 +36,21 @@ pub fn advice(value: &str, kind: ComparisonKind, operator: &str) -> Option<Strin
 /// What to write in the place of a slip, where the value alone would not last.
 pub fn correction(value: &str, kind: ComparisonKind, operator: &str) -> Option<String> {
     let Lasting::Once(pattern, what) = lasting(value)? else { return None };
-    let like = under_like(kind, operator);
-    let under = like.map(|like| format!(", with `{like}` as its operator")).unwrap_or_default();
+    let under = as_operator(under_like(kind, operator));
     Some(format!("write `{pattern}`{under}: each {what} has its own"))
 }
+
+fn as_operator(like: Option<String>) -> String {
+    like.map(|like| format!(", with `{like}` as its operator")).unwrap_or_default()
+}
+
+/// Whether a pattern of tags says nothing of their names.
+fn is_of_all(pattern: &str) -> bool {
+    TAGS.iter().any(|word| pattern.split_once(word).is_some_and(|(_, name)| name.starts_with('*')))
+}
+
+/// What stands before a tag's name, in a ref and in a subject of GitLab.
+const TAGS: [&str; 2] = ["refs/tags/", ":ref_type:tag:ref:"];
 
 /// The operator that reads patterns, where this one doesn't.
 fn under_like(kind: ComparisonKind, operator: &str) -> Option<String> {
@@ -58,7 +70,7 @@ fn queue(value: &str) -> Option<String> {
     let start = value.find("refs/heads/gh-readonly-queue/")?;
     let end = end_of_value(value, start);
     let (base, entry) = value.get(..end)?.rsplit_once('/')?;
-    entry.strip_prefix("pr-").filter(|_| base.len() > start + "refs/heads/".len())?;
+    entry.strip_prefix("pr-")?;
     Some(format!("{base}/*{}", value.get(end..)?))
 }
 
@@ -72,8 +84,7 @@ fn pull_request(value: &str) -> Option<String> {
 
 /// A tag with a number in it, such as `refs/tags/v1.2.3`: others begin as it does.
 fn tag(value: &str) -> Option<String> {
-    let words = ["refs/tags/", ":ref_type:tag:ref:"];
-    let start = words.iter().find_map(|word| Some(value.find(word)? + word.len()))?;
+    let start = TAGS.iter().find_map(|word| Some(value.find(word)? + word.len()))?;
     let end = end_of_value(value, start);
     let name = value.get(start..end)?;
     let word = name.find(|character: char| character.is_ascii_digit())?;

@@ -309,17 +309,19 @@ fn claims_behind(context: &str) -> bool {
     context.split(':').nth(own).is_some_and(is_template_key)
 }
 
+/// What is said where a policy has a customised subject, and the token GitHub's default.
+pub const DEFAULT_SUBJECT: &str = "the subject's template is set by `include_claim_keys` in the OIDC settings of repository or organization, and this token was made without one";
+
 /// The policy has a customised subject, and the token GitHub's default.
 fn default_instead(wanted: &str, exact: String) -> Difference {
     Difference {
         rule: SUBJECT,
-        words: format!("the trust admits the customised subject `{wanted}`; this token has GitHub's default one"),
+        words: format!(
+            "the trust admits the customised subject `{wanted}`; this token has GitHub's default one"
+        ),
         value: exact,
         is_slip: false,
-        hints: vec![
-            "where the OIDC settings of repository or organization have such a template (`include_claim_keys`), say it to Landfall: [sub-template] in landfall.toml, or --sub-template"
-                .to_owned(),
-        ],
+        hints: vec![DEFAULT_SUBJECT.to_owned()],
     }
 }
 

@@ -548,12 +548,9 @@ fn sets(
 
 /// A condition over a set, from its outcomes over two parts of it.
 fn join(asked: Asked<'_>, left: bool, right: bool) -> bool {
-    let operator = asked.condition.operator;
-    match operator.qualifier {
+    match asked.condition.operator.qualifier {
         Some(Qualifier::ForAllValues) => left && right,
         Some(Qualifier::ForAnyValue) => left || right,
-        None if asked.condition.multivalued != Some(false) => false,
-        None if operator.comparison.negated => left && right,
-        None => left || right,
+        None => false,
     }
 }

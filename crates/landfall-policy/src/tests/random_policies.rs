@@ -19,15 +19,22 @@ const KEYS: &[(&str, &str, &[&str])] = &[
     ("String", "test:Many", &["a", "ab", "b", "red"]),
     ("String", "aws:TagKeys", &["a", "ab", "b", "red"]),
     ("Arn", "test:Arn", &["arn:aws:iam::1:role/a", "arn:aws:iam::1:role/red", "arn:aws:iam::2:role/a", "a"]),
-    ("Numeric", "test:Number", &["1", "2", "2.5", "-1", "2.50", "x"]),
+    ("Numeric", "test:Number", &["1", "2", "2.5", "-1", "2.50", "x", "1e0", "25E-1", "-10e-1", "2e2"]),
     (
         "Date",
         "aws:CurrentTime",
-        &["2026-01-01T00:00:00Z", "2026-06-01", "1767225600", "2027-01-01T02:00:00+02:00"],
+        &[
+            "2026-01-01T00:00:00Z",
+            "2026-01-01T00:00:00",
+            "2026-06-01",
+            "1767225600",
+            "+1767225600",
+            "2027-01-01T02:00:00+02:00",
+        ],
     ),
-    ("Bool", "aws:SecureTransport", &["true", "false", "True"]),
+    ("Bool", "aws:SecureTransport", &["true", "false", "True", "yes"]),
     ("Binary", "test:Binary", &["QQ==", "Qg=="]),
-    ("Ip", "aws:SourceIp", &["10.0.0.1", "10.1.0.1", "192.0.2.1", "2001:db8::1"]),
+    ("Ip", "aws:SourceIp", &["10.0.0.1", "10.1.0.1", "192.0.2.1", "192.000.2.1", "2001:db8::1", "x"]),
 ];
 const TEAM: &str = "aws:PrincipalTag/team";
 const ACTIONS: &[&str] = &["ecr:*", "ecr:Put*", "*", "ecr:Get?mage", "ECR:putimage"];

@@ -152,8 +152,8 @@ impl<'de> Visitor<'de> for MemberVisitor {
             match known.and_then(|index| map.get_mut(index)) {
                 Some((_, old)) => *old = value,
                 None => {
-                    if map.len() == map.capacity() {
-                        map.reserve(map.len().max(MEMBERS_EXPECTED));
+                    if map.is_empty() {
+                        map.reserve(MEMBERS_EXPECTED);
                     }
                     map.push((name, value));
                 }

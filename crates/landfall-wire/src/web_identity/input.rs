@@ -65,7 +65,10 @@ pub fn check_assume_role_input(params: &Params) -> Result<AssumeRoleInput<'_>, A
             role: request_role(arn)?,
             role_arn: arn,
             session_name,
-            token: Secret::new(without_white_space(token)),
+            // Tools send a token file as it is, and pipelines write it by `echo`, with a newline: STS takes that. Inferred
+            // from use, as in <https://docs.gitlab.com/ci/cloud_services/aws/> and
+            // <https://support.atlassian.com/bitbucket-cloud/docs/deploy-on-aws-using-bitbucket-pipelines-openid-connect/>.
+            token: Secret::new(token.trim_ascii()),
             provider_id,
             policy,
             policy_arns,
@@ -73,13 +76,6 @@ pub fn check_assume_role_input(params: &Params) -> Result<AssumeRoleInput<'_>, A
         }),
         _ => Err(shape.error()),
     }
-}
-
-/// Tools send a token file as it is, and pipelines write it by `echo`, with a newline: STS takes that. Inferred from
-/// use, as in <https://docs.gitlab.com/ci/cloud_services/aws/> and
-/// <https://support.atlassian.com/bitbucket-cloud/docs/deploy-on-aws-using-bitbucket-pipelines-openid-connect/>.
-fn without_white_space(token: &str) -> &str {
-    token.trim_matches(|character: char| character.is_ascii_whitespace())
 }
 
 /// `ProviderId` is for two OAuth providers alone; an ID token never comes with one.

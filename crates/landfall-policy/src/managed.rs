@@ -35,7 +35,7 @@ impl ManagedPolicy {
 }
 
 /// Path and name of what an ARN says is a policy of AWS's, in any partition.
-fn path_and_name(arn: &str) -> Option<&str> {
+pub fn path_and_name(arn: &str) -> Option<&str> {
     let mut parts = arn.splitn(6, ':');
     let mut next = || parts.next();
     let (prefix, partition, service, region, account) = (next()?, next()?, next()?, next()?, next()?);

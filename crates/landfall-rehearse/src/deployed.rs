@@ -122,9 +122,7 @@ pub(crate) fn of_deployment(origin: &Origin<'_>, deployed: &Deployed) -> Option<
 fn was_not_launched(deployed: &Deployed) -> bool {
     let since = deployed.story.created_ms;
     let events = deployed.service.events.iter().filter(|event| event.at_ms >= since);
-    events.map(|event| &event.message).any(|text| {
-        text.contains("failed to launch a task with (error") && text.contains("unable to assume the role")
-    })
+    events.map(|event| &event.message).any(|text| runner::is_about_untaken_role(text))
 }
 
 /// The tasks of a deployment that ended by themselves, the last one first.

@@ -305,7 +305,9 @@ fn unknown_policy(
     if is_explicit || decision.unknown.is_empty() {
         return None;
     }
-    let (name, unknown) = unread.first()?;
+    let is_named =
+        |(name, _): &&(String, _)| decision.unknown.iter().any(|line| line.contains(name.as_str()));
+    let (name, unknown) = unread.iter().find(is_named)?;
     if managed::is_not_known(name) {
         return Some(not_known(name, request));
     }

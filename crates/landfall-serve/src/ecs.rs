@@ -89,6 +89,16 @@ fn invalid(message: impl Into<String>) -> AwsError {
     AwsError::bad_request("InvalidParameterException", message)
 }
 
+/// ECS's sentence about a word of which there are only some, if it is none of them (seen of scheduling strategies).
+fn one_of(name: &str, value: Option<&str>, words: &[&str]) -> Result<(), String> {
+    match value {
+        Some(value) if !words.contains(&value) => {
+            Err(format!("{name} should be one of [{}]", words.join(",")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `ClientException`.
 fn client(message: impl Into<String>) -> AwsError {
     AwsError::bad_request("ClientException", message)

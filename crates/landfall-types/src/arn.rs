@@ -167,12 +167,31 @@ impl Arn {
     }
 }
 
-fn partition_of(region: &str) -> &'static str {
-    match region {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    }
+/// The partition of a region, by its name; none for what is no region's name, as the SDKs tell it of one that they
+/// don't know.
+/// <https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json>
+pub fn known_partition(region: &str) -> Option<&'static str> {
+    const PARTITIONS: &[(&str, &[&str])] = &[
+        ("aws", &["us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx"]),
+        ("aws-cn", &["cn"]),
+        ("aws-us-gov", &["us-gov"]),
+        ("aws-eusc", &["eusc-de"]),
+        ("aws-iso", &["us-iso"]),
+        ("aws-iso-b", &["us-isob"]),
+        ("aws-iso-e", &["eu-isoe"]),
+        ("aws-iso-f", &["us-isof"]),
+    ];
+    let (rest, number) = region.rsplit_once('-')?;
+    let (place, direction) = rest.rsplit_once('-')?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_direction = !direction.is_empty() && direction.bytes().all(|byte| byte.is_ascii_lowercase());
+    let known = PARTITIONS.iter().find(|(_, places)| places.contains(&place))?;
+    (is_number && is_direction).then_some(known.0)
+}
+
+/// The partition that ARNs of a region have; that of most regions where it isn't known.
+pub fn partition_of(region: &str) -> &'static str {
+    known_partition(region).unwrap_or("aws")
 }
 
 impl fmt::Display for Arn {

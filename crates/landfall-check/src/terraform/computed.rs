@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use landfall_policy::service_linked;
+use landfall_types::arn::partition_of;
 use landfall_types::{Arn, Issuer};
 
 use super::eval::Evaluator;
@@ -134,11 +135,7 @@ impl Account {
     }
 
     fn partition(&self) -> &'static str {
-        match &*self.region {
-            region if region.starts_with("cn-") => "aws-cn",
-            region if region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        }
+        partition_of(&self.region)
     }
 
     fn dns_suffix(&self) -> &'static str {

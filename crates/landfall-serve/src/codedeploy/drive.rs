@@ -67,10 +67,9 @@ fn act_as(world: &World, deployment: &Deployment) -> Result<Caller, Problem> {
         principal: PRINCIPAL,
         place: &deployment.place,
         source: group_arn(&deployment.place, &deployment.application, &deployment.group),
-        session_name: deployment.id.clone(),
         request_id: world.request_id(),
     };
-    let session = assume_as(world, &taker, &deployment.role).map_err(|()| {
+    let session = assume_as(world, &taker, &deployment.id, &deployment.role).map_err(|_| {
         ("IAM_ROLE_MISSING", format!("CodeDeploy could not assume the role {}", deployment.role))
     })?;
     Ok(Caller::Session(Arc::new(session)))

@@ -50,7 +50,8 @@ pub(super) fn batch_check<C: Call>(call: &EcrCall<'_>) -> Written {
     let DigestsInput { layer_digests } = call.read()?;
     let found = call.on_repository::<C>()?;
     let (mut layers, mut failures) = (Vec::new(), Vec::new());
-    let archived = call.world.store.archived_blobs(&found.registry, &found.name);
+    let is_archived =
+        |digest: &Digest| call.world.store.is_archived_blob(&found.registry, &found.name, digest);
     for text in &layer_digests {
         let Ok(digest) = Digest::parse(text) else {
             failures.push(failure(text));
@@ -61,7 +62,7 @@ pub(super) fn batch_check<C: Call>(call: &EcrCall<'_>) -> Written {
             layer_digest: text,
             layer_availability: match size {
                 None => "UNAVAILABLE",
-                Some(_) if archived.contains(&digest) => "ARCHIVED",
+                Some(_) if is_archived(&digest) => "ARCHIVED",
                 Some(_) => "AVAILABLE",
             },
             layer_size: size,
@@ -367,7 +368,7 @@ pub(super) fn get_download_url(call: &EcrCall<'_>) -> Answer {
         let message = format!("The layer with digest '{text}' does not exist {}", found.place());
         return Err(AwsError::bad_request("LayersNotFoundException", message));
     };
-    if call.world.store.archived_blobs(&found.registry, &found.name).contains(&digest) {
+    if call.world.store.is_archived_blob(&found.registry, &found.name, &digest) {
         return Err(AwsError::bad_request("LayerInaccessibleException", archived_layer(&digest)));
     }
     let sealed = Sealed {

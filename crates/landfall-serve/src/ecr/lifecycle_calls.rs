@@ -337,8 +337,7 @@ fn act(
         Action::Archive => {
             let now = world.clock.now();
             let moved = world.store.change_image_history(registry, name, image.digest.as_str(), |history| {
-                history.storage = StorageClass::Archive;
-                history.archived_at = Some(now);
+                history.move_to(StorageClass::Archive, now);
             });
             moved.is_ok()
         }

@@ -4,7 +4,7 @@
 
 use landfall_policy::PolicyKind;
 use landfall_policy::parse::Problem;
-use landfall_policy::write_time::{EcrOwner, ecr_problems};
+use landfall_policy::write_time::{EcrOwner, ecr_problems, value_problems};
 use landfall_types::AccountId;
 use landfall_wire::error::AwsError;
 use landfall_wire::json::ecr_invalid_parameter;
@@ -29,7 +29,8 @@ pub(super) fn read(
     account: AccountId,
 ) -> Result<Document, AwsError> {
     let document = read_again(world, owner, name, text)?;
-    let problems = ecr_problems(&document.policy, owner);
+    let mut problems = ecr_problems(&document.policy, owner);
+    problems.extend(value_problems(&document.policy, true));
     if !problems.is_empty() {
         let told = problems.iter().take(PROBLEMS_TOLD);
         return Err(told.fold(ecr_invalid_parameter("PolicyText", owner.refusal()), |refused, problem| {

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use landfall_types::arn::known_partition;
 use landfall_types::{AccountId, Digest, RepositoryName, Tag};
 use landfall_wire::error::AwsError;
 use landfall_wire::json::ecr_invalid_parameter;
@@ -95,32 +96,11 @@ fn is_region(world: &World, region: &str, own: &RegistryId) -> bool {
             || region == world.settings.default_region
             || world.store.registries().iter().any(|known| known.region == region)
     };
-    match (partition(region), partition(&own.region)) {
+    match (known_partition(region), known_partition(&own.region)) {
         (Some(there), Some(here)) => there == here,
         (Some(_), None) => true,
         (None, _) => is_known(),
     }
-}
-
-/// The partition that a region's name belongs to.
-/// <https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json>
-fn partition(region: &str) -> Option<&'static str> {
-    const PARTITIONS: &[(&str, &[&str])] = &[
-        ("aws", &["us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx"]),
-        ("aws-cn", &["cn"]),
-        ("aws-us-gov", &["us-gov"]),
-        ("aws-eusc", &["eusc-de"]),
-        ("aws-iso", &["us-iso"]),
-        ("aws-iso-b", &["us-isob"]),
-        ("aws-iso-e", &["eu-isoe"]),
-        ("aws-iso-f", &["us-isof"]),
-    ];
-    let (rest, number) = region.rsplit_once('-')?;
-    let (place, direction) = rest.rsplit_once('-')?;
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let is_direction = !direction.is_empty() && direction.bytes().all(|byte| byte.is_ascii_lowercase());
-    let known = PARTITIONS.iter().find(|(_, places)| places.contains(&place))?;
-    (is_number && is_direction).then_some(known.0)
 }
 
 fn write<C>(

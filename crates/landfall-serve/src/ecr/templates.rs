@@ -301,14 +301,8 @@ pub(super) fn act_as_role(
     let registry = &template.registry;
     let place = Place { account: registry.account, region: registry.region.clone() };
     let source = super::arn_of(registry, name.as_str()).to_string();
-    let taker = Taker {
-        principal: PRINCIPAL,
-        place: &place,
-        source,
-        session_name: world.request_id(),
-        request_id: request_id.to_owned(),
-    };
-    let session = assume_as(world, &taker, role).map_err(|()| {
+    let taker = Taker { principal: PRINCIPAL, place: &place, source, request_id: request_id.to_owned() };
+    let session = assume_as(world, &taker, &world.request_id(), role).map_err(|_| {
         let message = format!(
             "The repository with name '{name}' can't be created in the registry with id '{}': Amazon ECR can't assume \
              the role '{role}' of the repository creation template with prefix '{}'",

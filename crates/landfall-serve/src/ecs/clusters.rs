@@ -9,6 +9,7 @@ use super::{
     resource_tag_keys, tags,
 };
 use crate::authz::ecs_calls as calls;
+use crate::store::Writing;
 use crate::store::ecs::{Body, Cluster, Place, Service, ServiceStatus, Task, TaskStatus};
 use crate::world::World;
 
@@ -161,11 +162,13 @@ fn change<C>(
     call: &Called<'_>,
     (place, name, permit): &(Place, String, crate::authz::Permit<C>),
     names: &[&str],
+    check: impl FnOnce(&Writing<'_>, &Cluster) -> Result<(), AwsError>,
 ) -> Result<Value, AwsError> {
     let given = members(call.members, names);
     let cluster = call.write(permit, |writing| {
         let known = writing.get::<Cluster>(&place.key(&[name])).filter(|known| known.is_active);
         let mut cluster = (*known.ok_or_else(no_cluster)?).clone();
+        check(writing, &cluster)?;
         merge(&mut cluster.body, given);
         writing.put(cluster.clone());
         Ok(cluster)
@@ -182,12 +185,12 @@ fn merge(body: &mut Body, given: Body) {
 
 fn update(call: &Called<'_>) -> Result<Value, AwsError> {
     let named = named::<calls::UpdateCluster>(call)?;
-    change(call, &named, &["settings", "configuration", "serviceConnectDefaults"])
+    change(call, &named, &["settings", "configuration", "serviceConnectDefaults"], |_, _| Ok(()))
 }
 
 fn update_settings(call: &Called<'_>) -> Result<Value, AwsError> {
     let named = named::<calls::UpdateClusterSettings>(call)?;
-    change(call, &named, &["settings"])
+    change(call, &named, &["settings"], |_, _| Ok(()))
 }
 
 fn put_capacity_providers(call: &Called<'_>) -> Result<Value, AwsError> {
@@ -198,8 +201,10 @@ fn put_capacity_providers(call: &Called<'_>) -> Result<Value, AwsError> {
         }
     }
     check_providers(call, &named.0)?;
-    check_removed(call, &named.0, &named.1)?;
-    change(call, &named, &["capacityProviders", "defaultCapacityProviderStrategy"])
+    let kept = call.input.texts("capacityProviders")?;
+    change(call, &named, &["capacityProviders", "defaultCapacityProviderStrategy"], |writing, cluster| {
+        check_removed(writing, cluster, &kept)
+    })
 }
 
 /// The providers of a cluster are there, and its default strategy has no others.
@@ -220,21 +225,19 @@ fn check_providers(call: &Called<'_>, place: &Place) -> Result<(), AwsError> {
 }
 
 /// A provider of services or tasks that are there can't be taken away (observed).
-fn check_removed(call: &Called<'_>, place: &Place, cluster: &str) -> Result<(), AwsError> {
-    let kept = call.input.texts("capacityProviders")?;
-    let store = &call.world.store;
-    let known = store.get::<Cluster>(&place.key(&[cluster]));
-    let before = known.as_ref().and_then(|known| known.body.get("capacityProviders")?.as_array());
+fn check_removed(writing: &Writing<'_>, cluster: &Cluster, kept: &[&str]) -> Result<(), AwsError> {
+    let within = cluster.place.in_cluster(&cluster.name);
+    let before = cluster.body.get("capacityProviders").and_then(Value::as_array);
     let removed: Vec<&str> =
         before.into_iter().flatten().filter_map(Value::as_str).filter(|name| !kept.contains(name)).collect();
     let goes = |name: &Value| name.as_str().is_some_and(|name| removed.contains(&name));
-    let services = store.list::<Service>(&place.in_cluster(cluster));
+    let services = writing.list::<Service>(&within);
     let by_service =
         services.iter().filter(|service| service.status != ServiceStatus::Inactive).any(|known| {
             let strategy = known.body.get("capacityProviderStrategy").and_then(Value::as_array);
             strategy.into_iter().flatten().filter_map(|item| item.get("capacityProvider")).any(goes)
         });
-    let tasks = store.list::<Task>(&place.in_cluster(cluster));
+    let tasks = writing.list::<Task>(&within);
     let by_task = tasks
         .iter()
         .filter(|task| task.status != TaskStatus::Stopped)

@@ -151,10 +151,9 @@ fn launch_refusal(
     if is_stand_in(world, &definition) {
         return None;
     }
-    let cluster = &service.cluster;
-    let resource = if service.long_arn { format!("task/{cluster}/{id}") } else { format!("task/{id}") };
-    let source = service.place.arn(&resource);
-    runner::role::check(world, &service.place, &source, runner::roles(None, &definition)).err()
+    let source = service.place.task_arn(&service.cluster, id, service.long_arn);
+    let roles = runner::roles(None, &definition);
+    runner::role::check(world, &service.place, source, world.request_id(), roles).err()
 }
 
 /// Whether tasks of this stand for those that ran before this server.

@@ -5,6 +5,7 @@ use landfall_types::{Arn, Finding};
 use landfall_wire::error::AwsError;
 
 use super::{Called, client};
+use crate::iam::checks::is_role_name;
 use crate::log::{Entry, Verdict};
 use crate::store::ecs::Place;
 
@@ -66,21 +67,15 @@ fn note_invalid(call: &Called<'_>, place: &Place, role: &str, error: &AwsError) 
 pub(super) fn arn(place: &Place, role: &str) -> Result<String, AwsError> {
     let wrong = || client("Role is not valid");
     if !role.starts_with("arn:") {
-        if !is_name(role) {
+        if !is_role_name(role) {
             return Err(wrong());
         }
         return Ok(Arn::role(place.account, "/", role).to_string());
     }
     let arn = Arn::parse(role).map_err(|_| wrong())?;
     let is_own = arn.service == "iam" && arn.account == place.account.as_str();
-    if !is_own || !arn.role_path_and_name().is_some_and(|(_, name)| is_name(name)) {
+    if !is_own || !arn.role_path_and_name().is_some_and(|(_, name)| is_role_name(name)) {
         return Err(wrong());
     }
     Ok(role.to_owned())
-}
-
-/// Whether a role can have the name.
-/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>
-fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c))
 }

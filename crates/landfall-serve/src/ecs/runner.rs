@@ -130,19 +130,28 @@ impl Kept {
         let since = self.since().unwrap_or(i64::MIN);
         let is_since = |line: &LogLine| line.at_ns >= since;
         let is_cut = told.len() >= LINES_MAX && told.first().is_some_and(is_since);
-        let told: Vec<LogLine> = told.into_iter().filter(is_since).collect();
+        let mut told: Vec<LogLine> = told.into_iter().filter(is_since).collect();
+        // What there is no room for is left out before it is compared: it was, the last time.
+        let mut bytes = 0_usize;
+        let fits = |line: &&LogLine| {
+            bytes += line.text.len();
+            bytes <= LOG_BYTES_MAX
+        };
+        let left_out = told.len() - told.iter().rev().take_while(fits).count();
+        told.drain(..left_out);
         let known: Vec<&LogLine> = self.lines.iter().filter(|line| is_since(line)).collect();
         let is_from = |count: &usize| {
             let tail = known.get(known.len().saturating_sub(*count)..).unwrap_or_default().iter().copied();
             tail.eq(told.iter().take(*count))
         };
         // A line may be told otherwise when it has gone on: Podman tells what a pipe has given up to now. Its place stays.
-        let is_same = !is_cut && told.len() >= known.len() && told.first() == known.first().copied();
+        let is_same =
+            !is_cut && left_out == 0 && told.len() >= known.len() && told.first() == known.first().copied();
         // Of a log that was cut some of what is known comes first, or nothing.
         let overlap = || (0..=told.len().min(known.len())).rev().find(is_from).unwrap_or(0);
         let first = if is_same { known.len() } else { overlap() };
-        if first == 0 && !told.is_empty() && (is_cut || !known.is_empty()) {
-            self.gone += 1;
+        if first == 0 && !told.is_empty() {
+            self.gone += u64::from(is_cut || !known.is_empty()) + u64::try_from(left_out).unwrap_or(0);
         }
         for line in told.into_iter().skip(first) {
             self.newest_ns = self.newest_ns.max(Some(line.at_ns));
@@ -555,11 +564,15 @@ pub(super) fn lacks_images(world: &World, definition: &TaskDefinition) -> bool {
     })
 }
 
+/// Whether an event of a service, or ECS's answer, is about a role that it couldn't take.
+pub fn is_about_untaken_role(sentence: &str) -> bool {
+    role::is_refusal(sentence)
+}
+
 /// Why tasks can't take a role by the name that AWS's sentence about it has, if they can't.
 pub fn why_not_taken(world: &World, role_arn: &str) -> Option<Finding> {
     let account = Arn::parse(role_arn).ok()?.account_id()?;
-    let place = Place { account, region: world.settings.default_region.clone() };
-    role::finding(world, &place, role_arn)
+    role::finding(world, &Place { account, region: world.settings.default_region.clone() }, role_arn)
 }
 
 /// A task that ends by itself.
@@ -731,6 +744,13 @@ mod tests {
         let long = |number: i64| LogLine { at_ns: number, text: "x".repeat(1 << 20) };
         kept.add((0..20).map(long).collect());
         assert_eq!((kept.lines.len(), kept.gone, kept.bytes), (16, 4, LOG_BYTES_MAX));
+        // All of it is told again as long as it is not older than a second, and what comes behind it is new.
+        for count in [20, 20, 23, 23] {
+            kept.add((0..count).map(long).collect());
+            let first = usize::try_from(count).unwrap() - 16;
+            assert_eq!((kept.lines.len(), kept.gone), (16, u64::try_from(first).unwrap()));
+            assert!(kept.lines.iter().map(|line| line.at_ns).eq((count - 16)..count));
+        }
     }
 
     #[test]

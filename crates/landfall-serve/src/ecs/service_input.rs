@@ -214,12 +214,7 @@ const BAKE_MINUTES_MAX: i64 = 1_440;
 pub(super) fn check_words(members: &Body) -> Result<(), AwsError> {
     let one_of = |name: &str, value: Option<&Value>, words: &[&str]| {
         let value = value.and_then(Value::as_str).filter(|value| !value.is_empty());
-        match value {
-            Some(value) if !words.contains(&value) => {
-                Err(invalid(format!("{name} should be one of [{}]", words.join(","))))
-            }
-            _ => Ok(()),
-        }
+        super::one_of(name, value, words).map_err(invalid)
     };
     one_of("Propagate tags", members.get("propagateTags"), &["TASK_DEFINITION", "SERVICE", "NONE"])?;
     let zones = members.get("availabilityZoneRebalancing");

@@ -225,11 +225,8 @@ impl NewService {
             return Err(invalid(format!("Invalid deployment controller type: {controller}")));
         }
         let scheduling = call.input.text("schedulingStrategy")?.unwrap_or("REPLICA").to_owned();
-        let is_daemon = match scheduling.as_str() {
-            "REPLICA" => false,
-            "DAEMON" => true,
-            _ => return Err(invalid("Scheduling strategy should be one of [REPLICA,DAEMON]")),
-        };
+        super::one_of("Scheduling strategy", Some(&scheduling), &["REPLICA", "DAEMON"]).map_err(invalid)?;
+        let is_daemon = scheduling == "DAEMON";
         let definition = match call.input.text("taskDefinition")? {
             Some(_) if controller == "EXTERNAL" => {
                 return Err(invalid(

@@ -187,9 +187,9 @@ fn run(call: &Called<'_>) -> Result<Value, AwsError> {
     }
     let long_arn = settings::has_long_arns(call, place, "taskLongArnFormat");
     let new_ids: Vec<String> = (0..count).map(|_| controller::fresh_task_id(call.world)).collect();
+    let arn_of = |id: &String| place.task_arn(cluster, id, long_arn);
     for id in &new_ids {
-        let resource = if long_arn { format!("task/{cluster}/{id}") } else { format!("task/{id}") };
-        tags::authorize_on_create(call, &place.arn(&resource), &asked.given)?;
+        tags::authorize_on_create(call, &arn_of(id), &asked.given)?;
     }
     let in_cluster = active_cluster(call.world, place, cluster)?;
     let definition =
@@ -198,12 +198,10 @@ fn run(call: &Called<'_>) -> Result<Value, AwsError> {
     check_overrides(call, &definition)?;
     check_started_by(call)?;
     let token = run_token(call)?;
-    let first = new_ids.first().map(String::as_str).unwrap_or_default();
-    let source =
-        place.arn(&if long_arn { format!("task/{cluster}/{first}") } else { format!("task/{first}") });
     check_execute(call, &definition)?;
     let roles = runner::roles(call.input.value("overrides"), &definition);
-    runner::role::check(call.world, place, &source, roles).map_err(client)?;
+    let source = new_ids.first().map(arn_of).unwrap_or_default();
+    runner::role::check(call.world, place, source, call.request_id.to_owned(), roles).map_err(client)?;
     let new = |id: &String| -> Result<Task, AwsError> {
         Ok(NewTask {
             cluster,
@@ -265,7 +263,7 @@ fn repeated(
 ) -> Result<Vec<Task>, Fault> {
     if known.input != input {
         let ids: Vec<Value> =
-            known.tasks.iter().map(|id| Value::from(place.arn(&format!("task/{cluster}/{id}")))).collect();
+            known.tasks.iter().map(|id| Value::from(place.task_arn(cluster, id, true))).collect();
         let error = AwsError::bad_request(
             "ConflictException",
             "The clientToken was used before with other parameters.",
@@ -395,7 +393,7 @@ pub(super) fn named(call: &Called<'_>, text: &str) -> Result<Named, AwsError> {
     let known = call.world.store.get::<Task>(&place.key(&[&cluster, &id]));
     let arn = match &known {
         Some(task) => task.arn(),
-        None => place.arn(&format!("task/{cluster}/{id}")),
+        None => place.task_arn(&cluster, &id, true),
     };
     Ok(Named { place: place.clone(), cluster, id, arn, known })
 }

@@ -52,13 +52,15 @@ pub(super) fn update(call: &Called<'_>) -> Result<Value, AwsError> {
         }
         let asks_role = given.contains_key("enableExecuteCommand") || given.contains_key("taskDefinition");
         let changes = take(&mut service, given)?;
-        if asks_role && let Some(definition) = of_service(call, &service) {
-            service_input::check_execute(&service.body, &definition, call.operation)?;
-        }
-        if changes && let Some(definition) = of_service(call, &service) {
-            launch::check_platform(call, &service.body)?;
-            service_input::check_placement(&service.body, &definition)?;
-            traffic::check(&service.body, &definition)?;
+        if let Some(definition) = of_service(call, &service) {
+            if asks_role {
+                service_input::check_execute(&service.body, &definition, call.operation)?;
+            }
+            if changes {
+                launch::check_platform(call, &service.body)?;
+                service_input::check_placement(&service.body, &definition)?;
+                traffic::check(&service.body, &definition)?;
+            }
         }
         if let Some(desired) = desired {
             let event = Event::Desire(desired);

@@ -92,9 +92,19 @@ fn check_tag_text(member: &str, text: &str, repeat: &str) -> Result<(), AwsError
     Err(validation(member, text, &format!("Member must satisfy regular expression pattern: {pattern}")))
 }
 
+/// Whether a role can have a name.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>
+pub(crate) fn is_role_name(name: &str) -> bool {
+    (1..=super::roles::NAME_CHARS_MAX).contains(&name.len()) && has_letters_of_names(name)
+}
+
+fn has_letters_of_names(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
+}
+
 pub(super) fn check_name(member: &str, name: &str, longest: usize) -> Result<(), AwsError> {
     check_length(member, name, 1, longest)?;
-    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)) {
+    if has_letters_of_names(name) {
         return Ok(());
     }
     let message = format!(

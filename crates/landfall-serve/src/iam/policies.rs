@@ -238,12 +238,9 @@ impl AnyPolicy {
     pub fn path(&self) -> String {
         match self {
             Self::Customer(policy) => policy.path.clone(),
-            Self::Aws(_, policy) => {
-                format!("{}/", policy.path_and_name.rsplit_once('/').map_or("", |(path, _)| path))
-            }
-            Self::NotKnown(arn) => {
-                let below = arn.split_once(":policy").map_or("", |(_, below)| below);
-                format!("{}/", below.rsplit_once('/').map_or("", |(path, _)| path))
+            Self::Aws(arn, _) | Self::NotKnown(arn) => {
+                let below = managed::path_and_name(arn).and_then(|below| below.rsplit_once('/'));
+                format!("{}/", below.map_or("", |(path, _)| path))
             }
         }
     }

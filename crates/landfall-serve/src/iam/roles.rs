@@ -22,7 +22,7 @@ use crate::world::World;
 /// Roles of one account.
 pub const ROLES_MAX: usize = 1_000;
 /// Longest name of a role, in characters.
-const NAME_CHARS_MAX: usize = 64;
+pub(super) const NAME_CHARS_MAX: usize = 64;
 
 /// `CreateRole`.
 #[derive(Clone, Debug)]

@@ -76,7 +76,7 @@ pub(super) fn read(
 fn open_blob(world: &World, permit: Permit<calls::ReadBlob>, digest: &Digest) -> Result<Blob, Refusal> {
     let (registry, name) = repository_of(&permit).map_err(|error| Refusal::internal(&error.message))?;
     world.store.blob(&registry, &name, digest).ok_or_else(no_blob)?;
-    if world.store.archived_blobs(&registry, &name).contains(digest) {
+    if world.store.is_archived_blob(&registry, &name, digest) {
         return Err(Refusal::new("BLOB_UNKNOWN", crate::ecr::archived_layer(digest)));
     }
     let blob = world.blobs.open(digest).map_err(|error| Refusal::internal(&error.to_string()))?;

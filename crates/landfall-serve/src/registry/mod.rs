@@ -314,13 +314,15 @@ fn repository_missing(world: &World, registry: &RegistryId, name: &RepositoryNam
             true => format!("in {}", first.region),
             false => format!("in the registry {}", name_of(&first)),
         };
-        return finding.help(format!("there is one {place}: log in and push to that registry"));
+        return finding.help(format!("there is one {place}: log in to that registry, and use its name"));
     }
     let known = world.store.repositories(registry);
     let names: Vec<String> = known.iter().take(NAMES_MAX).map(|it| format!("`{}`", it.name)).collect();
     let more = known.len().saturating_sub(names.len());
     match (names.is_empty(), more) {
-        (true, _) => finding.help("the registry has no repositories; ECR makes none by a push alone"),
+        (true, _) => {
+            finding.help("the registry has no repositories: make one, or name the registry that has it")
+        }
         (false, 0) => finding.help(format!("the registry has {}", names.join(", "))),
         (false, more) => finding.help(format!("the registry has {}, and {more} more", names.join(", "))),
     }

@@ -2,8 +2,8 @@
 //! with the mutable repository `team/api`, the immutable `team/locked` and the callers of [`CALLERS`].
 //!
 //! `###` begins a case. `>` is a request: first `METHOD PATH [as CALLER]`, then headers, then `= BODY`.
-//! `<` is what is expected: the status, headers (`!name`: absent), `= BODY`, `log RULE` (the finding of
-//! the newest record, or `allowed`). `@ NAME = TEXT` names a text, `! advance SECONDS` moves the clock,
+//! `<` is what is expected: the status, headers (`!name`: absent), `= BODY`, `log RULE` or `log RULE | HELP` (the finding
+//! of the newest record, or `allowed`). `@ NAME = TEXT` names a text, `! advance SECONDS` moves the clock,
 //! `! registry-deny ACTION` has the registry's policy deny it, `! deny ACTION` makes a new repository `team/guarded`
 //! whose policy denies the action, `! deny public ACTION` a `guarded` of ECR Public, `! api OPERATION INPUT` is a call
 //! of the root user, `! role NAME SERVICE ACTION,ACTION` makes a role that trusts a service, `! hours N` lets so many hours pass in each of which the collector works. `as NAME@REGION` is a
@@ -240,14 +240,16 @@ impl Conversation {
                 body == text.replace("\\n", "\n")
             } else if let Some(name) = expected.strip_prefix('!') {
                 header(name).is_none()
-            } else if let Some(rule) = expected.strip_prefix("log ") {
-                newest(&world) == rule
+            } else if let Some(told) = expected.strip_prefix("log ") {
+                let (rule, help) = told.split_once(" | ").unwrap_or((told, ""));
+                newest(&world) == rule && newest_help(&world).contains(help)
             } else if let Some((name, value)) = expected.split_once(": ") {
                 header(name).as_deref() == Some(value)
             } else {
                 parts.status.as_str() == expected
             };
-            let found = format!("{} {:?}\n{body}\nlog: {}", parts.status, parts.headers, newest(&world));
+            let (log, help) = (newest(&world), newest_help(&world));
+            let found = format!("{} {:?}\n{body}\nlog: {log} | {help}", parts.status, parts.headers);
             assert!(met, "{place}\nexpected: {expected}\nfound: {found}");
         }
     }
@@ -332,6 +334,11 @@ fn newest(world: &World) -> String {
         (Verdict::Refused { .. }, Some(finding)) => finding.rule.to_owned(),
         (Verdict::Refused { .. }, None) => "refused without a finding".to_owned(),
     }
+}
+
+fn newest_help(world: &World) -> String {
+    let newest = world.log.after(0).pop();
+    newest.and_then(|record| Some(record.finding.as_ref()?.help.join("; "))).unwrap_or_default()
 }
 
 /// A body of so many pieces that counts which of them were read.

@@ -3,6 +3,7 @@
 //! What a client wrote is kept as it came, in `body`: a field that nothing here reads comes back to the
 //! letter.
 
+use landfall_types::arn::partition_of;
 use landfall_types::{AccountId, Arn};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -29,12 +30,13 @@ pub struct Place {
 impl Place {
     /// The ARN of something here, `cluster/NAME`.
     pub fn arn(&self, resource: &str) -> String {
-        let partition = match self.region.split('-').next() {
-            Some("cn") => "aws-cn",
-            Some("us") if self.region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        };
+        let partition = partition_of(&self.region);
         format!("arn:{partition}:ecs:{}:{}:{resource}", self.region, self.account)
+    }
+
+    /// The ARN of a task; old ones lack its cluster.
+    pub fn task_arn(&self, cluster: &str, id: &str, is_long: bool) -> String {
+        self.arn(&if is_long { format!("task/{cluster}/{id}") } else { format!("task/{id}") })
     }
 
     /// What an ARN says after its account, when it is one of ECS in this place.
@@ -567,8 +569,7 @@ pub struct Sizes {
 impl Task {
     /// Its ARN.
     pub fn arn(&self) -> String {
-        let (cluster, id) = (&self.cluster, &self.id);
-        self.place.arn(&if self.long_arn { format!("task/{cluster}/{id}") } else { format!("task/{id}") })
+        self.place.task_arn(&self.cluster, &self.id, self.long_arn)
     }
 
     /// Its cluster's ARN.

@@ -45,21 +45,20 @@ impl Store {
         Ok(count)
     }
 
-    /// The blobs of a repository that are in its archive: images in there are made of them, and no others.
-    pub fn archived_blobs(&self, registry: &RegistryId, name: &RepositoryName) -> HashSet<Digest> {
+    /// Whether a blob is in the archive: there are images that name it, and all of them are in there. What they say of
+    /// it is not asked, so that a layer which is fetched costs no reading of manifests.
+    pub fn is_archived_blob(&self, registry: &RegistryId, name: &RepositoryName, blob: &Digest) -> bool {
         let archived = self.archived_images(registry, name);
         if archived.is_empty() {
-            return HashSet::new();
+            return false;
         }
-        let images =
-            self.list::<HeldImage>(&within(&[registry.account.as_str(), &registry.region, name.as_str()]));
-        let (archived, active): (Vec<_>, Vec<_>) =
-            images.iter().partition(|held| archived.contains(held.image.digest.as_str()));
-        let content = |images: Vec<&Arc<HeldImage>>| -> HashSet<Digest> {
-            images.into_iter().filter_map(|held| made_of(&held.image)).flatten().collect()
+        let names_it = |image: &Image| {
+            std::str::from_utf8(&image.manifest).is_ok_and(|manifest| manifest.contains(blob.as_str()))
         };
-        let active = content(active);
-        content(archived).into_iter().filter(|digest| !active.contains(digest)).collect()
+        let within = within(&[registry.account.as_str(), &registry.region, name.as_str()]);
+        let images = self.list::<HeldImage>(&within);
+        let mut naming = images.iter().filter(|held| names_it(&held.image)).peekable();
+        naming.peek().is_some() && naming.all(|held| archived.contains(held.image.digest.as_str()))
     }
 
     /// The blobs that any repository has.

@@ -1,5 +1,6 @@
 //! What ECS refuses of calls about services, tasks and clusters: the rows of `cases/ecs-calls.toml`.
 
+use landfall_serve::log::Verdict;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -62,6 +63,20 @@ fn furnished() -> Bench {
         made(&bench, family, "RegisterTaskDefinition", &input);
     }
     bench
+}
+
+/// The reason is told with the call that asked for the task, and once.
+#[test]
+fn a_role_that_no_task_can_take_is_told_under_the_id_of_the_call() {
+    let bench = furnished();
+    let before = bench.server.world.log.last();
+    let reply = call(&bench, "RunTask", &json!({ "cluster": "shop", "taskDefinition": "with-role" }));
+    assert_eq!(reply.status, 400, "{}", reply.body);
+    let refused: Vec<_> = bench.server.world.log.after(before);
+    let told = refused.iter().filter(|record| record.verdict != Verdict::Allowed);
+    let told: Vec<_> =
+        told.map(|one| (one.request_id.as_str(), one.finding.as_ref().map(|it| it.rule))).collect();
+    assert_eq!(told, [(reply.header("x-amzn-requestid").unwrap(), Some("role-missing"))]);
 }
 
 #[test]

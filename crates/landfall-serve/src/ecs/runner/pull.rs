@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use landfall_types::{AccountId, RepositoryName};
+use landfall_types::RepositoryName;
 use landfall_wire::error::{AwsError, Protocol};
 use serde_json::Value;
 
@@ -12,6 +12,7 @@ use crate::caller::Caller;
 use crate::connection::Connection;
 use crate::ecr;
 use crate::ecs::load;
+use crate::registry::registry_of_host;
 use crate::store::ecs::{Place, Task};
 use crate::store::{Reference, RegistryId};
 use crate::world::World;
@@ -30,24 +31,19 @@ pub(super) struct LocalImage {
 /// Reads an image's name, when it is one of this server's: an ECR name, or this server's own address.
 pub(super) fn local(world: &World, place: &Place, image: &str) -> Option<LocalImage> {
     let (host, rest) = image.split_once('/')?;
-    let registry =
-        match host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn")) {
-            Some(host) => {
-                let (account, region) = host.split_once(".dkr.ecr.")?;
-                RegistryId { account: AccountId::parse(account).ok()?, region: region.to_owned() }
+    let registry = match registry_of_host(host).or_else(|| world.registries.at(host)) {
+        Some(registry) => registry,
+        None => {
+            let own = world.base_url().split_once("//").map(|(_, own)| own)?;
+            let (own_host, own_port) = own.rsplit_once(':')?;
+            let (name, port) = host.rsplit_once(':')?;
+            let is_own = port == own_port && (name == own_host || name == "localhost");
+            if !is_own && world.doors.called(Some(host)).is_none() {
+                return None;
             }
-            None if world.registries.at(host).is_some() => world.registries.at(host)?,
-            None => {
-                let own = world.base_url().split_once("//").map(|(_, own)| own)?;
-                let (own_host, own_port) = own.rsplit_once(':')?;
-                let (name, port) = host.rsplit_once(':')?;
-                let is_own = port == own_port && (name == own_host || name == "localhost");
-                if !is_own && world.doors.called(Some(host)).is_none() {
-                    return None;
-                }
-                RegistryId { account: place.account, region: place.region.clone() }
-            }
-        };
+            RegistryId { account: place.account, region: place.region.clone() }
+        }
+    };
     let (name, reference) = match rest.split_once('@') {
         Some((name, digest)) => (name.split(':').next()?, digest),
         None => rest.rsplit_once(':').unwrap_or((rest, "latest")),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use landfall_policy::decide::Named;
-use landfall_policy::{Context, Layers, Principal, Request, decide, explain};
+use landfall_policy::{Context, Decision, Layers, Principal, Request, decide, explain};
 use landfall_types::{Arn, Finding};
 use landfall_wire::error::AwsError;
 
@@ -27,8 +27,6 @@ pub(crate) struct Taker<'a> {
     pub(crate) place: &'a Place,
     /// `aws:SourceArn`.
     pub(crate) source: String,
-    /// The session's name.
-    pub(crate) session_name: String,
     /// The id of the request that it is taken for, or one of its own.
     pub(crate) request_id: String,
 }
@@ -38,10 +36,14 @@ pub(crate) struct Taker<'a> {
 /// # Errors
 /// ECS's sentence, when there is no such role or it doesn't trust tasks.
 pub(super) fn assume(world: &World, task: &Task, role_arn: &str) -> Result<Session, String> {
-    let (source, session_name) = (task.arn(), task.id.clone());
     let request_id = world.request_id();
-    let taker = Taker { principal: TASKS, place: &task.place, source, session_name, request_id };
-    assume_as(world, &taker, role_arn).map_err(|()| refusal(role_arn))
+    let taker = Taker { principal: TASKS, place: &task.place, source: task.arn(), request_id };
+    assume_as(world, &taker, &task.id, role_arn).map_err(|_| refusal(role_arn))
+}
+
+/// Whether a sentence is about a role that ECS couldn't take.
+pub(crate) fn is_refusal(sentence: &str) -> bool {
+    sentence.contains("ECS was unable to assume the role")
 }
 
 /// ECS's sentence for a role that isn't there or doesn't trust tasks.
@@ -51,22 +53,22 @@ fn refusal(role_arn: &str) -> String {
     )
 }
 
-/// The roles of a task that is about to be launched: ECS tries to take them first (captured). `source` is the task's ARN.
+/// The roles of a task that is about to be launched: ECS tries to take them first (captured). `source` is the task's ARN,
+/// and `request_id` that of the request that asks for it.
 ///
 /// # Errors
 /// ECS's sentence about the first that can't be taken.
 pub(crate) fn check<'r>(
     world: &World,
     place: &Place,
-    source: &str,
+    source: String,
+    request_id: String,
     roles: impl IntoIterator<Item = &'r str>,
 ) -> Result<(), String> {
-    let session_name = source.rsplit('/').next().unwrap_or_default().to_owned();
-    let request_id = world.request_id();
-    let taker = Taker { principal: TASKS, place, source: source.to_owned(), session_name, request_id };
+    let taker = Taker { principal: TASKS, place, source, request_id };
     for role_arn in roles {
         // What is taken for the task later is noted then.
-        taken(world, &taker, role_arn, false).map_err(|()| refusal(role_arn))?;
+        taken(world, &taker, role_arn, false).map_err(|_| refusal(role_arn))?;
     }
     Ok(())
 }
@@ -74,15 +76,20 @@ pub(crate) fn check<'r>(
 /// Why tasks can't take a role, if they can't.
 pub(crate) fn finding(world: &World, place: &Place, role_arn: &str) -> Option<Finding> {
     let source = place.arn("task/cluster/00000000000000000000000000000000");
-    let request_id = world.request_id();
-    let taker = Taker { principal: TASKS, place, source, session_name: String::new(), request_id };
-    let before = world.log.last();
-    taken(world, &taker, role_arn, false).err()?;
-    world.log.after(before).into_iter().find_map(|record| record.finding.clone())
+    let taker = Taker { principal: TASKS, place, source, request_id: world.request_id() };
+    taken(world, &taker, role_arn, false).err().map(|finding| *finding)
 }
 
 /// The session of a service in a role.
-pub(crate) fn assume_as(world: &World, taker: &Taker<'_>, role_arn: &str) -> Result<Session, ()> {
+///
+/// # Errors
+/// Why it may not take the role.
+pub(crate) fn assume_as(
+    world: &World,
+    taker: &Taker<'_>,
+    session_name: &str,
+    role_arn: &str,
+) -> Result<Session, Box<Finding>> {
     let role = taken(world, taker, role_arn, true)?;
     let now = world.clock.now();
     Ok(Session {
@@ -91,7 +98,7 @@ pub(crate) fn assume_as(world: &World, taker: &Taker<'_>, role_arn: &str) -> Res
         role_path: role.path.clone(),
         role_name: role.name.clone(),
         role_id: role.id.clone(),
-        session_name: taker.session_name.clone(),
+        session_name: session_name.to_owned(),
         issued_at_ms: now.0,
         expires_at_ms: world.clock.ends_from(now, SESSION_SECONDS).0,
         provider: None,
@@ -104,32 +111,60 @@ pub(crate) fn assume_as(world: &World, taker: &Taker<'_>, role_arn: &str) -> Res
     })
 }
 
-/// The role, if it may be taken. A refusal is always noted.
-fn taken(world: &World, taker: &Taker<'_>, role_arn: &str, notes_all: bool) -> Result<Arc<Role>, ()> {
-    let request = request(taker, role_arn, world);
-    let refused = || format!("{} may not take the role", taker.principal);
-    let Some(role) = find(world, taker.place, role_arn) else {
-        note(world, taker, role_arn, Err(refused()), None);
-        return Err(());
+/// The role, if it may be taken. A refusal is always noted, and what it is made of is given back.
+fn taken(
+    world: &World,
+    taker: &Taker<'_>,
+    role_arn: &str,
+    notes_all: bool,
+) -> Result<Arc<Role>, Box<Finding>> {
+    let role = match find(world, taker.place, role_arn) {
+        Ok(role) => role,
+        Err(finding) => {
+            note(world, taker, role_arn, None, Some(finding.clone()));
+            return Err(Box::new(finding));
+        }
     };
+    let request = request(taker, role_arn, world);
     let trust = Named { name: format!("trust policy of {}", role.name).into(), policy: &role.trust.policy };
     let decision = decide(&Layers { trust: Some(trust), ..Layers::default() }, &request);
     if !decision.is_allowed() {
         let finding = explain::finding(&decision, &request, &world.sources);
-        note(world, taker, role_arn, Err(refused()), Some((decision, request, Some(finding))));
-        return Err(());
+        note(world, taker, role_arn, Some((decision, request)), Some(finding.clone()));
+        return Err(Box::new(finding));
     }
     if notes_all {
-        note(world, taker, role_arn, Ok(()), Some((decision, request, None)));
+        note(world, taker, role_arn, Some((decision, request)), None);
     }
     Ok(role)
 }
 
-fn find(world: &World, place: &Place, role_arn: &str) -> Option<Arc<Role>> {
-    let Ok(arn) = Arn::parse(role_arn) else { return world.store.role(place.account, role_arn) };
-    // A service takes roles of the account that it acts in.
-    let (path, name) = arn.role_path_and_name().filter(|_| arn.account == place.account.as_str())?;
-    world.store.role(place.account, name).filter(|role| role.path == path)
+/// The role that a service is told to take.
+///
+/// # Errors
+/// Why there is none.
+fn find(world: &World, place: &Place, role_arn: &str) -> Result<Arc<Role>, Finding> {
+    let missing = || Finding::error("role-missing", format!("there is no role `{role_arn}`"));
+    let arn = Arn::parse(role_arn).ok();
+    if let Some(arn) = arn.as_ref().filter(|arn| arn.account != place.account.as_str()) {
+        let (own, other) = (place.account, &arn.account);
+        return Err(missing()
+            .note(format!(
+                "a service takes roles of the account that it acts in, {own}, and this one is of {other}"
+            ))
+            .help(format!("name a role of {own}")));
+    }
+    let name = role_arn.rsplit('/').next().unwrap_or_default();
+    match world.store.role(place.account, name) {
+        Some(role) if arn.as_ref().is_none_or(|arn| *arn == role.arn) => Ok(role),
+        Some(role) => {
+            Err(missing().help(format!("write {}: it is part of a role's ARN where it lies", role.arn)))
+        }
+        None => {
+            Err(missing()
+                .help("make the role, or name another one: the Terraform of --infra can describe it"))
+        }
+    }
 }
 
 fn request(taker: &Taker<'_>, role_arn: &str, world: &World) -> Request {
@@ -150,25 +185,18 @@ fn request(taker: &Taker<'_>, role_arn: &str, world: &World) -> Request {
     }
 }
 
-type Decided = (landfall_policy::Decision, Request, Option<Finding>);
-
 fn note(
     world: &World,
     taker: &Taker<'_>,
     role_arn: &str,
-    result: Result<(), String>,
-    decided: Option<Decided>,
+    decision: Option<(Decision, Request)>,
+    finding: Option<Finding>,
 ) {
-    let verdict = match &result {
-        Ok(()) => Verdict::Allowed,
-        Err(message) => Verdict::refused(&AwsError::new("AccessDenied", 403, message.clone())),
-    };
-    let (decision, finding) = match decided {
-        Some((decision, request, finding)) => (Some((decision, request)), finding),
-        None => {
-            let finding = Finding::error("role-missing", format!("there is no role `{role_arn}`"))
-                .help("make the role, or name another one: the Terraform of --infra can describe it");
-            (None, Some(finding))
+    let verdict = match &finding {
+        None => Verdict::Allowed,
+        Some(_) => {
+            let message = format!("{} may not take the role", taker.principal);
+            Verdict::refused(&AwsError::new("AccessDenied", 403, message))
         }
     };
     world.log.add(

@@ -75,14 +75,8 @@ const CAPABILITIES: &[&str] = &[
     "WAKE_ALARM",
 ];
 
-/// `NAME should be one of [A,B]`, if it isn't.
 fn one_of(name: &str, value: Option<&str>, words: &[&str]) -> Result<(), AwsError> {
-    match value {
-        Some(value) if !words.contains(&value) => {
-            Err(client(format!("{name} should be one of [{}]", words.join(","))))
-        }
-        _ => Ok(()),
-    }
+    crate::ecs::one_of(name, value, words).map_err(client)
 }
 
 /// Checks the words of a task and of its containers.

@@ -62,7 +62,7 @@ fn details(call: &IamCall<'_>) -> Answer {
     let permit: Permit<calls::GetAccountAuthorizationDetails> = call.permit("*", Keys::new())?;
     let kinds = call.list("Filter").iter().map(|name| kind(name)).collect::<Result<Vec<_>, _>>()?;
     let all = account::details(call.world(), &permit, &kinds);
-    let (page, [truncated, marker]) = Page::of(call)?.cut(all, key);
+    let (page, [truncated, marker]) = Page::of(call)?.cut(&all, key);
     let of = |pick: fn(&IamCall<'_>, &Detail) -> Option<Element>| {
         Some(Element::List(page.iter().filter_map(|detail| pick(call, detail)).collect()))
     };

@@ -1,6 +1,7 @@
 //! What IAM's things look like in answers. Lists tell less than the thing's own `Get…`: no tags, no
 //! boundary. <https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListRoles.html>
 
+use landfall_policy::managed;
 use landfall_types::Timestamp;
 use landfall_wire::xml::Element;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -155,7 +156,7 @@ pub(super) fn policy(call: &IamCall<'_>, policy: &AnyPolicy, depth: Depth, more:
         // Of one that isn't known only what its ARN says.
         AnyPolicy::NotKnown(arn) => [
             ("PolicyName", arn.rsplit('/').next().and_then(text)),
-            ("PolicyId", text(aws_policy_id(arn.split_once(":policy").map_or("", |(_, below)| below)))),
+            ("PolicyId", managed::path_and_name(arn).and_then(|below| text(aws_policy_id(below)))),
             ("DefaultVersionId", text("v1")),
             ("Description", None),
             ("CreateDate", None),

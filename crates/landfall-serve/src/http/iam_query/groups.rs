@@ -45,7 +45,7 @@ fn get(call: &IamCall<'_>) -> Answer {
     let permit: Permit<calls::GetGroup> = call.permit_on::<Group, _>(&name, Keys::new())?;
     let group = find::<Group, _>(call.world(), &permit, &name)?;
     let members = groups::members(call.world(), &group);
-    let (page, [truncated, marker]) = Page::of(call)?.cut(members, |user| user.id.clone());
+    let (page, [truncated, marker]) = Page::of(call)?.cut(&members, |user| user.id.clone());
     let users = page.iter().map(|user| user_element(user, Depth::Listed)).collect();
     Ok(Some(Element::structure([
         ("Group", Some(group_element(&group))),

@@ -7,7 +7,7 @@ use landfall_wire::xml::Element;
 use super::super::query::Answer;
 use super::IamCall;
 use super::elements::text;
-use crate::page::Bookmark;
+use crate::page;
 
 /// Items of a page when the call doesn't say.
 const ITEMS_DEFAULT: usize = 100;
@@ -15,10 +15,7 @@ const ITEMS_DEFAULT: usize = 100;
 const ITEMS_MAX: usize = 1_000;
 
 /// Which part of a list is asked for.
-pub(super) struct Page {
-    from: Option<Bookmark>,
-    max_items: usize,
-}
+pub(super) struct Page(page::Page);
 
 /// The members that every page has.
 pub(super) type Ends = [(&'static str, Option<Element>); 2];
@@ -30,21 +27,14 @@ impl Page {
             None => ITEMS_DEFAULT,
             Some(text) => items(text)?,
         };
-        let marker = call.params().get("Marker");
-        let from = marker.map(|marker| Bookmark::read(marker).ok_or_else(invalid)).transpose()?;
-        Ok(Self { from, max_items })
+        page::Page::at(call.params().get("Marker"), max_items).map(Self).ok_or_else(invalid)
     }
 
     /// Cuts a list. No two items have the same key.
-    pub(super) fn cut<T>(&self, items: Vec<T>, key: impl Fn(&T) -> String) -> (Vec<T>, Ends) {
-        let begin = self.from.as_ref().map_or(0, |from| from.find(&items, &key));
-        let end = begin.saturating_add(self.max_items).min(items.len());
-        let next = Bookmark::before(end, &items, key);
-        let ends = [
-            ("IsTruncated", Some(Element::Boolean(next.is_some()))),
-            ("Marker", next.and_then(|next| text(next.write()))),
-        ];
-        (items.into_iter().skip(begin).take(self.max_items).collect(), ends)
+    pub(super) fn cut<T>(self, items: &[T], key: impl Fn(&T) -> String) -> (&[T], Ends) {
+        let (page, next) = self.0.cut(items, key);
+        let ends = [("IsTruncated", Some(Element::Boolean(next.is_some()))), ("Marker", next.and_then(text))];
+        (page, ends)
     }
 }
 
@@ -56,7 +46,7 @@ pub(super) fn list<T>(
     key: impl Fn(&T) -> String,
     element: impl Fn(&T) -> Element,
 ) -> Answer {
-    let (page, [truncated, marker]) = Page::of(call)?.cut(items, key);
+    let (page, [truncated, marker]) = Page::of(call)?.cut(&items, key);
     let members = Element::List(page.iter().map(element).collect());
     Ok(Some(Element::structure([truncated, (name, Some(members)), marker])))
 }

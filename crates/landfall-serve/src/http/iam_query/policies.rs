@@ -132,7 +132,7 @@ fn list_entities(call: &IamCall<'_>) -> Answer {
     let prefix = call.params().get("PathPrefix").unwrap_or("/");
     let kind = call.params().get("EntityFilter");
     entities.retain(|(noun, _, _, path)| path.starts_with(prefix) && kind.is_none_or(|kind| kind == *noun));
-    let (page, [truncated, marker]) = Page::of(call)?.cut(entities, |(_, _, id, _)| id.clone());
+    let (page, [truncated, marker]) = Page::of(call)?.cut(&entities, |(_, _, id, _)| id.clone());
     let of = |noun, name: &'static str, id: &'static str| {
         let each = page.iter().filter(|(kind, ..)| *kind == noun);
         let element = |(_, named, unique, _): &Entity| {

@@ -88,18 +88,22 @@ fn null(member: &str) -> AwsError {
     ))
 }
 
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
 fn input(call: &IamCall<'_>) -> Result<Simulate, AwsError> {
     let actions = call.list("ActionNames");
     if actions.is_empty() {
         return Err(null("actionNames"));
     }
     let levels = call.params().structures("OrderedOrganizationPolicyInputList.member");
-    let texts_of = |level: &Fields<'_>| level.list("ServiceControlPolicyInputList.member");
+    let texts_of = |level: &Fields<'_>| owned(&level.list("ServiceControlPolicyInputList.member"));
     let entries = call.params().structures("ContextEntries.member");
     let context = entries.iter().map(|entry| ContextEntry {
         name: entry.get("ContextKeyName").map(str::to_owned),
         kind: entry.get("ContextKeyType").map(str::to_owned),
-        values: entry.list("ContextKeyValues.member"),
+        values: owned(&entry.list("ContextKeyValues.member")),
     });
     Ok(Simulate {
         policies: call.list("PolicyInputList"),
